@@ -1,0 +1,1 @@
+"""Software-defined assets, one module a stage: read, call downstairs, write, return facts."""

@@ -1,0 +1,1 @@
+"""What assets talk to: image sources, models, the lake, MLflow, Great Expectations."""

@@ -1,0 +1,276 @@
+"""The lake: one Parquet file a (table, partition), written whole or not at all, queried by DuckDB.
+
+Every file carries a stamp in its footer: one hash a column of what it holds, and one hash of what it was made from.
+From the two follows what is missing, fresh or stale, without a database and without running anything.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from vlmine_dagster.errors import ContractError, MissingInputError, SourceError
+from vlmine_dagster.tables import TABLES
+
+DEFAULT_VARIANT = "default"
+WHOLE_POOL = "pool"
+_STAMP_KEY = b"vlmine"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a published file holds and what it was made from.
+
+    Attributes:
+        columns: SHA-256 of each column's values, in row order.
+        inputs: Hash of everything that went in: settings, code version of the stage, columns read upstream.
+        row_count: Rows in the file.
+    """
+
+    columns: Mapping[str, str]
+    inputs: str
+    row_count: int
+
+    def version(self, columns: Iterable[str] | None = None) -> str:
+        """Return one hash over some columns, or over all; it changes when a value in them does."""
+        chosen = sorted(self.columns if columns is None else columns)
+        text = json.dumps([(name, self.columns.get(name)) for name in chosen])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Lake:
+    """Parquet files under one root.
+
+    Args:
+        root: Folder or fsspec URL; tables lie at `<root>/<table>/<partition>.parquet`, those of a variant other than
+            the default at `<root>/<variant>/<table>/<partition>.parquet`.
+        scratch: Local folder where DuckDB may spill.
+    """
+
+    def __init__(self, root: str, *, scratch: Path | None = None):
+        self.root = UPath(root)
+        self._scratch = scratch
+
+    def path(self, table: str, partition: str = WHOLE_POOL, *, variant: str = DEFAULT_VARIANT) -> UPath:
+        """Return where a partition of a table lies, whether it exists or not."""
+        if table not in TABLES:
+            raise ContractError(f"no table {table!r}. Known: {', '.join(TABLES)}")
+        folder = self.root if variant == DEFAULT_VARIANT else self.root / variant
+        return folder / table / f"{partition}.parquet"
+
+    def publish(
+        self,
+        table: str,
+        partition: str,
+        rows: pa.Table,
+        *,
+        inputs: str,
+        variant: str = DEFAULT_VARIANT,
+    ) -> Stamp:
+        """Write a partition: beside its place first, then moved into it, so that a reader never sees a half.
+
+        Args:
+            table: Table name.
+            partition: Shard, experiment, or `WHOLE_POOL`.
+            rows: All rows, with the columns of the table's contract.
+            inputs: Hash of everything that went in.
+            variant: Extraction variant.
+
+        Raises:
+            ContractError: columns are missing, or a type does not fit the contract.
+        """
+        rows = conform(table, rows)
+        stamp = Stamp({name: _column_hash(rows.column(name)) for name in rows.column_names}, inputs, rows.num_rows)
+        content = json.dumps({"columns": dict(stamp.columns), "inputs": inputs})
+        rows = rows.replace_schema_metadata({_STAMP_KEY: content.encode()})
+        _write_whole(self.path(table, partition, variant=variant), rows)
+        return stamp
+
+    def stamp(self, table: str, partition: str = WHOLE_POOL, *, variant: str = DEFAULT_VARIANT) -> Stamp | None:
+        """Return the stamp of a published partition; None where there is none or the file is not one of ours."""
+        path = self.path(table, partition, variant=variant)
+        try:
+            with path.open("rb") as file:
+                metadata = pq.read_metadata(file)
+        except (FileNotFoundError, pa.ArrowInvalid, IsADirectoryError):
+            return None
+        content = (metadata.metadata or {}).get(_STAMP_KEY)
+        if content is None:
+            return None
+        found = json.loads(content)
+        return Stamp(found["columns"], found["inputs"], metadata.num_rows)
+
+    def read(
+        self,
+        table: str,
+        partition: str = WHOLE_POOL,
+        *,
+        columns: Sequence[str] | None = None,
+        variant: str = DEFAULT_VARIANT,
+    ) -> pa.Table:
+        """Read one partition.
+
+        Raises:
+            MissingInputError: it was not published; the message names the asset to materialize.
+            SourceError: the file is not readable Parquet.
+        """
+        path = self.require(table, [partition], variant=variant)[0]
+        try:
+            with path.open("rb") as file:
+                return pq.read_table(file, columns=list(columns) if columns is not None else None)
+        except pa.ArrowInvalid as error:
+            raise SourceError(f"{path} is damaged ({error}). Delete it and materialize {table} again.") from error
+
+    def read_all(
+        self,
+        table: str,
+        partitions: Sequence[str],
+        *,
+        columns: Sequence[str] | None = None,
+        variant: str = DEFAULT_VARIANT,
+    ) -> pa.Table:
+        """Read several partitions one after the other, in the order given.
+
+        Raises:
+            MissingInputError: any of them was not published.
+        """
+        self.require(table, partitions, variant=variant)
+        parts = [self.read(table, partition, columns=columns, variant=variant) for partition in partitions]
+        return pa.concat_tables(parts) if parts else TABLES[table].schema.empty_table()
+
+    def partitions(self, table: str, *, variant: str = DEFAULT_VARIANT) -> list[str]:
+        """Return the names of all published partitions of a table, sorted."""
+        folder = self.path(table, variant=variant).parent
+        if not folder.exists():
+            return []
+        found = (path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+        return sorted(name.removesuffix(".parquet") for name in found)
+
+    def remove(self, table: str, partition: str, *, variant: str = DEFAULT_VARIANT) -> None:
+        """Delete a partition; nothing happens where there is none."""
+        with suppress(FileNotFoundError):
+            self.path(table, partition, variant=variant).unlink()
+
+    def require(self, table: str, partitions: Sequence[str], *, variant: str = DEFAULT_VARIANT) -> list[UPath]:
+        """Return the paths of published partitions.
+
+        Raises:
+            MissingInputError: some are missing; the message names up to five and what to materialize.
+        """
+        paths = {partition: self.path(table, partition, variant=variant) for partition in partitions}
+        missing = [partition for partition, path in paths.items() if not path.exists()]
+        if missing:
+            names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            raise MissingInputError(
+                f"{table}: {len(missing)} of {len(paths)} partitions are not there yet: {names}. "
+                f"Materialize {table} for them first, or run `vlmine run`."
+            )
+        return list(paths.values())
+
+    @contextmanager
+    def connect(self, **tables: Sequence[UPath]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open an in-memory DuckDB in which each keyword argument is a view over the given Parquet files."""
+        connection = duckdb.connect()
+        try:
+            connection.execute("SET preserve_insertion_order = false")
+            if self._scratch is not None:
+                connection.execute(f"SET temp_directory = {_literal(str(self._scratch))}")
+            if self.root.protocol not in ("", "file", "local"):
+                connection.register_filesystem(self.root.fs)
+            for name, paths in tables.items():
+                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {self._scan(name, paths)}")
+            yield connection
+        finally:
+            connection.close()
+
+    def _scan(self, name: str, paths: Sequence[UPath]) -> str:
+        if not paths:
+            columns = ", ".join(f"NULL AS {column.name}" for column in TABLES[name].columns)
+            return f"(SELECT {columns} WHERE false)"  # noqa: S608 - names come from our own contracts
+        return f"read_parquet([{', '.join(_literal(_duckdb_name(path)) for path in paths)}])"
+
+
+def conform(table: str, rows: pa.Table) -> pa.Table:
+    """Order and cast rows to a table's contract.
+
+    Raises:
+        ContractError: a declared column is missing, an undeclared one is there, or a cast loses information.
+    """
+    contract = TABLES[table]
+    declared = [column.name for column in contract.columns]
+    missing = [name for name in declared if name not in rows.column_names]
+    extra = [name for name in rows.column_names if name not in declared]
+    if missing or (extra and contract.opens_to is None):
+        raise ContractError(
+            f"{table}: missing columns {missing or 'none'}, undeclared columns {extra or 'none'}. "
+            f"Declared: {', '.join(declared)}."
+        )
+    fields = [pa.field(name, contract.opens_to, nullable=True) for name in extra]
+    schema = pa.schema([*contract.schema, *fields])
+    try:
+        return rows.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise ContractError(f"{table}: {error}") from error
+
+
+def _column_hash(column: pa.ChunkedArray) -> str:
+    # Values are hashed through their IPC form as one contiguous batch, so that neither chunking nor offsets matter.
+    batch = pa.table({"": pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)})
+    sink = _HashSink()
+    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), batch.schema) as writer:
+        writer.write_table(batch)
+    return sink.digest.hexdigest()[:16]
+
+
+class _HashSink:
+    """A file that keeps nothing but a running SHA-256."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _write_whole(path: UPath, rows: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.protocol not in ("", "file", "local"):
+        with path.open("wb") as file:  # object stores publish on close
+            pq.write_table(rows, file, compression="zstd")
+        return
+    beside = Path(f"{path}.{uuid.uuid4().hex}.tmp")
+    try:
+        with beside.open("wb") as file:
+            pq.write_table(rows, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(str(path))
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _duckdb_name(path: UPath) -> str:
+    return str(path) if path.protocol in ("", "file", "local") else path.as_uri()
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,14 @@
+"""VLMine as a Dagster pipeline: describe images, count keywords, mine the rare ones, retrain, judge."""
+
+import os
+
+# No telemetry: these are read by the libraries when they are imported. A value that the user set stays.
+for _name, _value in {
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+__version__ = "0.1.0"

@@ -1,0 +1,55 @@
+"""Every error that vlmine raises on purpose.
+
+VlmineError
+├── ConfigError           a setting or an argument is wrong; the user edits something
+├── ContractError         data given to a function or a table breaks its contract
+│   ├── ExpectationError  a Great Expectations suite failed critically, nothing was published
+│   └── MixedVariantsError  shards of one pool were made by different models, prompts or keyworders
+├── SourceError           a dataset, shard or label file cannot be read
+├── MissingInputError     an upstream table, shard or model is not there yet
+├── ModelError            weights are missing, unreadable or do not fit
+├── TooManyFailuresError  the share of failed images in a shard passed the limit
+└── TrackingError         the MLflow server cannot be reached or refuses
+
+A message says where, what it got, what it expected, and what to do. Secrets never appear in one.
+"""
+
+
+class VlmineError(Exception):
+    """Base of every error that vlmine raises on purpose."""
+
+
+class ConfigError(VlmineError):
+    """A setting or an argument is wrong."""
+
+
+class ContractError(VlmineError):
+    """Data breaks the contract of a function or a table."""
+
+
+class ExpectationError(ContractError):
+    """A critical expectation failed; the table was not published."""
+
+
+class MixedVariantsError(ContractError):
+    """Shards of one pool were made by different models, prompts or keyworders."""
+
+
+class SourceError(VlmineError):
+    """A dataset, shard or label file cannot be read."""
+
+
+class MissingInputError(VlmineError):
+    """An upstream table, shard or model is not there yet."""
+
+
+class ModelError(VlmineError):
+    """Model weights are missing, unreadable or do not fit."""
+
+
+class TooManyFailuresError(VlmineError):
+    """The share of failed images in a shard passed the configured limit."""
+
+
+class TrackingError(VlmineError):
+    """The MLflow tracking server cannot be reached or refuses."""

