@@ -6,6 +6,7 @@ VlmineError
 │   ├── ExpectationError  a Great Expectations suite failed critically, nothing was published
 │   └── MixedVariantsError  shards of one pool were made by different models, prompts or keyworders
 ├── SourceError           a dataset, shard or label file cannot be read
+│   └── PictureError      one image cannot be decoded; it becomes a row with an outcome and never ends a run
 ├── MissingInputError     an upstream table, shard or model is not there yet
 ├── ModelError            weights are missing, unreadable or do not fit
 ├── TooManyFailuresError  the share of failed images in a shard passed the limit
@@ -37,6 +38,10 @@ class MixedVariantsError(ContractError):
 
 class SourceError(VlmineError):
     """A dataset, shard or label file cannot be read."""
+
+
+class PictureError(SourceError):
+    """One image cannot be decoded; it becomes a row with an outcome and never ends a run."""
 
 
 class MissingInputError(VlmineError):

@@ -1,0 +1,47 @@
+"""Where images come from: folder trees, WebDataset tars, Parquet files, on a disk or behind an fsspec URL."""
+
+from resources.sources.contract import LOST_KEY, ImageSource, RawImage, image_id, shard_of
+from resources.sources.detection import detect
+from resources.sources.fingerprints import FingerprintCache
+from resources.sources.folder import FolderSource
+from resources.sources.parquet import ParquetSource
+from resources.sources.tree import FileTree
+from resources.sources.webdataset import WebDatasetSource
+from vlmine_dagster.project import Project
+
+__all__ = [
+    "LOST_KEY",
+    "FolderSource",
+    "ImageSource",
+    "ParquetSource",
+    "RawImage",
+    "WebDatasetSource",
+    "detect",
+    "image_id",
+    "open_source",
+    "shard_of",
+]
+
+
+def open_source(project: Project) -> ImageSource:
+    """Open the images of a project.
+
+    Fingerprints are kept under the home (`cache/fingerprints.tsv`), so that an unchanged shard is hashed once.
+
+    Raises:
+        ConfigError: the URL's protocol is unknown, or its driver is not installed.
+    """
+    settings = project.settings.dataset
+    tree = FileTree(project.resolve(settings.root))
+    cache = FingerprintCache(project.state_folder("cache") / "fingerprints.tsv")
+    if settings.kind == "folder":
+        return FolderSource(tree, shard_count=settings.shard_count, max_bytes=settings.max_bytes, cache=cache)
+    if settings.kind == "webdataset":
+        return WebDatasetSource(tree, max_bytes=settings.max_bytes, cache=cache)
+    return ParquetSource(
+        tree,
+        image_column=settings.image_column,
+        key_column=settings.key_column,
+        max_bytes=settings.max_bytes,
+        cache=cache,
+    )

@@ -1,0 +1,60 @@
+"""Content hashes that are computed once: a file whose size, times and inode are unchanged keeps its hash."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from resources.sources.tree import FileEntry
+
+# A file changed within this time may change again without a new time stamp: disks count time in steps of up to 2 s.
+_SETTLED_AFTER_S = 2.0
+
+
+class FingerprintCache:
+    """Remembers fingerprints by the state of the files that they were computed from.
+
+    Args:
+        file: Where they outlive the process, a line each; None keeps them in memory.
+    """
+
+    def __init__(self, file: Path | None = None):
+        self._file = file
+        self._known: dict[str, str] | None = None
+
+    def get(self, entries: Iterable[FileEntry], compute: Callable[[], str]) -> str:
+        """Return the fingerprint of some files, computed anew only where one of them was touched since."""
+        state = _state(entries)
+        if state is None:
+            return compute()
+        known = self._load()
+        if state not in known:
+            known[state] = compute()
+            self._keep(state, known[state])
+        return known[state]
+
+    def _load(self) -> dict[str, str]:
+        if self._known is None:
+            self._known = {}
+            if self._file is not None and self._file.is_file():
+                lines = self._file.read_text(encoding="ascii", errors="replace").splitlines()
+                pairs = (line.split("\t") for line in lines)
+                self._known = {pair[0]: pair[1] for pair in pairs if [len(part) for part in pair] == [64, 64]}
+        return self._known
+
+    def _keep(self, state: str, fingerprint: str) -> None:
+        if self._file is None:
+            return
+        with suppress(OSError), self._file.open("a", encoding="ascii") as file:  # a cache: hashing again is only slow
+            file.write(f"{state}\t{fingerprint}\n")
+
+
+def _state(entries: Iterable[FileEntry]) -> str | None:
+    digest = hashlib.sha256()
+    settled_before_ns = time.time_ns() - int(_SETTLED_AFTER_S * 1e9)
+    for entry in entries:
+        if entry.changed_ns is None or entry.changed_ns > settled_before_ns:
+            return None
+        digest.update(f"{entry.uri}\0{entry.n_bytes}\0{entry.state}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

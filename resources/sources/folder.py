@@ -1,0 +1,117 @@
+"""A folder tree of image files, cut into a fixed number of shards."""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from functools import cached_property
+
+from resources.sources.contract import RawImage, UniqueKeys, is_image, require_shard, too_large
+from resources.sources.fingerprints import FingerprintCache
+from resources.sources.tree import FileEntry, FileTree
+from vlmine_dagster.errors import SourceError
+
+
+class FolderSource:
+    """Image files below a root; a stable hash of the relative path says to which shard a file belongs.
+
+    A key is the relative path with its extension. Hidden files and folders are skipped. A link that leaves the root
+    is not followed: it becomes an unreadable image, so that nothing is lost in silence.
+
+    Args:
+        tree: The files.
+        shard_count: Number of shards; another number moves images and changes every id.
+        max_bytes: Larger files are not opened.
+        cache: Fingerprints of an earlier time.
+    """
+
+    def __init__(self, tree: FileTree, *, shard_count: int, max_bytes: int, cache: FingerprintCache):
+        self._tree = tree
+        self._shard_count = shard_count
+        self._max_bytes = max_bytes
+        self._cache = cache
+
+    def shards(self) -> list[str]:
+        """Return `shard-000` and so on; a small tree may leave some of them empty.
+
+        Raises:
+            SourceError: the root is missing or holds no image.
+        """
+        if not any(self._paths_by_shard.values()):
+            raise SourceError(
+                f"no image below {self._tree.root}: looked for files that end in .jpg, .jpeg, .png, .webp, .bmp, .tif, "
+                f".tiff, .gif or .ppm and are not hidden. Correct dataset.root or dataset.kind in vlmine.yaml."
+            )
+        return list(self._paths_by_shard)
+
+    def fingerprint(self, shard: str) -> str:
+        """Return a hash over the relative path and the content of each file in the shard.
+
+        Raises:
+            SourceError: there is no such shard, or a remote store fails.
+        """
+        paths = self._paths(shard)
+        return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths))
+
+    def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
+        """Yield the images of a shard by path; see `ImageSource.read`."""
+        names = UniqueKeys()
+        key_of = {path: names.take(path) for path in self._paths(shard)}
+        wanted = {path for path in key_of if keys is None or key_of[path] in keys}
+        refused: dict[str, str] = {}
+        for path in sorted(wanted):
+            problem = self._refusal(path)
+            if problem:
+                refused[path] = problem
+        for path, problem in refused.items():
+            yield RawImage(key_of[path], self._tree.uri(path), b"", problem)
+        for path, found in self._tree.read_each(sorted(wanted - refused.keys())):
+            yield _raw_image(key_of[path], self._tree.uri(path), found)
+
+    def _refusal(self, path: str) -> str | None:
+        entry = self._tree.entry(path)
+        return _link_problem(entry) or entry.problem or too_large(entry.n_bytes, self._max_bytes)
+
+    def _paths(self, shard: str) -> list[str]:
+        require_shard(shard, self._paths_by_shard, self._tree.root)
+        return self._paths_by_shard[shard]
+
+    @cached_property
+    def _paths_by_shard(self) -> dict[str, list[str]]:
+        width = max(3, len(str(self._shard_count - 1)))
+        groups: list[list[str]] = [[] for _ in range(self._shard_count)]
+        for path in [*self._tree.paths(is_image), *self._tree.linked_folders()]:
+            groups[shard_index(path, self._shard_count)].append(path)
+        return {f"shard-{index:0{width}d}": paths for index, paths in enumerate(groups)}
+
+    def _hash(self, paths: list[str]) -> str:
+        digest = hashlib.sha256()
+        for path in paths:
+            digest.update(f"{path}\0{self._content(path)}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def _content(self, path: str) -> str:
+        entry = self._tree.entry(path)
+        problem = _link_problem(entry) or entry.problem
+        return problem if problem else self._tree.content_hash(path)
+
+
+def shard_index(path: str, shard_count: int) -> int:
+    """Return the shard of a relative path: BLAKE2b of it modulo the number of shards.
+
+    Examples:
+        >>> shard_index("cats/1.jpg", 1)
+        0
+    """
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % shard_count
+
+
+def _link_problem(entry: FileEntry) -> str | None:
+    if not entry.leaves_root:
+        return None
+    return "is a link that leaves the root; not followed. Copy the file, or make the root wider"
+
+
+def _raw_image(key: str, uri: str, found: bytes | SourceError) -> RawImage:
+    if isinstance(found, bytes):
+        return RawImage(key, uri, found)
+    return RawImage(key, uri, b"", str(found))

@@ -1,0 +1,187 @@
+"""Parquet files with an image column, read row group by row group."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resources.sources.contract import LOST_KEY, RawImage, UniqueKeys, too_large
+from resources.sources.fingerprints import FingerprintCache
+from resources.sources.shard_files import ShardFiles
+from resources.sources.tree import FileTree
+from vlmine_dagster.errors import ConfigError, SourceError
+
+PARQUET_SUFFIXES = (".parquet",)
+
+_ROWS_AT_ONCE = 32
+_BUFFER = 1 << 20  # bytes; without it pyarrow holds the whole column of a row group
+
+
+class ParquetSource:
+    """Parquet files with the encoded bytes of an image a row; each file is a shard.
+
+    A key is the value of the key column, or the row number in six digits. A repeated key gets `~2`, `~3` in the
+    order of the file. A row without bytes is an empty image.
+
+    Args:
+        tree: The files.
+        image_column: Column with bytes, or with a struct of `bytes` and `path` as the Hugging Face hub has it.
+        key_column: Column with text or whole numbers; None numbers the rows.
+        max_bytes: Larger images are refused.
+        cache: Fingerprints of an earlier time.
+    """
+
+    def __init__(
+        self,
+        tree: FileTree,
+        *,
+        image_column: str,
+        key_column: str | None,
+        max_bytes: int,
+        cache: FingerprintCache,
+    ):
+        self._files = ShardFiles(tree, suffixes=PARQUET_SUFFIXES, cache=cache)
+        self._image_column = image_column
+        self._key_column = key_column
+        self._max_bytes = max_bytes
+
+    def shards(self) -> list[str]:
+        """Return the relative paths of the files without extension; see `ImageSource.shards`."""
+        return self._files.names()
+
+    def fingerprint(self, shard: str) -> str:
+        """Return a hash of the file's content; see `ImageSource.fingerprint`."""
+        return self._files.fingerprint(shard)
+
+    def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
+        """Yield the images of a file in its order; see `ImageSource.read`.
+
+        Raises:
+            SourceError: there is no such shard, or it is no Parquet.
+            ConfigError: it lacks the image or key column, or one has a type that does not fit.
+        """
+        path = self._files.path(shard)
+        uri = self._files.tree.uri(path)
+        with self._files.tree.open(path) as raw:
+            file = open_parquet(raw, uri)
+            self._check_columns(file, uri)
+            key_of = self._keys_by_row(file, uri, keys)
+            read = 0
+            try:
+                for row, value in self._values(file, key_of):
+                    yield self._image(key_of[row], f"{uri}#{row}", value)
+                    read += 1
+            except (pa.ArrowException, OSError) as error:
+                if keys is None or LOST_KEY in keys:
+                    yield RawImage(LOST_KEY, uri, b"", _lost(error, read))
+
+    def _check_columns(self, file: pq.ParquetFile, uri: str) -> None:
+        schema = file.schema_arrow
+        for setting, name in (("image_column", self._image_column), ("key_column", self._key_column)):
+            if name is not None and name not in schema.names:
+                raise ConfigError(
+                    f"{uri} has no column {name!r} (dataset.{setting}). Its columns: {', '.join(schema.names)}."
+                )
+        image_type = schema.field(self._image_column).type
+        if not holds_bytes(image_type):
+            raise ConfigError(
+                f"{uri}: column {self._image_column!r} (dataset.image_column) has type {image_type}; expected bytes, "
+                f"or a struct with a field `bytes`."
+            )
+
+    def _keys_by_row(self, file: pq.ParquetFile, uri: str, keys: Collection[str] | None) -> dict[int, str]:
+        names = UniqueKeys()
+        wanted = None if keys is None else set(keys)
+        found = ((row, names.take(name)) for row, name in enumerate(self._names(file, uri)))
+        return {row: key for row, key in found if wanted is None or key in wanted}
+
+    def _names(self, file: pq.ParquetFile, uri: str) -> Iterator[str]:
+        numbers = (f"{row:06d}" for row in range(file.metadata.num_rows))
+        if self._key_column is None:
+            yield from numbers
+            return
+        type_ = file.schema_arrow.field(self._key_column).type
+        if not is_key_type(type_):
+            raise ConfigError(
+                f"{uri}: column {self._key_column!r} (dataset.key_column) has type {type_}; "
+                f"expected text or whole numbers."
+            )
+        try:
+            column = file.read(columns=[self._key_column]).column(0).cast(pa.string())
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(uri, error) from error
+        for number, value in zip(numbers, column.to_pylist(), strict=True):
+            yield value or number
+
+    def _values(self, file: pq.ParquetFile, key_of: dict[int, str]) -> Iterator[tuple[int, Any]]:
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = range(first, first + file.metadata.row_group(group).num_rows)
+            first = rows.stop
+            left = sum(row in key_of for row in rows)
+            if left:
+                yield from self._group_values(file, group, rows, key_of, left=left)
+
+    def _group_values(
+        self, file: pq.ParquetFile, group: int, rows: range, key_of: dict[int, str], *, left: int
+    ) -> Iterator[tuple[int, Any]]:
+        row = rows.start
+        for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=[self._image_column]):
+            for value in batch.column(0):
+                if row in key_of:
+                    yield row, value
+                    left -= 1
+                row += 1
+            if not left:
+                return
+
+    def _image(self, key: str, uri: str, value: Any) -> RawImage:
+        path = None
+        if pa.types.is_struct(value.type) and value.is_valid:
+            path = value["path"].as_py() if "path" in value else None
+            value = value["bytes"]
+        if not value.is_valid:
+            failure = f"the row holds the path {path!r} and no bytes" if path else None
+            return RawImage(key, uri, b"", failure)
+        buffer = value.as_buffer()
+        problem = too_large(buffer.size, self._max_bytes)
+        return RawImage(key, uri, b"" if problem else buffer.to_pybytes(), problem)
+
+
+def open_parquet(raw: Any, uri: str) -> pq.ParquetFile:
+    """Open a Parquet file for reading with little memory.
+
+    Raises:
+        SourceError: it is no Parquet, or is damaged.
+    """
+    try:
+        return pq.ParquetFile(raw, buffer_size=_BUFFER, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(uri, error) from error
+
+
+def holds_bytes(type_: pa.DataType) -> bool:
+    """Whether a column of this type can hold encoded images."""
+    if pa.types.is_struct(type_):
+        return type_.get_field_index("bytes") >= 0 and holds_bytes(type_.field("bytes").type)
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(kind(type_) for kind in kinds)
+
+
+def is_key_type(type_: pa.DataType) -> bool:
+    """Whether a column of this type can hold keys."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
+    return any(kind(type_) for kind in kinds)
+
+
+def _damaged(uri: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"{uri} is no readable Parquet file: {error}. Fetch or make it again, or move it out of the dataset."
+    )
+
+
+def _lost(error: Exception, read: int) -> str:
+    return (
+        f"the Parquet file is damaged: {error}. {read:,} images before it were read, the rest is lost. Fetch it again."
+    )

@@ -1,0 +1,69 @@
+"""Datasets whose files are their shards: what WebDataset and Parquet have in common."""
+
+from functools import cached_property
+
+from resources.sources.contract import check_shard_names, require_shard
+from resources.sources.fingerprints import FingerprintCache
+from resources.sources.tree import FileTree
+from vlmine_dagster.errors import SourceError
+
+
+class ShardFiles:
+    """The files of some kind below a root, by shard name: the relative path without its extension.
+
+    Args:
+        tree: The files.
+        suffixes: Extensions of the kind, the longest first.
+        cache: Fingerprints of an earlier time.
+    """
+
+    def __init__(self, tree: FileTree, *, suffixes: tuple[str, ...], cache: FingerprintCache):
+        self.tree = tree
+        self._suffixes = suffixes
+        self._cache = cache
+
+    def names(self) -> list[str]:
+        """Return the names of all shards, sorted.
+
+        Raises:
+            SourceError: there is none, two files make one name, or a name cannot be a partition key.
+        """
+        return list(self._path_by_name)
+
+    def path(self, shard: str) -> str:
+        """Return the relative path of a shard's file.
+
+        Raises:
+            SourceError: there is no such shard.
+        """
+        require_shard(shard, self._path_by_name, self.tree.root)
+        return self._path_by_name[shard]
+
+    def fingerprint(self, shard: str) -> str:
+        """Return the store's checksum of the file, else the SHA-256 of its content.
+
+        Raises:
+            SourceError: there is no such shard, or it cannot be read.
+        """
+        path = self.path(shard)
+        return self._cache.get([self.tree.entry(path)], lambda: self.tree.content_hash(path))
+
+    @cached_property
+    def _path_by_name(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in self.tree.paths(lambda path: path.lower().endswith(self._suffixes)):
+            name = self._name(path)
+            if name in found:
+                raise SourceError(f"{found[name]} and {path} both make the shard name {name!r}. Rename one of them.")
+            found[name] = path
+        if not found:
+            raise SourceError(
+                f"no file that ends in {' or '.join(self._suffixes)} below {self.tree.root}. "
+                f"Correct dataset.root or dataset.kind in vlmine.yaml."
+            )
+        check_shard_names(list(found))
+        return dict(sorted(found.items()))
+
+    def _name(self, path: str) -> str:
+        suffix = next(suffix for suffix in self._suffixes if path.lower().endswith(suffix))
+        return path[: -len(suffix)]
