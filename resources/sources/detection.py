@@ -180,5 +180,6 @@ def _nothing_found(root: str, *, tars: list[str], parquet: list[str]) -> str:
     return (
         f"no images at {root}. Looked in it and below, hidden files left out, for: tars ({', '.join(TAR_SUFFIXES)}) "
         f"with image members; Parquet files with a column of image bytes or a struct of `bytes` and `path`; image "
-        f"files (.jpg, .jpeg, .png, .webp, .bmp, .tif, .tiff, .gif, .ppm).{notes} Give the folder that holds one of these."
+        f"files (.jpg, .jpeg, .png, .webp, .bmp, .tif, .tiff, .gif, .ppm).{notes} Give the folder that holds "
+        f"one of these."
     )
