@@ -206,7 +206,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     low, high = 0.0, float(_LARGEST_16_BIT)
     if image.mode == "F" or values.min() < low or values.max() > high:
         low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * (255.0 / max(high - low, np.finfo(np.float64).tiny))
+    scaled = (values - low) / ((high - low) or 1.0) * 255.0
     return Image.fromarray(np.round(scaled).clip(0, 255).astype(np.uint8))
 
 
