@@ -162,7 +162,7 @@ def keyword_histogram(image_counts: npt.ArrayLike) -> Drawing:
         x0, top = left + i * step, float(y(max(n, 0.5)))
         middle = round(x0 + step / 2, 1)
         if i % every == 0:
-            ticks.append(Tick(middle, count_text(low) if low == high or every > 1 else f"{low:,}-{high:,}"))
+            ticks.append(Tick(middle, _bin_text(low, high) if every == 1 else _bin_text(low, low)))
         if n:
             role = "self bar" if i == 0 else "crowd bar"
             bars.append(Mark(role, f"M{x0 + 2:.1f} {HEIGHT - BOTTOM}V{top:.1f}H{x0 + step - 2:.1f}V{HEIGHT - BOTTOM}Z"))
@@ -192,7 +192,7 @@ def recall_curve(curves: Mapping[str, Curve]) -> Drawing:
     top = max((line[:, 1].max() for line in lines.values()), default=0.0)
     x, y = _line_scales(end, max(top, end))
     series = {name: ("rival" if i else "self", line) for i, (name, line) in enumerate(lines.items())}
-    series["random draw"] = ("chance", np.array([(0.0, 0.0), (end, end)]))
+    series["by chance"] = ("chance", np.array([(0.0, 0.0), (end, end)]))
     return _line_drawing(series, x, y, y_name="tail images found")
 
 
@@ -219,16 +219,24 @@ def recall_curve_png(curves: Mapping[str, Curve]) -> bytes:
         curves: (budget, recall) pairs by experiment, both in [0, 1]; the first is drawn strongest.
     """
     figure, axes = _png_figure()
-    ends = [budget for curve in curves.values() for budget, _ in curve] or [1.0]
-    axes.plot([0, max(ends)], [0, max(ends)], color=_PNG["quiet"], linestyle=(0, (2, 3)), linewidth=1.2)
-    axes.annotate("random draw", (max(ends), max(ends)), (6, 0), textcoords="offset points", va="center", fontsize=9)
-    for i, (name, curve) in enumerate(curves.items()):
-        budgets, recalls = _known([(0.0, 0.0), *curve]).T
-        axes.plot(budgets, recalls, color=_PNG["rival" if i else "self"], linewidth=1.4 if i else 2.4, marker="o", ms=4)
-        place = (budgets[-1], recalls[-1])
-        note = axes.annotate(_plain(name), place, (6, 0), textcoords="offset points", va="center", fontsize=9)
-        note.set_parse_math(False)
-    axes.set(xlabel="mined share of the pool", ylabel="tail images found", xlim=(0, None), ylim=(0, None))
+    lines = {name: _known([(0.0, 0.0), *curve]) for name, curve in curves.items()}
+    end = max((line[-1, 0] for line in lines.values()), default=0.0) or 1.0
+    top = 1.08 * max(end, *(line[:, 1].max() for line in lines.values()), 0.0)
+    for i, line in enumerate(lines.values()):
+        axes.plot(
+            *line.T,
+            color=_PNG["rival" if i else "self"],
+            linewidth=1.4 if i else 2.6,
+            marker="o",
+            ms=4,
+            zorder=3 - i / 100,
+        )
+    lines["by chance"] = np.array([(0.0, 0.0), (end, end)])
+    axes.plot([0, end], [0, end], color=_PNG["quiet"], linestyle=(0, (1, 3)), linewidth=1.4)
+    ends = [(-line[-1, 1] / top * HEIGHT, line[-1, 0], name, "") for name, line in lines.items()]
+    for label, (_, x, name, _) in zip(spread(ends, floor=0.0), sorted(ends), strict=True):
+        axes.text(x + end / 60, -(label.y - 4) / HEIGHT * top, _plain(name), va="center", fontsize=9, parse_math=False)
+    axes.set(xlabel="mined share of the pool", ylabel="tail images found", xlim=(0, end * 1.01), ylim=(0, top))
     axes.xaxis.set_major_formatter(lambda value, _: share_text(value))
     axes.yaxis.set_major_formatter(lambda value, _: share_text(value))
     return _png_bytes(figure)
@@ -258,6 +266,12 @@ def _finite(cloud: SignalCloud) -> tuple[Floats, npt.NDArray[np.int64], npt.NDAr
     points = np.asarray(cloud.values, dtype=np.float64)[:, :2]
     known = np.isfinite(points).all(axis=1)
     return points[known], np.asarray(cloud.front, dtype=np.int64)[known], np.asarray(cloud.selected, dtype=bool)[known]
+
+
+def _bin_text(low: int, high: int) -> str:
+    if low >= 10_000:
+        return count_text(low)
+    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
 
 
 def _known(curve: Sequence[tuple[float, ...]]) -> Floats:
@@ -297,7 +311,7 @@ def _line_drawing(
 
 
 def _plain(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()[:60]  # the built-in font draws little more than ASCII
+    return text.encode("unicode_escape").decode()[:60]  # the built-in font draws little more than ASCII
 
 
 def _png_figure() -> tuple[Any, Any]:

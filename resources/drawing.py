@@ -120,12 +120,12 @@ def crowd(places: Floats) -> list[Mark]:
     """Draw places, shape (N, 2), that are background: as dots where they are few, else as shaded hexagons."""
     if len(places) <= MOST_SINGLE_DOTS:
         return [Mark("crowd dots", dots(places))] if len(places) else []
-    centres, counts = _hexagons(places)
+    centres, counts = hexagons(places)
     shades = np.ceil(np.log1p(counts) / np.log1p(counts.max()) * HEXAGON_SHADES).astype(int)
     return [Mark(f"crowd shade-{s}", "".join(map(_hexagon, centres[shades == s]))) for s in np.unique(shades)]
 
 
-def _hexagons(places: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+def hexagons(places: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Return the centres of the hexagons that hold places, and how many each holds.
 
     The centres of a hexagonal tiling are two shifted rectangular lattices; each place belongs to the nearer of the
@@ -173,14 +173,19 @@ def whiskers(line: Floats, x: Scale, y: Scale) -> str:
     return "".join(f"M{a:.1f} {low:.1f}V{high:.1f}" for a, low, high in ends if np.isfinite(low + high))
 
 
-def spread(ends: Sequence[tuple[float, float, str, str]]) -> list[Label]:
-    """Return labels beside line ends, each given as (y, x, name, role), moved down where they would touch."""
-    labels, free = [], float("-inf")
-    for y, x, name, role in sorted(ends):
-        free = max(y, free)
-        labels.append(Label(round(x + 9, 1), round(free + 4, 1), name, role))
-        free += LABEL_GAP
-    return labels
+def spread(ends: Sequence[tuple[float, float, str, str]], *, floor: float = HEIGHT - BOTTOM) -> list[Label]:
+    """Return labels beside line ends, each given as (y, x, name, role), moved apart where they would touch.
+
+    Labels move down, and back up where they would pass `floor`.
+    """
+    ordered = sorted(ends)
+    heights: list[float] = []
+    for y, *_ in ordered:
+        heights.append(max(y, heights[-1] + LABEL_GAP) if heights else y)
+    for i in reversed(range(len(heights))):
+        heights[i] = min(heights[i], floor - LABEL_GAP * (len(heights) - 1 - i))
+    labels = zip(heights, ordered, strict=True)
+    return [Label(round(x + 9, 1), round(height + 4, 1), name, role) for height, (_, x, name, role) in labels]
 
 
 def count_text(value: float) -> str:
@@ -197,9 +202,9 @@ def number_text(value: float) -> str:
 
 
 def share_text(value: float) -> str:
-    """Write a share as a percentage, with a decimal where it is below ten percent and needs one."""
+    """Write a share as a percentage: with a decimal where it has one, and with two digits below one percent."""
     percent = value * 100
-    return f"{percent:.0f}%" if abs(percent) >= 10 or abs(percent - round(percent)) < 0.05 else f"{percent:.1f}%"
+    return f"{percent:.2g}%" if 0 < abs(percent) < 1 else f"{percent:.1f}".removesuffix(".0") + "%"
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -5,8 +5,6 @@ content security policy forbids everything else. All text from data is escaped; 
 reorder the text around them are spelled out.
 """
 
-import base64
-import io
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,6 @@ import jinja2
 import markupsafe
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from resources import charts, drawing
 from resources.charts import SignalCloud
@@ -33,7 +30,6 @@ SIGNAL_GLOSSES = {
     "margin": "how close the task model's two likeliest classes are",
     "random": "a draw that knows nothing: the yardstick",
 }
-THUMBNAIL_SIDE = 320
 _DATA_URL = re.compile(r"data:image/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/]+={0,2}")
 _HARMLESS_FORMATS = "\u00ad\u200c\u200d"  # soft hyphen and the joiners that Indic scripts and emoji need
 _SPELLED_OUT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -54,7 +50,7 @@ class Card:
 
     Attributes:
         image_id: The image's name in the pool.
-        thumbnail: Data URL of a small picture (`thumbnail_url`), or "" when the image could not be read.
+        thumbnail: Data URL of a small picture (`pictures.thumbnail_data_url`), or "" when the image could not be read.
         rank: Place in the selection, 1 is mined first.
         front: Non-dominated front, 1 is the best.
         reason: Why it stands here, for people.
@@ -189,22 +185,6 @@ def render_report(report: Report) -> str:
     )
 
 
-def thumbnail_url(image: Image.Image, *, side: int = THUMBNAIL_SIDE) -> str:
-    """Return a picture as a small JPEG data URL.
-
-    Args:
-        image: Picture of any mode, already upright. Transparent parts become white. It is not changed.
-        side: Longest side in pixels; smaller pictures keep their size.
-    """
-    small = image.convert("RGBA")
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    flat = Image.new("RGBA", small.size, "white")
-    flat.alpha_composite(small)
-    content = io.BytesIO()
-    flat.convert("RGB").save(content, format="JPEG", quality=84, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-
-
 def visible_text(text: str) -> str:
     r"""Spell out characters that cannot be seen or that reorder the text around them; letters of any script stay.
 
@@ -233,8 +213,9 @@ def _check(report: Report) -> None:
     for card in report.cards:
         if card.thumbnail and not _DATA_URL.fullmatch(card.thumbnail):
             raise ContractError(
-                f"render_report: the thumbnail of {card.image_id!r} starts with {card.thumbnail[:40]!r}. Expected a "
-                f"base64 data URL of a png, jpeg, webp, gif or avif (thumbnail_url makes one), or an empty string."
+                f"render_report: the thumbnail of {card.image_id!r} starts with {card.thumbnail[:40]!r}. Expected "
+                "an empty string or a base64 data URL of a png, jpeg, webp, gif or avif: make it with "
+                "pictures.thumbnail_data_url."
             )
     found = {card.shot_bin for card in report.cards if card.shot_bin} | {row.shot_bin for row in report.class_mix}
     if unknown := sorted(found - set(SHOT_BINS)):
@@ -300,9 +281,11 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {
         "clip": clip,
+        "visible": visible_text,
         "count": lambda value: f"{value:,}",
         "number": lambda value: _or_dash(value, drawing.number_text),
         "percent": lambda value: _or_dash(value, drawing.share_text),
+        "percent_1": lambda value: _or_dash(value, lambda share: f"{share:.1%}"),
         "times": lambda value: _or_dash(value, lambda x: f"{x:.1f}×"),  # noqa: RUF001 - the sign of a multiple
         "rank_bar": _rank_bar,
     }
