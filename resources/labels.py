@@ -110,9 +110,9 @@ def load_labels(project: Project) -> Labels | None:
     if settings is None:
         return None
     where = project.resolve(settings.file)
-    content = _read_file(where, setting="dataset.labels.file")
+    content = read_file(where, setting="dataset.labels.file")
     classes_where = None if settings.classes is None else project.resolve(settings.classes)
-    classes_content = b"" if classes_where is None else _read_file(classes_where, setting="dataset.labels.classes")
+    classes_content = b"" if classes_where is None else read_file(classes_where, setting="dataset.labels.classes")
     names = None if classes_where is None else _read_classes(classes_content, where=classes_where)
     labels = _read_labels(content, names, where=where)
     _check_oracle(labels, settings, where=where)
@@ -164,7 +164,16 @@ def _places(header: list[str], columns: tuple[str, ...], *, where: str) -> list[
     return [names.index(name) for name in columns]
 
 
-def _read_file(where: str, *, setting: str) -> bytes:
+def read_file(where: str, *, setting: str) -> bytes:
+    """Return the content of a label file.
+
+    Args:
+        where: Absolute path or URL.
+        setting: What a message tells the user to correct.
+
+    Raises:
+        SourceError: it is missing or cannot be read.
+    """
     try:
         return UPath(where).read_bytes()
     except FileNotFoundError as error:

@@ -12,7 +12,7 @@ from upath import UPath
 
 from resources.sources.contract import is_image
 from resources.sources.fingerprints import FingerprintCache
-from resources.sources.parquet import PARQUET_SUFFIXES, holds_bytes, is_key_type, open_parquet
+from resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, holds_bytes, is_key_type, open_parquet
 from resources.sources.tree import FileTree
 from resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.errors import SourceError
@@ -89,8 +89,8 @@ def _parquet(tree: FileTree, paths: list[str]) -> dict[str, Any] | None:
         try:
             with tree.open(path) as raw:
                 columns = _columns(open_parquet(raw, tree.uri(path)))
-        except SourceError as error:
-            _logger.warning("%s", error)
+        except (SourceError, *DAMAGE) as error:
+            _logger.warning("%s: %s", tree.uri(path), error)
             continue
         if columns is not None:
             return {"kind": "parquet", **columns}
@@ -142,13 +142,13 @@ def _folder(images: list[str]) -> dict[str, Any] | None:
 
 
 def _labels(root: str) -> LabelSettings | None:
-    from resources.labels import LABEL_COLUMNS, read_rows
+    from resources.labels import LABEL_COLUMNS, read_file, read_rows
 
     for folder in (root.rstrip("/") or "/", root.rstrip("/").rpartition("/")[0] or "."):
         file = f"{folder.rstrip('/')}/labels.csv"
         if not UPath(file).exists():
             continue
-        rows = list(read_rows(UPath(file).read_bytes(), LABEL_COLUMNS, where=file))
+        rows = list(read_rows(read_file(file, setting="the path"), LABEL_COLUMNS, where=file))
         is_oracle = all(row[1] != "seed" for _, row in rows) and any(row[1] == "pool" and row[2] for _, row in rows)
         classes = f"{folder.rstrip('/')}/classes.csv"
         return LabelSettings(file=file, classes=classes if UPath(classes).exists() else None, oracle=is_oracle)

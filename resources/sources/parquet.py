@@ -14,6 +14,9 @@ from vlmine_dagster.errors import ConfigError, SourceError
 
 PARQUET_SUFFIXES = (".parquet",)
 
+DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+"""What pyarrow raises at damaged bytes; errors of the store come as SourceError."""
+
 _ROWS_AT_ONCE = 32
 _BUFFER = 1 << 20  # bytes; without it pyarrow holds the whole column of a row group
 
@@ -72,7 +75,7 @@ class ParquetSource:
                 for row, value in self._values(file, key_of):
                     yield self._image(key_of[row], f"{uri}#{row}", value)
                     read += 1
-            except (pa.ArrowException, OSError) as error:
+            except DAMAGE as error:
                 if keys is None or LOST_KEY in keys:
                     yield RawImage(LOST_KEY, uri, b"", _lost(error, read))
 
@@ -108,10 +111,12 @@ class ParquetSource:
                 f"expected text or whole numbers."
             )
         try:
-            column = file.read(columns=[self._key_column]).column(0).cast(pa.string())
-        except (pa.ArrowException, OSError) as error:
+            values = file.read(columns=[self._key_column]).column(0).cast(pa.string()).to_pylist()
+        except DAMAGE as error:
             raise _damaged(uri, error) from error
-        for number, value in zip(numbers, column.to_pylist(), strict=True):
+        if len(values) != file.metadata.num_rows:
+            raise _damaged(uri, ValueError(f"{len(values):,} keys for {file.metadata.num_rows:,} rows"))
+        for number, value in zip(numbers, values, strict=True):
             yield value or number
 
     def _values(self, file: pq.ParquetFile, key_of: dict[int, str]) -> Iterator[tuple[int, Any]]:
@@ -156,9 +161,14 @@ def open_parquet(raw: Any, uri: str) -> pq.ParquetFile:
         SourceError: it is no Parquet, or is damaged.
     """
     try:
-        return pq.ParquetFile(raw, buffer_size=_BUFFER, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(raw, buffer_size=_BUFFER, pre_buffer=False)
+        groups = (file.metadata.row_group(index).num_rows for index in range(file.num_row_groups))
+        row_count = sum(groups)
+    except DAMAGE as error:
         raise _damaged(uri, error) from error
+    if row_count != file.metadata.num_rows:
+        raise _damaged(uri, ValueError(f"{file.metadata.num_rows:,} rows, but its row groups have {row_count:,}"))
+    return file
 
 
 def holds_bytes(type_: pa.DataType) -> bool:

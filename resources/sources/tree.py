@@ -112,7 +112,7 @@ class FileTree:
             return
         for start in range(0, len(paths), 16):
             some = paths[start : start + 16]
-            found = self._fs.cat([self._full(path) for path in some], on_error="return")
+            found = self._fetch(some)
             for path in some:
                 yield path, self._checked(path, found.get(self._full(path), FileNotFoundError("gone")))
 
@@ -174,7 +174,7 @@ class FileTree:
 
     def _leaves_root(self, path: str) -> bool:
         target = os.path.realpath(f"{self._base}/{path}")
-        return not target.startswith(self._base.rstrip("/") + "/")
+        return not f"{target}/".startswith(self._base.rstrip("/") + "/")
 
     def _local_entry(self, path: str) -> FileEntry:
         full = Path(self._base, path)
@@ -222,6 +222,12 @@ class FileTree:
         name = next((name for name in _CHECKSUMS if info.get(name)), None)
         checksum = None if name is None else f"{name} {info[name]} {info.get('size')}"
         return FileEntry(self.uri(path), int(info.get("size") or 0), checksum=checksum)
+
+    def _fetch(self, paths: Sequence[str]) -> dict[str, bytes | Exception]:
+        try:
+            return dict(self._fs.cat([self._full(path) for path in paths], on_error="return"))
+        except Exception as error:  # each store has its own exceptions
+            raise unreadable(self.root, error) from error
 
     def _checked(self, path: str, found: bytes | Exception) -> bytes | SourceError:
         if not isinstance(found, Exception):

@@ -17,6 +17,7 @@ TAR_SUFFIXES = (".tar.gz", ".tar", ".tgz")
 _CHUNK = 1 << 20
 _LONGEST_HEADER = 1 << 20  # bytes; PAX headers hold names and dates
 _LONGEST_PADDING = 1 << 20  # bytes of zeros behind the end mark; tar pads to 10 KiB
+_FARTHEST = 1 << 44  # bytes; no file is larger, and some stores cannot even seek there
 _READS_PAST_END = 64  # tarfile may loop on a damaged sparse header for ever
 
 
@@ -77,9 +78,9 @@ def read_tar(content: BinaryIO, uri: str, *, max_bytes: int, keys: Collection[st
     try:
         tar = tarfile.open(fileobj=cast(Any, file), mode="r:", errors="surrogateescape")  # noqa: SIM115 - owns nothing
         for key, member in _image_members(tar):
-            found += 1
             if missing is None or key in missing:
                 yield _member_image(file, member, key=key, uri=uri, max_bytes=max_bytes)
+            found += 1
             if missing is not None:
                 missing.discard(key)
                 if not missing:
@@ -181,8 +182,8 @@ class _ForwardFile:
         return self.last_read
 
     def seek(self, position: int) -> None:
-        if position < self._position:
-            raise tarfile.ReadError("a header points back")
+        if not self._position <= position <= _FARTHEST:
+            raise tarfile.ReadError(f"a header points to byte {position:,}")
         if self._content.seekable():
             self._content.seek(position)
             self._position = position
