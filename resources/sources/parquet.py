@@ -18,7 +18,9 @@ DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 """What pyarrow raises at damaged bytes; errors of the store come as SourceError."""
 
 _ROWS_AT_ONCE = 32
-_BUFFER = 1 << 20  # bytes; without it pyarrow holds the whole column of a row group
+# Bytes. Without it pyarrow holds a row group's whole column; with it about two pages, and writers put up to 1,024
+# values on one: 400 instead of 600 MB for row groups of 1,000 images of 200 kB.
+_BUFFER = 1 << 20
 
 
 class ParquetSource:

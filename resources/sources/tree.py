@@ -177,17 +177,20 @@ class FileTree:
         return not f"{target}/".startswith(self._base.rstrip("/") + "/")
 
     def _local_entry(self, path: str) -> FileEntry:
-        full = Path(self._base, path)
-        leaves_root = full.is_symlink() and self._leaves_root(path)
+        uri = f"{self._base}/{path}"
+        leaves_root = False
         try:
-            found = full.stat()
+            found = os.lstat(uri)
+            if stat.S_ISLNK(found.st_mode):
+                leaves_root = self._leaves_root(path)
+                found = os.stat(uri)  # noqa: PTH116 - as in _walk_local
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
-            return FileEntry(str(full), 0, leaves_root=leaves_root, problem=problem)
+            return FileEntry(uri, 0, leaves_root=leaves_root, problem=problem)
         if not stat.S_ISREG(found.st_mode):
-            return FileEntry(str(full), 0, leaves_root=leaves_root, problem="is no regular file; not opened")
+            return FileEntry(uri, 0, leaves_root=leaves_root, problem="is no regular file; not opened")
         return FileEntry(
-            str(full),
+            uri,
             found.st_size,
             state=f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {found.st_dev}",
             changed_ns=max(found.st_mtime_ns, found.st_ctime_ns),

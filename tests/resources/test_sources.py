@@ -262,6 +262,14 @@ def test_ordinary_names_are_shards_with_their_folders(tmp_path):
     assert source.shards() == names
 
 
+def test_a_linked_file_is_a_shard_as_in_the_cache_of_the_hub(tmp_path):
+    write(tmp_path, {"blobs/0a1b": three_images(), "data/readme.txt": b""})
+    (tmp_path / "data" / "train.tar").symlink_to(tmp_path / "blobs" / "0a1b")
+    source = open_at(tmp_path / "data", tmp_path)
+    assert len(list(source.read("train"))) == 3
+    assert len(source.fingerprint("train")) == 64
+
+
 def test_two_files_that_make_one_shard_name_are_refused(tmp_path):
     files = {"a.tar": three_images(), "a.tgz": gzip.compress(three_images())}
     with pytest.raises(SourceError, match=r"a\.tar and a\.tgz both make the shard name 'a'"):
