@@ -1,0 +1,407 @@
+"""What all assets share: a stage says what it reads and how it computes; here it becomes a Dagster asset.
+
+The body of every asset is the same four steps: read, compute, check, publish. So a stage is data, and both the asset
+and the answer to "is this partition fresh?" are made from it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+
+from resources.expectations import Finding, failed_critically, summarize_findings, validate
+from resources.lake import DEFAULT_VARIANT, WHOLE_POOL, Lake, Stamp
+from resources.workbench import Workbench
+from vlmine_dagster.errors import ExpectationError, MissingInputError, VlmineError
+from vlmine_dagster.partitions import SHARDS
+from vlmine_dagster.project import Project, settings_hash
+from vlmine_dagster.tables import TABLES, Table
+
+OWNER = "team:data-mining"
+State = Literal["missing", "stale", "fresh", "blocked"]
+
+
+class StageConfig(dg.Config):
+    """Launchpad settings that every stage takes."""
+
+    allow_missing_shards: bool = False
+    """Go on with the shards that are there where a stage reads the whole pool."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """A table that a stage reads, and the columns of it that matter to the result."""
+
+    table: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a stage computed: rows to publish and facts to show."""
+
+    rows: pa.Table
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the pipeline.
+
+    Attributes:
+        table: The table it publishes; the asset carries the same name.
+        group: Dagster group.
+        kinds: Dagster kinds, shown as icons.
+        compute: Turns a `StageRun` into a `Product`. Its docstring is the asset's description.
+        reads: Everything it may read; the edges of the asset graph.
+        reads_of: The part of `reads` that one partition needs, where that depends on settings.
+        settings: Settings that change the result, for one partition and variant.
+        skipped: Why the stage does not apply to a project, or None.
+        version: Raised when the code changes what it writes.
+        is_one_run: Whether a range of partitions is computed in one run (cheap stages).
+        is_variant: Whether each extraction variant has its own.
+        pool: Dagster concurrency pool.
+        config: Launchpad settings.
+    """
+
+    table: str
+    group: str
+    kinds: frozenset[str]
+    compute: Callable[["StageRun"], Product]
+    reads: tuple[Reads, ...] = ()
+    reads_of: Callable[[Project, str], tuple[Reads, ...]] | None = None
+    settings: Callable[[Workbench, str, str], list[Any]] = lambda _bench, _partition, _variant: []
+    skipped: Callable[[Project], str | None] = lambda _project: None
+    version: int = 1
+    is_one_run: bool = False
+    is_variant: bool = False
+    pool: str | None = None
+    config: type[StageConfig] = StageConfig
+
+    @property
+    def contract(self) -> Table:
+        """The contract of the table."""
+        return TABLES[self.table]
+
+    def needed(self, project: Project, partition: str) -> tuple[Reads, ...]:
+        """Return what one partition reads."""
+        return self.reads if self.reads_of is None else self.reads_of(project, partition)
+
+
+class StageRun:
+    """One partition of one stage at work: what `compute` gets.
+
+    Attributes:
+        stage: The stage.
+        bench: Resources.
+        partition: Shard, experiment, or `WHOLE_POOL`.
+        variant: Extraction variant.
+        shards: All shards of the pool, in name order.
+        config: Launchpad settings.
+        log: Dagster's logger.
+        run_id: Dagster's run id.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        bench: Workbench,
+        *,
+        partition: str,
+        variant: str,
+        shards: Sequence[str],
+        config: StageConfig,
+        log: Any,
+        run_id: str,
+    ):
+        self.stage = stage
+        self.bench = bench
+        self.partition = partition
+        self.variant = variant
+        self.config = config
+        self.log = log
+        self.run_id = run_id
+        self._all_shards = tuple(sorted(shards))
+
+    @property
+    def project(self) -> Project:
+        """The project."""
+        return self.bench.project
+
+    @property
+    def lake(self) -> Lake:
+        """The lake."""
+        return self.bench.lake
+
+    @cached_property
+    def shards(self) -> tuple[str, ...]:
+        """The shards to read where a stage reads the whole pool: all, or those there if partial pools are allowed."""
+        if not self.config.allow_missing_shards:
+            return self._all_shards
+        there = tuple(shard for shard in self._all_shards if self._is_there(shard))
+        self.log.warning(f"{self.stage.table}: partial pool, {len(there)} of {len(self._all_shards)} shards used")
+        return there
+
+    def _is_there(self, shard: str) -> bool:
+        tables = [r.table for r in self.needed if TABLES[r.table].partition == "shard"]
+        return all(self.lake.path(t, shard, variant=self.variant_of(t)).exists() for t in tables)
+
+    @property
+    def needed(self) -> tuple[Reads, ...]:
+        """What this partition reads."""
+        return self.stage.needed(self.project, self.partition)
+
+    def variant_of(self, table: str) -> str:
+        """Return the variant under which a table is read here."""
+        return self.variant if table in VARIANT_TABLES else DEFAULT_VARIANT
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a table: this partition of it, or all of it where the two are cut differently."""
+        partitions = read_partitions(self.stage.contract, TABLES[table], self.partition, self.shards)
+        return self.lake.read_all(table, partitions, columns=columns, variant=self.variant_of(table))
+
+    @contextmanager
+    def connect(self, *tables: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open DuckDB with one view a table, over the same files that `read` reads."""
+        views = {}
+        for table in tables:
+            partitions = read_partitions(self.stage.contract, TABLES[table], self.partition, self.shards)
+            views[table] = self.lake.require(table, partitions, variant=self.variant_of(table))
+        with self.lake.connect(**views) as connection:
+            yield connection
+
+
+VARIANT_TABLES = frozenset({"descriptions", "keywords", "vocab_counts", "novelty_scores"})
+
+
+def read_partitions(reader: Table, read: Table, partition: str, shards: Sequence[str]) -> list[str]:
+    """Return which partitions of a table a partition of another reads: the same one, or all."""
+    if read.partition == reader.partition:
+        return [partition]
+    return list(shards) if read.partition == "shard" else [WHOLE_POOL]
+
+
+class Lineage:
+    """Tells which partitions are missing, stale or fresh, from the stamps in the lake alone.
+
+    Stamps are read once an instance: make a new one after something was published.
+    """
+
+    def __init__(self, bench: Workbench, shards: Sequence[str]):
+        self._bench = bench
+        self._shards = tuple(sorted(shards))
+        self._stamps: dict[tuple[str, str, str], Stamp | None] = {}
+
+    def stamp(self, table: str, partition: str, variant: str = DEFAULT_VARIANT) -> Stamp | None:
+        """Return the stamp of a partition, None where it is missing."""
+        key = (table, partition, variant)
+        if key not in self._stamps:
+            self._stamps[key] = self._bench.lake.stamp(table, partition, variant=variant)
+        return self._stamps[key]
+
+    def inputs(
+        self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT, *, shards: Sequence[str] | None = None
+    ) -> str | None:
+        """Return the hash of all that goes into a partition; None where something upstream is missing."""
+        parts: list[Any] = [stage.table, stage.version, stage.settings(self._bench, partition, variant)]
+        for reads in stage.needed(self._bench.project, partition):
+            upstream_variant = experiment_variant(self._bench.project, stage, partition, reads.table, variant)
+            for name in read_partitions(stage.contract, TABLES[reads.table], partition, shards or self._shards):
+                stamp = self.stamp(reads.table, name, upstream_variant)
+                if stamp is None:
+                    return None
+                parts.append([reads.table, name, stamp.version(reads.columns)])
+        return settings_hash(parts)
+
+    def state(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> State:
+        """Return whether a partition is missing, stale (made from something else), fresh, or waits for upstream."""
+        stamp = self.stamp(stage.table, partition, variant)
+        inputs = self.inputs(stage, partition, variant)
+        if inputs is None:
+            return "blocked"
+        if stamp is None:
+            return "missing"
+        return "fresh" if stamp.inputs == inputs else "stale"
+
+
+def experiment_variant(project: Project, stage: Stage, partition: str, table: str, variant: str) -> str:
+    """Return the variant under which a stage reads a table; an experiment names its own."""
+    if table not in VARIANT_TABLES:
+        return DEFAULT_VARIANT
+    if stage.contract.partition == "experiment":
+        return project.settings.experiments[partition].variant
+    return variant
+
+
+def asset_key(table: str, variant: str = DEFAULT_VARIANT) -> dg.AssetKey:
+    """Return the key of a table's asset; variants other than the default are a prefix."""
+    return dg.AssetKey([table] if variant == DEFAULT_VARIANT else [variant, table])
+
+
+def build_asset(
+    stage: Stage,
+    *,
+    partitions_def: dg.PartitionsDefinition[str] | None,
+    variants: Sequence[str] = (DEFAULT_VARIANT,),
+    variant: str = DEFAULT_VARIANT,
+) -> dg.AssetsDefinition:
+    """Make the Dagster asset of a stage for one extraction variant.
+
+    Args:
+        stage: The stage.
+        partitions_def: Shards, experiments, or None for a pool-wide asset.
+        variants: All extraction variants; an experiment depends on every one.
+        variant: The extraction variant of this asset.
+    """
+    key = asset_key(stage.table, variant)
+
+    def body(context, workbench, config):  # type: ignore[no-untyped-def]
+        return _materialize(stage, variant, key, context, workbench, config)
+
+    # Dagster reads annotations; the configuration class differs from stage to stage.
+    body.__annotations__ = {
+        "context": dg.AssetExecutionContext,
+        "workbench": Workbench,
+        "config": stage.config,
+        "return": dg.MaterializeResult,
+    }
+    return dg.asset(
+        key=key,
+        partitions_def=partitions_def,
+        deps=list(_edges(stage, variant, variants)),
+        group_name=stage.group,
+        kinds=set(stage.kinds),
+        owners=[OWNER],
+        description=stage.compute.__doc__,
+        metadata={"dagster/column_schema": _column_schema(stage.contract), "one row is": stage.contract.row},
+        code_version=str(stage.version),
+        check_specs=_check_specs(key),
+        backfill_policy=dg.BackfillPolicy.single_run() if stage.is_one_run else None,
+        pool=stage.pool,
+    )(body)
+
+
+CHECKS: dict[str, str] = {
+    "no_missing_values": "Columns that must be filled are.",
+    "key_is_unique": "No two rows describe the same thing.",
+    "values_in_range": "Numbers lie within the bounds of the contract.",
+    "values_in_set": "Categories are known ones.",
+    "quality": "Advice that does not block: share of images that could be used.",
+}
+
+
+def _check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    return [dg.AssetCheckSpec(name=name, asset=key, description=text) for name, text in CHECKS.items()]
+
+
+def _edges(stage: Stage, variant: str, variants: Sequence[str]) -> Iterator[dg.AssetDep]:
+    is_experiment = stage.contract.partition == "experiment"
+    for reads in stage.reads:
+        read = TABLES[reads.table]
+        crosses = is_experiment and read.partition == "shard"
+        mapping = dg.AllPartitionMapping() if crosses else None
+        under = (variants if is_experiment else (variant,)) if read.name in VARIANT_TABLES else (DEFAULT_VARIANT,)
+        for name in under:
+            yield dg.AssetDep(asset_key(reads.table, name), partition_mapping=mapping)
+
+
+def _column_schema(contract: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                c.name,
+                str(c.type),
+                c.description,
+                dg.TableColumnConstraints(nullable=c.nullable, unique=contract.key == (c.name,)),
+            )
+            for c in contract.columns
+        ]
+    )
+
+
+def _materialize(
+    stage: Stage, variant: str, key: dg.AssetKey, context: Any, bench: Workbench, config: StageConfig
+) -> dg.MaterializeResult[Any]:
+    partitions = list(context.partition_keys) if context.has_partition_key_range or context.has_partition_key else None
+    shards = context.instance.get_dynamic_partitions(SHARDS)
+    lineage = Lineage(bench, shards)
+    findings: list[Finding] = []
+    failures: dict[str, str] = {}
+    metadata: dict[str, Any] = {}
+    for partition in partitions or [WHOLE_POOL]:
+        run = StageRun(
+            stage,
+            bench,
+            partition=partition,
+            variant=experiment_variant(bench.project, stage, partition, "keywords", variant),
+            shards=shards,
+            config=config,
+            log=context.log,
+            run_id=context.run_id,
+        )
+        try:
+            metadata, found = _run_partition(run, lineage, variant)
+        except VlmineError as error:
+            failures[partition] = str(error)
+            if partitions and len(partitions) > 1:
+                context.log.error(f"{stage.table}[{partition}]: {error}")
+                continue
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        findings += found
+        if partitions:
+            context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
+    if failures:
+        names = "; ".join(f"{name}: {text}" for name, text in list(failures.items())[:3])
+        raise dg.Failure(
+            description=f"{stage.table}: {len(failures)} of {len(partitions or ())} partitions failed. {names}",
+            allow_retries=False,
+        )
+    return dg.MaterializeResult(
+        asset_key=key,
+        metadata={} if partitions else metadata,
+        check_results=list(_check_results(key, findings)),
+    )
+
+
+def _run_partition(run: StageRun, lineage: Lineage, variant: str) -> tuple[dict[str, Any], list[Finding]]:
+    stage, started = run.stage, time.monotonic()
+    inputs = lineage.inputs(stage, run.partition, variant, shards=run.shards)
+    if inputs is None:
+        for reads in run.needed:
+            partitions = read_partitions(stage.contract, TABLES[reads.table], run.partition, run.shards)
+            run.lake.require(reads.table, partitions, variant=run.variant_of(reads.table))
+        raise MissingInputError(f"{stage.table}: something upstream disappeared while it was read. Run it again.")
+    product = stage.compute(run)
+    findings = validate(stage.table, product.rows)
+    broken = failed_critically(findings)
+    if broken:
+        raise ExpectationError(
+            f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}"
+        )
+    stored_under = variant if stage.is_variant else DEFAULT_VARIANT
+    run.lake.publish(stage.table, run.partition, product.rows, inputs=inputs, variant=stored_under)
+    facts = {"seconds": round(time.monotonic() - started, 2), **product.metadata}
+    facts["path"] = dg.MetadataValue.path(str(run.lake.path(stage.table, run.partition, variant=stored_under)))
+    facts["dagster/row_count"] = product.rows.num_rows
+    return facts, findings
+
+
+def _check_results(key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
+    for name in CHECKS:
+        mine = [finding for finding in findings if finding.check == name]
+        broken = [finding for finding in mine if not finding.is_met]
+        severity = dg.AssetCheckSeverity.WARN if name == "quality" else dg.AssetCheckSeverity.ERROR
+        yield dg.AssetCheckResult(
+            passed=not broken,
+            check_name=name,
+            asset_key=key,
+            severity=severity,
+            description=summarize_findings(broken) if broken else f"{len(mine)} expectations hold",
+            metadata={"expectations": len(mine), "broken": len(broken)},
+        )

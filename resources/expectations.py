@@ -1,0 +1,166 @@
+"""Great Expectations over our tables: a suite a table, made from its column contract, run before it is published."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmine_dagster.tables import TABLES, Column, Outcome, Severity, Table
+
+_USABLE_SHARE = 0.95
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one expectation found.
+
+    Attributes:
+        check: The Dagster check that it belongs to.
+        rule: The expectation in words, with its column.
+        is_met: Whether it holds.
+        severity: `critical` findings keep a table from being published, `warning` ones advise.
+        broken_count: Rows that break it.
+        row_count: Rows that were looked at.
+        examples: A few of the values that break it.
+    """
+
+    check: str
+    rule: str
+    is_met: bool
+    severity: Severity
+    broken_count: int
+    row_count: int
+    examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shown = f", such as {', '.join(self.examples)}" if self.examples else ""
+        return f"{self.rule}: broken by {self.broken_count} of {self.row_count} rows{shown}"
+
+
+def validate(table: str, rows: pa.Table) -> list[Finding]:
+    """Run a table's suite.
+
+    Args:
+        table: Table name.
+        rows: The rows that are about to be published.
+
+    Returns:
+        One finding an expectation, in the order of the contract.
+    """
+    contract = TABLES[table]
+    rules = list(_rules(contract))
+    frame = _scalar_frame(contract, rows)
+    return [
+        _finding(result, check) for result, (check, _) in zip(_run(table, frame, rules), rules, strict=True)
+    ]
+
+
+def failed_critically(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that keep a table from being published."""
+    return [finding for finding in findings if not finding.is_met and finding.severity == "critical"]
+
+
+def summarize_findings(findings: Sequence[Finding]) -> str:
+    """Return up to three findings as one line."""
+    more = f" (and {len(findings) - 3} more)" if len(findings) > 3 else ""
+    return "; ".join(str(finding) for finding in findings[:3]) + more
+
+
+def _rules(contract: Table) -> Iterator[tuple[str, Any]]:
+    """Yield (check name, expectation) for everything that the contract says."""
+    import great_expectations.expectations as gxe
+
+    for column in contract.columns:
+        yield from _column_rules(column)
+    if len(contract.key) == 1:
+        yield "key_is_unique", gxe.ExpectColumnValuesToBeUnique(column=contract.key[0], severity="critical")
+    else:
+        yield (
+            "key_is_unique",
+            gxe.ExpectCompoundColumnsToBeUnique(column_list=list(contract.key), severity="critical"),
+        )
+    if any(column.name == "outcome" for column in contract.columns):
+        usable = {"column": "outcome", "value_set": [Outcome.OK.value], "mostly": _USABLE_SHARE}
+        yield "quality", gxe.ExpectColumnValuesToBeInSet(**usable, severity="warning")
+
+
+def _column_rules(column: Column) -> Iterator[tuple[str, Any]]:
+    import great_expectations.expectations as gxe
+
+    if pa.types.is_nested(column.type):
+        if pa.types.is_fixed_size_list(column.type):
+            finite = {"column": _finite_name(column), "value_set": [True]}
+            yield "values_in_range", gxe.ExpectColumnValuesToBeInSet(**finite, severity="critical")
+        return
+    if not column.nullable:
+        yield "no_missing_values", gxe.ExpectColumnValuesToNotBeNull(column=column.name, severity="critical")
+    if column.minimum is not None or column.maximum is not None:
+        bounds = {"column": column.name, "min_value": column.minimum, "max_value": column.maximum}
+        yield "values_in_range", gxe.ExpectColumnValuesToBeBetween(**bounds, severity="critical")
+    if column.allowed:
+        allowed = {"column": column.name, "value_set": [str(value) for value in column.allowed]}
+        yield "values_in_set", gxe.ExpectColumnValuesToBeInSet(**allowed, severity="critical")
+
+
+def _finite_name(column: Column) -> str:
+    return f"{column.name} is finite"
+
+
+def _scalar_frame(contract: Table, rows: pa.Table) -> Any:
+    """Return the scalar columns as pandas; a vector column is judged by whether all of it is finite."""
+    import numpy as np
+
+    scalars = [c.name for c in contract.columns if not pa.types.is_nested(c.type) and c.name in rows.column_names]
+    frame = rows.select(scalars).to_pandas()
+    for column in contract.columns:
+        if pa.types.is_fixed_size_list(column.type) and column.name in rows.column_names:
+            vectors = rows.column(column.name).combine_chunks()
+            values = pc.list_flatten(vectors).to_numpy(zero_copy_only=False)
+            size = column.type.list_size
+            finite = np.isfinite(values.reshape(-1, size)).all(axis=1) if len(vectors) else np.empty(0, bool)
+            frame[_finite_name(column)] = finite.astype(object)
+    return frame
+
+
+def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]]) -> list[Any]:
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    batch = (
+        context.data_sources.add_pandas("lake")
+        .add_dataframe_asset(table)
+        .add_batch_definition_whole_dataframe("rows")
+        .get_batch({"dataframe": frame})
+    )
+    # A validation returns results in its own order: each expectation carries its place along.
+    for place, (_, expectation) in enumerate(rules):
+        expectation.meta = {"place": place}
+    suite = gx.ExpectationSuite(table, expectations=[expectation for _, expectation in rules])
+    results = batch.validate(suite).results
+    return sorted(results, key=lambda result: result.expectation_config.meta["place"])
+
+
+def _finding(result: Any, check: str) -> Finding:
+    config, found = result.expectation_config, result.result or {}
+    problem = (result.exception_info or {}).get("exception_message")
+    if problem is None and result.exception_info and "raised_exception" not in result.exception_info:
+        problem = next(
+            (entry.get("exception_message") for entry in result.exception_info.values() if isinstance(entry, dict)), None
+        )
+    column = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", ()))
+    return Finding(
+        check=check,
+        rule=f"{config.type} on {column}{f' ({problem})' if problem else ''}",
+        is_met=bool(result.success),
+        severity="warning" if str(getattr(config, "severity", "critical")).endswith("warning") else "critical",
+        broken_count=int(found.get("unexpected_count") or 0),
+        row_count=int(found.get("element_count") or 0),
+        examples=tuple(repr(value)[:80] for value in (found.get("partial_unexpected_list") or ())[:_EXAMPLES]),
+    )

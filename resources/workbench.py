@@ -1,0 +1,79 @@
+"""The one Dagster resource through which assets reach the project: settings, lake, images, models."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from resources.lake import Lake
+from vlmine_dagster.project import Project
+
+if TYPE_CHECKING:
+    from resources.describers import Describer
+    from resources.encoder import Encoder
+    from resources.labels import Labels
+    from resources.sources import ImageSource
+    from resources.tracking import Tracking
+
+
+class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Settings, lake, images and models of one project; each is made when it is first asked for.
+
+    Attributes:
+        settings_file: `vlmine.yaml`; empty means `VLMINE_PROJECT`, else the one in the working folder.
+    """
+
+    settings_file: str = ""
+
+    @cached_property
+    def project(self) -> Project:
+        """The project."""
+        return Project.load(self.settings_file or None)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake."""
+        home = self.project.home
+        root = f"{home.rstrip('/')}/lake" if "://" in home else str(self.project.state_folder("lake"))
+        return Lake(root, scratch=self.project.state_folder("scratch"))
+
+    @cached_property
+    def source(self) -> "ImageSource":
+        """The images."""
+        from resources.sources import open_source
+
+        return open_source(self.project)
+
+    @cached_property
+    def labels(self) -> "Labels | None":
+        """The labels, None where the project has none."""
+        from resources.labels import load_labels
+
+        return load_labels(self.project)
+
+    @cached_property
+    def encoder(self) -> "Encoder":
+        """The image encoder."""
+        from resources.encoder import Encoder
+
+        settings = self.project.settings.encoder
+        return Encoder(self.models_folder, batch_size=settings.batch_size, threads=settings.threads)
+
+    @cached_property
+    def tracking(self) -> "Tracking":
+        """MLflow."""
+        from resources.tracking import Tracking
+
+        return Tracking(self.project)
+
+    @property
+    def models_folder(self) -> Path:
+        """Folder of exported and trained models."""
+        return self.project.state_folder("models")
+
+    def describer(self, variant: str) -> "Describer":
+        """Return the describer of an extraction variant."""
+        from resources.describers import build_describer
+
+        return build_describer(self.project.variant(variant).describer, encoder=lambda: self.encoder)
