@@ -54,9 +54,7 @@ def validate(table: str, rows: pa.Table) -> list[Finding]:
     contract = TABLES[table]
     rules = list(_rules(contract))
     frame = _scalar_frame(contract, rows)
-    return [
-        _finding(result, check) for result, (check, _) in zip(_run(table, frame, rules), rules, strict=True)
-    ]
+    return [_finding(result, check) for result, (check, _) in zip(_run(table, frame, rules), rules, strict=True)]
 
 
 def failed_critically(findings: Iterable[Finding]) -> list[Finding]:
@@ -152,7 +150,8 @@ def _finding(result: Any, check: str) -> Finding:
     problem = (result.exception_info or {}).get("exception_message")
     if problem is None and result.exception_info and "raised_exception" not in result.exception_info:
         problem = next(
-            (entry.get("exception_message") for entry in result.exception_info.values() if isinstance(entry, dict)), None
+            (entry.get("exception_message") for entry in result.exception_info.values() if isinstance(entry, dict)),
+            None,
         )
     column = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", ()))
     return Finding(
