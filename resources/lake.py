@@ -197,7 +197,7 @@ class Lake:
         if not paths:
             columns = ", ".join(f"NULL AS {column.name}" for column in TABLES[name].columns)
             return f"(SELECT {columns} WHERE false)"  # noqa: S608 - names come from our own contracts
-        return f"read_parquet([{', '.join(_literal(_duckdb_name(path)) for path in paths)}])"
+        return f"read_parquet([{', '.join(_literal(_duckdb_name(path)) for path in paths)}], hive_partitioning = false)"
 
 
 def conform(table: str, rows: pa.Table) -> pa.Table:
