@@ -4,11 +4,13 @@ The body of every asset is the same four steps: read, compute, check, publish. S
 and the answer to "is this partition fresh?" are made from it.
 """
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
@@ -17,8 +19,9 @@ import pyarrow as pa
 
 from resources.expectations import Finding, failed_critically, summarize_findings, validate
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL, Lake, Stamp
+from resources.progress import Progress
 from resources.workbench import Workbench
-from vlmine_dagster.errors import ExpectationError, MissingInputError, VlmineError
+from vlmine_dagster.errors import ExpectationError, MissingInputError, TrackingError, VlmineError
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project, settings_hash
 from vlmine_dagster.tables import TABLES, Table
@@ -34,6 +37,13 @@ class StageConfig(dg.Config):
     """Go on with the shards that are there where a stage reads the whole pool."""
 
 
+class MiningConfig(StageConfig):
+    """Launchpad settings of an experiment."""
+
+    budget: float | None = None
+    """Share of the pool (at most 1) or number of images (above 1) to select, instead of that in `vlmine.yaml`."""
+
+
 @dataclass(frozen=True)
 class Reads:
     """A table that a stage reads, and the columns of it that matter to the result."""
@@ -44,10 +54,18 @@ class Reads:
 
 @dataclass(frozen=True)
 class Product:
-    """What a stage computed: rows to publish and facts to show."""
+    """What a stage computed.
+
+    Attributes:
+        rows: The rows to publish.
+        metadata: Facts to show in the Dagster UI.
+        record: Tells MLflow, once the rows are published; returns more facts. What fails here is a warning: the rows
+            stay, nothing is computed again.
+    """
 
     rows: pa.Table
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    record: Callable[[], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +78,12 @@ class Stage:
         kinds: Dagster kinds, shown as icons.
         compute: Turns a `StageRun` into a `Product`. Its docstring is the asset's description.
         reads: Everything it may read; the edges of the asset graph.
-        reads_of: The part of `reads` that one partition needs, where that depends on settings.
+        reads_of: The part of `reads` that one partition of one variant needs, where that depends on settings.
         settings: Settings that change the result, for one partition and variant.
         skipped: Why the stage does not apply to a project, or None.
         version: Raised when the code changes what it writes.
         is_one_run: Whether a range of partitions is computed in one run (cheap stages).
+        is_tracked: Whether it tells MLflow; the server is then asked for before any work.
         is_variant: Whether each extraction variant has its own.
         pool: Dagster concurrency pool.
         config: Launchpad settings.
@@ -75,11 +94,12 @@ class Stage:
     kinds: frozenset[str]
     compute: Callable[["StageRun"], Product]
     reads: tuple[Reads, ...] = ()
-    reads_of: Callable[[Project, str], tuple[Reads, ...]] | None = None
+    reads_of: Callable[[Project, str, str], tuple[Reads, ...]] | None = None
     settings: Callable[[Workbench, str, str], list[Any]] = lambda _bench, _partition, _variant: []
     skipped: Callable[[Project], str | None] = lambda _project: None
     version: int = 1
     is_one_run: bool = False
+    is_tracked: bool = False
     is_variant: bool = False
     pool: str | None = None
     config: type[StageConfig] = StageConfig
@@ -89,9 +109,9 @@ class Stage:
         """The contract of the table."""
         return TABLES[self.table]
 
-    def needed(self, project: Project, partition: str) -> tuple[Reads, ...]:
-        """Return what one partition reads."""
-        return self.reads if self.reads_of is None else self.reads_of(project, partition)
+    def needed(self, project: Project, partition: str, variant: str) -> tuple[Reads, ...]:
+        """Return what one partition of one variant reads."""
+        return self.reads if self.reads_of is None else self.reads_of(project, partition, variant)
 
 
 class StageRun:
@@ -155,7 +175,16 @@ class StageRun:
     @property
     def needed(self) -> tuple[Reads, ...]:
         """What this partition reads."""
-        return self.stage.needed(self.project, self.partition)
+        return self.stage.needed(self.project, self.partition, self.variant)
+
+    @property
+    def code_revision(self) -> str | None:
+        """Git commit of the folder of `vlmine.yaml`, None where it is no repository."""
+        return git_revision(self.project.folder)
+
+    def progress(self, total: int | None, unit: str = "images") -> Progress:
+        """Return a counter whose steps show in the log and in the terminal."""
+        return Progress(f"{self.stage.table}[{self.partition}]", log=self.log, total=total, unit=unit)
 
     def variant_of(self, table: str) -> str:
         """Return the variant under which a table is read here."""
@@ -175,6 +204,22 @@ class StageRun:
             views[table] = self.lake.require(table, partitions, variant=self.variant_of(table))
         with self.lake.connect(**views) as connection:
             yield connection
+
+
+@cache
+def git_revision(folder: Path) -> str | None:
+    """Return the commit that a folder is at, None where there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],  # noqa: S607 - the user's own git
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 VARIANT_TABLES = frozenset({"descriptions", "keywords", "vocab_counts", "novelty_scores"})
@@ -210,7 +255,7 @@ class Lineage:
     ) -> str | None:
         """Return the hash of all that goes into a partition; None where something upstream is missing."""
         parts: list[Any] = [stage.table, stage.version, stage.settings(self._bench, partition, variant)]
-        for reads in stage.needed(self._bench.project, partition):
+        for reads in stage.needed(self._bench.project, partition, variant):
             upstream_variant = experiment_variant(self._bench.project, stage, partition, reads.table, variant)
             for name in read_partitions(stage.contract, TABLES[reads.table], partition, shards or self._shards):
                 stamp = self.stamp(reads.table, name, upstream_variant)
@@ -377,6 +422,8 @@ def _run_partition(run: StageRun, lineage: Lineage, variant: str) -> tuple[dict[
             partitions = read_partitions(stage.contract, TABLES[reads.table], run.partition, run.shards)
             run.lake.require(reads.table, partitions, variant=run.variant_of(reads.table))
         raise MissingInputError(f"{stage.table}: something upstream disappeared while it was read. Run it again.")
+    if stage.is_tracked:
+        run.bench.tracking.connect()
     product = stage.compute(run)
     findings = validate(stage.table, product.rows)
     broken = failed_critically(findings)
@@ -389,7 +436,17 @@ def _run_partition(run: StageRun, lineage: Lineage, variant: str) -> tuple[dict[
     facts = {"seconds": round(time.monotonic() - started, 2), **product.metadata}
     facts["path"] = dg.MetadataValue.path(str(run.lake.path(stage.table, run.partition, variant=stored_under)))
     facts["dagster/row_count"] = product.rows.num_rows
-    return facts, findings
+    return {**facts, **_recorded(run, product)}, findings
+
+
+def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
+    if product.record is None:
+        return {}
+    try:
+        return product.record()
+    except TrackingError as error:
+        run.log.warning(f"{run.stage.table}[{run.partition}] is published, but MLflow does not know: {error}")
+        return {"mlflow": f"not recorded: {error}"}
 
 
 def _check_results(key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:

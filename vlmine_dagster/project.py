@@ -14,6 +14,7 @@ from vlmine_dagster.errors import ConfigError
 
 SETTINGS_FILE = "vlmine.yaml"
 SIGNALS = ("random", "novelty_min", "novelty_mean", "entropy", "variation_ratio", "margin")
+NOVELTY_SIGNALS = ("novelty_min", "novelty_mean")
 MODEL_SIGNALS = ("entropy", "variation_ratio", "margin")
 
 
@@ -74,10 +75,10 @@ class DatasetSettings(Settings):
 class EncoderSettings(Settings):
     """The image encoder: features for the probe, tags for the default describer."""
 
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Images a model call."""
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Images an engine call."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """Threads of the inference engine; 0 means all cores."""
+    """Workers, each with one engine thread; 0 means one a core."""
 
 
 class TaggerSettings(Settings):
@@ -184,6 +185,11 @@ class ExperimentSettings(Settings):
         if len(set(signals)) != len(signals):
             raise ValueError(f"signals repeat: {', '.join(signals)}")
         return signals
+
+    @property
+    def needs_novelty(self) -> bool:
+        """Whether any signal comes from keywords."""
+        return any(signal in NOVELTY_SIGNALS for signal in self.signals)
 
     @property
     def needs_task_model(self) -> bool:

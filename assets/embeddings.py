@@ -1,0 +1,54 @@
+"""Stage `embeddings`: what the image encoder sees, computed once and read by describer and task model alike."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from assets.stages import Product, Reads, Stage, StageRun
+from resources.intake import read_bytes
+from resources.workbench import Workbench
+from vlmine_dagster.tables import EMBEDDINGS
+
+
+def compute(run: StageRun) -> Product:
+    """The image encoder's features and class probabilities of every readable image of a shard.
+
+    A row is an image. Reads the pixels once; the tagger and the probe both live on what is written here.
+    """
+    images = run.read("images", ["image_id", "outcome"]).to_pylist()
+    wanted = [row["image_id"] for row in images if row["outcome"] == "ok"]
+    progress = run.progress(len(wanted))
+    found = run.bench.encoder.encode(
+        read_bytes(run.bench.source, run.partition, wanted) if wanted else (),
+        max_pixels=run.project.settings.dataset.max_pixels,
+        on_progress=progress.add,
+    )
+    for name, reason in found.failures.items():
+        run.log.warning(f"{name} was readable before and is not now: {reason}")
+    rows = pa.table(
+        {
+            "image_id": pa.array(found.image_ids, pa.string()),
+            "embedding": _vectors(found.embeddings, EMBEDDINGS.column("embedding").type),
+            "tag_probabilities": _vectors(found.probabilities, EMBEDDINGS.column("tag_probabilities").type),
+        }
+    ).sort_by("image_id")
+    return Product(rows, {"images/s": progress.rate, "unreadable": len(found.failures)})
+
+
+def _vectors(values: Any, kind: Any) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float16()), type=kind)
+
+
+def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    return [bench.encoder.fingerprint]
+
+
+STAGE = Stage(
+    table="embeddings",
+    group="describe",
+    kinds=frozenset({"python", "onnx", "parquet"}),
+    compute=compute,
+    reads=(Reads("images", ("image_id", "sha256", "outcome")),),
+    settings=_settings,
+    pool="encoder",
+)

@@ -1,0 +1,209 @@
+"""Stage `pareto_set`: the pool in the order in which it should be labelled, and why."""
+
+import io
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv
+from vlmine_dagster.mining.reasons import selection_reason
+from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
+
+from assets.stages import MiningConfig, Product, Reads, Stage, StageRun
+from resources.intake import load_pictures
+from resources.pictures import thumbnail_data_url
+from resources.tracking import Source
+from resources.workbench import Workbench
+from vlmine_dagster.errors import MissingInputError
+from vlmine_dagster.project import ExperimentSettings, Project, settings_hash
+
+_IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))
+_NOVELTY_READ = Reads("novelty_scores", ("image_id", "novelty_min", "novelty_mean", "min_count", "rarest_keyword"))
+_UNCERTAINTY_READ = Reads("uncertainty_scores", ("image_id", "entropy", "variation_ratio", "margin", "predicted_label"))
+_BEYOND = "beyond the budget"
+_PREVIEW = 8
+
+Floats = npt.NDArray[np.float64]
+
+
+def compute(run: StageRun) -> Product:
+    """The images of the pool in mining order, by the experiment's signals.
+
+    A row is a ranked image: its rank, its non-dominated front, one column a signal (higher is more worth mining),
+    whether the budget reaches it, and why. Failed images and images that lack a signal never enter.
+    """
+    experiment = run.project.settings.experiments[run.partition]
+    pool = _pool(run, experiment)
+    names = pool.column("image_id").to_pylist()
+    signals = {signal: _signal(signal, pool, names) for signal in experiment.signals}
+    ranking = rank_images(signals, names, fusion=experiment.fusion)
+    if not len(ranking.order):
+        raise MissingInputError(
+            f"pareto_set[{run.partition}]: none of {len(names)} pool images has all of {', '.join(experiment.signals)}. "
+            f"Are there readable images outside the seed and the test split?"
+        )
+    budget = _budget(run, experiment)
+    selected_count = min(budget_count(budget, len(names)), len(ranking.order))
+    rows = _rows(pool, ranking, signals, selected_count)
+    facts = {
+        "selected": selected_count,
+        "ranked": len(ranking.order),
+        "lacking a signal": ranking.excluded_count,
+        "fronts": int(ranking.front.max()),
+        "shards": f"{len(run.shards)} used",
+    }
+    preview = dg.MetadataValue.md(_preview(run, rows))
+    record = partial(_record, run, experiment, budget, rows, facts)
+    return Product(rows, {**facts, "top of the list": preview}, record)
+
+
+def _budget(run: StageRun, experiment: ExperimentSettings) -> float:
+    changed = run.config.budget if isinstance(run.config, MiningConfig) else None
+    return changed or experiment.budget or run.project.settings.budget
+
+
+def _pool(run: StageRun, experiment: ExperimentSettings) -> pa.Table:
+    joins, columns = "", "images.image_id"
+    tables = [reads.table for reads in run.needed]
+    if "novelty_scores" in tables:
+        joins += " LEFT JOIN novelty_scores USING (image_id)"
+        columns += ", novelty_min, novelty_mean, min_count, rarest_keyword"
+    if "uncertainty_scores" in tables:
+        joins += " LEFT JOIN uncertainty_scores USING (image_id)"
+        columns += ", entropy, variation_ratio, margin, predicted_label"
+    query = f"""SELECT {columns} FROM images {joins}
+                WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
+    with run.connect(*tables) as connection:
+        return connection.sql(query).to_arrow_table()
+
+
+def _signal(name: str, pool: pa.Table, image_ids: Sequence[str]) -> Floats:
+    """Return a signal oriented so that higher is more worth mining, NaN where an image has none."""
+    if name == "random":
+        return random_signal(image_ids)
+    values = pool.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+    return -values if name == "margin" else values
+
+
+def _rows(pool: pa.Table, ranking: Ranking, signals: Mapping[str, Floats], selected_count: int) -> pa.Table:
+    count = len(ranking.order)
+    ranked = pool.take(pa.array(ranking.order))
+    reasons = [_reason(place, ranked, ranking, signals) for place in range(selected_count)]
+    columns = {
+        "image_id": ranked.column("image_id"),
+        "rank": np.arange(1, count + 1),
+        "front": ranking.front,
+        "selected": np.arange(count) < selected_count,
+        "reason": reasons + [_BEYOND] * (count - selected_count),
+    }
+    return pa.table({**columns, **{name: values[ranking.order] for name, values in signals.items()}})
+
+
+def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str, Floats]) -> str:
+    row = ranking.order[place]
+    found = {
+        name: (
+            float(abs(values[row])) if name == "margin" else float(values[row]),
+            float(ranking.signal_ranks[name][row]),
+        )
+        for name, values in signals.items()
+    }
+
+    def known(column: str) -> Any:
+        return ranked.column(column)[place].as_py() if column in ranked.column_names else None
+
+    return selection_reason(
+        found,
+        front=int(ranking.front[place]),
+        pool_size=ranked.num_rows,
+        keyword=known("rarest_keyword"),
+        keyword_count=known("min_count"),
+        predicted_label=known("predicted_label"),
+    )
+
+
+def _preview(run: StageRun, rows: pa.Table) -> str:
+    top = rows.slice(0, _PREVIEW).to_pylist()
+    names = [row["image_id"] for row in top]
+    max_pixels = run.project.settings.dataset.max_pixels
+    pictures = dict(load_pictures(run.bench.source, names, max_pixels=max_pixels, smallest_side=128))
+    lines = ["| rank | image | why |", "| ---: | --- | --- |"]
+    for row in top:
+        picture = pictures.get(row["image_id"])
+        shown = f"![{row['rank']}]({thumbnail_data_url(picture, 96)})" if picture else "gone"
+        lines.append(f"| {row['rank']} | {shown} | {row['reason'].replace('|', ' ')} |")
+    return "\n".join(lines)
+
+
+def _record(
+    run: StageRun, experiment: ExperimentSettings, budget: float, rows: pa.Table, facts: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    settings = run.project.settings
+    variant = settings.variant(experiment.variant)
+    params = {
+        "signals": ", ".join(experiment.signals),
+        "fusion": experiment.fusion,
+        "budget": budget,
+        "variant": experiment.variant,
+        "describer": variant.describer.kind,
+        "keyworder": variant.keyworder.kind,
+        "task_model": settings.task_model.kind,
+        "shards": len(run.shards),
+    }
+    with run.bench.tracking.run(run.partition, tags=run_tags(run)) as tracked:
+        tracked.params(params)
+        tracked.metrics({name: float(facts[name]) for name in ("selected", "ranked", "fronts")})
+        tracked.artifact("mined.csv", _csv(rows.filter(rows.column("selected"))))
+        tracked.dataset(_source(run, rows))
+    return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
+
+
+def run_tags(run: StageRun) -> dict[str, str]:
+    """Return the tags that link an MLflow run to the Dagster run and to what it is made of."""
+    return {
+        "vlmine.experiment": run.partition,
+        "vlmine.asset": run.stage.table,
+        "vlmine.variant": run.variant,
+        "dagster.run_id": run.run_id,
+        "dagster.run_url": f"http://127.0.0.1:3000/runs/{run.run_id}",
+        **({} if run.code_revision is None else {"mlflow.source.git.commit": run.code_revision}),
+    }
+
+
+def _source(run: StageRun, rows: pa.Table) -> Source:
+    digest = settings_hash(sorted(rows.column("image_id").to_pylist()))
+    settings = run.project.settings
+    return Source(settings.name, run.project.resolve(settings.dataset.root), digest, rows.num_rows)
+
+
+def _csv(rows: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pyarrow.csv.write_csv(rows, sink)
+    return sink.getvalue()
+
+
+def _reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
+    experiment = project.settings.experiments[partition]
+    reads = [_IMAGES_READ, _NOVELTY_READ] if experiment.needs_novelty else [_IMAGES_READ]
+    return (*reads, _UNCERTAINTY_READ) if experiment.needs_task_model else tuple(reads)
+
+
+def _settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
+    return [bench.project.settings.experiments[partition], bench.project.settings.budget]
+
+
+STAGE = Stage(
+    table="pareto_set",
+    group="mine",
+    kinds=frozenset({"duckdb", "mlflow", "parquet"}),
+    compute=compute,
+    reads=(_IMAGES_READ, _NOVELTY_READ, _UNCERTAINTY_READ),
+    reads_of=_reads,
+    settings=_settings,
+    is_tracked=True,
+    config=MiningConfig,
+)

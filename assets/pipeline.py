@@ -1,0 +1,54 @@
+"""All stages in pipeline order, and the Dagster assets made from them."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from assets import (
+    descriptions,
+    embeddings,
+    images,
+    keywords,
+    novelty,
+    pareto,
+    report,
+    retraining,
+    task_model,
+    uncertainty,
+    vocabulary,
+)
+from assets.stages import Stage, build_asset
+from resources.lake import DEFAULT_VARIANT
+from vlmine_dagster.partitions import experiments, shards
+from vlmine_dagster.project import Project
+
+STAGES: tuple[Stage, ...] = (
+    images.STAGE,
+    embeddings.STAGE,
+    descriptions.STAGE,
+    keywords.STAGE,
+    vocabulary.STAGE,
+    novelty.STAGE,
+    task_model.STAGE,
+    uncertainty.STAGE,
+    pareto.STAGE,
+    retraining.STAGE,
+    report.STAGE,
+)
+
+
+def build_assets(project: Project) -> list[dg.AssetsDefinition]:
+    """Return every asset of a project: each stage once, and the variant stages once a variant."""
+    variants = (DEFAULT_VARIANT, *project.settings.variants)
+    arms = experiments(list(project.settings.experiments))
+    partitions = {"shard": shards, "experiment": arms, "pool": None}
+    return [
+        build_asset(stage, partitions_def=partitions[stage.contract.partition], variants=variants, variant=variant)
+        for stage in STAGES
+        for variant in (variants if stage.is_variant else variants[:1])
+    ]
+
+
+def applicable(project: Project) -> Sequence[Stage]:
+    """Return the stages that a project can have: without labels there is no task model."""
+    return [stage for stage in STAGES if stage.skipped(project) is None]

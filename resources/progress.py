@@ -1,0 +1,99 @@
+"""Progress of long work: a line in the log at a sane rate, and every step to whoever listens."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+_LOG_EVERY_S = 15.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far some work has come.
+
+    Attributes:
+        work: What is done, such as `embeddings[pool/shard-0001]`.
+        unit: What is counted, in the plural.
+        done: Units done.
+        total: Units in all, None where unknown.
+        seconds: Time since the start.
+        note: More to show: failures, dollars.
+    """
+
+    work: str
+    unit: str
+    done: int
+    total: int | None
+    seconds: float
+    note: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Units a second."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        of = "" if self.total is None else f" of {self.total:,}"
+        eta = ""
+        if self.total is not None and self.rate > 0 and self.done < self.total:
+            eta = f", {_duration((self.total - self.done) / self.rate)} left"
+        note = f", {self.note}" if self.note else ""
+        return f"{self.work}: {self.done:,}{of} {self.unit}, {self.rate:.0f} {self.unit}/s{eta}{note}"
+
+
+Listener = Callable[[Step], None]
+_listener: ContextVar[Listener | None] = ContextVar("vlmine_progress", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Send every step of the work within to a listener."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class Progress:
+    """Counts work.
+
+    Args:
+        work: What is done.
+        log: A logger, or None.
+        total: Units in all, None where unknown.
+        unit: What is counted, in the plural.
+    """
+
+    def __init__(self, work: str, *, log: Any = None, total: int | None = None, unit: str = "images"):
+        self._work, self._log, self._total, self._unit = work, log, total, unit
+        self._started = self._logged = time.monotonic()
+        self._done = 0
+
+    @property
+    def rate(self) -> float:
+        """Units a second since the start."""
+        return round(self._done / max(time.monotonic() - self._started, 1e-9), 1)
+
+    def add(self, count: int, note: str = "") -> None:
+        """Report that `count` more units are done."""
+        self._done += count
+        now = time.monotonic()
+        step = Step(self._work, self._unit, self._done, self._total, now - self._started, note)
+        listener = _listener.get()
+        if listener is not None:
+            listener(step)
+        if self._log is not None and now - self._logged >= _LOG_EVERY_S:
+            self._logged = now
+            self._log.info(str(step))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,199 @@
+"""MLflow: one run a mining experiment, its retraining as a child, everything by id and nothing by global state."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from vlmine_dagster.errors import TrackingError
+from vlmine_dagster.project import Project
+
+UI_ADDRESS = "http://127.0.0.1:5000"
+EXPERIMENT_TAG = "vlmine.experiment"
+ASSET_TAG = "vlmine.asset"
+_MOST_PARAM_LETTERS = 500
+_PARENT_TAG = "mlflow.parentRunId"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The dataset of a run: its name, where it lies, and a digest that changes with what was used of it."""
+
+    name: str
+    location: str
+    digest: str
+    row_count: int
+
+
+class TrackedRun:
+    """An MLflow run that is being written.
+
+    Attributes:
+        run_id: MLflow's id.
+        url: Its page in the MLflow UI.
+    """
+
+    def __init__(self, client: Any, run_id: str, url: str):
+        self._client = client
+        self.run_id = run_id
+        self.url = url
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log parameters; long values are cut."""
+        from mlflow.entities import Param
+
+        params = [Param(name, str(value)[:_MOST_PARAM_LETTERS]) for name, value in values.items()]
+        self._client.log_batch(self.run_id, params=params)
+
+    def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
+        """Log metrics at a step; NaN is left out, since it means unknown."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        known = [Metric(name, float(value), now, step) for name, value in values.items() if value == value]
+        self._client.log_batch(self.run_id, metrics=known)
+
+    def artifact(self, name: str, content: bytes) -> None:
+        """Log a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(name).name
+            path.write_bytes(content)
+            parent = str(Path(name).parent)
+            self._client.log_artifact(self.run_id, str(path), None if parent == "." else parent)
+
+    def dataset(self, source: Source) -> None:
+        """Log the images that were mined as the run's input."""
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        entity = Dataset(
+            name=source.name,
+            digest=source.digest[:36],
+            source_type="local" if "://" not in source.location else "http",
+            source=json.dumps({"uri": source.location}),
+            profile=json.dumps({"num_rows": source.row_count}),
+        )
+        self._client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "mining")])])
+
+
+class Tracking:
+    """The MLflow server of a project: `MLFLOW_TRACKING_URI`, or SQLite and files under the home.
+
+    Args:
+        project: The project; its name is the MLflow experiment.
+    """
+
+    def __init__(self, project: Project):
+        self._project = project
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._folder / 'mlflow.db'}"
+
+    @property
+    def _folder(self) -> Path:
+        return self._project.state_folder("mlflow")
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Where artifacts lie, if the server is our own SQLite file."""
+        return self._folder / "artifacts"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is our own SQLite file."""
+        return not os.environ.get("MLFLOW_TRACKING_URI")
+
+    def connect(self) -> None:
+        """Reach the server and make the experiment.
+
+        Raises:
+            TrackingError: it cannot be reached.
+        """
+        _ = self.experiment_id
+
+    @cached_property
+    def client(self) -> Any:
+        """The MLflow client."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        if not self.is_local:  # a server that is gone must say so before work starts, not after minutes of retries
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri)
+
+    @cached_property
+    def experiment_id(self) -> str:
+        """Id of the MLflow experiment, made if it is not there."""
+        name = self._project.settings.name
+        # Fresh SQLite files are migrated when they are first opened, and two processes would both try.
+        with FileLock(self._folder / "start.lock"), _translated(self.uri):
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            location = self.artifacts_folder.as_uri() if self.is_local else None
+            return str(self.client.create_experiment(name, artifact_location=location))
+
+    @contextmanager
+    def run(self, name: str, *, tags: Mapping[str, str], parent_run_id: str | None = None) -> Iterator[TrackedRun]:
+        """Open a run and close it again: FINISHED, or FAILED with an exception.
+
+        Raises:
+            TrackingError: the server cannot be reached or refuses.
+        """
+        family = {} if parent_run_id is None else {_PARENT_TAG: parent_run_id}
+        with _translated(self.uri):
+            made = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, **family})
+            run_id = str(made.info.run_id)
+            try:
+                yield TrackedRun(self.client, run_id, self.url(run_id))
+            except BaseException:
+                self.client.set_terminated(run_id, "FAILED")
+                raise
+            self.client.set_terminated(run_id, "FINISHED")
+
+    @contextmanager
+    def reopened(self, run_id: str) -> Iterator[TrackedRun]:
+        """Add to a finished run without changing its state."""
+        with _translated(self.uri):
+            yield TrackedRun(self.client, run_id, self.url(run_id))
+
+    def latest(self, *, experiment: str, asset: str) -> str | None:
+        """Return the id of the newest finished run of an experiment's asset."""
+        text = f"tags.`{EXPERIMENT_TAG}` = '{experiment}' and tags.`{ASSET_TAG}` = '{asset}' and status = 'FINISHED'"
+        with _translated(self.uri):
+            found = self.client.search_runs([self.experiment_id], text, order_by=["start_time DESC"], max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def history(self, run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """Return (step, value) pairs of a run's metrics, by step; metrics that it has not are left out."""
+        with _translated(self.uri):
+            points = {name: self.client.get_metric_history(run_id, name) for name in metrics}
+        return {name: sorted((int(p.step), float(p.value)) for p in found) for name, found in points.items() if found}
+
+    def url(self, run_id: str) -> str:
+        """Return the address of a run in the MLflow UI."""
+        base = UI_ADDRESS if not self.uri.startswith("http") else self.uri.rstrip("/")
+        return f"{base}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
+
+@contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        what_to_do = "Check MLFLOW_TRACKING_URI." if uri.startswith("http") else "Check the file and the disk."
+        raise TrackingError(f"MLflow at {_without_password(uri)}: {str(error)[:300]} {what_to_do}") from error
+
+
+def _without_password(uri: str) -> str:
+    scheme, mark, rest = uri.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

@@ -1,0 +1,29 @@
+"""The one place where all parts meet: what `dagster dev` and `vlmine run` load."""
+
+import dagster as dg
+
+from assets.pipeline import build_assets
+from resources.workbench import Workbench
+from vlmine_dagster.automation import build_jobs, new_shards
+from vlmine_dagster.project import Project
+
+
+def build_definitions(project: Project, *, settings_file: str = "") -> dg.Definitions:
+    """Return assets, jobs, sensors and resources of a project.
+
+    Args:
+        project: The project; its variants and experiments shape the asset graph.
+        settings_file: Its `vlmine.yaml`; empty means `VLMINE_PROJECT`, else the one in the working folder.
+    """
+    return dg.Definitions(
+        assets=build_assets(project),
+        jobs=build_jobs(project),
+        sensors=[new_shards],
+        resources={"workbench": Workbench(settings_file=settings_file)},
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the project that `VLMINE_PROJECT` or the working folder names."""
+    return build_definitions(Project.load())
