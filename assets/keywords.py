@@ -3,13 +3,13 @@
 from typing import Any
 
 import pyarrow as pa
-from vlmine_dagster.mining.keywords import extract_keywords, tag_keywords
 
 from assets.stages import Product, Reads, Stage, StageRun
 from resources.describers import Description, Tag
 from resources.keyworders import FunctionKeyworder, Keyworder
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.mining.keywords import extract_keywords, tag_keywords
 from vlmine_dagster.project import KeyworderSettings, RulesSettings, settings_hash
 from vlmine_dagster.tables import KEYWORDS, Outcome
 

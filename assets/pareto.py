@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
-from vlmine_dagster.mining.reasons import selection_reason
-from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
 
 from assets.stages import MiningConfig, Product, Reads, Stage, StageRun
 from resources.intake import load_pictures
@@ -19,6 +17,8 @@ from resources.pictures import thumbnail_data_url
 from resources.tracking import Source
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
+from vlmine_dagster.mining.reasons import selection_reason
+from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
 from vlmine_dagster.project import ExperimentSettings, Project, settings_hash
 
 _IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))

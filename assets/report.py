@@ -10,8 +10,6 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-from vlmine_dagster.mining.longtail import shot_bins
-from vlmine_dagster.mining.selection import mid_ranks
 
 from assets.retraining import UNTRAINED, means
 from assets.stages import Product, Reads, Stage, StageRun
@@ -20,6 +18,8 @@ from resources.intake import load_pictures
 from resources.pictures import thumbnail_data_url
 from resources.report_page import AccuracyRow, Card, MeanSd, MixRow, RecallRow, Report, SignalValue, render_report
 from resources.workbench import Workbench
+from vlmine_dagster.mining.longtail import shot_bins
+from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.project import Project
 from vlmine_dagster.tables import MINING_REPORT
 

@@ -9,8 +9,6 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
-from vlmine_dagster.mining.selection import budget_count
 
 from assets.pareto import run_tags
 from assets.stages import Product, Reads, Stage, StageRun
@@ -19,6 +17,8 @@ from resources.charts import recall_curve_png
 from resources.intake import by_shard
 from resources.labels import Labels
 from resources.workbench import Workbench
+from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
+from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.project import Project
 from vlmine_dagster.tables import RETRAIN_METRICS
 
@@ -107,7 +107,6 @@ def _learned(run: StageRun, truth: Truth, counts: Mapping[float, int]) -> Iterat
         seed_labels=list(seed.values()),
         pool_inputs=inputs(mined),
         pool_labels=truth.labels[: len(mined)],
-        order=range(len(mined)),
         budgets=list(counts.values()),
         seeds=settings.retraining.seeds,
         test_inputs=inputs(list(test)),

@@ -41,9 +41,9 @@ def _trained(run: StageRun) -> Product:
     settings = run.project.settings.task_model
     names, labels = seed_rows(run)
     inputs = model_inputs(run, settings.kind, names, side=settings.image_size)
-    training = {"image_size": settings.image_size, "epochs": settings.epochs}
-    model = train_task_model(settings.kind, inputs, labels, **training)
-    accuracy = held_out_accuracy(settings.kind, inputs, labels, **training)
+    epochs = settings.epochs
+    model = train_task_model(settings.kind, inputs, labels, epochs=epochs)
+    accuracy = held_out_accuracy(settings.kind, inputs, labels, epochs=epochs)
     path = run.bench.models_folder / "task_model.safetensors"
     save(model, path)
     row = {"kind": settings.kind, "path": str(path), "sha256": _digest(str(path)), "class_count": len(model.classes)}

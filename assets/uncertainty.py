@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
 
 from assets import task_model
 from assets.stages import Product, Reads, Stage, StageRun
 from resources.intake import load_pictures
+from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
 from vlmine_dagster.project import Project
 from vlmine_dagster.tables import UNCERTAINTY_SCORES
 

@@ -5,10 +5,10 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pyarrow as pa
-from vlmine_dagster.mining.vocabulary import vocabulary_health
 
 from assets.stages import Product, Reads, Stage, StageRun
 from vlmine_dagster.errors import MissingInputError, MixedVariantsError
+from vlmine_dagster.mining.vocabulary import vocabulary_health
 from vlmine_dagster.tables import VOCAB_COUNTS
 
 

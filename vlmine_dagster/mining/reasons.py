@@ -1,0 +1,61 @@
+"""Why an image was mined, in a line for people."""
+
+from collections.abc import Mapping
+
+_PLAIN_NAMES = {"variation_ratio": "variation ratio", "novelty_min": "novelty min", "novelty_mean": "novelty mean"}
+
+
+def selection_reason(
+    signals: Mapping[str, tuple[float, float]],
+    *,
+    front: int,
+    pool_size: int,
+    keyword: str | None = None,
+    keyword_count: int | None = None,
+    predicted_label: str | None = None,
+) -> str:
+    """Say why an image stands where it does.
+
+    Args:
+        signals: Value and mid-rank by signal, in the order of the experiment.
+        front: Non-dominated front.
+        pool_size: Ranked images.
+        keyword: Its rarest keyword.
+        keyword_count: Images that yield that keyword.
+        predicted_label: What the task model takes it for.
+
+    Examples:
+        >>> values = {"novelty_min": (0.25, 3.0), "entropy": (2.306, 17.5)}
+        >>> print(selection_reason(values, front=1, pool_size=1567, keyword="rocket", keyword_count=4))
+        keyword "rocket" in 4 images (rank 3 of 1,567) · entropy 2.31 nats (rank 17.5) · front 1
+        >>> selection_reason({"random": (0.9, 1.0)}, front=1, pool_size=10)
+        'drawn at random'
+    """
+    if list(signals) == ["random"]:
+        return "drawn at random"
+    parts = []
+    for place, (name, (value, rank)) in enumerate(signals.items()):
+        said = _said(name, value, keyword=keyword, keyword_count=keyword_count, predicted_label=predicted_label)
+        of = f" of {pool_size:,}" if place == 0 else ""
+        parts.append(f"{said} (rank {rank:,g}{of})" if rank < 1e6 else f"{said} (rank {rank:,.0f}{of})")
+    return " · ".join([*parts, f"front {front:,}"] if len(signals) > 1 else parts)
+
+
+def _said(
+    name: str, value: float, *, keyword: str | None, keyword_count: int | None, predicted_label: str | None
+) -> str:
+    if name == "novelty_min" and keyword is not None and keyword_count is not None:
+        return f'keyword "{keyword}" in {_images(keyword_count)}'
+    if name == "novelty_mean" and value > 0:
+        rarest = f', rarest "{keyword}"' if keyword is not None else ""
+        return f"keywords in {1 / value:,.1f} images on average{rarest}"
+    guess = f', perhaps "{predicted_label}"' if predicted_label is not None else ""
+    if name == "entropy":
+        return f"entropy {value:.2f} nats{guess}"
+    if name in ("variation_ratio", "margin"):
+        return f"{_PLAIN_NAMES.get(name, name)} {value:.2f}{guess}"
+    return f"{_PLAIN_NAMES.get(name, name.replace('_', ' '))} {value:.3g}"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"

@@ -1,0 +1,156 @@
+"""Intervals and tests for paired draws, and how alike two signals are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmine_dagster.errors import ContractError
+
+_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval.
+
+    Attributes:
+        mean: The mean.
+        low: Lower end.
+        high: Upper end.
+        n: Values that it comes from.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class SignalOverlap:
+    """How alike two signals are: Spearman's rank correlation, and Jaccard of their top lists at a budget."""
+
+    spearman: float
+    jaccard: float
+
+
+def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
+    """Return the mean with its percentile-bootstrap interval.
+
+    Args:
+        values: Shape (N,), one a draw, N >= 1.
+        level: Coverage that is aimed at.
+        seed: Of the 10,000 resamples.
+
+    Examples:
+        >>> mean_interval([2.0, 2.0, 2.0])
+        Interval(mean=2.0, low=2.0, high=2.0, n=3)
+
+    References:
+        Efron 1979.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
+        raise ContractError(f"mean_interval: expected a list of finite numbers, got shape {given.shape}.")
+    draw = np.random.default_rng(seed).integers(0, len(given), (_RESAMPLES, len(given)))
+    low, high = np.quantile(given[draw].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(given.mean()), float(low), float(high), len(given))
+
+
+def paired_bootstrap(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
+    """Return the mean of a - b over paired draws with its interval.
+
+    Examples:
+        >>> paired_bootstrap([0.5, 0.75], [0.25, 0.5]).mean
+        0.25
+    """
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape:
+        raise ContractError(f"paired_bootstrap: shapes {first.shape} and {second.shape} cannot be paired.")
+    return mean_interval(first - second, level=level, seed=seed)
+
+
+def wilcoxon_holm(values: Mapping[str, Sequence[float]], *, reference: str) -> dict[str, float]:
+    """Compare each arm with a reference by the paired two-sided Wilcoxon signed-rank test, adjusted after Holm.
+
+    Args:
+        values: Paired draws by arm; the same draw stands at the same place in each.
+        reference: Name of the arm to compare with.
+
+    Returns:
+        Adjusted p-value by arm, without the reference; 1 where all differences are zero.
+
+    Raises:
+        ContractError: the reference is unknown, or an arm has another number of draws.
+
+    Examples:
+        >>> wilcoxon_holm({"random": [0.1] * 6, "entropy": [0.2, 0.3, 0.25, 0.22, 0.4, 0.5]}, reference="random")
+        {'entropy': 0.03125}
+
+    References:
+        Wilcoxon 1945; Holm 1979.
+    """
+    from scipy.stats import wilcoxon
+
+    if reference not in values:
+        raise ContractError(f"wilcoxon_holm: no arm {reference!r}. There are {', '.join(values)}.")
+    base = np.asarray(values[reference], dtype=np.float64)
+    raw: dict[str, float] = {}
+    for name, arm in values.items():
+        if len(arm) != len(base):
+            raise ContractError(f"wilcoxon_holm: {name!r} has {len(arm)} draws, {reference!r} has {len(base)}.")
+        if name != reference:
+            differences = np.asarray(arm, dtype=np.float64) - base
+            raw[name] = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
+    adjusted: dict[str, float] = {}
+    highest = 0.0
+    for place, name in enumerate(sorted(raw, key=lambda arm: raw[arm])):
+        highest = max(highest, min(1.0, raw[name] * (len(raw) - place)))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in raw}
+
+
+def signal_overlap(a: npt.ArrayLike, b: npt.ArrayLike, *, budget_count: int) -> SignalOverlap:
+    """Tell how alike two signals are.
+
+    Args:
+        a: Shape (N,), higher is mined first.
+        b: Shape (N,), likewise.
+        budget_count: Length of the top lists; equal values at the edge are cut in the order of the rows.
+
+    Examples:
+        >>> signal_overlap([1, 2, 3, 4], [4, 3, 2, 1], budget_count=2)
+        SignalOverlap(spearman=-1.0, jaccard=0.0)
+    """
+    from scipy.stats import rankdata
+
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ContractError(f"signal_overlap: shapes {first.shape} and {second.shape} do not fit together.")
+    ranks = np.corrcoef(rankdata(first), rankdata(second)) if first.std() and second.std() else np.full((2, 2), np.nan)
+    tops = [set(np.argsort(-values, kind="stable")[:budget_count].tolist()) for values in (first, second)]
+    union = tops[0] | tops[1]
+    return SignalOverlap(round(float(ranks[0, 1]), 12), len(tops[0] & tops[1]) / len(union) if union else float("nan"))
+
+
+def area_under_budget_curve(budgets: Sequence[float], values: Sequence[float]) -> float:
+    """Return the trapezoid area under values over budgets, divided by the budgets' span: the mean value.
+
+    Examples:
+        >>> area_under_budget_curve([0.0, 0.1, 0.2], [0.0, 0.5, 1.0])
+        0.5
+
+    References:
+        AUBC of Zhan et al. 2021.
+    """
+    span = budgets[-1] - budgets[0]
+    if len(budgets) != len(values) or len(budgets) < 2 or span <= 0:
+        raise ContractError(f"area_under_budget_curve: {len(budgets)} rising budgets and {len(values)} values needed.")
+    return round(float(np.trapezoid(values, budgets) / span), 12)

@@ -1,0 +1,77 @@
+"""How often keywords occur over a pool, and whether the vocabulary is a healthy one."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class VocabularyHealth:
+    """What a vocabulary looks like. Rarity means something where most images have several keywords of many.
+
+    Attributes:
+        image_count: Images described.
+        without_keywords_share: Share of them that yield no keyword.
+        keyword_count: Different keywords.
+        seen_once_share: Share of the keywords that a single image yields.
+        top_keyword: The commonest keyword, None in an empty vocabulary.
+        top_keyword_share: Share of the images with keywords that yield it.
+        keywords_per_image: Mean over the images with keywords.
+        effective_keyword_count: exp(H) with H the Shannon entropy of the keywords' shares of all mentions, in nats:
+            the number of equally common keywords that would be as diverse.
+    """
+
+    image_count: int
+    without_keywords_share: float
+    keyword_count: int
+    seen_once_share: float
+    top_keyword: str | None
+    top_keyword_share: float
+    keywords_per_image: float
+    effective_keyword_count: float
+
+
+def count_images(keywords: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Count in how many images each keyword occurs; repeats within an image count once.
+
+    Args:
+        keywords: N lists of keywords, one an image.
+
+    Examples:
+        >>> count_images([["car", "road", "car"], ["road"], []])
+        {'car': 1, 'road': 2}
+    """
+    return dict(Counter(word for words in keywords for word in dict.fromkeys(words)))
+
+
+def vocabulary_health(
+    image_counts: Mapping[str, int], *, image_count: int, images_with_keywords: int
+) -> VocabularyHealth:
+    """Describe a vocabulary.
+
+    Args:
+        image_counts: Images per keyword, each >= 1.
+        image_count: Images described.
+        images_with_keywords: Those that yield at least one keyword.
+
+    Examples:
+        >>> health = vocabulary_health({"road": 3, "unicycle": 1}, image_count=4, images_with_keywords=3)
+        >>> health.seen_once_share, health.top_keyword, health.top_keyword_share, health.without_keywords_share
+        (0.5, 'road', 1.0, 0.25)
+        >>> round(health.effective_keyword_count, 3)
+        1.755
+    """
+    mentions = sum(image_counts.values())
+    top = max(image_counts, key=lambda word: (image_counts[word], word), default=None)
+    shares = [count / mentions for count in image_counts.values()]
+    return VocabularyHealth(
+        image_count=image_count,
+        without_keywords_share=1 - images_with_keywords / image_count if image_count else 0.0,
+        keyword_count=len(image_counts),
+        seen_once_share=sum(n == 1 for n in image_counts.values()) / len(image_counts) if image_counts else 0.0,
+        top_keyword=top,
+        top_keyword_share=image_counts[top] / images_with_keywords if top is not None else 0.0,
+        keywords_per_image=mentions / images_with_keywords if images_with_keywords else 0.0,
+        effective_keyword_count=math.exp(-sum(share * math.log(share) for share in shares)) if shares else 0.0,
+    )
