@@ -264,6 +264,18 @@ class Lineage:
                 parts.append([reads.table, name, stamp.version(reads.columns)])
         return settings_hash(parts)
 
+    def missing(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> str:
+        """Return what a partition waits for, for people; empty where nothing upstream is missing."""
+        gaps = []
+        for reads in stage.needed(self._bench.project, partition, variant):
+            upstream_variant = experiment_variant(self._bench.project, stage, partition, reads.table, variant)
+            names = read_partitions(stage.contract, TABLES[reads.table], partition, self._shards)
+            absent = [name for name in names if self.stamp(reads.table, name, upstream_variant) is None]
+            if absent:
+                shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+                gaps.append(f"{reads.table} of {shown}")
+        return f"waits for {'; '.join(gaps)}" if gaps else ""
+
     def state(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> State:
         """Return whether a partition is missing, stale (made from something else), fresh, or waits for upstream."""
         stamp = self.stamp(stage.table, partition, variant)

@@ -1,9 +1,9 @@
 """Stage `vocab_counts`: in how many images of the whole pool each keyword occurs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-import duckdb
 import pyarrow as pa
 
 from assets.stages import Product, Reads, Stage, StageRun
@@ -18,13 +18,15 @@ def compute(run: StageRun) -> Product:
     A row is a keyword. Refuses a pool whose shards were described or keyworded in different ways.
     """
     with run.connect("keywords", "descriptions") as connection:
-        _refuse_mixed(connection)
-        images = connection.sql("SELECT count(DISTINCT image_id) FROM keywords").fetchone() or (0,)
-        described = connection.sql("SELECT count(*) FROM descriptions WHERE outcome = 'ok'").fetchone() or (0,)
+        hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
+        if len(hashes) > 1:
+            raise _mixed(run, [row[0] for row in hashes])
+        images = connection.sql("SELECT count(DISTINCT image_id) FROM keywords").fetchall()[0][0]
+        described = connection.sql("SELECT count(*) FROM descriptions WHERE outcome = 'ok'").fetchall()[0][0]
         rows = connection.sql(
             """SELECT keyword, count(*) AS image_count, count(*) / $images AS image_share
                FROM keywords GROUP BY keyword ORDER BY image_count DESC, keyword""",
-            params={"images": max(images[0], 1)},
+            params={"images": max(images, 1)},
         ).to_arrow_table()
     if rows.num_rows == 0:
         raise MissingInputError(
@@ -32,7 +34,7 @@ def compute(run: StageRun) -> Product:
             "must be in the language that it names."
         )
     counts = dict(zip(rows.column("keyword").to_pylist(), rows.column("image_count").to_pylist(), strict=True))
-    health = vocabulary_health(counts, image_count=described[0], images_with_keywords=images[0])
+    health = vocabulary_health(counts, image_count=described, images_with_keywords=images)
     facts = {name: value for name, value in vars(health).items() if value is not None}
     return Product(
         rows.cast(VOCAB_COUNTS.schema),
@@ -40,20 +42,18 @@ def compute(run: StageRun) -> Product:
     )
 
 
-def _refuse_mixed(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse a pool with more than one variant hash, naming shards of the smaller parties."""
-    parties = connection.sql(
-        """SELECT variant_hash, list(DISTINCT shard ORDER BY shard) AS shards, count(*) AS keywords
-           FROM (SELECT variant_hash, regexp_extract(image_id, '^(.*)/', 1) AS shard FROM keywords)
-           GROUP BY variant_hash ORDER BY keywords DESC"""
-    ).fetchall()
-    if len(parties) > 1:
-        shards = sorted({shard for _, found, _ in parties[1:] for shard in found})
-        raise MixedVariantsError(
-            f"vocab_counts: {len(parties)} ways to describe or keyword are mixed in this pool "
-            f"({', '.join(party[0] for party in parties)}). Materialize descriptions and keywords again for: "
-            f"{', '.join(shards[:10])}{' ...' if len(shards) > 10 else ''}."
-        )
+def _mixed(run: StageRun, hashes: Sequence[str]) -> MixedVariantsError:
+    """Name the shards that were not made like most of the pool."""
+    odd = []
+    for shard in run.shards:
+        found = run.lake.read("keywords", shard, columns=["variant_hash"], variant=run.variant)
+        if set(found.column("variant_hash").unique().to_pylist()) - {hashes[0]}:
+            odd.append(shard)
+    return MixedVariantsError(
+        f"vocab_counts: {len(hashes)} ways to describe or keyword are mixed in this pool ({', '.join(hashes)}). "
+        f"Materialize descriptions and keywords again for {len(odd)} shards: "
+        f"{', '.join(odd[:10])}{' ...' if len(odd) > 10 else ''}."
+    )
 
 
 def _preview(rows: pa.Table) -> Any:

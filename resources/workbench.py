@@ -76,4 +76,4 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return the describer of an extraction variant."""
         from resources.describers import build_describer
 
-        return build_describer(self.project.variant(variant).describer, encoder=lambda: self.encoder)
+        return build_describer(self.project.settings.variant(variant).describer, encoder=lambda: self.encoder)

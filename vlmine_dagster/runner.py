@@ -1,0 +1,286 @@
+"""What `vlmine run` does: find what is not fresh, materialize it in order, into the history that the UI shows."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from assets.stages import Lineage, Stage, asset_key
+from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
+from resources.workbench import Workbench
+from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, SCORE_JOB, SHARD_JOB, stages_of
+from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.partitions import SHARDS
+from vlmine_dagster.project import Project
+
+COMMAND_TAG = "vlmine/command"
+_RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A stage of one extraction variant."""
+
+    stage: Stage
+    variant: str = DEFAULT_VARIANT
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """Its asset."""
+        return asset_key(self.stage.table, self.variant)
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        materialized: (asset, partition) pairs that were made.
+        fresh_count: Pairs that were fresh already.
+        failures: What failed, by (asset, partition).
+        waiting: Why assets had to wait, by asset.
+        skipped: Why stages do not apply, by table.
+    """
+
+    materialized: list[tuple[str, str]] = field(default_factory=list)
+    fresh_count: int = 0
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything asked for is fresh now."""
+        return not self.failures and not self.waiting
+
+
+@contextmanager
+def open_instance(project: Project) -> Iterator[dg.DagsterInstance]:
+    """Open the project's Dagster instance: DAGSTER_HOME if set, else `dagster/` under the home."""
+    home = prepare_dagster_home(project)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def prepare_dagster_home(project: Project) -> Path:
+    """Return the folder of the Dagster instance, with a `dagster.yaml` in it.
+
+    A DAGSTER_HOME that the user set is taken as it is.
+    """
+    given = os.environ.get("DAGSTER_HOME")
+    if given:
+        return Path(given)
+    home = project.state_folder("dagster")
+    if not (home / "dagster.yaml").exists():
+        with packaged_dagster_yaml() as source:
+            shutil.copy(source, home / "dagster.yaml")
+    return home
+
+
+@contextmanager
+def packaged_dagster_yaml() -> Iterator[Path]:
+    """Give the `dagster.yaml` that comes with the project, from a checkout or from a wheel."""
+    checkout = Path(__file__).parent.parent / "dagster.yaml"
+    yield checkout if checkout.exists() else Path(str(files("vlmine_dagster").joinpath("dagster.yaml")))
+
+
+class Runner:
+    """Materializes what is missing or stale.
+
+    Args:
+        settings_file: `vlmine.yaml`.
+        instance: Dagster's instance.
+        on_run: Told of each Dagster run before it starts, as (assets, partition).
+        allow_missing_shards: Go on with the shards that are there where the whole pool is read.
+    """
+
+    def __init__(
+        self,
+        settings_file: str,
+        instance: dg.DagsterInstance,
+        *,
+        on_run: Callable[[str, str], None] = lambda _assets, _partition: None,
+        allow_missing_shards: bool = False,
+    ):
+        self._bench = Workbench(settings_file=settings_file)
+        self._project = self._bench.project
+        self._definitions = build_definitions(self._project, settings_file=settings_file)
+        self._instance = instance
+        self._on_run = on_run
+        self._allow_missing = allow_missing_shards
+        self.outcome = Outcome()
+
+    def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
+        """Bring shards, pool and experiments up to date.
+
+        One failing shard does not stop the others; what needs every shard then waits.
+
+        Args:
+            shards: Only these; empty means all.
+            experiments: Only these; empty means all.
+
+        Raises:
+            ConfigError: there is no such shard or experiment, or another run is at work.
+        """
+        with _locked(self._project):
+            self._bury_dead_runs()
+            known = self.sync_shards()
+            wanted = _chosen(shards, known, "shard")
+            arms = _chosen(experiments, list(self._project.settings.experiments), "experiment")
+            for shard in wanted:
+                self._chain(SHARD_JOB, shard)
+            if shards and not experiments:
+                return self.outcome
+            self._chain(GLOBAL_JOB, WHOLE_POOL)
+            self._score(wanted)
+            *mining, report = self._units(MINING_JOB)
+            for arm in arms:  # a page shows its rivals, so all are judged before the first page is made
+                self._bring_up(MINING_JOB, arm, mining)
+            for arm in arms:
+                self._bring_up(MINING_JOB, arm, [report])
+        return self.outcome
+
+    def sync_shards(self) -> list[str]:
+        """Register shards that came, forget those that went; return all."""
+        found = self._bench.source.shards()
+        known = self._instance.get_dynamic_partitions(SHARDS)
+        self._instance.add_dynamic_partitions(SHARDS, [shard for shard in found if shard not in set(known)])
+        for shard in set(known) - set(found):
+            self._instance.delete_dynamic_partition(SHARDS, shard)
+        return found
+
+    def _units(self, job: str) -> list[Unit]:
+        variants = (DEFAULT_VARIANT, *self._project.settings.variants)
+        units = []
+        for stage in stages_of(job):
+            reason = stage.skipped(self._project)
+            if reason is None:
+                units += [Unit(stage, variant) for variant in (variants if stage.is_variant else variants[:1])]
+            else:
+                self.outcome.skipped[stage.table] = reason
+        return units
+
+    def _chain(self, job: str, partition: str) -> None:
+        self._bring_up(job, partition, self._units(job))
+
+    def _bring_up(self, job: str, partition: str, units: Sequence[Unit]) -> None:
+        """Materialize what is not fresh; what follows a stale stage is looked at again, for it may stay fresh."""
+        tried: set[dg.AssetKey] = set()
+        while True:
+            lineage = self._lineage()
+            states = [(unit, lineage.state(unit.stage, partition, unit.variant)) for unit in units]
+            todo = [(unit, state) for unit, state in states if state != "fresh" and unit.key not in tried]
+            if not todo:
+                self.outcome.fresh_count += sum(state == "fresh" and unit.key not in tried for unit, state in states)
+                return
+            (first, state), *rest = todo
+            if state == "blocked" and not self._allow_missing:
+                self._wait(first, partition, lineage)
+                return
+            batch = [first, *(unit for unit, state in rest if state in ("missing", "blocked"))]
+            tried |= {unit.key for unit in batch}
+            if not self._execute(job, batch, partition):
+                return
+
+    def _score(self, shards: Sequence[str]) -> None:
+        """Score all shards that need it in one run, from the first to the last of them."""
+        units = self._units(SCORE_JOB)
+        lineage = self._lineage()
+        order = [shard for shard in self._instance.get_dynamic_partitions(SHARDS) if shard in set(shards)]
+        states = {shard: [lineage.state(u.stage, shard, u.variant) for u in units] for shard in order}
+        todo = [shard for shard in order if set(states[shard]) - {"fresh", "blocked"}]
+        self.outcome.fresh_count += sum(state == "fresh" for found in states.values() for state in found)
+        for unit, place in zip(units, range(len(units)), strict=True):
+            if any(found[place] == "blocked" for found in states.values()):
+                self.outcome.waiting.setdefault(unit.key.to_user_string(), "something upstream is missing")
+        ready = [
+            unit
+            for unit, place in zip(units, range(len(units)), strict=True)
+            if any(states[shard][place] in ("missing", "stale") for shard in todo)
+        ]
+        if ready:
+            self._execute(SCORE_JOB, ready, todo[0], last=todo[-1])
+
+    def _wait(self, unit: Unit, partition: str, lineage: Lineage) -> None:
+        name = unit.key.to_user_string()
+        reason = lineage.missing(unit.stage, partition, unit.variant)
+        self.outcome.waiting[name if partition == WHOLE_POOL else f"{name}[{partition}]"] = reason
+
+    def _lineage(self) -> Lineage:
+        return Lineage(self._bench, self._instance.get_dynamic_partitions(SHARDS))
+
+    def _execute(self, job: str, units: Sequence[Unit], partition: str, *, last: str | None = None) -> bool:
+        names = ", ".join(unit.key.to_user_string() for unit in units)
+        self._on_run(names, partition if last in (None, partition) else f"{partition} ... {last}")
+        target: dict[str, Any] = {} if partition == WHOLE_POOL else {"partition_key": partition}
+        tags = {COMMAND_TAG: "run"}
+        if last is not None and last != partition:
+            target = {}
+            tags |= dict(zip(_RANGE_TAGS, (partition, last), strict=True))
+        config = {unit.key.to_python_identifier(): {"config": self._config()} for unit in units}
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            instance=self._instance,
+            asset_selection=[unit.key for unit in units],
+            raise_on_error=False,
+            run_config={**_QUIET, "ops": config},
+            tags=tags,
+            **target,
+        )
+        self._note(result)
+        return bool(result.success)
+
+    def _config(self) -> dict[str, Any]:
+        return {"allow_missing_shards": self._allow_missing}
+
+    def _note(self, result: Any) -> None:
+        for event in result.all_events:
+            if event.is_step_materialization:
+                made = event.step_materialization_data.materialization
+                self.outcome.materialized.append((made.asset_key.to_user_string(), made.partition or WHOLE_POOL))
+            elif event.is_step_failure:
+                failed = event.step_failure_data
+                told = failed.user_failure_data and failed.user_failure_data.description
+                text = told or (failed.error.cause or failed.error).message.strip()
+                partition = event.partition or WHOLE_POOL
+                self.outcome.failures[str(event.step_key), partition] = text
+
+    def _bury_dead_runs(self) -> None:
+        """End runs of an earlier `vlmine run` that was killed: we hold the lock, so none of them is alive."""
+        alive = dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING], tags={COMMAND_TAG: "run"}
+        )
+        for run in self._instance.get_runs(alive):
+            self._instance.report_run_failed(run, "The process of `vlmine run` is gone.")
+            self._instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+@contextmanager
+def _locked(project: Project) -> Iterator[None]:
+    lock = FileLock(project.state_folder("locks") / "run.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"another `vlmine run` is at work on {project.home}. Wait for it, or watch it with `vlmine status`."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        shown = ", ".join(known[:10]) + (" ..." if len(known) > 10 else "")
+        raise ConfigError(f"there is no {what} {unknown[0]!r}. There are: {shown}")
+    return list(names) or list(known)
