@@ -159,18 +159,20 @@ def _record(run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[fl
     tracking, experiment = run.bench.tracking, run.partition
     parent = tracking.latest(experiment=experiment, asset="pareto_set")
     found, steps = means(rows), {0.0: 0, **counts}
-    curve = [(budget, mean) for (metric, budget), (mean, _) in found.items() if metric == "few_recall"]
+    headline = [(metric, steps[budget], mean) for (metric, budget), (mean, _) in found.items()]
+    spread = [
+        (f"{metric}_sd", steps[budget], deviation)
+        for (metric, budget), (_, deviation) in found.items()
+        if metric.endswith("_accuracy")
+    ]
     with tracking.run(f"{experiment}: retraining", tags=run_tags(run), parent_run_id=parent) as tracked:
         tracked.params({"kind": run.project.settings.retraining.kind, "budgets": ", ".join(map(str, counts))})
-        for (metric, budget), (mean, deviation) in found.items():
-            values = {metric: mean, f"{metric}_sd": deviation} if metric.endswith("_accuracy") else {metric: mean}
-            tracked.metrics(values, step=steps[budget])
-        if curve:
-            tracked.artifact("recall.png", recall_curve_png({experiment: sorted(curve)}))
+        tracked.curves([*headline, *spread])
     if parent is not None:
+        curve = [(budget, mean) for (metric, budget), (mean, _) in found.items() if metric == "few_recall"]
         with tracking.reopened(parent) as top:
-            for (metric, budget), (mean, _) in found.items():
-                top.metrics({metric: mean}, step=steps[budget])
+            top.curves(headline)
+            top.artifact("recall.png", recall_curve_png({experiment: sorted(curve)}))
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
 
 

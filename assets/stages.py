@@ -338,23 +338,29 @@ def build_asset(
         description=stage.compute.__doc__,
         metadata={"dagster/column_schema": _column_schema(stage.contract), "one row is": stage.contract.row},
         code_version=str(stage.version),
-        check_specs=_check_specs(key),
+        check_specs=_check_specs(stage, key),
         backfill_policy=dg.BackfillPolicy.single_run() if stage.is_one_run else None,
         pool=stage.pool,
     )(body)
 
 
-CHECKS: dict[str, str] = {
-    "no_missing_values": "Columns that must be filled are.",
-    "key_is_unique": "No two rows describe the same thing.",
-    "values_in_range": "Numbers lie within the bounds of the contract.",
-    "values_in_set": "Categories are known ones.",
-    "quality": "Advice that does not block: share of images that could be used.",
+CONTRACT_CHECK = "contract"
+QUALITY_CHECK = "quality"
+CHECKS = {
+    CONTRACT_CHECK: "Great Expectations on every column: nothing missing, no repeats, bounds and categories kept. "
+    "A table that breaks it is not published.",
+    QUALITY_CHECK: "Advice that does not block: the share of images that could be used.",
 }
 
 
-def _check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    return [dg.AssetCheckSpec(name=name, asset=key, description=text) for name, text in CHECKS.items()]
+def checks_of(contract: Table) -> list[str]:
+    """Return the names of a table's checks; only a table with outcomes has a quality to speak of."""
+    has_outcomes = any(column.name == "outcome" for column in contract.columns)
+    return [CONTRACT_CHECK, QUALITY_CHECK] if has_outcomes else [CONTRACT_CHECK]
+
+
+def _check_specs(stage: Stage, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    return [dg.AssetCheckSpec(name=name, asset=key, description=CHECKS[name]) for name in checks_of(stage.contract)]
 
 
 def _edges(stage: Stage, variant: str, variants: Sequence[str]) -> Iterator[dg.AssetDep]:
@@ -422,7 +428,7 @@ def _materialize(
     return dg.MaterializeResult(
         asset_key=key,
         metadata={} if partitions else metadata,
-        check_results=list(_check_results(key, findings)),
+        check_results=list(_check_results(stage, key, findings)),
     )
 
 
@@ -461,16 +467,19 @@ def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
         return {"mlflow": f"not recorded: {error}"}
 
 
-def _check_results(key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
-    for name in CHECKS:
-        mine = [finding for finding in findings if finding.check == name]
+def _check_results(stage: Stage, key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
+    for name in checks_of(stage.contract):
+        mine = [finding for finding in findings if (finding.check == "quality") == (name == QUALITY_CHECK)]
         broken = [finding for finding in mine if not finding.is_met]
-        severity = dg.AssetCheckSeverity.WARN if name == "quality" else dg.AssetCheckSeverity.ERROR
         yield dg.AssetCheckResult(
             passed=not broken,
             check_name=name,
             asset_key=key,
-            severity=severity,
+            severity=dg.AssetCheckSeverity.WARN if name == QUALITY_CHECK else dg.AssetCheckSeverity.ERROR,
             description=summarize_findings(broken) if broken else f"{len(mine)} expectations hold",
-            metadata={"expectations": len(mine), "broken": len(broken)},
+            metadata={"expectations": len(mine), "broken": len(broken), "rules": _rules_markdown(mine)},
         )
+
+
+def _rules_markdown(findings: Sequence[Finding]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {'ok' if f.is_met else '**broken**'} {f.rule}" for f in findings))

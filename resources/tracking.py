@@ -1,9 +1,11 @@
 """MLflow: one run a mining experiment, its retraining as a child, everything by id and nothing by global state."""
 
+import json
+import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +21,7 @@ UI_ADDRESS = "http://127.0.0.1:5000"
 EXPERIMENT_TAG = "vlmine.experiment"
 ASSET_TAG = "vlmine.asset"
 _MOST_PARAM_LETTERS = 500
+_POINTS_A_CALL = 1000  # MLflow takes no more
 _PARENT_TAG = "mlflow.parentRunId"
 
 
@@ -54,11 +57,16 @@ class TrackedRun:
 
     def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
         """Log metrics at a step; NaN is left out, since it means unknown."""
+        self.curves([(name, step, value) for name, value in values.items()])
+
+    def curves(self, points: Iterable[tuple[str, int, float]]) -> None:
+        """Log (metric, step, value) points in few calls; NaN is left out, since it means unknown."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        known = [Metric(name, float(value), now, step) for name, value in values.items() if value == value]
-        self._client.log_batch(self.run_id, metrics=known)
+        known = [Metric(name, float(value), now, step) for name, step, value in points if not math.isnan(value)]
+        for start in range(0, len(known), _POINTS_A_CALL):
+            self._client.log_batch(self.run_id, metrics=known[start : start + _POINTS_A_CALL])
 
     def artifact(self, name: str, content: bytes) -> None:
         """Log a file."""
@@ -70,8 +78,6 @@ class TrackedRun:
 
     def dataset(self, source: Source) -> None:
         """Log the images that were mined as the run's input."""
-        import json
-
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         entity = Dataset(

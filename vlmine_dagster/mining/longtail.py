@@ -34,6 +34,7 @@ def shot_bins(class_counts: Mapping[str, int], *, many_over: int = 100, few_unde
 def mining_metrics(mined: Sequence[str], pool: Sequence[str], *, bins: Mapping[str, str]) -> dict[str, float]:
     """Judge a mined set S from a pool U by the true classes; T are the images of few-shot classes.
 
+    - few_images = |T and U|
     - few_recall = |S and T| / |T and U|, likewise medium_recall and many_recall
     - few_precision = |S and T| / |S|
     - few_lift = few_precision / (|T and U| / |U|); a random draw has 1 on average
@@ -66,6 +67,7 @@ def mining_metrics(mined: Sequence[str], pool: Sequence[str], *, bins: Mapping[s
     precision = _ratio(found["few"], len(mined))
     few_classes = [name for name in in_pool if bins[name] == "few"]
     return {
+        "few_images": float(there["few"]),
         **{f"{shot}_recall": _ratio(found[shot], there[shot]) for shot in reversed(SHOTS)},
         "few_precision": precision,
         "few_lift": _ratio(precision, _ratio(there["few"], len(pool))),

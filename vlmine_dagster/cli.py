@@ -1,0 +1,253 @@
+"""The `vlmine` command."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlmine_dagster import __version__
+from vlmine_dagster.errors import VlmineError
+
+if TYPE_CHECKING:
+    from resources.workbench import Workbench
+    from vlmine_dagster.runner import Outcome
+
+DEFAULT_EXPERIMENT = "pareto"
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vlmine")
+@click.option("--project", "project_file", type=click.Path(path_type=Path), help="vlmine.yaml of another folder.")
+def main(project_file: Path | None) -> None:
+    """Find the rare images in a pool of unlabelled ones.
+
+    First steps: `vlmine demo`, or `vlmine init FOLDER` and then `vlmine run`.
+    """
+    if project_file is not None:
+        os.environ["VLMINE_PROJECT"] = str(project_file.resolve())
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print our own errors as one line, and leave with 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except VlmineError as error:
+            click.secho(f"vlmine: {error}", fg="red", err=True)
+            _leave(1)
+
+    return wrapped
+
+
+@main.command()
+@click.argument("dataset")
+@click.option("--name", help="Name of the project; by default that of the folder.")
+@click.option("--force", "is_forced", is_flag=True, help="Overwrite vlmine.yaml.")
+@told
+def init(dataset: str, name: str | None, is_forced: bool) -> None:
+    """Write vlmine.yaml for DATASET: a folder of images, of WebDataset tars, or of Parquet files; or an fsspec URL."""
+    from resources.sources import detect
+    from vlmine_dagster.starter import settings_for, write_starter
+
+    found = detect(dataset)
+    plain = "".join(c if c.isalnum() or c in "._-" else "-" for c in (name or Path(dataset.rstrip("/")).name)).strip(
+        "-._"
+    )
+    file = write_starter(Path.cwd(), settings_for(found, name=plain[:64] or "pool"), is_forced=is_forced)
+    labels = "labels found" if found.labels else "no labels: novelty alone can be mined"
+    click.echo(f"{file}: {found.kind}, {labels}.")
+    click.echo("Next: vlmine run")
+
+
+@main.command()
+@click.option("--shard", "shards", multiple=True, help="Only this shard; may be given again.")
+@click.option("--experiment", "experiments", multiple=True, help="Only this experiment; may be given again.")
+@click.option("--partial", "is_partial", is_flag=True, help="Go on with the shards that are there.")
+@as_json
+@told
+def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_json: bool) -> None:
+    """Materialize what is missing or stale, with progress, into the history that the UI shows."""
+    outcome = _run(shards=shards, experiments=experiments, is_partial=is_partial, is_quiet=is_json)
+    if is_json:
+        click.echo(json.dumps({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]}))
+    else:
+        _tell(outcome)
+    _leave(0 if outcome.is_whole else 1)
+
+
+@main.command()
+@as_json
+@told
+def status(is_json: bool) -> None:
+    """Show shards by stage: rows, outcomes, tokens, money, what is missing."""
+    from vlmine_dagster import views
+    from vlmine_dagster.printing import print_status
+
+    bench = _bench()
+    rows = views.status(bench, bench.source.shards())
+    click.echo(json.dumps(rows)) if is_json else print_status(rows)
+    _leave(0)
+
+
+@main.command()
+@click.option("--experiment", default=DEFAULT_EXPERIMENT, show_default=True, help="Whose list.")
+@click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Images to show.")
+@as_json
+@told
+def top(experiment: str, count: int, is_json: bool) -> None:
+    """Show the mined images with their reasons."""
+    from vlmine_dagster import views
+    from vlmine_dagster.printing import print_top
+
+    bench = _bench()
+    rows = views.top(bench, experiment, count)
+    click.echo(json.dumps(rows)) if is_json else print_top(rows, experiment)
+    _leave(0)
+
+
+@main.command()
+@click.argument("image_id")
+@as_json
+@told
+def explain(image_id: str, is_json: bool) -> None:
+    """Say why an image was mined, or why not: every signal's value and rank, keywords and their counts."""
+    from vlmine_dagster import views
+    from vlmine_dagster.printing import print_card
+
+    bench = _bench()
+    card = views.explain(bench, image_id, bench.source.shards())
+    click.echo(json.dumps(card, default=str)) if is_json else print_card(card)
+    _leave(0)
+
+
+@main.command()
+@as_json
+@told
+def compare(is_json: bool) -> None:
+    """Show experiments side by side from MLflow, with intervals."""
+    from vlmine_dagster import views
+    from vlmine_dagster.printing import print_comparison
+
+    rows = views.compare(_bench())
+    click.echo(json.dumps(rows)) if is_json else print_comparison(rows)
+    _leave(0)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="Port of the MLflow UI.")
+@told
+def ui(host: str, port: int, mlflow_port: int) -> None:
+    """Open the Dagster and the MLflow web UI on one history, and print their addresses."""
+    from vlmine_dagster.project import Project
+    from vlmine_dagster.servers import serve
+
+    _leave(serve(Project.load(), host=host, port=port, mlflow_port=mlflow_port, say=click.echo))
+
+
+@main.command()
+@as_json
+@told
+def doctor(is_json: bool) -> None:
+    """Say what is installed, reachable, missing; what to do."""
+    from vlmine_dagster.doctor import examine
+    from vlmine_dagster.printing import print_findings
+
+    findings = examine()
+    click.echo(json.dumps([vars(finding) for finding in findings])) if is_json else print_findings(findings)
+    _leave(1 if any(finding.state == "fail" for finding in findings) else 0)
+
+
+@main.command()
+@told
+def settings() -> None:
+    """List every setting of vlmine.yaml with its default and what it means."""
+    from vlmine_dagster.printing import print_settings
+    from vlmine_dagster.project import ProjectSettings
+
+    print_settings(ProjectSettings)
+
+
+@main.command()
+@told
+def demo() -> None:
+    """Make a pool of real photos with a known tail in this folder, mine it, and show the rare ones."""
+    from resources.sample_pool import make_sample_pool
+    from vlmine_dagster.printing import print_top
+    from vlmine_dagster.project import SETTINGS_FILE
+    from vlmine_dagster.starter import SAMPLE_FOLDER, sample_settings, write_starter
+
+    folder = Path.cwd()
+    write_starter(folder, sample_settings())
+    os.environ["VLMINE_PROJECT"] = str(folder / SETTINGS_FILE)
+    make_sample_pool(folder / SAMPLE_FOLDER)
+    outcome = _run(shards=(), experiments=(), is_partial=False, is_quiet=False)
+    _tell(outcome)
+    if outcome.failures:
+        _leave(1)
+    from vlmine_dagster import views
+
+    bench = _bench()
+    print_top(views.top(bench, DEFAULT_EXPERIMENT, 20), DEFAULT_EXPERIMENT)
+    page = bench.lake.read("mining_report", DEFAULT_EXPERIMENT).to_pylist()[0]["path"]
+    command = os.environ.get("VLMINE_COMMAND", "vlmine")  # `make demo` has it in .venv/bin
+    click.echo(f"\nContact sheet: {page}")
+    click.echo(f"Next: {command} compare | {command} explain IMAGE_ID | {command} ui | {command} init YOUR_FOLDER")
+    _leave(0)
+
+
+def _bench() -> "Workbench":
+    from resources.workbench import Workbench
+
+    return Workbench()
+
+
+def _run(*, shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_quiet: bool) -> "Outcome":
+    from vlmine_dagster.printing import RunDisplay
+    from vlmine_dagster.project import Project
+    from vlmine_dagster.runner import Runner, open_instance
+
+    project = Project.load()
+    with _quiet_libraries(), open_instance(project) as instance, RunDisplay(is_quiet=is_quiet) as display:
+        file = os.environ.get("VLMINE_PROJECT") or ""
+        runner = Runner(file, instance, on_run=display.on_run, allow_missing_shards=is_partial)
+        return runner.run(shards=shards, experiments=experiments)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep the chatter of libraries out of the terminal; what matters is in Dagster's log."""
+    import logging
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("mlflow", "alembic", "great_expectations"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
+
+
+def _tell(outcome: "Outcome") -> None:
+    from vlmine_dagster.printing import print_outcome
+
+    print_outcome(outcome)
+
+
+def _leave(code: int) -> None:
+    """End at once: the engine's and DuckDB's libraries print warnings of their own while they are torn down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "pytest" in sys.modules:
+        raise SystemExit(code)
+    os._exit(code)

@@ -1,0 +1,114 @@
+"""`vlmine doctor`: what is installed, reachable, missing; what to do."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Literal
+
+from resources.ordered import core_count
+from vlmine_dagster.errors import VlmineError
+from vlmine_dagster.project import Project
+
+if TYPE_CHECKING:
+    from resources.labels import Labels
+    from resources.tracking import Tracking
+
+_PACKAGES = (
+    "dagster", "mlflow", "great-expectations", "duckdb", "pandas", "torch", "transformers", "openai", "onnxruntime", "moocore"
+)  # fmt: skip
+_LITTLE_DISK = 5e9
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: What.
+        state: ok, warn (works, but look at it) or fail (will not work).
+        found: What was found.
+        advice: What to do, empty where nothing.
+    """
+
+    subject: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def examine() -> list[Advice]:
+    """Look at the installation, and at the project if there is one."""
+    found = [*_installation()]
+    try:
+        project = Project.load()
+    except VlmineError as error:
+        return [*found, Advice("project", "warn", str(error), "`vlmine demo` shows one with a sample pool.")]
+    return [*found, Advice("project", "ok", f"{project.settings.name}, home {project.home}"), *_project(project)]
+
+
+def _installation() -> Iterator[Advice]:
+    is_new_enough = sys.version_info >= (3, 11)
+    yield Advice(
+        "python",
+        "ok" if is_new_enough else "fail",
+        f"{platform.python_version()}, {core_count()} cores",
+        "" if is_new_enough else "Python 3.11 or newer is needed.",
+    )
+    for package in _PACKAGES:
+        try:
+            yield Advice(package, "ok", version(package))
+        except PackageNotFoundError:
+            yield Advice(package, "fail", "not installed", "pip install -c constraints.txt vlmine-dagster")
+    yield _accelerator()
+
+
+def _accelerator() -> Advice:
+    import torch
+
+    if torch.cuda.is_available():
+        return Advice("accelerator", "ok", torch.cuda.get_device_name(0))
+    return Advice("accelerator", "ok", "none; the tagger and the probe need none, a local VLM wants one")
+
+
+def _project(project: Project) -> Iterator[Advice]:
+    from resources.labels import load_labels
+    from resources.sources import open_source
+    from resources.tracking import Tracking
+
+    yield _tried(
+        "dataset",
+        lambda: f"{len(open_source(project).shards())} shards at {project.resolve(project.settings.dataset.root)}",
+        "Correct dataset.root in vlmine.yaml.",
+    )
+    yield _tried("labels", lambda: _labels(load_labels(project)), "Correct dataset.labels in vlmine.yaml.")
+    yield _tried("mlflow server", lambda: _connected(Tracking(project)), "Start it, or unset MLFLOW_TRACKING_URI.")
+    yield _disk(project)
+    given = os.environ.get("DAGSTER_HOME")
+    yield Advice("dagster home", "ok", given or str(project.state_folder("dagster")))
+
+
+def _tried(subject: str, look: Callable[[], str], advice: str) -> Advice:
+    try:
+        return Advice(subject, "ok", look())
+    except VlmineError as error:
+        return Advice(subject, "fail", str(error), advice)
+
+
+def _labels(labels: "Labels | None") -> str:
+    return "none: novelty alone can be mined" if labels is None else f"{len(labels):,} rows"
+
+
+def _connected(tracking: "Tracking") -> str:
+    tracking.connect()
+    return "reached" if not tracking.is_local else "SQLite under the home"
+
+
+def _disk(project: Project) -> Advice:
+    folder = project.state_folder("lake")
+    free = shutil.disk_usage(folder).free
+    state: Literal["ok", "warn"] = "ok" if free > _LITTLE_DISK else "warn"
+    return Advice("disk", state, f"{free / 1e9:.0f} GB free at {folder}", "" if state == "ok" else "Make room.")

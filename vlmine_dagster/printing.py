@@ -1,0 +1,246 @@
+"""What the commands print: tables for people, with rich."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from resources.progress import Step, listening
+from resources.report_page import visible_text
+
+if TYPE_CHECKING:
+    from vlmine_dagster.doctor import Advice
+    from vlmine_dagster.runner import Outcome
+
+_WIDE = 160  # columns, where the output is no terminal
+_STATE_STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def console() -> Console:
+    """Return the console; a pipe gets room enough that nothing is cut."""
+    columns = shutil.get_terminal_size((_WIDE, 24)).columns
+    return Console(width=columns, highlight=False)
+
+
+def plain(text: object) -> str:
+    """Make text of unknown origin harmless in a terminal."""
+    return escape(visible_text(str(text)))
+
+
+class RunDisplay:
+    """Progress of `vlmine run`: one line for what is being made, one that stays for what is done.
+
+    Args:
+        is_quiet: Show nothing.
+    """
+
+    def __init__(self, *, is_quiet: bool):
+        self._is_quiet = is_quiet
+        self._stack = ExitStack()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[step]}"),
+            console=console(),
+            transient=True,
+            disable=is_quiet,
+        )
+        self._task = self._progress.add_task("starting", total=None, step="")
+        self._current: str | None = None
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._progress)
+        self._stack.enter_context(listening(self._on_step))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_line()
+        self._stack.close()
+
+    def on_run(self, assets: str, partition: str) -> None:
+        """Begin a line for a Dagster run."""
+        self._close_line()
+        where = "" if partition == "pool" else f"[dim]{plain(partition)}[/] "
+        self._current, self._started = f"{where}{plain(assets)}", time.monotonic()
+        self._progress.update(self._task, description=self._current, step="", total=None, completed=0)
+
+    def _on_step(self, step: Step) -> None:
+        text = str(step).partition(": ")[2]
+        self._progress.update(self._task, total=step.total, completed=step.done, step=text)
+
+    def _close_line(self) -> None:
+        if self._current is not None and not self._is_quiet:
+            self._progress.console.print(f"{self._current} [dim]{time.monotonic() - self._started:.1f} s[/]")
+        self._current = None
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """Print what a run did, and what to do about what it could not."""
+    out = console()
+    for table, reason in outcome.skipped.items():
+        out.print(f"[yellow]skipped[/] {table}: {plain(reason)}")
+    for (asset, partition), text in outcome.failures.items():
+        out.print(f"[red]failed[/]  {plain(asset)}[{plain(partition)}]: {plain(text)}")
+    for asset, reason in outcome.waiting.items():
+        out.print(f"[yellow]waiting[/] {plain(asset)}: {plain(reason)}")
+    out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} fresh already, {len(outcome.failures)} failed")
+    if outcome.failures:
+        out.print("Mend what failed and run again, only that is done. `vlmine run --partial` goes on without it.")
+
+
+def print_top(rows: Sequence[Mapping[str, Any]], experiment: str) -> None:
+    """Print mined images with their reasons."""
+    table = Table(title=f"Mined first by {plain(experiment)}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("rank", justify="right")
+    table.add_column("image", no_wrap=True)
+    table.add_column("why")
+    for row in rows:
+        table.add_row(str(row["rank"]), plain(row["image_id"]), plain(row["reason"]))
+    console().print(table)
+
+
+def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line a table."""
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (
+        ("table", "left"),
+        ("fresh", "right"),
+        ("rows", "right"),
+        ("state", "left"),
+        ("outcomes", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        name = row["table"] if row["variant"] == "default" else f"{row['variant']}/{row['table']}"
+        if "skipped" in row:
+            table.add_row(name, "", "", f"[yellow]skipped: {plain(row['skipped'])}[/]", "")
+            continue
+        fresh = row["states"].get("fresh", 0)
+        table.add_row(name, f"{fresh}/{row['partitions']}", f"{row['rows']:,}", _state(row), _outcomes(row))
+    console().print(table)
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if not row["not_fresh"]:
+        return "[green]fresh[/]"
+    counts = ", ".join(f"{count} {state}" for state, count in row["states"].items() if state != "fresh")
+    shown = ", ".join(row["not_fresh"][:3]) + (" ..." if len(row["not_fresh"]) > 3 else "")
+    return f"[yellow]{counts}[/]: {plain(shown)}"
+
+
+def _outcomes(row: Mapping[str, Any]) -> str:
+    parts = [f"{count:,} {outcome}" for outcome, count in row.get("outcomes", {}).items()]
+    if row.get("prompt_tokens") or row.get("output_tokens"):
+        parts.append(f"{row['prompt_tokens'] + row['output_tokens']:,} tokens")
+    if row.get("cost_usd"):
+        parts.append(f"${row['cost_usd']:.2f}")
+    return ", ".join(parts)
+
+
+def print_card(card: Mapping[str, Any]) -> None:
+    """Print the selection card of one image."""
+    out = console()
+    out.print(f"[bold]{plain(card['image_id'])}[/]  {plain(card['verdict'])}")
+    image = card["image"]
+    size = f"{image['width']} x {image['height']} pixels" if image["width"] else "unreadable"
+    out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {image['split']}")
+    if card["description"]:
+        out.print(f"  described as: {plain(card['description']['description'])}")
+    for word in card["keywords"]:
+        out.print(f"  keyword {plain(word['keyword'])!r} in {word['image_count']:,} images ({word['image_share']:.2%})")
+    if card["novelty"]:
+        found = card["novelty"]
+        out.print(
+            f"  novelty_min = 1 / {found['min_count']} = {found['novelty_min']:.4g}, "
+            f"novelty_mean = 1 / {found['mean_count']:.4g} = {found['novelty_mean']:.4g}"
+        )
+    if card["uncertainty"]:
+        found = card["uncertainty"]
+        out.print(
+            f"  entropy {found['entropy']:.3f} nats, variation ratio {found['variation_ratio']:.3f}, "
+            f"margin {found['margin']:.3f}; the task model says {plain(found['predicted_label'])!r}"
+        )
+    if card["experiments"]:
+        out.print(_places(card["experiments"]))
+
+
+def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (
+        ("experiment", "left"),
+        ("rank", "right"),
+        ("front", "right"),
+        ("mined", "left"),
+        ("signals", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name, place in experiments.items():
+        signals = ", ".join(f"{s} {v['value']:.4g} (rank {v['rank']:,})" for s, v in place["signals"].items())
+        rank = f"{place['rank']:,} of {place['ranked']:,}"
+        table.add_row(plain(name), rank, f"{place['front']:,}", "yes" if place["selected"] else "no", signals)
+    return table
+
+
+def print_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print experiments side by side."""
+    out = console()
+    judged = [row for row in rows if row["few_recall"]]
+    table = Table(title="Recall of few-shot images by images mined", title_justify="left", box=None, pad_edge=False)
+    table.add_column("experiment")
+    budgets = [point["mined"] for point in judged[0]["few_recall"]] if judged else []
+    for mined in budgets:
+        table.add_column(f"{mined:,}", justify="right")
+    table.add_column("few-shot accuracy", justify="right")
+    for row in rows:
+        cells = [f"{p['value']:.2f} [dim]{p['low']:.2f}-{p['high']:.2f}[/]" for p in row["few_recall"]]
+        accuracy = list(row["few_accuracy"].values())
+        shown = f"{accuracy[0]:.2f} -> {accuracy[-1]:.2f}" if accuracy else ""
+        table.add_row(plain(row["experiment"]), *(cells or [""] * len(budgets)), shown)
+    out.print(table)
+    if judged:
+        tail = judged[0]["few_images"]
+        out.print(
+            f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed: where they overlap, "
+            f"nothing is shown. Accuracy: seed alone -> largest budget.[/]"
+        )
+    else:
+        out.print("No labels: nobody can say what was found. The contact sheets show it.")
+    for row in rows:
+        out.print(f"[dim]{plain(row['experiment'])}: {row['mlflow_url']}[/]")
+
+
+def print_findings(findings: Sequence["Advice"]) -> None:
+    """Print what `vlmine doctor` found."""
+    out = console()
+    for finding in findings:
+        style = _STATE_STYLES[finding.state]
+        out.print(f"[{style}]{finding.state:4}[/] {finding.subject}: {plain(finding.found)}")
+        if finding.advice:
+            out.print(f"     {plain(finding.advice)}")
+
+
+def print_settings(model: type[BaseModel], prefix: str = "") -> None:
+    """Print every setting with its default and its meaning."""
+    out = console()
+    for name, field in model.model_fields.items():
+        default = "" if field.is_required() or _models(field.annotation) else f" [dim]= {plain(field.default)}[/]"
+        out.print(f"{prefix}[bold]{name}[/]{default}  {plain(field.description or '')}")
+        for nested in _models(field.annotation):
+            if name != "variants":
+                print_settings(nested, prefix=f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the settings models inside a type, such as that of `DatasetSettings | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return list(dict.fromkeys(model for part in getattr(annotation, "__args__", ()) for model in _models(part)))

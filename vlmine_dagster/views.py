@@ -1,0 +1,238 @@
+"""What the commands show: plain lists and dictionaries, read from the lake and from MLflow."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from assets.pipeline import STAGES
+from assets.stages import Lineage, Stage
+from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
+from resources.sources import shard_of
+from resources.workbench import Workbench
+from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
+from vlmine_dagster.project import ExperimentSettings
+
+_Z95 = 1.959964
+
+
+def status(bench: Workbench, shards: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row a table and variant: partitions by state, rows, outcomes, tokens, money.
+
+    Args:
+        bench: The project's resources.
+        shards: All shards.
+    """
+    lineage = Lineage(bench, shards)
+    rows = []
+    for stage, variant in _units(bench):
+        reason = stage.skipped(bench.project)
+        if reason is not None:
+            rows.append({"table": stage.table, "variant": variant, "skipped": reason})
+            continue
+        partitions = _partitions(bench, stage, shards)
+        states = {name: lineage.state(stage, name, variant) for name in partitions}
+        stamps = [stamp for name in partitions if (stamp := lineage.stamp(stage.table, name, variant)) is not None]
+        there = [name for name in partitions if lineage.stamp(stage.table, name, variant) is not None]
+        rows.append(
+            {
+                "table": stage.table,
+                "variant": variant,
+                "partitions": len(partitions),
+                "states": dict(Counter(states.values())),
+                "not_fresh": [name for name, state in states.items() if state != "fresh"],
+                "rows": sum(stamp.row_count for stamp in stamps),
+                **_bill(bench, stage, there, variant),
+            }
+        )
+    return rows
+
+
+def _units(bench: Workbench) -> Iterator[tuple[Stage, str]]:
+    for stage in STAGES:
+        for variant in (DEFAULT_VARIANT, *bench.project.settings.variants) if stage.is_variant else (DEFAULT_VARIANT,):
+            yield stage, variant
+
+
+def _partitions(bench: Workbench, stage: Stage, shards: Sequence[str]) -> list[str]:
+    kind = stage.contract.partition
+    if kind == "shard":
+        return list(shards)
+    return list(bench.project.settings.experiments) if kind == "experiment" else [WHOLE_POOL]
+
+
+def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: str) -> dict[str, Any]:
+    """Return outcomes, and tokens and money where a table has them."""
+    columns = {column.name for column in stage.contract.columns}
+    if "outcome" not in columns or not partitions:
+        return {}
+    paths = bench.lake.require(stage.table, partitions, variant=variant)
+    with bench.lake.connect(**{stage.table: paths}) as connection:
+        found = dict(
+            connection.sql(f"SELECT outcome, count(*) FROM {stage.table} GROUP BY 1 ORDER BY 2 DESC").fetchall()
+        )
+        if "cost_usd" not in columns:
+            return {"outcomes": found}
+        query = f"SELECT sum(prompt_tokens), sum(output_tokens), sum(cost_usd) FROM {stage.table}"  # noqa: S608
+        prompt, output, cost = connection.sql(query).fetchall()[0]
+    return {"outcomes": found, "prompt_tokens": prompt or 0, "output_tokens": output or 0, "cost_usd": cost or 0.0}
+
+
+def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
+    """Return the first images of an experiment with their reasons.
+
+    Raises:
+        ConfigError: there is no such experiment.
+        MissingInputError: it was not run yet.
+    """
+    _experiment(bench, experiment)
+    paths = bench.lake.require("pareto_set", [experiment])
+    images = bench.lake.require("images", bench.lake.partitions("images"))
+    with bench.lake.connect(pareto_set=paths, images=images) as connection:
+        found = connection.sql(
+            """SELECT pareto_set.*, images.uri FROM pareto_set JOIN images USING (image_id)
+               WHERE rank <= $n ORDER BY rank""",
+            params={"n": count},
+        )
+        return found.to_arrow_table().to_pylist()  # type: ignore[no-any-return]
+
+
+def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str, Any]:
+    """Return everything that decided about an image: its rows in every table, and its place in every experiment.
+
+    The scores follow from it: `novelty_min` is 1 / the smallest of the keywords' counts, `novelty_mean` 1 / their
+    mean.
+
+    Raises:
+        SourceError: no shard holds such an image.
+    """
+    shard = shard_of(image_id, shards)
+    card: dict[str, Any] = {"image_id": image_id, "shard": shard, "image": _one(bench, "images", shard, image_id)}
+    if card["image"] is None:
+        raise SourceError(f"{image_id!r}: shard {shard!r} holds no such image. Look it up with `vlmine top --json`.")
+    card["description"] = _one(bench, "descriptions", shard, image_id)
+    card["keywords"] = _keyword_counts(bench, shard, image_id)
+    card["novelty"] = _one(bench, "novelty_scores", shard, image_id)
+    card["uncertainty"] = _one(bench, "uncertainty_scores", shard, image_id)
+    card["experiments"] = {
+        name: place
+        for name, settings in bench.project.settings.experiments.items()
+        if (place := _place(bench, name, settings, image_id)) is not None
+    }
+    card["verdict"] = _verdict(card)
+    return card
+
+
+def _one(bench: Workbench, table: str, shard: str, image_id: str) -> dict[str, Any] | None:
+    if not bench.lake.path(table, shard).exists():
+        return None
+    with bench.lake.connect(**{table: bench.lake.require(table, [shard])}) as connection:
+        query = f"SELECT * EXCLUDE (image_id) FROM {table} WHERE image_id = $id"  # noqa: S608 - our own names
+        rows = connection.sql(query, params={"id": image_id}).to_arrow_table().to_pylist()
+    return rows[0] if rows else None
+
+
+def _keyword_counts(bench: Workbench, shard: str, image_id: str) -> list[dict[str, Any]]:
+    lake = bench.lake
+    if not lake.path("keywords", shard).exists() or not lake.path("vocab_counts").exists():
+        return []
+    tables = {"keywords": lake.require("keywords", [shard]), "vocab_counts": lake.require("vocab_counts", [WHOLE_POOL])}
+    with lake.connect(**tables) as connection:
+        return (  # type: ignore[no-any-return]
+            connection.sql(
+                """SELECT keyword, image_count, image_share FROM keywords JOIN vocab_counts USING (keyword)
+                   WHERE image_id = $id ORDER BY image_count, keyword""",
+                params={"id": image_id},
+            )
+            .to_arrow_table()
+            .to_pylist()
+        )
+
+
+def _place(bench: Workbench, name: str, settings: ExperimentSettings, image_id: str) -> dict[str, Any] | None:
+    """Return rank, front, reason and, for each signal, its value and its rank among the ranked images."""
+    if not bench.lake.path("pareto_set", name).exists():
+        return None
+    with bench.lake.connect(pareto_set=bench.lake.require("pareto_set", [name])) as connection:
+        ranks = ", ".join(
+            f"""(SELECT count(*) FROM pareto_set o WHERE o."{s}" > p."{s}") + 1 AS "{s}_rank" """
+            for s in settings.signals
+        )
+        query = f"SELECT *, (SELECT count(*) FROM pareto_set) AS ranked, {ranks} FROM pareto_set p WHERE image_id = $id"  # noqa: S608
+        rows = connection.sql(query, params={"id": image_id}).to_arrow_table().to_pylist()
+    if not rows:
+        return None
+    row = rows[0]
+    signals = {s: {"value": row[s], "rank": row[f"{s}_rank"]} for s in settings.signals}
+    kept = {key: row[key] for key in ("rank", "front", "selected", "reason", "ranked")}
+    return {**kept, "fusion": settings.fusion, "signals": signals}
+
+
+def _verdict(card: dict[str, Any]) -> str:
+    image = card["image"]
+    if image["outcome"] != "ok":
+        return f"never mined: the image is {image['outcome']} ({image['failure']})"
+    if image["split"] != "pool":
+        return f"never mined: it belongs to the {image['split']} split"
+    if not card["experiments"]:
+        return "not ranked yet: run `vlmine run`, or it lacks the signals of every experiment"
+    chosen = [name for name, place in card["experiments"].items() if place["selected"]]
+    return f"mined by {', '.join(chosen)}" if chosen else "mined by no experiment: it lies beyond every budget"
+
+
+def compare(bench: Workbench) -> list[dict[str, Any]]:
+    """Return a row an experiment, from its newest MLflow run: tail recall at each budget with a 95% interval, accuracy.
+
+    The interval is Wilson's, over the tail images of this one pool and seed; it says how sure the recall is for this
+    many tail images, not how it varies between seeds.
+
+    Raises:
+        MissingInputError: MLflow knows no experiment of this project.
+        TrackingError: MLflow cannot be reached.
+    """
+    tracking = bench.tracking
+    rows = []
+    for name, settings in bench.project.settings.experiments.items():
+        run_id = tracking.latest(experiment=name, asset="pareto_set")
+        if run_id is None:
+            continue
+        curves = tracking.history(run_id, ["few_recall", "few_images", "few_lift", "few_accuracy", "all_accuracy"])
+        tail = int(curves["few_images"][0][1]) if "few_images" in curves else 0
+        rows.append(
+            {
+                "experiment": name,
+                "signals": list(settings.signals),
+                "fusion": settings.fusion,
+                "few_images": tail,
+                "few_recall": [
+                    {"mined": step, "value": value, "low": low, "high": high}
+                    for step, value in curves.get("few_recall", [])
+                    for low, high in [_wilson(value, tail)]
+                ],
+                "few_lift": dict(curves.get("few_lift", [])),
+                "few_accuracy": dict(curves.get("few_accuracy", [])),
+                "all_accuracy": dict(curves.get("all_accuracy", [])),
+                "mlflow_run_id": run_id,
+                "mlflow_url": tracking.url(run_id),
+            }
+        )
+    if not rows:
+        raise MissingInputError("MLflow knows no experiment of this project yet. Run `vlmine run` first.")
+    return rows
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95% Wilson score interval of a share of `count`."""
+    if count == 0:
+        return 0.0, 1.0
+    z2 = _Z95**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = _Z95 / (1 + z2) * math.sqrt(share * (1 - share) / count + z2 / (4 * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _experiment(bench: Workbench, name: str) -> ExperimentSettings:
+    known = bench.project.settings.experiments
+    if name not in known:
+        raise ConfigError(f"there is no experiment {name!r}. There are: {', '.join(known)}")
+    return known[name]
