@@ -43,8 +43,8 @@ def compute(run: StageRun) -> Product:
     ranking = rank_images(signals, names, fusion=experiment.fusion)
     if not len(ranking.order):
         raise MissingInputError(
-            f"pareto_set[{run.partition}]: none of {len(names)} pool images has all of {', '.join(experiment.signals)}. "
-            f"Are there readable images outside the seed and the test split?"
+            f"pareto_set[{run.partition}]: none of {len(names)} pool images has all of "
+            f"{', '.join(experiment.signals)}. Are there readable images outside the seed and the test split?"
         )
     budget = _budget(run, experiment)
     selected_count = min(budget_count(budget, len(names)), len(ranking.order))
@@ -85,7 +85,7 @@ def _signal(name: str, pool: pa.Table, image_ids: Sequence[str]) -> Floats:
     """Return a signal oriented so that higher is more worth mining, NaN where an image has none."""
     if name == "random":
         return random_signal(image_ids)
-    values = pool.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+    values: Floats = pool.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
     return -values if name == "margin" else values
 
 

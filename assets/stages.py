@@ -210,7 +210,7 @@ class StageRun:
 def git_revision(folder: Path) -> str | None:
     """Return the commit that a folder is at, None where there is none."""
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - a fixed command; the folder is one argument
             ["git", "-C", str(folder), "rev-parse", "HEAD"],  # noqa: S607 - the user's own git
             capture_output=True,
             text=True,
@@ -319,7 +319,7 @@ def build_asset(
     key = asset_key(stage.table, variant)
 
     def body(context, workbench, config):  # type: ignore[no-untyped-def]
-        return _materialize(stage, variant, key, context, workbench, config)
+        return _materialize(stage, variant, context, workbench, config)
 
     # Dagster reads annotations; the configuration class differs from stage to stage.
     body.__annotations__ = {
@@ -389,8 +389,9 @@ def _column_schema(contract: Table) -> dg.TableSchema:
 
 
 def _materialize(
-    stage: Stage, variant: str, key: dg.AssetKey, context: Any, bench: Workbench, config: StageConfig
+    stage: Stage, variant: str, context: Any, bench: Workbench, config: StageConfig
 ) -> dg.MaterializeResult[Any]:
+    key = asset_key(stage.table, variant)
     partitions = list(context.partition_keys) if context.has_partition_key_range or context.has_partition_key else None
     shards = context.instance.get_dynamic_partitions(SHARDS)
     lineage = Lineage(bench, shards)

@@ -46,7 +46,7 @@ def _predict(run: StageRun, model: dict[str, Any], names: list[str]) -> tuple[li
 
     if model["kind"] == "predictions":
         classes, probabilities = read_predictions(model["path"], names)
-        answered = ~np.isnan(probabilities).any(axis=1)
+        answered = np.asarray(~np.isnan(probabilities).any(axis=1))
         return (
             [name for name, is_there in zip(names, answered, strict=True) if is_there],
             classes,

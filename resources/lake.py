@@ -188,7 +188,7 @@ class Lake:
             if self.root.protocol not in ("", "file", "local"):
                 connection.register_filesystem(self.root.fs)
             for name, paths in tables.items():
-                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {self._scan(name, paths)}")
+                connection.execute(f"CREATE VIEW {name} AS FROM {self._scan(name, paths)}")
             yield connection
         finally:
             connection.close()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from resources.labels import Labels
     from resources.tracking import Tracking
 
-_PACKAGES = (
-    "dagster", "mlflow", "great-expectations", "duckdb", "pandas", "torch", "transformers", "openai", "onnxruntime", "moocore"
-)  # fmt: skip
+_PACKAGES = tuple(
+    "dagster mlflow great-expectations duckdb pandas torch transformers openai onnxruntime moocore".split()  # noqa: SIM905
+)
 _LITTLE_DISK = 5e9
 
 

@@ -28,7 +28,7 @@ class LabelSettings(Settings):
     """Where labels come from and who may see them."""
 
     file: str
-    """CSV file or URL with the columns key, split, class_id. `key` is an image's key within its shard or its image_id."""
+    """CSV file or URL with the columns key, split, class_id. `key` is a key within the shard, or an image_id."""
     classes: str | None = None
     """CSV file with the columns class_id and name; without it the class_id is the name."""
     oracle: bool = False
@@ -179,9 +179,8 @@ class ExperimentSettings(Settings):
         for signal in signals:
             if signal not in SIGNALS:
                 hint = difflib.get_close_matches(signal, SIGNALS, n=1)
-                raise ValueError(
-                    f"unknown signal {signal!r}{f', did you mean {hint[0]!r}?' if hint else ''} Known: {', '.join(SIGNALS)}"
-                )
+                meant = f", did you mean {hint[0]!r}?" if hint else "."
+                raise ValueError(f"unknown signal {signal!r}{meant} Known: {', '.join(SIGNALS)}")
         if len(set(signals)) != len(signals):
             raise ValueError(f"signals repeat: {', '.join(signals)}")
         return signals

@@ -24,7 +24,7 @@ def status(bench: Workbench, shards: Sequence[str]) -> list[dict[str, Any]]:
         shards: All shards.
     """
     lineage = Lineage(bench, shards)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for stage, variant in _units(bench):
         reason = stage.skipped(bench.project)
         if reason is not None:
@@ -68,9 +68,8 @@ def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: st
         return {}
     paths = bench.lake.require(stage.table, partitions, variant=variant)
     with bench.lake.connect(**{stage.table: paths}) as connection:
-        found = dict(
-            connection.sql(f"SELECT outcome, count(*) FROM {stage.table} GROUP BY 1 ORDER BY 2 DESC").fetchall()
-        )
+        counts = f"SELECT outcome, count(*) FROM {stage.table} GROUP BY 1 ORDER BY 2 DESC"  # noqa: S608 - our names
+        found = dict(connection.sql(counts).fetchall())
         if "cost_usd" not in columns:
             return {"outcomes": found}
         query = f"SELECT sum(prompt_tokens), sum(output_tokens), sum(cost_usd) FROM {stage.table}"  # noqa: S608
@@ -155,10 +154,11 @@ def _place(bench: Workbench, name: str, settings: ExperimentSettings, image_id: 
         return None
     with bench.lake.connect(pareto_set=bench.lake.require("pareto_set", [name])) as connection:
         ranks = ", ".join(
-            f"""(SELECT count(*) FROM pareto_set o WHERE o."{s}" > p."{s}") + 1 AS "{s}_rank" """
+            f"""(SELECT count(*) FROM pareto_set o WHERE o."{s}" > p."{s}") + 1 AS "{s}_rank" """  # noqa: S608
             for s in settings.signals
         )
-        query = f"SELECT *, (SELECT count(*) FROM pareto_set) AS ranked, {ranks} FROM pareto_set p WHERE image_id = $id"  # noqa: S608
+        query = f"""SELECT *, (SELECT count(*) FROM pareto_set) AS ranked, {ranks}
+                    FROM pareto_set p WHERE image_id = $id"""  # noqa: S608 - signal names come from a fixed list
         rows = connection.sql(query, params={"id": image_id}).to_arrow_table().to_pylist()
     if not rows:
         return None

@@ -49,7 +49,7 @@ def fit_probe(features: npt.NDArray[Any], labels: npt.ArrayLike, *, class_count:
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return probe.eval()
 
 
@@ -80,7 +80,8 @@ def fit_cnn(
     inputs, targets = _checked(pictures, labels, "fit_cnn")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SmallConvNet(class_count).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = SmallConvNet(class_count)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     draw = torch.Generator().manual_seed(seed)
     steps = -(-len(inputs) // batch_size) * epochs
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
@@ -88,7 +89,7 @@ def fit_cnn(
     weights = _class_weights(targets, class_count) if is_class_balanced else None
     network.train()
     for _ in range(epochs):
-        for rows in torch.randperm(len(inputs), generator=draw).split(batch_size):
+        for rows in torch.randperm(len(inputs), generator=draw).split(batch_size):  # type: ignore[no-untyped-call]
             if len(rows) == 1 and len(inputs) > 1:
                 continue  # batch norm cannot learn from one picture
             logits = network(_varied(inputs[rows], draw))
@@ -97,7 +98,8 @@ def fit_cnn(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    return network.eval()
+    network.eval()
+    return network
 
 
 def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -69,7 +69,7 @@ def rank_images(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str], 
         ranks[ranked, column] = mid_ranks(values[ranked, column])
     rank_sum = ranks[ranked].sum(axis=1)
     fronts = non_dominated_fronts(values[ranked]) if fusion == "pareto" else _dense_ranks(rank_sum)
-    hashes = np.array([_id_hash(image_ids[place]) for place in ranked], dtype=np.uint64)
+    hashes = np.array([_hash(image_ids[place]) for place in ranked.tolist()], dtype=np.uint64)
     order = np.lexsort((hashes, rank_sum, fronts))
     return Ranking(
         order=ranked[order],
@@ -104,7 +104,7 @@ def random_signal(image_ids: Sequence[str], *, seed: int = 0) -> Floats:
         np.True_
     """
     hashes = np.array([_hash(f"{seed}:{name}") for name in image_ids], dtype=np.uint64)
-    return (hashes >> np.uint64(11)) * 2.0**-53
+    return np.asarray((hashes >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def budget_count(budget: float, pool_size: int) -> int:
@@ -150,10 +150,6 @@ def _columns(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str]) -> 
 
 def _dense_ranks(values: Floats) -> Integers:
     return np.unique(values, return_inverse=True)[1].astype(np.int64) + 1
-
-
-def _id_hash(image_id: str) -> int:
-    return _hash(image_id)
 
 
 def _hash(text: str) -> int:

@@ -122,7 +122,7 @@ def variation_ratio_of_votes(votes: npt.ArrayLike) -> Floats:
     References:
         Freeman 1965.
     """
-    return 1.0 - _vote_shares(votes).max(axis=1)
+    return np.asarray(1.0 - _vote_shares(votes).max(axis=1))
 
 
 def vote_entropy(votes: npt.ArrayLike) -> Floats:
@@ -150,7 +150,8 @@ def _vote_shares(votes: npt.ArrayLike) -> Floats:
         raise ContractError(f"votes: got shape {cast.shape}, expected (images, members) with classes >= 0.")
     counts = np.zeros((len(cast), int(cast.max(initial=0)) + 1))
     np.add.at(counts, (np.arange(len(cast))[:, None], cast), 1)
-    return counts / cast.shape[1]
+    shares: Floats = counts / cast.shape[1]
+    return shares
 
 
 def _entropy(probabilities: Floats) -> Floats:

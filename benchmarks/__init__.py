@@ -1,0 +1,1 @@
+"""Numbers against peers and baselines; never part of the tests."""
