@@ -1,0 +1,229 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vlmine_dagster.errors import ConfigError, ContractError, ModelError
+from vlmine_dagster.learning.prediction import predict_probabilities
+from vlmine_dagster.learning.retraining import retrain_curve
+from vlmine_dagster.learning.task_model import (
+    held_out_accuracy,
+    load,
+    load_checkpoint,
+    read_predictions,
+    save,
+    train_task_model,
+)
+from vlmine_dagster.learning.training import class_numbers, fit_cnn, fit_probe
+
+
+def clouds(count=40, classes=3, size=12, seed=0):
+    """Features in well separated clouds, one a class."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    return (rng.normal(0, 0.3, (count, size)) + 3 * np.eye(classes, size)[labels]).astype(np.float32), labels
+
+
+def stripes(count=24, side=(20, 16), seed=0):
+    """Pictures with stripes that run down or across."""
+    rng = np.random.default_rng(seed)
+    pictures = rng.integers(0, 30, (count, *side, 3), dtype=np.uint8)
+    pictures[0::2, :, ::4] += 200
+    pictures[1::2, ::4, :] += 200
+    return pictures, np.arange(count) % 2
+
+
+def test_the_probe_learns_clouds_and_its_rows_sum_to_one():
+    features, labels = clouds()
+
+    probabilities = predict_probabilities(fit_probe(features, labels, class_count=3), features, batch_size=7)
+
+    assert (probabilities.argmax(axis=1) == labels).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_the_probe_has_no_randomness():
+    features, labels = clouds()
+
+    first, second = (predict_probabilities(fit_probe(features, labels, class_count=3), features) for _ in range(2))
+
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_class_without_rows_is_unlikely_and_no_error():
+    features, labels = clouds()
+
+    probabilities = predict_probabilities(fit_probe(features, labels, class_count=5), features)
+
+    assert probabilities.shape == (40, 5)
+    assert (probabilities[:, 3:] < 0.2).all()
+
+
+def test_a_stronger_penalty_is_less_sure():
+    features, labels = clouds()
+    weak, strong = (
+        predict_probabilities(fit_probe(features, labels, class_count=3, l2=l2), features).max() for l2 in (0.01, 10.0)
+    )
+
+    assert strong < weak
+
+
+def test_the_network_learns_stripes_and_is_deterministic():
+    pictures, labels = stripes()
+
+    first, second = (fit_cnn(pictures, labels, class_count=2, epochs=15, seed=3, batch_size=8) for _ in range(2))
+    probabilities = predict_probabilities(first, pictures)
+
+    assert (probabilities.argmax(axis=1) == labels).mean() > 0.9
+    np.testing.assert_array_equal(probabilities, predict_probabilities(second, pictures))
+
+
+def test_class_balance_and_a_lonely_last_picture_are_no_trouble():
+    pictures, labels = stripes(count=9)
+
+    network = fit_cnn(pictures, labels, class_count=2, epochs=1, batch_size=8, is_class_balanced=True)
+
+    assert predict_probabilities(network, pictures[:0]).shape == (0, 2)
+
+
+def test_training_on_nothing_is_refused():
+    with pytest.raises(ContractError, match="0 inputs and 0 labels"):
+        fit_probe(np.empty((0, 3), np.float32), [], class_count=2)
+
+
+def test_labels_outside_the_classes_are_named():
+    with pytest.raises(ContractError, match="label 'comet' is none of the 1 classes"):
+        class_numbers(["comet"], ["moon"])
+
+
+@pytest.mark.parametrize(("kind", "data"), [("probe", clouds), ("cnn", stripes)])
+def test_a_saved_model_answers_as_before(kind, data, tmp_path):
+    inputs, numbers = data()
+    model = train_task_model(kind, inputs, [f"class {n}" for n in numbers], epochs=2)
+
+    save(model, tmp_path / "models" / "m.safetensors")
+    again = load(tmp_path / "models" / "m.safetensors")
+
+    assert again.classes == model.classes
+    assert again.kind == kind
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["m.safetensors"]
+
+
+def test_a_damaged_model_says_what_to_do(tmp_path):
+    (tmp_path / "m.safetensors").write_bytes(b"no model")
+
+    with pytest.raises(ModelError, match="cannot be read.*Materialize task_model again"):
+        load(tmp_path / "m.safetensors")
+
+
+def test_one_class_is_too_few():
+    with pytest.raises(ContractError, match="have 1 classes, expected at least 2"):
+        train_task_model("probe", np.ones((3, 2), np.float32), ["a", "a", "a"])
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ConfigError, match="unknown kind 'forest'"):
+        train_task_model("forest", np.ones((2, 2), np.float32), ["a", "b"])
+
+
+def test_held_out_accuracy_is_high_on_clouds_and_unknown_for_few():
+    features, labels = clouds(count=30)
+
+    assert held_out_accuracy("probe", features, [str(n) for n in labels]) > 0.9
+    assert held_out_accuracy("probe", features[:4], [str(n) for n in labels[:4]]) is None
+
+
+def test_retraining_uses_the_seed_first_and_then_the_mined_in_order():
+    features, numbers = clouds(count=60)
+    labels = [f"c{n}" for n in numbers]
+    seed = [k for k in range(12) if numbers[k] < 2]  # the third class is not in the seed
+    mined = [k for k in range(12, 40) if numbers[k] == 2]
+
+    results = retrain_curve(
+        "probe",
+        seed_inputs=features[seed],
+        seed_labels=[labels[k] for k in seed],
+        pool_inputs=features[mined],
+        pool_labels=[labels[k] for k in mined],
+        budgets=[4, 2],
+        seeds=[7, 8],
+        test_inputs=features[40:],
+        classes=["c0", "c1", "c2"],
+    )
+
+    assert [(r.budget, r.seed) for r in results] == [(0, 7), (2, 7), (4, 7)]
+    assert "c2" not in results[0].predicted
+    assert results[2].predicted == labels[40:]
+
+
+def test_networks_are_retrained_once_a_seed():
+    pictures, numbers = stripes(count=12)
+    labels = [f"c{n}" for n in numbers]
+
+    results = retrain_curve(
+        "cnn",
+        seed_inputs=pictures[:6],
+        seed_labels=labels[:6],
+        pool_inputs=pictures[6:10],
+        pool_labels=labels[6:10],
+        budgets=[4],
+        seeds=[0, 1],
+        test_inputs=pictures[10:],
+        classes=["c0", "c1"],
+        epochs=1,
+    )
+
+    assert [(r.budget, r.seed) for r in results] == [(0, 0), (0, 1), (4, 0), (4, 1)]
+
+
+def test_predictions_of_a_user_are_aligned_by_image(tmp_path):
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"image_id": ["b", "a"], "cat": [0.25, 1.0], "dog": [0.75, 0.0]}), path)
+
+    classes, probabilities = read_predictions(str(path), ["a", "missing", "b"])
+
+    assert classes == ("cat", "dog")
+    np.testing.assert_array_equal(probabilities, [[1.0, 0.0], [np.nan, np.nan], [0.25, 0.75]])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"image_id": ["a"], "cat": [3.0], "dog": [1.0]}, "row of 'a' is no probability distribution .it sums to 4"),
+        ({"image_id": ["a"], "cat": [1.0]}, "1 class columns, expected at least 2"),
+        ({"name": ["a"], "cat": [1.0], "dog": [0.0]}, "cannot be read as Parquet with image_id"),
+    ],
+)
+def test_predictions_that_make_no_sense_are_refused(table, message, tmp_path):
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table(table), path)
+
+    with pytest.raises(ModelError, match=message):
+        read_predictions(str(path), ["a"])
+
+
+def test_a_local_checkpoint_is_read_by_its_own_processor(tmp_path):
+    from PIL import Image
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16,
+        id2label={0: "moon", 1: "brick", 2: "rocket"},
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(tmp_path)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    pictures = [Image.new("RGB", (40, 20), color) for color in ("red", "blue")]
+
+    checkpoint = load_checkpoint(str(tmp_path))
+    together = checkpoint.predict(pictures)
+
+    assert checkpoint.classes == ("moon", "brick", "rocket")
+    assert checkpoint.predict([]).shape == (0, 3)
+    np.testing.assert_allclose(together.sum(axis=1), 1.0)
+    np.testing.assert_allclose(together[1:], checkpoint.predict(pictures[1:]), atol=1e-6)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="no local image-classification checkpoint"):
+        load_checkpoint(str(tmp_path))

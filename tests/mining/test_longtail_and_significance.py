@@ -1,0 +1,133 @@
+import math
+
+import numpy as np
+import pytest
+
+from vlmine_dagster.errors import ContractError
+from vlmine_dagster.mining import significance as s
+from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
+from vlmine_dagster.mining.reasons import selection_reason
+
+BINS = {"brick": "many", "moon": "medium", "rocket": "few", "retina": "few"}
+POOL = ["brick"] * 6 + ["moon"] * 2 + ["rocket", "retina"]
+
+
+def test_bins_follow_the_rule_that_is_set():
+    assert shot_bins({"a": 100, "b": 20, "c": 19}, many_over=99, few_under=21) == {"a": "many", "b": "few", "c": "few"}
+
+
+def test_mining_metrics_by_hand():
+    metrics = mining_metrics(["rocket", "brick", "moon", "brick"], POOL, bins=BINS)
+
+    assert metrics["few_images"] == 2
+    assert metrics["few_recall"] == 0.5
+    assert metrics["medium_recall"] == 0.5
+    assert metrics["many_recall"] == pytest.approx(2 / 6)
+    assert metrics["few_precision"] == 0.25
+    assert metrics["few_lift"] == pytest.approx(0.25 / 0.2)
+    assert metrics["few_coverage"] == 0.5
+    assert metrics["class_coverage"] == 0.75
+    assert metrics["class_balance"] == pytest.approx(1.5 * math.log(2) / math.log(4))
+
+
+def test_what_cannot_be_divided_is_unknown():
+    metrics = mining_metrics([], ["brick"], bins=BINS)
+
+    assert all(math.isnan(metrics[name]) for name in ("few_recall", "few_precision", "few_lift", "class_balance"))
+
+
+def test_a_class_without_a_bin_is_named():
+    with pytest.raises(ContractError, match="no bin for 1 classes, such as 'comet'"):
+        mining_metrics(["comet"], ["comet"], bins=BINS)
+
+
+def test_accuracy_is_a_mean_over_classes():
+    found = shot_accuracy(["brick"] * 9 + ["rocket"], ["brick"] * 9 + ["moon"], bins=BINS)
+
+    assert found["all_accuracy"] == 0.5
+    assert found["many_accuracy"] == 1.0
+    assert found["few_accuracy"] == 0.0
+    assert math.isnan(found["medium_accuracy"])
+
+
+def test_accuracy_wants_pairs():
+    with pytest.raises(ContractError, match="1 true classes and 2 predicted"):
+        shot_accuracy(["a"], ["a", "b"], bins={})
+
+
+def test_an_interval_of_a_clear_difference_excludes_zero():
+    draw = np.random.default_rng(3).normal(0, 0.01, 20)
+
+    clear = s.paired_bootstrap(0.3 + draw, 0.2 + draw[::-1])
+
+    assert clear.excludes_zero
+    assert clear.low < clear.mean < clear.high
+    assert not s.paired_bootstrap(draw, draw[::-1]).excludes_zero
+
+
+def test_a_versus_a_shows_nothing_in_most_repeats():
+    rng = np.random.default_rng(0)
+
+    shown = sum(s.paired_bootstrap(*rng.normal(0, 1, (2, 30)), seed=k).excludes_zero for k in range(100))
+
+    assert shown <= 12
+
+
+def test_holm_adjusts_by_rank():
+    base = [0.0] * 6
+    arms = {"ref": base, "up": [1, 2, 3, 4, 5, 6], "same": base, "down": [-1, -2, -3, -4, -5, -6.5]}
+
+    assert s.wilcoxon_holm(arms, reference="ref") == {"up": 0.09375, "same": 1.0, "down": 0.09375}
+
+
+def test_arms_must_be_paired():
+    with pytest.raises(ContractError, match="'b' has 1 draws, 'a' has 2"):
+        s.wilcoxon_holm({"a": [1, 2], "b": [1]}, reference="a")
+    with pytest.raises(ContractError, match="no arm 'c'"):
+        s.wilcoxon_holm({"a": [1]}, reference="c")
+    with pytest.raises(ContractError, match="cannot be paired"):
+        s.paired_bootstrap([1, 2], [1])
+
+
+def test_an_interval_of_nothing_is_refused():
+    with pytest.raises(ContractError, match="expected a list of finite numbers"):
+        s.mean_interval([])
+
+
+def test_overlap_of_a_signal_with_itself_is_whole():
+    signal = np.arange(50.0)
+
+    assert s.signal_overlap(signal, signal**3, budget_count=10) == s.SignalOverlap(1.0, 1.0)
+    assert math.isnan(s.signal_overlap(signal, np.ones(50), budget_count=10).spearman)
+
+
+def test_signals_of_different_pools_have_no_overlap():
+    with pytest.raises(ContractError, match="do not fit together"):
+        s.signal_overlap([1, 2], [1], budget_count=1)
+
+
+def test_area_wants_rising_budgets():
+    with pytest.raises(ContractError, match="2 rising budgets"):
+        s.area_under_budget_curve([0.2, 0.1], [1, 1])
+
+
+def test_reasons_name_the_numbers():
+    reason = selection_reason(
+        {"novelty_mean": (0.1, 2.0), "margin": (0.05, 1.0), "variation_ratio": (0.5, 4.5), "other_signal": (3.0, 1e7)},
+        front=2,
+        pool_size=1000,
+        keyword="rocket",
+        keyword_count=4,
+        predicted_label="brick",
+    )
+
+    assert reason == (
+        'keywords in 10.0 images on average, rarest "rocket" (rank 2 of 1,000) · margin 0.05, perhaps "brick" (rank 1) · '
+        'variation ratio 0.50, perhaps "brick" (rank 4.5) · other signal 3 (rank 10,000,000) · front 2'
+    )
+
+
+def test_one_image_is_singular():
+    reason = selection_reason({"novelty_min": (1.0, 1.0)}, front=1, pool_size=9, keyword="kelpie", keyword_count=1)
+
+    assert reason == 'keyword "kelpie" in 1 image (rank 1 of 9)'

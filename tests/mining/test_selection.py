@@ -1,0 +1,186 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.mining.pareto import non_dominated_fronts
+from vlmine_dagster.mining.selection import budget_count, mid_ranks, random_signal, rank_images
+
+values = st.one_of(st.integers(0, 4).map(float), st.just(float("nan")))
+tables = st.integers(1, 3).flatmap(
+    lambda m: st.lists(st.lists(values, min_size=m, max_size=m), min_size=1, max_size=25)
+)
+fusions = st.sampled_from(["pareto", "rank_sum"])
+
+
+def peel(points):
+    """Fronts by the definition: take what nobody dominates, again and again."""
+    fronts, left, front = [0] * len(points), set(range(len(points))), 1
+    while left:
+        best = {i for i in left if not any(all(points[j] >= points[i]) and any(points[j] > points[i]) for j in left)}
+        for i in best:
+            fronts[i] = front
+        left -= best
+        front += 1
+    return fronts
+
+
+def named(rows):
+    array = np.array(rows, dtype=float)
+    return {f"s{k}": array[:, k] for k in range(array.shape[1])}, [f"i{k}" for k in range(len(rows))]
+
+
+def order_of(signals, ids, fusion):
+    return [ids[place] for place in rank_images(signals, ids, fusion=fusion).order]
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda m: st.lists(st.lists(st.integers(0, 5), min_size=m, max_size=m), min_size=1, max_size=30)
+    )
+)
+def test_fronts_equal_naive_peeling(rows):
+    points = np.array(rows, dtype=float)
+
+    assert non_dominated_fronts(points).tolist() == peel(points)
+
+
+@given(tables, fusions)
+def test_images_that_lack_a_signal_never_enter(rows, fusion):
+    signals, ids = named(rows)
+
+    ranking = rank_images(signals, ids, fusion=fusion)
+
+    whole = {k for k, row in enumerate(rows) if not np.isnan(row).any()}
+    assert set(ranking.order.tolist()) == whole
+    assert ranking.excluded_count == len(rows) - len(whole)
+
+
+@given(tables, fusions, st.randoms())
+def test_the_order_of_rows_does_not_matter(rows, fusion, random):
+    signals, ids = named(rows)
+    places = list(range(len(rows)))
+    random.shuffle(places)
+
+    shuffled = {name: column[places] for name, column in signals.items()}
+
+    assert order_of(shuffled, [ids[k] for k in places], fusion) == order_of(signals, ids, fusion)
+
+
+@given(tables, fusions)
+def test_monotone_rescaling_of_a_signal_changes_nothing(rows, fusion):
+    signals, ids = named(rows)
+
+    rescaled = {name: np.exp(3 * column) - 7 for name, column in signals.items()}
+
+    assert order_of(rescaled, ids, fusion) == order_of(signals, ids, fusion)
+
+
+@given(tables)
+def test_fronts_rise_along_the_order_and_rank_sums_rise_within_a_front(rows):
+    signals, ids = named(rows)
+
+    ranking = rank_images(signals, ids)
+
+    keys = list(zip(ranking.front.tolist(), ranking.rank_sum.tolist(), strict=True))
+    assert keys == sorted(keys)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_one_signal_is_a_plain_ranking(column):
+    signals, ids = named([[value] for value in column])
+
+    for fusion in ("pareto", "rank_sum"):
+        order = rank_images(signals, ids, fusion=fusion).order
+        assert [column[place] for place in order] == sorted(column, reverse=True)
+
+
+def test_a_tie_does_not_prefer_names_early_in_the_alphabet():
+    ids = [f"a/{k}" for k in range(50)] + [f"b/{k}" for k in range(50)]
+
+    order = rank_images({"s": np.ones(100)}, ids).order
+
+    assert 10 < sum(place < 50 for place in order[:50]) < 40
+
+
+def test_a_small_case_by_hand():
+    # c dominates b; a and c do not dominate each other; a has ranks 1 and 3, c has 2 and 1.
+    ranking = rank_images({"novelty": [9, 1, 5], "entropy": [1, 2, 3]}, ["a", "b", "c"])
+
+    assert ranking.order.tolist() == [2, 0, 1]
+    assert ranking.front.tolist() == [1, 1, 2]
+    assert ranking.rank_sum.tolist() == [3.0, 4.0, 5.0]
+    assert ranking.signal_ranks["entropy"].tolist() == [3.0, 2.0, 1.0]
+
+
+def test_inputs_stay_as_they_are():
+    column = np.array([1.0, np.nan, 2.0])
+
+    rank_images({"s": column}, ["a", "b", "c"])
+
+    np.testing.assert_array_equal(column, [1.0, np.nan, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("signals", "ids", "message"),
+    [
+        ({}, ["a"], "no signals"),
+        ({"s": [1.0]}, ["a", "b"], r"'s' has shape \(1,\), expected \(2,\)"),
+        ({"s": [1.0, np.inf]}, ["a", "b"], "'s' is infinite for 'b'"),
+        ({"s": [1.0, 2.0]}, ["a", "a"], "1 of 2 image ids repeat"),
+    ],
+)
+def test_bad_input_is_named(signals, ids, message):
+    with pytest.raises(ContractError, match=message):
+        rank_images(signals, ids)
+
+
+def test_an_unknown_fusion_is_refused():
+    with pytest.raises(ConfigError, match="unknown fusion 'vote', expected pareto or rank_sum"):
+        rank_images({"s": [1.0]}, ["a"], fusion="vote")
+
+
+def test_an_empty_pool_has_an_empty_ranking():
+    assert len(rank_images({"s": [], "t": []}, []).order) == 0
+
+
+@pytest.mark.parametrize("bad", [[[np.nan, 1.0]], [[np.inf, 1.0]]])
+def test_fronts_refuse_what_cannot_be_compared(bad):
+    with pytest.raises(ContractError, match="1 of 1 rows hold NaN or infinity"):
+        non_dominated_fronts(bad)
+
+
+def test_fronts_want_a_table():
+    with pytest.raises(ContractError, match=r"got shape \(2,\)"):
+        non_dominated_fronts([1.0, 2.0])
+
+
+def test_no_points_have_no_fronts():
+    assert non_dominated_fronts(np.empty((0, 2))).tolist() == []
+
+
+def test_mid_ranks_sum_to_the_same_with_ties():
+    assert mid_ranks([3, 3, 3]).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_another_seed_draws_other_numbers():
+    ids = [str(k) for k in range(1000)]
+    first, second = random_signal(ids), random_signal(ids, seed=1)
+
+    assert abs(first.mean() - 0.5) < 0.05
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    assert (first >= 0).all() and (first < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("budget", "size", "expected"), [(0.001, 100, 1), (0.5, 5, 3), (7, 5, 5), (2, 5, 2), (0.5, 0, 0)]
+)
+def test_budgets(budget, size, expected):
+    assert budget_count(budget, size) == expected
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1.5, float("nan")])
+def test_a_budget_that_means_nothing_is_refused(budget):
+    with pytest.raises(ConfigError, match="expected a share of the pool"):
+        budget_count(budget, 10)

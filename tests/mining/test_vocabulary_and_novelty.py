@@ -1,0 +1,76 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.mining.novelty import novelty_scores, pooled_counts
+from vlmine_dagster.mining.vocabulary import count_images, vocabulary_health
+
+pools = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=5, unique=True), min_size=1, max_size=30)
+
+
+@given(pools)
+def test_novelty_equals_a_recount_in_pandas(keywords):
+    rows = pd.DataFrame([(i, w) for i, words in enumerate(keywords) for w in words], columns=["image", "keyword"])
+    counts = rows.groupby("keyword")["image"].nunique()
+    pooled = rows.assign(count=rows["keyword"].map(counts)).groupby("image")["count"].agg(["min", "mean"])
+    expected = pooled.reindex(range(len(keywords)))
+
+    found = count_images(keywords)
+
+    assert found == counts.to_dict()
+    for pooling in ("min", "mean"):
+        np.testing.assert_allclose(novelty_scores(keywords, found, pooling=pooling), 1 / expected[pooling])
+
+
+@given(pools, st.randoms())
+def test_the_order_of_images_does_not_matter(keywords, random):
+    order = list(range(len(keywords)))
+    random.shuffle(order)
+    counts = count_images(keywords)
+
+    shuffled = [keywords[k] for k in order]
+
+    assert count_images(shuffled) == counts
+    np.testing.assert_array_equal(novelty_scores(shuffled, counts), novelty_scores(keywords, counts)[order])
+
+
+def test_a_keyword_without_a_count_is_named_with_its_image():
+    with pytest.raises(ContractError, match=r"keyword 'unicycle' \(image 1\) has no count"):
+        novelty_scores([["car"], ["unicycle"]], {"car": 1})
+
+
+def test_an_unknown_pooling_is_refused():
+    with pytest.raises(ConfigError, match="unknown pooling 'max', expected min or mean"):
+        pooled_counts([["car"]], {"car": 1}, pooling="max")
+
+
+def test_inputs_stay_as_they_are():
+    keywords, counts = [["b", "a"]], {"a": 1, "b": 2}
+
+    novelty_scores(keywords, counts)
+
+    assert (keywords, counts) == ([["b", "a"]], {"a": 1, "b": 2})
+
+
+def test_an_empty_vocabulary_has_a_health_too():
+    health = vocabulary_health({}, image_count=3, images_with_keywords=0)
+
+    assert health.without_keywords_share == 1.0
+    assert health.top_keyword is None
+    assert health.effective_keyword_count == 0.0
+
+
+def test_equally_common_keywords_count_fully():
+    health = vocabulary_health({"a": 2, "b": 2, "c": 2}, image_count=3, images_with_keywords=3)
+
+    assert math.isclose(health.effective_keyword_count, 3.0)
+    assert health.keywords_per_image == 2.0
+
+
+def test_no_images_are_no_division_by_zero():
+    assert vocabulary_health({}, image_count=0, images_with_keywords=0).without_keywords_share == 0.0
