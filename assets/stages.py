@@ -17,7 +17,7 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from resources.expectations import Finding, failed_critically, summarize_findings, validate
+from resources.expectations import QUALITY, Finding, failed_critically, summarize_findings, validate
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL, Lake, Stamp
 from resources.progress import Progress
 from resources.workbench import Workbench
@@ -345,18 +345,17 @@ def build_asset(
 
 
 CONTRACT_CHECK = "contract"
-QUALITY_CHECK = "quality"
 CHECKS = {
     CONTRACT_CHECK: "Great Expectations on every column: nothing missing, no repeats, bounds and categories kept. "
     "A table that breaks it is not published.",
-    QUALITY_CHECK: "Advice that does not block: the share of images that could be used.",
+    QUALITY: "Advice that does not block: the share of images that could be used.",
 }
 
 
 def checks_of(contract: Table) -> list[str]:
     """Return the names of a table's checks; only a table with outcomes has a quality to speak of."""
     has_outcomes = any(column.name == "outcome" for column in contract.columns)
-    return [CONTRACT_CHECK, QUALITY_CHECK] if has_outcomes else [CONTRACT_CHECK]
+    return [CONTRACT_CHECK, QUALITY] if has_outcomes else [CONTRACT_CHECK]
 
 
 def _check_specs(stage: Stage, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -407,7 +406,7 @@ def _materialize(
             shards=shards,
             config=config,
             log=context.log,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
         try:
             metadata, found = _run_partition(run, lineage, variant)
@@ -470,13 +469,13 @@ def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
 
 def _check_results(stage: Stage, key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
     for name in checks_of(stage.contract):
-        mine = [finding for finding in findings if (finding.check == "quality") == (name == QUALITY_CHECK)]
+        mine = [finding for finding in findings if (finding.check == QUALITY) == (name == QUALITY)]
         broken = [finding for finding in mine if not finding.is_met]
         yield dg.AssetCheckResult(
             passed=not broken,
             check_name=name,
             asset_key=key,
-            severity=dg.AssetCheckSeverity.WARN if name == QUALITY_CHECK else dg.AssetCheckSeverity.ERROR,
+            severity=dg.AssetCheckSeverity.WARN if name == QUALITY else dg.AssetCheckSeverity.ERROR,
             description=summarize_findings(broken) if broken else f"{len(mine)} expectations hold",
             metadata={"expectations": len(mine), "broken": len(broken), "rules": _rules_markdown(mine)},
         )

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from vlmine_dagster.tables import TABLES, Column, Outcome, Severity, Table
 
+QUALITY = "quality"
 _USABLE_SHARE = 0.95
 _EXAMPLES = 3
 
@@ -84,7 +85,7 @@ def _rules(contract: Table) -> Iterator[tuple[str, Any]]:
         )
     if any(column.name == "outcome" for column in contract.columns):
         usable = {"column": "outcome", "value_set": [Outcome.OK.value], "mostly": _USABLE_SHARE}
-        yield "quality", gxe.ExpectColumnValuesToBeInSet(**usable, severity="warning")
+        yield QUALITY, gxe.ExpectColumnValuesToBeInSet(**usable, severity="warning")
 
 
 def _column_rules(column: Column) -> Iterator[tuple[str, Any]]:
@@ -162,7 +163,7 @@ def _finding(result: Any, check: str, row_count: int) -> Finding:
         check=check,
         rule=f"{config.type} on {column}{f' ({problem})' if problem else ''}",
         is_met=bool(result.success),
-        severity="warning" if str(getattr(config, "severity", "critical")).endswith("warning") else "critical",
+        severity="warning" if check == QUALITY else "critical",
         broken_count=int(found.get("unexpected_count") or 0),
         row_count=int(found.get("element_count") or row_count),
         examples=tuple(repr(value)[:80] for value in (found.get("partial_unexpected_list") or ())[:_EXAMPLES]),

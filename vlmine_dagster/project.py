@@ -93,7 +93,7 @@ class TaggerSettings(Settings):
 
 
 class RulesSettings(Settings):
-    """Keywords from the description's words."""
+    """Keywords from the description's words; for describers that give no tags."""
 
     kind: Literal["rules"] = "rules"
     """Tokenize, drop stop words, lemmatize, keep phrases."""
@@ -104,7 +104,7 @@ class RulesSettings(Settings):
 
 
 class TagsSettings(Settings):
-    """Keywords are the describer's own tags."""
+    """Keywords are the describer's own tags: the default, for it finds more of the tail (docs/benchmarks.md)."""
 
     kind: Literal["tags"] = "tags"
     """Only for describers that give tags."""
@@ -119,7 +119,7 @@ class VariantSettings(Settings):
 
     describer: DescriberSettings = TaggerSettings()
     """Who describes."""
-    keyworder: KeyworderSettings = RulesSettings()
+    keyworder: KeyworderSettings = TagsSettings()
     """Who turns descriptions into keywords."""
 
 
@@ -221,7 +221,7 @@ class ProjectSettings(Settings):
     """Features and tags from pixels."""
     describer: DescriberSettings = TaggerSettings()
     """Who describes an image."""
-    keyworder: KeyworderSettings = RulesSettings()
+    keyworder: KeyworderSettings = TagsSettings()
     """Who turns a description into keywords."""
     variants: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")], VariantSettings] = {}
     """Other ways to describe, by name, beside the default one."""

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -192,23 +192,17 @@ class Runner:
                 return
 
     def _score(self, shards: Sequence[str]) -> None:
-        """Score all shards that need it in one run, from the first to the last of them."""
-        units = self._units(SCORE_JOB)
+        """Score the shards that need it, each unbroken range of them in one run."""
         lineage = self._lineage()
         order = [shard for shard in self._instance.get_dynamic_partitions(SHARDS) if shard in set(shards)]
-        states = {shard: [lineage.state(u.stage, shard, u.variant) for u in units] for shard in order}
-        todo = [shard for shard in order if set(states[shard]) - {"fresh", "blocked"}]
-        self.outcome.fresh_count += sum(state == "fresh" for found in states.values() for state in found)
-        for unit, place in zip(units, range(len(units)), strict=True):
-            if any(found[place] == "blocked" for found in states.values()):
-                self.outcome.waiting.setdefault(unit.key.to_user_string(), "something upstream is missing")
-        ready = [
-            unit
-            for unit, place in zip(units, range(len(units)), strict=True)
-            if any(states[shard][place] in ("missing", "stale") for shard in todo)
-        ]
-        if ready:
-            self._execute(SCORE_JOB, ready, todo[0], last=todo[-1])
+        for unit in self._units(SCORE_JOB):
+            states = {shard: lineage.state(unit.stage, shard, unit.variant) for shard in order}
+            self.outcome.fresh_count += sum(state == "fresh" for state in states.values())
+            blocked = [shard for shard, state in states.items() if state == "blocked"]
+            if blocked and not self._allow_missing:
+                self._wait(unit, blocked[0], lineage)
+            for first, last in _ranges(order, states):
+                self._execute(SCORE_JOB, [unit], first, last=last)
 
     def _wait(self, unit: Unit, partition: str, lineage: Lineage) -> None:
         name = unit.key.to_user_string()
@@ -235,13 +229,13 @@ class Runner:
             tags=tags,
             **target,
         )
-        self._note(result)
+        self._note(result, partition)
         return bool(result.success)
 
     def _config(self) -> dict[str, Any]:
         return {"allow_missing_shards": self._allow_missing}
 
-    def _note(self, result: Any) -> None:
+    def _note(self, result: Any, partition: str) -> None:
         for event in result.all_events:
             if event.is_step_materialization:
                 made = event.step_materialization_data.materialization
@@ -250,7 +244,6 @@ class Runner:
                 failed = event.step_failure_data
                 told = failed.user_failure_data and failed.user_failure_data.description
                 text = told or (failed.error.cause or failed.error).message.strip()
-                partition = event.partition or WHOLE_POOL
                 self.outcome.failures[str(event.step_key), partition] = text
 
     def _bury_dead_runs(self) -> None:
@@ -276,6 +269,19 @@ def _locked(project: Project) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _ranges(order: Sequence[str], states: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return (first, last) of the ranges to be made: fresh shards may lie inside of one, blocked ones end it."""
+    ranges: list[tuple[str, str]] = []
+    is_open = False
+    for shard in order:
+        if states[shard] == "blocked":
+            is_open = False
+        elif states[shard] != "fresh":
+            ranges = [*ranges[:-1], (ranges[-1][0], shard)] if is_open else [*ranges, (shard, shard)]
+            is_open = True
+    return ranges
 
 
 def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:

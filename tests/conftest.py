@@ -1,0 +1,184 @@
+"""Small real projects: crops of scikit-image's photos in tars, the real encoder, the real MLflow."""
+
+import io
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from resources.encoder import Encoder
+from resources.tracking import Tracking
+from resources.workbench import Workbench
+from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.partitions import SHARDS
+from vlmine_dagster.project import Project
+from vlmine_dagster.runner import Outcome, Runner
+
+PHOTOS = ("coffee", "chelsea", "rocket", "astronaut", "brick")
+BUDGETS = {"kind": "probe", "budgets": [0.1, 0.3], "seeds": [0]}
+
+
+@cache
+def photo(name: str) -> Image.Image:
+    import skimage.data
+
+    return Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+
+
+@cache
+def jpeg(name: str, number: int) -> bytes:
+    """A crop of a photo, the same each time; never square."""
+    picture = photo(name)
+    draw = np.random.default_rng([PHOTOS.index(name), number])
+    width, height = 180, 140
+    left, top = draw.integers(0, picture.width - width), draw.integers(0, picture.height - height)
+    file = io.BytesIO()
+    picture.crop((left, top, left + width, top + height)).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def write_tar(path: Path, members: Mapping[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+
+def members(counts: Mapping[str, int], *, start: int) -> dict[str, bytes]:
+    """Crops of photos by file name; `start` keeps shards apart."""
+    return {f"{name}-{k}.jpg": jpeg(name, k) for name, count in counts.items() for k in range(start, start + count)}
+
+
+@dataclass
+class Made:
+    """A project in a temporary folder and its Dagster instance."""
+
+    folder: Path
+    instance: dg.DagsterInstance
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "vlmine.yaml"
+
+    @property
+    def project(self) -> Project:
+        return Project.load(self.file)
+
+    @property
+    def bench(self) -> Workbench:
+        return Workbench(settings_file=str(self.file))
+
+    def run(self, *, allow_missing_shards: bool = False, **chosen: Sequence[str]) -> Outcome:
+        runner = Runner(str(self.file), self.instance, allow_missing_shards=allow_missing_shards)
+        return runner.run(**chosen)
+
+    def job(self, name: str, partition: str | None = None, **more: Any) -> Any:
+        for shard in self.bench.source.shards():
+            self.instance.add_dynamic_partitions(SHARDS, [shard])
+        job = build_definitions(self.project, settings_file=str(self.file)).resolve_job_def(name)
+        return job.execute_in_process(instance=self.instance, partition_key=partition, raise_on_error=False, **more)
+
+    def frame(self, table: str, partition: str | None = None) -> Any:
+        lake = self.bench.lake
+        partitions = [partition] if partition else lake.partitions(table)
+        return lake.read_all(table, partitions).to_pandas()
+
+    def replace_shard(self, shard: str, content: Mapping[str, bytes]) -> None:
+        write_tar(self.folder / "data" / f"{shard}.tar", content)
+
+    def settings(self, **changes: Any) -> None:
+        content = yaml.safe_load(self.file.read_text())
+        self.file.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VLMINE_HOME", "VLMINE_PROJECT", "MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every project's home starts from: the exported encoder and a migrated MLflow file."""
+    folder = tmp_path_factory.mktemp("state")
+    assert Encoder(folder / "models").session is not None
+    file = tmp_path_factory.mktemp("template") / "vlmine.yaml"
+    file.write_text(yaml.safe_dump({"name": "template", "dataset": {"kind": "folder", "root": "."}}))
+    Tracking(Project.load(file)).client.search_experiments()
+    shutil.copytree(file.parent / ".vlmine" / "mlflow", folder / "mlflow")
+    return folder
+
+
+Maker = Callable[..., Made]
+
+
+@pytest.fixture(scope="session")
+def make_project(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    """Make a project of tars: `make_project({"pool/a": {"x.jpg": bytes}}, labels="key,split,class_id\\n...")`."""
+
+    def make(shards: Mapping[str, Mapping[str, bytes]], *, labels: str | None = None, **settings: Any) -> Made:
+        folder = tmp_path_factory.mktemp("project")
+        for shard, content in shards.items():
+            write_tar(folder / "data" / f"{shard}.tar", content)
+        dataset: dict[str, Any] = {"kind": "webdataset", "root": "data"}
+        if labels is not None:
+            (folder / "labels.csv").write_text(labels)
+            dataset["labels"] = {
+                "file": "labels.csv",
+                "oracle": True,
+                "seed_fraction": 0.4,
+                "few_under": 5,
+                "many_over": 8,
+            }
+        content = {"name": "small", "dataset": dataset, "retraining": BUDGETS, "budget": 0.2, **settings}
+        (folder / "vlmine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        shutil.copytree(state, folder / ".vlmine", symlinks=True)
+        return Made(folder, dg.DagsterInstance.ephemeral())
+
+    return make
+
+
+def small_pool() -> tuple[dict[str, dict[str, bytes]], str]:
+    """Three shards of a pool and one of test images, with labels; rocket is the rare one."""
+    shards = {
+        "pool/a": members({"coffee": 8, "chelsea": 3, "rocket": 1}, start=0),
+        "pool/b": members({"coffee": 7, "chelsea": 4, "rocket": 2}, start=10),
+        "pool/c": members({"coffee": 6, "chelsea": 5, "rocket": 1}, start=20),
+        "test/t": members({"coffee": 3, "chelsea": 3, "rocket": 3}, start=50),
+    }
+    rows = [
+        f"{name.removesuffix('.jpg')},{'test' if shard.startswith('test') else 'pool'},{name.split('-')[0]}"
+        for shard, content in shards.items()
+        for name in content
+    ]
+    return shards, "\n".join(["key,split,class_id", *rows])
+
+
+@pytest.fixture(scope="session")
+def _finished(make_project: Maker) -> Made:
+    shards, labels = small_pool()
+    made = make_project(shards, labels=labels)
+    outcome = made.run()
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    return made
+
+
+@pytest.fixture
+def finished(_finished: Made, tmp_path: Path) -> Made:
+    """A copy of a project in which everything was run; free to be broken. Its Dagster history is its own."""
+    folder = tmp_path / "finished"
+    shutil.copytree(_finished.folder, folder)
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions(SHARDS, _finished.instance.get_dynamic_partitions(SHARDS))
+    return Made(folder, instance)
