@@ -1,14 +1,35 @@
+# `make demo` mines a sample pool; `make test` is what CI runs. Both make .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
-.PHONY: test demo clean
+.PHONY: demo test bench clean
 
-.venv/.dev: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch $@
+demo: .venv/.user
+	VLMINE_COMMAND=$(BIN)/vlmine $(BIN)/vlmine demo
 
 test: .venv/.dev
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks.describing
+
+# torch comes first and alone: of the builds that fit, this picks the one without an accelerator's libraries.
+.venv/.user: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) -e '.[dev]'
+	touch .venv/.user $@
+
+clean:
+	rm -rf .venv .vlmine

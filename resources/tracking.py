@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -197,9 +198,11 @@ def _translated(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, OSError) as error:
         what_to_do = "Check MLFLOW_TRACKING_URI." if uri.startswith("http") else "Check the file and the disk."
-        raise TrackingError(f"MLflow at {_without_password(uri)}: {str(error)[:300]} {what_to_do}") from error
+        raise TrackingError(
+            f"MLflow at {_without_password(uri)}: {_without_password(str(error))[:300]} {what_to_do}"
+        ) from error
 
 
-def _without_password(uri: str) -> str:
-    scheme, mark, rest = uri.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+def _without_password(text: str) -> str:
+    """Take user and password out of every address in a text."""
+    return re.sub(r"//[^/@\s]+@", "//", text)

@@ -44,7 +44,7 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except VlmineError as error:
             click.secho(f"vlmine: {error}", fg="red", err=True)
-            _leave(1)
+            sys.exit(1)
 
     return wrapped
 
@@ -82,7 +82,7 @@ def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool,
         click.echo(json.dumps({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]}))
     else:
         _tell(outcome)
-    _leave(0 if outcome.is_whole else 1)
+    sys.exit(0 if outcome.is_whole else 1)
 
 
 @main.command()
@@ -96,7 +96,6 @@ def status(is_json: bool) -> None:
     bench = _bench()
     rows = views.status(bench, bench.source.shards())
     click.echo(json.dumps(rows)) if is_json else print_status(rows)
-    _leave(0)
 
 
 @main.command()
@@ -112,7 +111,6 @@ def top(experiment: str, count: int, is_json: bool) -> None:
     bench = _bench()
     rows = views.top(bench, experiment, count)
     click.echo(json.dumps(rows)) if is_json else print_top(rows, experiment)
-    _leave(0)
 
 
 @main.command()
@@ -127,7 +125,6 @@ def explain(image_id: str, is_json: bool) -> None:
     bench = _bench()
     card = views.explain(bench, image_id, bench.source.shards())
     click.echo(json.dumps(card, default=str)) if is_json else print_card(card)
-    _leave(0)
 
 
 @main.command()
@@ -140,7 +137,6 @@ def compare(is_json: bool) -> None:
 
     rows = views.compare(_bench())
     click.echo(json.dumps(rows)) if is_json else print_comparison(rows)
-    _leave(0)
 
 
 @main.command()
@@ -153,7 +149,7 @@ def ui(host: str, port: int, mlflow_port: int) -> None:
     from vlmine_dagster.project import Project
     from vlmine_dagster.servers import serve
 
-    _leave(serve(Project.load(), host=host, port=port, mlflow_port=mlflow_port, say=click.echo))
+    sys.exit(serve(Project.load(), host=host, port=port, mlflow_port=mlflow_port, say=click.echo))
 
 
 @main.command()
@@ -166,7 +162,7 @@ def doctor(is_json: bool) -> None:
 
     findings = examine()
     click.echo(json.dumps([vars(finding) for finding in findings])) if is_json else print_findings(findings)
-    _leave(1 if any(finding.state == "fail" for finding in findings) else 0)
+    sys.exit(1 if any(finding.state == "fail" for finding in findings) else 0)
 
 
 @main.command()
@@ -195,7 +191,7 @@ def demo() -> None:
     outcome = _run(shards=(), experiments=(), is_partial=False, is_quiet=False)
     _tell(outcome)
     if outcome.failures:
-        _leave(1)
+        sys.exit(1)
     from vlmine_dagster import views
 
     bench = _bench()
@@ -204,7 +200,6 @@ def demo() -> None:
     command = os.environ.get("VLMINE_COMMAND", "vlmine")  # `make demo` has it in .venv/bin
     click.echo(f"\nContact sheet: {page}")
     click.echo(f"Next: {command} compare | {command} explain IMAGE_ID | {command} ui | {command} init YOUR_FOLDER")
-    _leave(0)
 
 
 def _bench() -> "Workbench":
@@ -242,12 +237,3 @@ def _tell(outcome: "Outcome") -> None:
     from vlmine_dagster.printing import print_outcome
 
     print_outcome(outcome)
-
-
-def _leave(code: int) -> None:
-    """End at once: the engine's and DuckDB's libraries print warnings of their own while they are torn down."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if "pytest" in sys.modules:
-        raise SystemExit(code)
-    os._exit(code)

@@ -89,7 +89,8 @@ def print_outcome(outcome: "Outcome") -> None:
     for table, reason in outcome.skipped.items():
         out.print(f"[yellow]skipped[/] {table}: {plain(reason)}")
     for (asset, partition), text in outcome.failures.items():
-        out.print(f"[red]failed[/]  {plain(asset)}[{plain(partition)}]: {plain(text)}")
+        where = "" if text.startswith(asset) else f"{asset}[{partition}]: "
+        out.print(f"[red]failed[/]  {plain(where + text)}")
     for asset, reason in outcome.waiting.items():
         out.print(f"[yellow]waiting[/] {plain(asset)}: {plain(reason)}")
     out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} fresh already, {len(outcome.failures)} failed")

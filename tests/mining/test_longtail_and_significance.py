@@ -122,7 +122,8 @@ def test_reasons_name_the_numbers():
     )
 
     assert reason == (
-        'keywords in 10.0 images on average, rarest "rocket" (rank 2 of 1,000) · margin 0.05, perhaps "brick" (rank 1) · '
+        'keywords in 10.0 images on average, rarest "rocket" (rank 2 of 1,000) · '
+        'margin 0.05, perhaps "brick" (rank 1) · '
         'variation ratio 0.50, perhaps "brick" (rank 4.5) · other signal 3 (rank 10,000,000) · front 2'
     )
 

@@ -216,7 +216,7 @@ class TestContent:
             "10 images to label next Out of 200, chosen by novelty_min and entropy, joined by non-dominated fronts"
             in text
         )
-        assert "Labelling 5% of the pool finds 26% of its few-shot images, 5.2× as many as a random draw" in text  # noqa: RUF001
+        assert "Labelling 5% of the pool finds 26% of its few-shot images, 5.2× as many as a random draw" in text
         assert "few-shot 4 16 25.0%" in text
         assert "seed only 22.5% ± 1.4% 55.0% ± 1.0% 71.0% ± 1.0% 60.0% ± 1.0%" in text
         assert "keywords of a single image 3 50%" in text

@@ -1,0 +1,143 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from resources.expectations import failed_critically, summarize_findings, validate
+from resources.progress import Progress, Step, listening
+from resources.tracking import Source, Tracking
+from vlmine_dagster.errors import TrackingError
+from vlmine_dagster.tables import EMBEDDINGS, VOCAB_COUNTS
+
+
+def counts(**columns):
+    good = {"keyword": ["a", "b"], "image_count": [2, 1], "image_share": [1.0, 0.5]}
+    return pa.table({**good, **columns}, schema=VOCAB_COUNTS.schema)
+
+
+def test_a_good_table_breaks_nothing():
+    findings = validate("vocab_counts", counts())
+
+    assert findings
+    assert all(finding.is_met for finding in findings)
+    assert failed_critically(findings) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "check", "example"),
+    [
+        ({"keyword": ["a", "a"]}, "key_is_unique", "'a'"),
+        ({"image_count": [2, 0]}, "values_in_range", "0"),
+        ({"image_share": [1.0, 1.5]}, "values_in_range", "1.5"),
+    ],
+)
+def test_what_breaks_a_rule_is_counted_and_shown(columns, check, example):
+    (broken,) = failed_critically(validate("vocab_counts", counts(**columns)))
+
+    assert broken.check == check
+    assert broken.broken_count >= 1
+    assert broken.row_count == 2
+    assert example in broken.examples
+    assert "broken by" in summarize_findings([broken])
+
+
+def test_a_missing_value_is_found():
+    (broken,) = failed_critically(validate("vocab_counts", pa.table({**counts().to_pydict(), "keyword": ["a", None]})))
+
+    assert broken.check == "no_missing_values"
+
+
+def test_a_vector_that_is_not_finite_is_found():
+    vectors = np.ones((2, 1280), np.float16)
+    vectors[1, 7] = np.nan
+    column = EMBEDDINGS.column("embedding").type
+    tags = EMBEDDINGS.column("tag_probabilities").type
+    rows = pa.table(
+        {
+            "image_id": ["a", "b"],
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=column),
+            "tag_probabilities": pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(2000, np.float16)), type=tags),
+        }
+    )
+
+    (broken,) = failed_critically(validate("embeddings", rows))
+
+    assert "embedding is finite" in broken.rule
+    assert broken.broken_count == 1
+
+
+def test_many_findings_are_cut():
+    (finding,) = failed_critically(validate("vocab_counts", counts(keyword=["a", "a"])))
+
+    assert summarize_findings([finding] * 5).endswith("(and 2 more)")
+
+
+@pytest.fixture
+def tracking(finished) -> Tracking:
+    return finished.bench.tracking
+
+
+def test_a_run_that_raises_is_marked_failed(tracking):
+    with pytest.raises(ZeroDivisionError), tracking.run("broken", tags={"vlmine.experiment": "x"}) as run:
+        raise ZeroDivisionError
+
+    assert tracking.client.get_run(run.run_id).info.status == "FAILED"
+
+
+def test_curves_come_back_by_step_and_unknown_values_are_left_out(tracking):
+    tags = {"vlmine.experiment": "mine", "vlmine.asset": "pareto_set"}
+    with tracking.run("mine", tags=tags) as run:
+        run.curves([("recall", 20, 0.5), ("recall", 10, 0.25), ("recall", 30, float("nan"))])
+        run.params({"long": "x" * 10_000})
+        run.artifact("plots/a.txt", b"hello")
+        run.dataset(Source("pool", "s3://bucket/pool", "0123", 7))
+
+    assert tracking.latest(experiment="mine", asset="pareto_set") == run.run_id
+    assert tracking.history(run.run_id, ["recall", "absent"]) == {"recall": [(10, 0.25), (20, 0.5)]}
+    assert tracking.client.list_artifacts(run.run_id, "plots")[0].path == "plots/a.txt"
+    assert tracking.url(run.run_id).startswith("http://127.0.0.1:5000/#/experiments/")
+
+
+def test_nobody_has_run_what_nobody_has_run(tracking):
+    assert tracking.latest(experiment="nothing", asset="pareto_set") is None
+
+
+def test_a_server_that_is_gone_is_named_without_its_password(finished, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    with pytest.raises(TrackingError, match=r"MLflow at http://127.0.0.1:9: .*Check MLFLOW_TRACKING_URI") as error:
+        Tracking(finished.project).connect()
+
+    assert "secret" not in str(error.value)
+
+
+def test_progress_reaches_a_listener_with_rate_and_time_left():
+    steps: list[Step] = []
+
+    with listening(steps.append):
+        progress = Progress("work", total=4)
+        progress.add(1)
+        progress.add(1, "1 failed")
+
+    assert [step.done for step in steps] == [1, 2]
+    assert progress.rate > 0
+    text = str(Step("work", "images", 50, 100, 10.0, "$0.10"))
+    assert text == "work: 50 of 100 images, 5 images/s, 10 s left, $0.10"
+    assert "1 h 00 min left" in str(Step("work", "images", 1, 3601, 1.0))
+    assert "1 min 05 s left" in str(Step("work", "images", 1, 66, 1.0))
+
+
+def test_progress_is_logged_at_a_sane_rate(monkeypatch):
+    lines = []
+
+    class Log:
+        def info(self, text: str) -> None:
+            lines.append(text)
+
+    clock = iter([0.0, 1.0, 20.0, 21.0])
+    monkeypatch.setattr("resources.progress.time.monotonic", lambda: next(clock))
+    progress = Progress("work", log=Log())
+    for _ in range(3):
+        progress.add(1)
+
+    assert lines == ["work: 2 images, 0 images/s"]

@@ -1,0 +1,167 @@
+import multiprocessing
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from resources.lake import Lake, conform
+from vlmine_dagster.errors import ContractError, MissingInputError, SourceError
+
+
+def keywords(*pairs, variant="v"):
+    return pa.table(
+        {"image_id": [i for i, _ in pairs], "keyword": [w for _, w in pairs], "variant_hash": [variant] * len(pairs)}
+    )
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake(str(tmp_path / "lake"), scratch=tmp_path)
+
+
+def test_what_is_published_is_read_back(lake):
+    lake.publish("keywords", "pool/a", keywords(("x", "cat"), ("y", "dog")), inputs="1")
+
+    assert lake.read("keywords", "pool/a").to_pylist() == keywords(("x", "cat"), ("y", "dog")).to_pylist()
+    assert lake.partitions("keywords") == ["pool/a"]
+
+
+def test_the_stamp_tells_content_and_inputs_apart(lake):
+    first = lake.publish("keywords", "a", keywords(("x", "cat")), inputs="1")
+    again = lake.publish("keywords", "a", keywords(("x", "cat")), inputs="2")
+    other = lake.publish("keywords", "a", keywords(("x", "dog")), inputs="2")
+
+    assert first.version() == again.version()
+    assert (first.inputs, again.inputs) == ("1", "2")
+    assert again.version(["image_id"]) == other.version(["image_id"])
+    assert again.version(["keyword"]) != other.version(["keyword"])
+    assert lake.stamp("keywords", "a") == other
+
+
+def test_chunking_does_not_change_a_stamp(lake):
+    whole = keywords(("x", "cat"), ("y", "dog"))
+    cut = pa.concat_tables([whole.slice(0, 1), whole.slice(1)])
+
+    assert (
+        lake.publish("keywords", "a", whole, inputs="").version()
+        == lake.publish("keywords", "a", cut, inputs="").version()
+    )
+
+
+def test_missing_partitions_are_counted_and_named(lake):
+    lake.publish("keywords", "a", keywords(("x", "cat")), inputs="")
+
+    with pytest.raises(
+        MissingInputError, match="6 of 7 partitions are not there yet: b, c, d, e, f and 1 more. Materialize keywords"
+    ):
+        lake.require("keywords", list("abcdefg"))
+
+
+def test_a_half_written_file_is_named(lake):
+    lake.publish("keywords", "a", keywords(("x", "cat")), inputs="")
+    path = Path(str(lake.path("keywords", "a")))
+    path.write_bytes(path.read_bytes()[:50])
+
+    assert lake.stamp("keywords", "a") is None
+    with pytest.raises(SourceError, match="keywords"):
+        lake.read("keywords", "a")
+
+
+def test_no_trace_stays_beside_a_published_file(lake):
+    lake.publish("keywords", "a", keywords(("x", "cat")), inputs="")
+
+    assert [path.name for path in Path(str(lake.root / "keywords")).iterdir()] == ["a.parquet"]
+
+
+def test_a_reader_never_sees_a_half_table(lake):
+    rows = {name: keywords(*[(str(k), name) for k in range(2000)]) for name in ("cat", "dog")}
+    lake.publish("keywords", "a", rows["cat"], inputs="")
+    seen, stop = [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            table = lake.read("keywords", "a")
+            seen.append((table.num_rows, len(set(table.column("keyword").to_pylist()))))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for k in range(20):
+        lake.publish("keywords", "a", rows["dog" if k % 2 else "cat"], inputs="")
+    stop.set()
+    reader.join()
+
+    assert set(seen) == {(2000, 1)}
+
+
+def _publish_many(root: str, shard: str) -> None:
+    lake = Lake(root)
+    for k in range(10):
+        lake.publish("keywords", shard, keywords(*[(f"{shard}/{n}", f"w{k}") for n in range(500)]), inputs=str(k))
+
+
+def test_two_processes_write_different_shards_at_once(lake):
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_publish_many, args=(str(lake.root), shard)) for shard in ("a", "b")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    with lake.connect(keywords=lake.require("keywords", ["a", "b"])) as connection:
+        assert connection.sql("SELECT keyword, count(*) FROM keywords GROUP BY 1").fetchall() == [("w9", 1000)]
+
+
+def test_variants_lie_apart(lake):
+    lake.publish("keywords", "a", keywords(("x", "cat")), inputs="")
+    lake.publish("keywords", "a", keywords(("x", "dog")), inputs="", variant="words")
+
+    assert lake.read("keywords", "a").column("keyword").to_pylist() == ["cat"]
+    assert lake.read("keywords", "a", variant="words").column("keyword").to_pylist() == ["dog"]
+
+
+def test_removing_what_is_not_there_is_no_error(lake):
+    lake.remove("keywords", "nothing")
+
+    assert lake.stamp("keywords", "nothing") is None
+
+
+def test_columns_outside_the_contract_are_named():
+    with pytest.raises(ContractError, match=r"missing columns \['variant_hash'\], undeclared columns \['extra'\]"):
+        conform("keywords", pa.table({"image_id": ["x"], "keyword": ["y"], "extra": [1]}))
+
+
+def test_values_that_do_not_fit_are_refused():
+    rows = pa.table({"keyword": ["a"], "image_count": ["many"], "image_share": [0.5]})
+
+    with pytest.raises(ContractError, match="vocab_counts: "):
+        conform("vocab_counts", rows)
+
+
+def test_an_unknown_table_is_named(lake):
+    with pytest.raises(ContractError, match="no table 'nonsense'"):
+        lake.path("nonsense")
+
+
+def test_a_view_over_no_files_is_an_empty_table(lake):
+    with lake.connect(keywords=[]) as connection:
+        assert connection.sql("SELECT count(*) FROM keywords").fetchall() == [(0,)]
+
+
+def test_a_lake_may_lie_behind_a_url():
+    lake = Lake("memory://lake-test")
+
+    lake.publish("keywords", "pool/a", keywords(("x", "cat")), inputs="1")
+
+    assert lake.read("keywords", "pool/a").num_rows == 1
+    assert lake.partitions("keywords") == ["pool/a"]
+    with lake.connect(keywords=lake.require("keywords", ["pool/a"])) as connection:
+        assert connection.sql("SELECT keyword FROM keywords").fetchall() == [("cat",)]
+
+
+def test_names_with_quotes_are_inert(lake):
+    lake.publish("keywords", "it's; DROP", keywords(("x'; --", "cat")), inputs="")
+
+    with lake.connect(keywords=lake.require("keywords", ["it's; DROP"])) as connection:
+        assert connection.sql("SELECT image_id FROM keywords").fetchall() == [("x'; --",)]

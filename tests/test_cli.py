@@ -1,0 +1,292 @@
+"""The commands, as people type them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import Made, members, write_tar
+
+from vlmine_dagster.cli import main
+
+
+def vlmine(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+@pytest.fixture
+def inside(finished: Made, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """A finished project, with the working folder in it."""
+    monkeypatch.chdir(finished.folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    return finished
+
+
+def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, state):
+    monkeypatch.chdir(tmp_path)
+    for name, data in members({"coffee": 5, "rocket": 1}, start=0).items():
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(data)
+
+    written = vlmine("init", "photos")
+    outcome = vlmine("run", "--json")
+
+    assert written.exit_code == 0, written.output
+    assert "folder, no labels: novelty alone can be mined" in written.output
+    assert outcome.exit_code == 0, outcome.output
+    found = json.loads(outcome.stdout)
+    assert found["failures"] == []
+    assert "task_model" in found["skipped"]
+    assert ["mining_report", "novelty_min"] in found["materialized"]
+
+    listed = json.loads(vlmine("top", "--experiment", "novelty_min", "-n", "2", "--json").stdout)
+
+    assert [row["rank"] for row in listed] == [1, 2]
+    assert "keyword" in listed[0]["reason"]
+
+
+def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tar(tmp_path / "data/a.tar", members({"coffee": 1}, start=0))
+    (tmp_path / "vlmine.yaml").write_text("name: mine\n")
+
+    refused = vlmine("init", "data")
+    forced = vlmine("init", "data", "--force", "--name", "my pool!")
+
+    assert refused.exit_code == 1
+    assert "is there already" in refused.stderr
+    assert forced.exit_code == 0
+    assert "name: my-pool\n" in (tmp_path / "vlmine.yaml").read_text()
+
+
+def test_without_a_project_every_command_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    for words in (["run"], ["status"], ["top"], ["explain", "x"], ["compare"]):
+        result = vlmine(*words)
+        assert result.exit_code == 1
+        assert "Make one with `vlmine init FOLDER`" in result.stderr
+
+
+def test_status_shows_every_table(inside: Made):
+    shown = vlmine("status")
+    rows = json.loads(vlmine("status", "--json").stdout)
+
+    assert shown.exit_code == 0
+    assert "novelty_scores" in shown.output
+    assert {row["table"]: row["states"] for row in rows}["images"] == {"fresh": 4}
+    assert {row["table"]: row["rows"] for row in rows}["images"] == 46
+
+
+def test_status_names_what_is_missing_and_stale(inside: Made):
+    inside.bench.lake.remove("embeddings", "pool/b")
+    inside.replace_shard("pool/c", members({"coffee": 1}, start=90))
+
+    rows = {row["table"]: row for row in json.loads(vlmine("status", "--json").stdout)}
+
+    assert rows["images"]["states"] == {"fresh": 3, "stale": 1}
+    assert rows["images"]["not_fresh"] == ["pool/c"]
+    assert rows["embeddings"]["not_fresh"] == ["pool/b"]
+    assert rows["vocab_counts"]["states"] == {"fresh": 1}
+    assert "1 missing: pool/b" in vlmine("status").output
+
+
+def test_top_shows_ranks_and_reasons(inside: Made):
+    shown = vlmine("top", "-n", "3")
+
+    assert shown.exit_code == 0
+    assert "Mined first by pareto" in shown.output
+    assert "front 1" in shown.output
+
+
+def test_an_unknown_experiment_is_answered_with_the_known_ones(inside: Made):
+    result = vlmine("top", "--experiment", "magic")
+
+    assert result.exit_code == 1
+    assert "there is no experiment 'magic'. There are: random, entropy" in result.stderr
+
+
+def test_the_score_can_be_recomputed_from_the_card(inside: Made):
+    first = json.loads(vlmine("top", "-n", "1", "--json").stdout)[0]["image_id"]
+
+    card = json.loads(vlmine("explain", first, "--json").stdout)
+    counts = [word["image_count"] for word in card["keywords"]]
+
+    assert card["novelty"]["novelty_min"] == pytest.approx(1 / min(counts))
+    assert card["novelty"]["novelty_mean"] == pytest.approx(len(counts) / sum(counts))
+    assert card["experiments"]["pareto"]["rank"] == 1
+    assert card["experiments"]["pareto"]["signals"]["novelty_min"]["value"] == card["novelty"]["novelty_min"]
+    assert "mined by" in card["verdict"]
+    shown = vlmine("explain", first)
+    assert f"novelty_min = 1 / {min(counts)}" in shown.output
+
+
+def test_explain_says_why_an_image_was_never_mined(inside: Made):
+    test_image = vlmine("explain", "test/t/coffee-50")
+
+    assert "never mined: it belongs to the test split" in test_image.output
+    assert "holds no such image" in vlmine("explain", "pool/a/nothing").stderr
+    assert "nowhere" in vlmine("explain", "nowhere/x").stderr
+
+
+def test_compare_shows_recall_with_intervals(inside: Made):
+    rows = json.loads(vlmine("compare", "--json").stdout)
+    shown = vlmine("compare")
+
+    assert [row["experiment"] for row in rows] == list(inside.project.settings.experiments)
+    point = rows[0]["few_recall"][0]
+    assert point["low"] <= point["value"] <= point["high"]
+    assert "95% Wilson intervals" in shown.output
+
+
+def test_settings_lists_every_setting_with_its_meaning():
+    shown = vlmine("settings").output
+
+    assert "dataset.labels.seed_fraction" in shown
+    assert "retraining.budgets" in shown
+
+
+def test_doctor_looks_at_installation_and_project(inside: Made):
+    found = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}
+
+    assert found["dataset"]["state"] == "ok"
+    assert found["dataset"]["found"].startswith("4 shards")
+    assert found["mlflow server"]["state"] == "ok"
+    assert all(row["state"] != "fail" for row in found.values())
+    assert "onnxruntime" in vlmine("doctor").output
+
+
+def test_doctor_names_what_is_broken_and_what_to_do(inside: Made):
+    (inside.folder / "labels.csv").unlink()
+
+    result = vlmine("doctor")
+
+    assert result.exit_code == 1
+    assert "Correct dataset.labels in vlmine.yaml" in result.output
+
+
+def test_two_runs_at_once_are_refused(inside: Made):
+    from filelock import FileLock
+
+    with FileLock(inside.project.state_folder("locks") / "run.lock"):
+        result = vlmine("run")
+
+    assert result.exit_code == 1
+    assert "another `vlmine run` is at work" in result.stderr
+
+
+def test_an_unknown_shard_is_answered_with_the_known_ones(inside: Made):
+    result = vlmine("run", "--shard", "pool/z")
+
+    assert "there is no shard 'pool/z'. There are: pool/a, pool/b, pool/c, test/t" in result.stderr
+
+
+def test_a_failure_is_printed_and_the_exit_status_says_so(inside: Made):
+    inside.replace_shard("pool/b", {"x.jpg": b"no image"})
+
+    result = vlmine("run", "--shard", "pool/b")
+
+    assert result.exit_code == 1
+    assert "failed  images[pool/b]: 1 of 1 images failed" in result.output
+    assert "Mend what failed and run again" in result.output
+
+
+def test_help_is_quick_and_names_every_command():
+    started = time.monotonic()
+    shown = subprocess.run(
+        [sys.executable, "-m", "vlmine_dagster", "--help"], capture_output=True, text=True, check=True
+    )
+
+    assert time.monotonic() - started < 3
+    for command in ("init", "run", "status", "top", "explain", "compare", "ui", "doctor", "demo", "settings"):
+        assert f"  {command} " in shown.stdout
+
+
+def test_loading_the_definitions_imports_nothing_heavy(finished: Made):
+    code = (
+        "import sys; from vlmine_dagster import definitions; definitions.build_definitions("
+        "__import__('vlmine_dagster.project').project.Project.load());"
+        "heavy = {'torch', 'mlflow', 'great_expectations', 'transformers', 'onnxruntime', 'matplotlib', 'openai'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=finished.folder, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_dagster_finds_the_definitions_valid(finished: Made):
+    workspace = Path(__file__).parent.parent / "workspace.yaml"
+    home = finished.folder / "dagster_home"
+    home.mkdir()
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "dagster"), "definitions", "validate", "-w", str(workspace)],
+        cwd=finished.folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation" in done.stderr + done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_both_web_uis_start_on_one_history_and_stop_together(finished: Made):
+    ports = [free_port(), free_port()]
+    command = [sys.executable, "-m", "vlmine_dagster", "ui", "--port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    with subprocess.Popen(command, cwd=finished.folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline() for _ in range(3)]
+            assert lines[0].strip() == f"Dagster  http://127.0.0.1:{ports[0]}"
+            for port in ports:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
+                    assert page.status == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+    for port in ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_taken_port_is_named(inside: Made):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = vlmine("ui", "--port", str(taken.getsockname()[1]))
+
+    assert result.exit_code == 1
+    assert "cannot be used" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_shows_the_rare_ones_and_a_second_time_does_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    first = vlmine("demo")
+    second = vlmine("demo")
+
+    assert first.exit_code == 0, first.output
+    assert "65 made" in first.output
+    assert "Mined first by pareto" in first.output
+    assert "0 made, 65 fresh already" in second.output
+    page = tmp_path / ".vlmine/reports/pareto.html"
+    assert page.read_text().count("data:image/jpeg;base64") >= 60
+    rows = json.loads(vlmine("compare", "--json").stdout)
+    recall = {row["experiment"]: row["few_recall"][2]["value"] for row in rows}
+    assert recall["pareto"] > 3 * recall["random"]
