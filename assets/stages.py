@@ -4,6 +4,7 @@ The body of every asset is the same four steps: read, compute, check, publish. S
 and the answer to "is this partition fresh?" are made from it.
 """
 
+import inspect
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -335,7 +336,7 @@ def build_asset(
         group_name=stage.group,
         kinds=set(stage.kinds),
         owners=[OWNER],
-        description=stage.compute.__doc__,
+        description=inspect.cleandoc(stage.compute.__doc__ or ""),
         metadata={"dagster/column_schema": _column_schema(stage.contract), "one row is": stage.contract.row},
         code_version=str(stage.version),
         check_specs=_check_specs(stage, key),

@@ -23,6 +23,11 @@ EXPERIMENT_TAG = "vlmine.experiment"
 ASSET_TAG = "vlmine.asset"
 _MOST_PARAM_LETTERS = 500
 _POINTS_A_CALL = 1000  # MLflow takes no more
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # else the UI opens the view for chat traces
+    "mlflow.note.content": "One run a mining experiment, its retraining as a child. Curves are over images mined.",
+}
+_RUN_TAGS = {"mlflow.source.name": "vlmine", "mlflow.source.type": "JOB"}
 _PARENT_TAG = "mlflow.parentRunId"
 
 
@@ -145,7 +150,7 @@ class Tracking:
             if found is not None:
                 return str(found.experiment_id)
             location = self.artifacts_folder.as_uri() if self.is_local else None
-            return str(self.client.create_experiment(name, artifact_location=location))
+            return str(self.client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
 
     @contextmanager
     def run(self, name: str, *, tags: Mapping[str, str], parent_run_id: str | None = None) -> Iterator[TrackedRun]:
@@ -156,7 +161,7 @@ class Tracking:
         """
         family = {} if parent_run_id is None else {_PARENT_TAG: parent_run_id}
         with _translated(self.uri):
-            made = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, **family})
+            made = self.client.create_run(self.experiment_id, run_name=name, tags={**_RUN_TAGS, **tags, **family})
             run_id = str(made.info.run_id)
             try:
                 yield TrackedRun(self.client, run_id, self.url(run_id))
