@@ -12,8 +12,6 @@ import pyarrow as pa
 import pyarrow.csv
 
 from assets.stages import MiningConfig, Product, Reads, Stage, StageRun
-from resources.intake import load_pictures
-from resources.pictures import thumbnail_data_url
 from resources.tracking import Source
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
@@ -25,7 +23,7 @@ _IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))
 _NOVELTY_READ = Reads("novelty_scores", ("image_id", "novelty_min", "novelty_mean", "min_count", "rarest_keyword"))
 _UNCERTAINTY_READ = Reads("uncertainty_scores", ("image_id", "entropy", "variation_ratio", "margin", "predicted_label"))
 _BEYOND = "beyond the budget"
-_PREVIEW = 8
+_PREVIEW = 20
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,7 +54,7 @@ def compute(run: StageRun) -> Product:
         "fronts": int(ranking.front.max()),
         "shards": f"{len(run.shards)} used",
     }
-    preview = dg.MetadataValue.md(_preview(run, rows))
+    preview = dg.MetadataValue.md(_preview(rows))
     record = partial(_record, run, experiment, budget, rows, facts)
     return Product(rows, {**facts, "top of the list": preview}, record)
 
@@ -126,16 +124,12 @@ def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str
     )
 
 
-def _preview(run: StageRun, rows: pa.Table) -> str:
-    top = rows.slice(0, _PREVIEW).to_pylist()
-    names = [row["image_id"] for row in top]
-    max_pixels = run.project.settings.dataset.max_pixels
-    pictures = dict(load_pictures(run.bench.source, names, max_pixels=max_pixels, smallest_side=128))
+def _preview(rows: pa.Table) -> str:
+    """Return the top as a table. Pictures are on the contact sheet: the Dagster UI shows none that come as data."""
     lines = ["| rank | image | why |", "| ---: | --- | --- |"]
-    for row in top:
-        picture = pictures.get(row["image_id"])
-        shown = f"![{row['rank']}]({thumbnail_data_url(picture, 96)})" if picture else "gone"
-        lines.append(f"| {row['rank']} | {shown} | {row['reason'].replace('|', ' ')} |")
+    for row in rows.slice(0, _PREVIEW).to_pylist():
+        cells = (row["rank"], f"`{row['image_id']}`", row["reason"])
+        lines.append(f"| {' | '.join(str(cell).replace('|', ' ') for cell in cells)} |")
     return "\n".join(lines)
 
 
