@@ -193,6 +193,25 @@ class Lake:
         finally:
             connection.close()
 
+    def write_views(self, file: Path) -> None:
+        """Write a DuckDB file with a view over every table that is there, for people to open and ask.
+
+        The views read the Parquet files as they are then. Lakes behind a URL get none.
+        """
+        if self.root.protocol not in ("", "file", "local"):
+            return
+        beside = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with duckdb.connect(str(beside)) as connection:
+                for name in TABLES:
+                    if self.partitions(name):
+                        pattern = _literal(f"{self.root / name}/**/*.parquet")
+                        scan = f"read_parquet({pattern}, hive_partitioning = false, union_by_name = true)"
+                        connection.execute(f"CREATE VIEW {name} AS FROM {scan}")
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+
     def _scan(self, name: str, paths: Sequence[UPath]) -> str:
         if not paths:
             columns = ", ".join(f"NULL AS {column.name}" for column in TABLES[name].columns)

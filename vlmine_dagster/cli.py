@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from resources.workbench import Workbench
     from vlmine_dagster.runner import Outcome
 
-DEFAULT_EXPERIMENT = "pareto"
-
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -99,18 +97,19 @@ def status(is_json: bool) -> None:
 
 
 @main.command()
-@click.option("--experiment", default=DEFAULT_EXPERIMENT, show_default=True, help="Whose list.")
+@click.option("--experiment", help="Whose list; by default pareto, without labels the first that is not random.")
 @click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Images to show.")
 @as_json
 @told
-def top(experiment: str, count: int, is_json: bool) -> None:
+def top(experiment: str | None, count: int, is_json: bool) -> None:
     """Show the mined images with their reasons."""
     from vlmine_dagster import views
     from vlmine_dagster.printing import print_top
 
     bench = _bench()
-    rows = views.top(bench, experiment, count)
-    click.echo(json.dumps(rows)) if is_json else print_top(rows, experiment)
+    name = experiment or views.default_experiment(bench)
+    rows = views.top(bench, name, count)
+    click.echo(json.dumps(rows)) if is_json else print_top(rows, name)
 
 
 @main.command()
@@ -195,8 +194,9 @@ def demo() -> None:
     from vlmine_dagster import views
 
     bench = _bench()
-    print_top(views.top(bench, DEFAULT_EXPERIMENT, 20), DEFAULT_EXPERIMENT)
-    page = bench.lake.read("mining_report", DEFAULT_EXPERIMENT).to_pylist()[0]["path"]
+    name = views.default_experiment(bench)
+    print_top(views.top(bench, name, 20), name)
+    page = bench.lake.read("mining_report", name).to_pylist()[0]["path"]
     command = os.environ.get("VLMINE_COMMAND", "vlmine")  # `make demo` has it in .venv/bin
     click.echo(f"\nContact sheet: {page}")
     click.echo(f"Next: {command} compare | {command} explain IMAGE_ID | {command} ui | {command} init YOUR_FOLDER")

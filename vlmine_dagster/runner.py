@@ -22,6 +22,7 @@ from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
 
 COMMAND_TAG = "vlmine/command"
+VIEWS_FILE = "vlmine.duckdb"
 _RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -147,6 +148,7 @@ class Runner:
                 self._bring_up(MINING_JOB, arm, mining)
             for arm in arms:
                 self._bring_up(MINING_JOB, arm, [report])
+            self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE)
         return self.outcome
 
     def sync_shards(self) -> list[str]:

@@ -77,6 +77,12 @@ def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: st
     return {"outcomes": found, "prompt_tokens": prompt or 0, "output_tokens": output or 0, "cost_usd": cost or 0.0}
 
 
+def default_experiment(bench: Workbench) -> str:
+    """Return the experiment that is meant when none is named: `pareto`, else the first that is not random."""
+    names = list(bench.project.settings.experiments)
+    return "pareto" if "pareto" in names else next((name for name in names if name != "random"), names[0])
+
+
 def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
     """Return the first images of an experiment with their reasons.
 

@@ -2,6 +2,7 @@ import multiprocessing
 import threading
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -165,3 +166,16 @@ def test_names_with_quotes_are_inert(lake):
 
     with lake.connect(keywords=lake.require("keywords", ["it's; DROP"])) as connection:
         assert connection.sql("SELECT image_id FROM keywords").fetchall() == [("x'; --",)]
+
+
+def test_people_can_open_a_file_with_views(lake, tmp_path):
+    lake.publish("keywords", "pool/a", keywords(("x", "cat")), inputs="")
+    lake.publish("keywords", "pool/b", keywords(("y", "dog")), inputs="")
+
+    lake.write_views(tmp_path / "vlmine.duckdb")
+    lake.write_views(tmp_path / "vlmine.duckdb")
+
+    with duckdb.connect(str(tmp_path / "vlmine.duckdb"), read_only=True) as connection:
+        assert connection.sql("SELECT keyword FROM keywords ORDER BY 1").fetchall() == [("cat",), ("dog",)]
+    Lake("memory://views").write_views(tmp_path / "none.duckdb")
+    assert not (tmp_path / "none.duckdb").exists()
