@@ -17,11 +17,12 @@ from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
-from vlmine_dagster.project import ExperimentSettings, Project, settings_hash
+from vlmine_dagster.project import RARITY_SIGNALS, ExperimentSettings, Project, settings_hash
 
 _IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))
 _NOVELTY_READ = Reads("novelty_scores", ("image_id", "novelty_min", "novelty_mean", "min_count", "rarest_keyword"))
 _UNCERTAINTY_READ = Reads("uncertainty_scores", ("image_id", "entropy", "variation_ratio", "margin", "predicted_label"))
+_RARITY_READ = Reads("rarity_scores", ("image_id", *RARITY_SIGNALS))
 _BEYOND = "beyond the budget"
 _PREVIEW = 20
 
@@ -73,6 +74,9 @@ def _pool(run: StageRun, experiment: ExperimentSettings) -> pa.Table:
     if "uncertainty_scores" in tables:
         joins += " LEFT JOIN uncertainty_scores USING (image_id)"
         columns += ", entropy, variation_ratio, margin, predicted_label"
+    if "rarity_scores" in tables:
+        joins += " LEFT JOIN rarity_scores USING (image_id)"
+        columns += f", {', '.join(RARITY_SIGNALS)}"
     query = f"""SELECT {columns} FROM images {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
     with run.connect(*tables) as connection:
@@ -182,8 +186,13 @@ def _csv(rows: pa.Table) -> bytes:
 
 def _reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
     experiment = project.settings.experiments[partition]
-    reads = [_IMAGES_READ, _NOVELTY_READ] if experiment.needs_novelty else [_IMAGES_READ]
-    return (*reads, _UNCERTAINTY_READ) if experiment.needs_task_model else tuple(reads)
+    wanted = {
+        # a fused list tells its rarest keyword too
+        _NOVELTY_READ: experiment.needs_novelty or experiment.needs_rarity,
+        _UNCERTAINTY_READ: experiment.needs_task_model,
+        _RARITY_READ: experiment.needs_rarity,
+    }
+    return (_IMAGES_READ, *(read for read, is_wanted in wanted.items() if is_wanted))
 
 
 def _settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
@@ -195,7 +204,7 @@ STAGE = Stage(
     group="mine",
     kinds=frozenset({"duckdb", "mlflow", "parquet"}),
     compute=compute,
-    reads=(_IMAGES_READ, _NOVELTY_READ, _UNCERTAINTY_READ),
+    reads=(_IMAGES_READ, _NOVELTY_READ, _UNCERTAINTY_READ, _RARITY_READ),
     reads_of=_reads,
     settings=_settings,
     is_tracked=True,

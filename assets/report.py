@@ -26,7 +26,7 @@ from vlmine_dagster.tables import MINING_REPORT
 PICTURES = 60
 _THUMBNAIL_SIDE = 320
 _MOST_CLOUD_POINTS = 20_000
-_RIVALS = ("random", "entropy", "novelty_min", "pareto")
+_RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
 _SHOTS = ("many", "medium", "few")
 _READS = (
     Reads("pareto_set", ("image_id", "rank", "front", "selected", "reason")),
@@ -245,7 +245,8 @@ def _record(run: StageRun, path: Path, cloud: SignalCloud) -> Mapping[str, Any]:
 
 
 def _reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
-    needs_novelty = project.settings.experiments[partition].needs_novelty
+    experiment = project.settings.experiments[partition]
+    needs_novelty = experiment.needs_novelty or experiment.needs_rarity
     return (*_READS, _NOVELTY_READ, _VOCABULARY_READ) if needs_novelty else _READS
 
 

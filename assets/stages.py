@@ -223,7 +223,7 @@ def git_revision(folder: Path) -> str | None:
     return done.stdout.strip() or None
 
 
-VARIANT_TABLES = frozenset({"descriptions", "keywords", "vocab_counts", "novelty_scores"})
+VARIANT_TABLES = frozenset({"descriptions", "keywords", "vocab_counts", "novelty_scores", "rarity_scores"})
 
 
 def read_partitions(reader: Table, read: Table, partition: str, shards: Sequence[str]) -> list[str]:

@@ -16,16 +16,19 @@ import click
 import numpy as np
 
 from assets.descriptions import matrix
+from assets.rarity import Evidence, told_by_seed
 from resources.labels import load_labels
 from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.learning.prediction import predict_probabilities
 from vlmine_dagster.learning.training import fit_probe
+from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.longtail import mining_metrics, shot_bins
+from vlmine_dagster.mining.rarity import soft_novelty
 from vlmine_dagster.mining.selection import budget_count, random_signal, rank_images
 from vlmine_dagster.mining.significance import mean_interval, paired_bootstrap
 from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
-from vlmine_dagster.project import Project
+from vlmine_dagster.project import Project, default_experiments
 
 BUDGETS = (0.02, 0.05, 0.1, 0.2)
 
@@ -35,7 +38,7 @@ class Pool:
 
     def __init__(self, bench: Workbench):
         shards = bench.lake.partitions("embeddings")
-        rows = bench.lake.read_all("embeddings", shards, columns=["image_id", "embedding"])
+        rows = bench.lake.read_all("embeddings", shards, columns=["image_id", "embedding", "tag_probabilities"])
         novelty = bench.lake.read_all("novelty_scores", shards).to_pandas().set_index("image_id")
         labels = load_labels(bench.project)
         assert labels is not None
@@ -47,11 +50,22 @@ class Pool:
         self.keys = [key for key, is_kept in zip(keys, kept, strict=True) if is_kept]
         self.features = matrix(rows, "embedding")[kept]
         self.truth = np.array([labels.truth(name, key) for name, key in zip(self.ids, self.keys, strict=True)])
+        tags = matrix(rows, "tag_probabilities")[kept]
+        self.evidence = Evidence(self.features, tags, self._keywords(bench, shards))
+        self.image_counts = {row["keyword"]: row["image_count"] for row in bench.lake.read("vocab_counts").to_pylist()}
+        self.by_tags = {"sparsity": -semantic_density(tags), "soft_novelty": soft_novelty(tags)}
         aligned = novelty.reindex(self.ids)
         self.novelty = {name: aligned[name].to_numpy(float) for name in ("novelty_min", "novelty_mean")}
         settings = bench.project.settings.dataset.labels
         assert settings is not None
         self.bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
+
+    def _keywords(self, bench: Workbench, shards: list[str]) -> list[list[str]]:
+        words: dict[str, list[str]] = {name: [] for name in self.ids}
+        for row in bench.lake.read_all("keywords", shards, columns=["image_id", "keyword"]).to_pylist():
+            if row["image_id"] in words:
+                words[row["image_id"]].append(row["keyword"])
+        return list(words.values())
 
 
 def recalls(bench: Workbench, pool: Pool, draw: int) -> dict[str, list[float]]:
@@ -74,11 +88,18 @@ def recalls(bench: Workbench, pool: Pool, draw: int) -> dict[str, list[float]]:
         "entropy": predictive_entropy(probabilities),
         "variation_ratio": variation_ratio(probabilities),
         "margin": -margin(probabilities),
-        **{name: values[rest] for name, values in pool.novelty.items()},
+        **{name: values[rest] for name, values in {**pool.novelty, **pool.by_tags}.items()},
+        **told_by_seed(
+            pool.evidence.take(rest),
+            pool.evidence.take(np.flatnonzero(is_seed)),
+            pool.truth[is_seed].tolist(),
+            pool.image_counts,
+            few_under=settings.dataset.labels.few_under,
+        ),
     }
     truth = pool.truth[rest]
     found = {}
-    for name, experiment in settings.experiments.items():
+    for name, experiment in default_experiments().items():
         order = rank_images({s: signals[s] for s in experiment.signals}, ids, fusion=experiment.fusion).order
         counts = [budget_count(share, len(ids)) for share in BUDGETS]
         found[name] = [

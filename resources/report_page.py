@@ -28,6 +28,11 @@ SIGNAL_GLOSSES = {
     "entropy": "how undecided the task model is over all classes, in nats",
     "variation_ratio": "1 - the task model's largest class probability",
     "margin": "how close the task model's two likeliest classes are",
+    "expected_rarity": "probability of a few-shot class, by the labelled seed",
+    "class_rank_rarity": "how near the top of rare classes' own lists it stands",
+    "keyword_value": "what the seed says about its most telling keyword",
+    "sparsity": "how few images look like it, by their tags",
+    "soft_novelty": "how rare what is seen in it is, every tag by its probability",
     "random": "a draw that knows nothing: the yardstick",
 }
 _DATA_URL = re.compile(r"data:image/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/]+={0,2}")
@@ -129,7 +134,7 @@ class Report:
     Attributes:
         project: Name of the project.
         experiment: Name of the experiment.
-        fusion: How signals are joined: pareto or rank_sum.
+        fusion: How signals are joined: pareto, rank_sum or fisher.
         signals: Names of the signals.
         pool_size: Ranked images.
         selected_count: Images within the budget.

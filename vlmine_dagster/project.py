@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vlmine_dagster.errors import ConfigError
 
 SETTINGS_FILE = "vlmine.yaml"
-SIGNALS = ("random", "novelty_min", "novelty_mean", "entropy", "variation_ratio", "margin")
 NOVELTY_SIGNALS = ("novelty_min", "novelty_mean")
 MODEL_SIGNALS = ("entropy", "variation_ratio", "margin")
+SEED_SIGNALS = ("expected_rarity", "class_rank_rarity", "keyword_value")
+RARITY_SIGNALS = (*SEED_SIGNALS, "sparsity", "soft_novelty")
+SIGNALS = ("random", *NOVELTY_SIGNALS, *MODEL_SIGNALS, *RARITY_SIGNALS)
 
 
 class Settings(BaseModel):
@@ -166,8 +168,8 @@ class ExperimentSettings(Settings):
 
     signals: Annotated[tuple[str, ...], Field(min_length=1)]
     """Signals to join; each is oriented so that higher is more worth mining."""
-    fusion: Literal["pareto", "rank_sum"] = "pareto"
-    """Non-dominated fronts, or the sum of ranks. With one signal both are a plain ranking."""
+    fusion: Literal["pareto", "rank_sum", "fisher"] = "pareto"
+    """Non-dominated fronts, the sum of ranks, or Fisher's sum of their logarithms. One signal is a plain ranking."""
     budget: Annotated[float, Field(gt=0)] | None = None
     """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
     variant: str = "default"
@@ -191,6 +193,16 @@ class ExperimentSettings(Settings):
         return any(signal in NOVELTY_SIGNALS for signal in self.signals)
 
     @property
+    def needs_rarity(self) -> bool:
+        """Whether any signal comes from `rarity_scores`."""
+        return any(signal in RARITY_SIGNALS for signal in self.signals)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether any signal comes from labels, by the task model or by the seed itself."""
+        return any(signal in (*MODEL_SIGNALS, *SEED_SIGNALS) for signal in self.signals)
+
+    @property
     def needs_task_model(self) -> bool:
         """Whether any signal comes from the task model."""
         return any(signal in MODEL_SIGNALS for signal in self.signals)
@@ -206,8 +218,12 @@ def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSetting
         "novelty_mean": ExperimentSettings(signals=("novelty_mean",)),
         "pareto": ExperimentSettings(signals=("novelty_min", "entropy")),
         "rank_sum": ExperimentSettings(signals=("novelty_min", "entropy"), fusion="rank_sum"),
+        "fused": ExperimentSettings(
+            signals=(*SEED_SIGNALS, "sparsity") if labelled else ("novelty_min", "sparsity", "soft_novelty"),
+            fusion="fisher",
+        ),
     }
-    return {name: arm for name, arm in arms.items() if labelled or not arm.needs_task_model}
+    return {name: arm for name, arm in arms.items() if labelled or not arm.needs_labels}
 
 
 class ProjectSettings(Settings):

@@ -201,6 +201,34 @@ NOVELTY_SCORES = Table(
     ("image_id",),
 )
 
+RARITY_SCORES = Table(
+    "rarity_scores",
+    "pool",
+    "an image that can be mined",
+    (
+        _image_id(),
+        Column(
+            "expected_rarity",
+            pa.float64(),
+            "probability of a few-shot class, by the seed",
+            nullable=True,
+            minimum=0,
+            maximum=1,
+        ),
+        Column(
+            "class_rank_rarity",
+            pa.float64(),
+            "how near the top of rare classes' lists it stands",
+            nullable=True,
+            minimum=0,
+        ),
+        Column("keyword_value", pa.float64(), "value of its most telling keyword", nullable=True, minimum=0),
+        Column("sparsity", pa.float64(), "minus its similarities to its 100 nearest neighbours over tags"),
+        Column("soft_novelty", pa.float64(), "probability-weighted rarity of its tags, in nats"),
+    ),
+    ("image_id",),
+)
+
 TASK_MODEL = Table(
     "task_model",
     "pool",
@@ -288,6 +316,7 @@ TABLES: dict[str, Table] = {
         KEYWORDS,
         VOCAB_COUNTS,
         NOVELTY_SCORES,
+        RARITY_SCORES,
         TASK_MODEL,
         UNCERTAINTY_SCORES,
         PARETO_SET,

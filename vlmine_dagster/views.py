@@ -78,9 +78,9 @@ def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: st
 
 
 def default_experiment(bench: Workbench) -> str:
-    """Return the experiment that is meant when none is named: `pareto`, else the first that is not random."""
+    """Return the experiment that is meant when none is named: `fused`, else the first that is not random."""
     names = list(bench.project.settings.experiments)
-    return "pareto" if "pareto" in names else next((name for name in names if name != "random"), names[0])
+    return "fused" if "fused" in names else next((name for name in names if name != "random"), names[0])
 
 
 def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def test_every_table_is_there_and_a_second_run_makes_nothing(finished: Made):
 
     assert outcome.materialized == []
     assert outcome.is_whole
-    assert outcome.fresh_count == 4 * 4 + 2 + 4 * 2 + 7 * 3
+    assert outcome.fresh_count == 4 * 4 + 3 + 4 * 2 + 8 * 3
 
 
 def test_one_shard_is_a_whole_pool(make_project):
@@ -143,7 +143,7 @@ def test_another_threshold_touches_only_what_depends_on_it(finished: Made):
     assert "embeddings" not in made
     assert {"descriptions", "keywords", "vocab_counts", "novelty_scores"} <= made
     again = {partition for asset, partition in outcome.materialized if asset == "pareto_set"}
-    assert again == {"novelty_min", "novelty_mean", "pareto", "rank_sum"}
+    assert again == {"novelty_min", "novelty_mean", "pareto", "rank_sum", "fused"}
 
 
 def test_mixed_variants_are_refused_and_the_shards_are_named(finished: Made):
@@ -379,9 +379,10 @@ def test_the_asset_graph_is_as_drawn(finished: Made):
         "keywords": ("describe", ["descriptions"]),
         "vocab_counts": ("score", ["descriptions", "keywords"]),
         "novelty_scores": ("score", ["keywords", "vocab_counts"]),
+        "rarity_scores": ("score", ["embeddings", "images", "keywords", "vocab_counts"]),
         "task_model": ("score", ["embeddings", "images"]),
         "uncertainty_scores": ("score", ["embeddings", "images", "task_model"]),
-        "pareto_set": ("mine", ["images", "novelty_scores", "uncertainty_scores"]),
+        "pareto_set": ("mine", ["images", "novelty_scores", "rarity_scores", "uncertainty_scores"]),
         "retrain_metrics": ("evaluate", ["embeddings", "images", "pareto_set"]),
         "mining_report": ("evaluate", ["images", "novelty_scores", "pareto_set", "retrain_metrics", "vocab_counts"]),
     }
@@ -429,3 +430,23 @@ def test_sources_of_a_folder_run_too(make_project, tmp_path):
     assert len(open_source(made.project).shards()) == 2
     assert len(made.frame("pareto_set")) == 5
     json.dumps(vars(outcome)["materialized"])
+
+
+def test_the_fused_list_knows_why(finished: Made):
+    ranked = finished.frame("pareto_set", "fused").sort_values("rank")
+
+    assert list(ranked.columns[5:]) == ["expected_rarity", "class_rank_rarity", "keyword_value", "sparsity"]
+    assert ranked["reason"].iloc[0].startswith("of a rare class with probability ")
+    assert "few images like it" in ranked["reason"].iloc[0]
+    assert set(finished.frame("rarity_scores")["image_id"]) == set(finished.frame("pareto_set", "random")["image_id"])
+
+
+def test_without_labels_rarity_is_told_by_tags_alone(make_project):
+    experiments = {"fused": {"signals": ["novelty_min", "sparsity", "soft_novelty"], "fusion": "fisher"}}
+    made = make_project({"only": members({"coffee": 6, "rocket": 1}, start=0)}, experiments=experiments)
+
+    outcome = made.run()
+
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    assert made.frame("rarity_scores")["expected_rarity"].isna().all()
+    assert made.frame("pareto_set").sort_values("rank")["image_id"].iloc[0] == "only/rocket-0"

@@ -11,7 +11,7 @@ values = st.one_of(st.integers(0, 4).map(float), st.just(float("nan")))
 tables = st.integers(1, 3).flatmap(
     lambda m: st.lists(st.lists(values, min_size=m, max_size=m), min_size=1, max_size=25)
 )
-fusions = st.sampled_from(["pareto", "rank_sum"])
+fusions = st.sampled_from(["pareto", "rank_sum", "fisher"])
 
 
 def peel(points):
@@ -91,7 +91,7 @@ def test_fronts_rise_along_the_order_and_rank_sums_rise_within_a_front(rows):
 def test_one_signal_is_a_plain_ranking(column):
     signals, ids = named([[value] for value in column])
 
-    for fusion in ("pareto", "rank_sum"):
+    for fusion in ("pareto", "rank_sum", "fisher"):
         order = rank_images(signals, ids, fusion=fusion).order
         assert [column[place] for place in order] == sorted(column, reverse=True)
 
@@ -137,7 +137,7 @@ def test_bad_input_is_named(signals, ids, message):
 
 
 def test_an_unknown_fusion_is_refused():
-    with pytest.raises(ConfigError, match="unknown fusion 'vote', expected pareto or rank_sum"):
+    with pytest.raises(ConfigError, match="unknown fusion 'vote', expected pareto, rank_sum or fisher"):
         rank_images({"s": [1.0]}, ["a"], fusion="vote")
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-_PLAIN_NAMES = {"variation_ratio": "variation ratio", "novelty_min": "novelty min", "novelty_mean": "novelty mean"}
-
 
 def selection_reason(
     signals: Mapping[str, tuple[float, float]],
@@ -44,18 +42,24 @@ def selection_reason(
 def _said(
     name: str, value: float, *, keyword: str | None, keyword_count: int | None, predicted_label: str | None
 ) -> str:
-    if name == "novelty_min" and keyword is not None and keyword_count is not None:
-        return f'keyword "{keyword}" in {_images(keyword_count)}'
-    if name == "novelty_mean" and value > 0:
-        rarest = f', rarest "{keyword}"' if keyword is not None else ""
-        return f"keywords in {1 / value:,.1f} images on average{rarest}"
     guess = f', perhaps "{predicted_label}"' if predicted_label is not None else ""
-    if name == "entropy":
-        return f"entropy {value:.2f} nats{guess}"
-    if name in ("variation_ratio", "margin"):
-        return f"{_PLAIN_NAMES.get(name, name)} {value:.2f}{guess}"
-    return f"{_PLAIN_NAMES.get(name, name.replace('_', ' '))} {value:.3g}"
+    rarest = f', rarest "{keyword}"' if keyword is not None else ""
+    said = {
+        "novelty_min": f'keyword "{keyword}" in {_images(keyword_count)}',
+        "novelty_mean": f"keywords in {1 / value if value > 0 else 0:,.1f} images on average{rarest}",
+        "entropy": f"entropy {value:.2f} nats{guess}",
+        "variation_ratio": f"variation ratio {value:.2f}{guess}",
+        "margin": f"margin {value:.2f}{guess}",
+        "expected_rarity": f"of a rare class with probability {value:.2f}{guess}",
+        "class_rank_rarity": "near the top of a rare class's list",
+        "keyword_value": f"telling keywords{rarest}",
+        "sparsity": "few images like it",
+        "soft_novelty": "rare tags",
+    }
+    return said.get(name, f"{name.replace('_', ' ')} {value:.3g}")
 
 
-def _images(count: int) -> str:
+def _images(count: int | None) -> str:
+    if count is None:
+        return "an unknown number of images"
     return "1 image" if count == 1 else f"{count:,} images"
