@@ -77,16 +77,28 @@ def novelty_from_count(counts: npt.ArrayLike) -> Floats:
     """Turn pooled counts into scores by 1 / k; any decreasing map gives the same order.
 
     Args:
-        counts: Shape (N,), >= 1 or NaN.
+        counts: Shape (N,), in images, >= 1 or NaN.
 
     Returns:
         Shape (N,), float64, in (0, 1], higher is rarer; NaN stays NaN.
+
+    Raises:
+        ContractError: a count is below 1 or infinite.
 
     Examples:
         >>> novelty_from_count([1, 4])
         array([1.  , 0.25])
     """
-    return 1.0 / np.asarray(counts, dtype=np.float64)
+    given = np.asarray(counts, dtype=np.float64)
+    wrong = (given < 1) | np.isinf(given)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ContractError(
+            f"novelty_from_count: image {place} has a count of {given[place]:g}, expected at least 1 "
+            f"({wrong.sum()} of {len(given)} are wrong). Every keyword occurs in the image that yields it: count over "
+            f"the pool that is scored."
+        )
+    return np.asarray(1.0 / given)
 
 
 def _counts_of(words: Sequence[str], image_counts: Mapping[str, int], place: int) -> list[int]:

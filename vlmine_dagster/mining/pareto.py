@@ -13,6 +13,10 @@ def non_dominated_fronts(signals: npt.ArrayLike) -> npt.NDArray[np.int64]:
     front 2 only by front 1, and so on. Equal points share a front. A strictly increasing map of a signal changes
     nothing.
 
+    One or two signals take O(N log N). From three on it is O(N log N) for each front: 0.2 s for 100,000 random images
+    (103 fronts), but signals that nearly agree make a front of almost every image, and then it is quadratic: 4 s for
+    30,000. Real signals, even entropy with variation ratio and margin, stay near the first.
+
     Args:
         signals: Shape (N, M), finite, higher is more worth mining in every column.
 
@@ -27,7 +31,7 @@ def non_dominated_fronts(signals: npt.ArrayLike) -> npt.NDArray[np.int64]:
         array([1, 1, 2, 3])
 
     References:
-        Goldberg 1989; computed by moocore's `pareto_rank`, O(N log N) for two and three signals.
+        Goldberg 1989; computed by moocore's `pareto_rank`, for two signals after Jensen 2003.
     """
     points = np.asarray(signals, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] == 0:

@@ -8,6 +8,8 @@ from vlmine_dagster.errors import ContractError
 Floats = npt.NDArray[np.float64]
 
 _SUM_TOLERANCE = 1e-3
+_ROUNDING = 1e-6
+"""What a mean of float32 probabilities may stick out of [0, 1]; it is cut off."""
 
 
 def predictive_entropy(probabilities: npt.ArrayLike) -> Floats:
@@ -23,7 +25,7 @@ def predictive_entropy(probabilities: npt.ArrayLike) -> Floats:
         ContractError: rows are no probabilities.
 
     Examples:
-        >>> predictive_entropy([[1.0, 0.0], [0.5, 0.5]]).round(4) + 0
+        >>> predictive_entropy([[1.0, 0.0], [0.5, 0.5]]).round(4)
         array([0.    , 0.6931])
 
     References:
@@ -86,24 +88,24 @@ def bald(probabilities: npt.ArrayLike) -> Floats:
         probabilities: Shape (S, N, C), S passes or ensemble members, rows sum to 1.
 
     Returns:
-        Shape (N,), float64, in nats, >= 0 up to rounding; higher means that the members disagree more.
+        Shape (N,), float64, in nats, from 0 to ln min(S, C); higher means that the members disagree more.
 
     Raises:
         ContractError: rows are no probabilities.
 
     Examples:
-        >>> bald([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]).round(4) + 0
+        >>> bald([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]).round(4)
         array([0.6931, 0.    ])
 
     References:
         Houlsby et al. 2011, arXiv 1112.5745.
     """
     passes = np.asarray(probabilities, dtype=np.float64)
-    if passes.ndim != 3:
+    if passes.ndim != 3 or passes.shape[0] == 0:
         raise ContractError(f"bald: got shape {passes.shape}, expected (passes, images, classes).")
     flat = _checked(passes.reshape(-1, passes.shape[2]), "bald").reshape(passes.shape)
     mean_entropy = np.mean([_entropy(one) for one in flat], axis=0)
-    return np.asarray(_entropy(flat.mean(axis=0)) - mean_entropy)
+    return np.maximum(_entropy(flat.mean(axis=0)) - mean_entropy, 0.0)  # rounding alone makes it negative
 
 
 def variation_ratio_of_votes(votes: npt.ArrayLike) -> Floats:
@@ -115,6 +117,9 @@ def variation_ratio_of_votes(votes: npt.ArrayLike) -> Floats:
     Returns:
         Shape (N,), float64, from 0 (all agree) to 1 - 1/S.
 
+    Raises:
+        ContractError: votes are no (N, S) table of integers >= 0.
+
     Examples:
         >>> variation_ratio_of_votes([[3, 3, 3, 3], [0, 1, 1, 2]])
         array([0. , 0.5])
@@ -122,52 +127,66 @@ def variation_ratio_of_votes(votes: npt.ArrayLike) -> Floats:
     References:
         Freeman 1965.
     """
-    return np.asarray(1.0 - _vote_shares(votes).max(axis=1))
+    return np.asarray(1.0 - _vote_shares(votes).max(axis=1, initial=0.0)) if len(np.asarray(votes)) else np.empty(0)
 
 
-def vote_entropy(votes: npt.ArrayLike) -> Floats:
-    """Return the entropy of the members' votes.
+def vote_entropy(votes: npt.ArrayLike, class_count: int | None = None) -> Floats:
+    """Return H_i = -sum_c v_ic ln v_ic with v_ic the share of the members that chose class c.
 
     Args:
         votes: Shape (N, S), int, the class that each of S members chose.
+        class_count: Number of classes, to refuse votes for others; it does not change the entropy.
 
     Returns:
-        Shape (N,), float64, in nats; higher means that the members disagree more.
+        Shape (N,), float64, in nats, from 0 to ln min(S, C); higher means that the members disagree more.
+
+    Raises:
+        ContractError: votes are no (N, S) table of integers >= 0, or one names a class beyond class_count.
 
     Examples:
-        >>> vote_entropy([[3, 3], [0, 1]]).round(4) + 0
+        >>> vote_entropy([[3, 3], [0, 1]]).round(4)
         array([0.    , 0.6931])
 
     References:
         Dagan and Engelson 1995.
     """
-    return _entropy(_vote_shares(votes))
+    shares = _vote_shares(votes)
+    if class_count is not None and np.max(votes, initial=0) >= class_count:
+        raise ContractError(
+            f"vote_entropy: a vote names class {np.max(votes)}, expected 0 to {class_count - 1}. The votes come from a "
+            f"model with other classes."
+        )
+    return _entropy(shares)
 
 
 def _vote_shares(votes: npt.ArrayLike) -> Floats:
-    cast = np.asarray(votes, dtype=np.int64)
-    if cast.ndim != 2 or cast.shape[1] == 0 or (cast.size and cast.min() < 0):
-        raise ContractError(f"votes: got shape {cast.shape}, expected (images, members) with classes >= 0.")
-    counts = np.zeros((len(cast), int(cast.max(initial=0)) + 1))
-    np.add.at(counts, (np.arange(len(cast))[:, None], cast), 1)
-    shares: Floats = counts / cast.shape[1]
-    return shares
+    """Return shape (N, D) over the D classes that anybody chose; the entropy needs no others."""
+    cast = np.asarray(votes)
+    if cast.ndim != 2 or cast.shape[1] == 0 or (cast.size and (cast.dtype.kind not in "iu" or cast.min() < 0)):
+        raise ContractError(
+            f"votes: got shape {cast.shape} of {cast.dtype}, expected (images, members) with classes >= 0 as integers."
+        )
+    chosen, columns = np.unique(cast, return_inverse=True)
+    cells = np.arange(len(cast))[:, None] * len(chosen) + columns.reshape(cast.shape)
+    counts = np.bincount(cells.ravel(), minlength=len(cast) * len(chosen)).reshape(len(cast), len(chosen))
+    return np.asarray(counts / cast.shape[1], dtype=np.float64)
 
 
 def _entropy(probabilities: Floats) -> Floats:
     logs = np.log(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
-    return np.asarray(-(probabilities * logs).sum(axis=1))
+    return np.asarray(0.0 - (probabilities * logs).sum(axis=1))  # not a minus sign, which would make -0.0
 
 
 def _checked(probabilities: npt.ArrayLike, where: str) -> Floats:
     given = np.asarray(probabilities, dtype=np.float64)
     if given.ndim != 2 or given.shape[1] < 2:
         raise ContractError(f"{where}: got shape {given.shape}, expected (images, classes) with at least 2 classes.")
-    bad = ~np.isfinite(given).all(axis=1) | (given < 0).any(axis=1) | (np.abs(given.sum(axis=1) - 1) > _SUM_TOLERANCE)
+    outside = ((given < -_ROUNDING) | (given > 1 + _ROUNDING)).any(axis=1)
+    bad = ~np.isfinite(given).all(axis=1) | outside | (np.abs(given.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if bad.any():
         place = int(bad.argmax())
         raise ContractError(
             f"{where}: row {place} is no probability distribution ({bad.sum()} of {len(given)} rows; this one sums to "
             f"{given[place].sum():g}). Pass softmax outputs, not logits."
         )
-    return given
+    return np.clip(given, 0.0, 1.0)

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vlmine_dagster.errors import ContractError
+
 
 @dataclass(frozen=True)
 class VocabularyHealth:
@@ -55,6 +57,12 @@ def vocabulary_health(
         image_count: Images described.
         images_with_keywords: Those that yield at least one keyword.
 
+    Returns:
+        The shares, in [0, 1], and the counts; zeros where the vocabulary is empty.
+
+    Raises:
+        ContractError: a count is below 1, or the three arguments cannot come from one pool.
+
     Examples:
         >>> health = vocabulary_health({"road": 3, "unicycle": 1}, image_count=4, images_with_keywords=3)
         >>> health.seen_once_share, health.top_keyword, health.top_keyword_share, health.without_keywords_share
@@ -62,6 +70,7 @@ def vocabulary_health(
         >>> round(health.effective_keyword_count, 3)
         1.755
     """
+    _check_pool(image_counts, image_count, images_with_keywords)
     mentions = sum(image_counts.values())
     top = max(image_counts, key=lambda word: (image_counts[word], word), default=None)
     shares = [count / mentions for count in image_counts.values()]
@@ -75,3 +84,18 @@ def vocabulary_health(
         keywords_per_image=mentions / images_with_keywords if images_with_keywords else 0.0,
         effective_keyword_count=math.exp(-sum(share * math.log(share) for share in shares)) if shares else 0.0,
     )
+
+
+def _check_pool(image_counts: Mapping[str, int], image_count: int, images_with_keywords: int) -> None:
+    if not 0 <= images_with_keywords <= image_count:
+        raise ContractError(
+            f"vocabulary_health: {images_with_keywords} images with keywords of {image_count} described ones. Count "
+            f"both over the same pool."
+        )
+    wrong = [word for word, count in image_counts.items() if not 1 <= count <= images_with_keywords]
+    if wrong:
+        raise ContractError(
+            f"vocabulary_health: keyword {wrong[0]!r} has a count of {image_counts[wrong[0]]}, expected 1 to "
+            f"{images_with_keywords}, the images with keywords ({len(wrong)} of {len(image_counts)} keywords are "
+            f"wrong). The counts come from another pool: materialize vocab_counts again."
+        )
