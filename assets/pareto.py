@@ -47,7 +47,7 @@ def compute(run: StageRun) -> Product:
         )
     budget = _budget(run, experiment)
     selected_count = min(budget_count(budget, len(names)), len(ranking.order))
-    rows = _rows(pool, ranking, signals, selected_count)
+    rows = _rows(pool, ranking, signals, selected_count, has_fronts=experiment.fusion == "pareto")
     facts = {
         "selected": selected_count,
         "ranked": len(ranking.order),
@@ -91,10 +91,12 @@ def _signal(name: str, pool: pa.Table, image_ids: Sequence[str]) -> Floats:
     return -values if name == "margin" else values
 
 
-def _rows(pool: pa.Table, ranking: Ranking, signals: Mapping[str, Floats], selected_count: int) -> pa.Table:
+def _rows(
+    pool: pa.Table, ranking: Ranking, signals: Mapping[str, Floats], selected_count: int, *, has_fronts: bool
+) -> pa.Table:
     count = len(ranking.order)
     ranked = pool.take(pa.array(ranking.order))
-    reasons = [_reason(place, ranked, ranking, signals) for place in range(selected_count)]
+    reasons = [_reason(place, ranked, ranking, signals, has_fronts=has_fronts) for place in range(selected_count)]
     columns = {
         "image_id": ranked.column("image_id"),
         "rank": np.arange(1, count + 1),
@@ -105,7 +107,7 @@ def _rows(pool: pa.Table, ranking: Ranking, signals: Mapping[str, Floats], selec
     return pa.table({**columns, **{name: values[ranking.order] for name, values in signals.items()}})
 
 
-def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str, Floats]) -> str:
+def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str, Floats], *, has_fronts: bool) -> str:
     row = ranking.order[place]
     found = {
         name: (
@@ -120,7 +122,7 @@ def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str
 
     return selection_reason(
         found,
-        front=int(ranking.front[place]),
+        front=int(ranking.front[place]) if has_fronts else None,
         pool_size=ranked.num_rows,
         keyword=known("rarest_keyword"),
         keyword_count=known("min_count"),

@@ -97,7 +97,7 @@ def status(is_json: bool) -> None:
 
 
 @main.command()
-@click.option("--experiment", help="Whose list; by default fused, else the first that is not random.")
+@click.option("--experiment", help="Whose list; by default pareto, without labels fused.")
 @click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Images to show.")
 @as_json
 @told

@@ -78,9 +78,10 @@ def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: st
 
 
 def default_experiment(bench: Workbench) -> str:
-    """Return the experiment that is meant when none is named: `fused`, else the first that is not random."""
+    """Return the experiment that is meant when none is named: `pareto`, `fused`, else the first that is not random."""
     names = list(bench.project.settings.experiments)
-    return "fused" if "fused" in names else next((name for name in names if name != "random"), names[0])
+    usual = [name for name in ("pareto", "fused") if name in names]
+    return next(iter([*usual, *(name for name in names if name != "random"), *names]))
 
 
 def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:

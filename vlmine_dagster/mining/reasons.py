@@ -6,7 +6,7 @@ from collections.abc import Mapping
 def selection_reason(
     signals: Mapping[str, tuple[float, float]],
     *,
-    front: int,
+    front: int | None = None,
     pool_size: int,
     keyword: str | None = None,
     keyword_count: int | None = None,
@@ -16,7 +16,7 @@ def selection_reason(
 
     Args:
         signals: Value and mid-rank by signal, in the order of the experiment.
-        front: Non-dominated front.
+        front: Non-dominated front; None where signals are joined in another way.
         pool_size: Ranked images.
         keyword: Its rarest keyword.
         keyword_count: Images that yield that keyword.
@@ -36,7 +36,7 @@ def selection_reason(
         said = _said(name, value, keyword=keyword, keyword_count=keyword_count, predicted_label=predicted_label)
         of = f" of {pool_size:,}" if place == 0 else ""
         parts.append(f"{said} (rank {rank:,g}{of})" if rank < 1e6 else f"{said} (rank {rank:,.0f}{of})")
-    return " · ".join([*parts, f"front {front:,}"] if len(signals) > 1 else parts)
+    return " · ".join(parts if front is None or len(signals) == 1 else [*parts, f"front {front:,}"])
 
 
 def _said(
