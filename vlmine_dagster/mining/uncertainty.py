@@ -105,7 +105,7 @@ def bald(probabilities: npt.ArrayLike) -> Floats:
         raise ContractError(f"bald: got shape {passes.shape}, expected (passes, images, classes).")
     flat = _checked(passes.reshape(-1, passes.shape[2]), "bald").reshape(passes.shape)
     mean_entropy = np.mean([_entropy(one) for one in flat], axis=0)
-    return np.maximum(_entropy(flat.mean(axis=0)) - mean_entropy, 0.0)  # rounding alone makes it negative
+    return np.asarray(np.maximum(_entropy(flat.mean(axis=0)) - mean_entropy, 0.0))  # rounding alone makes it negative
 
 
 def variation_ratio_of_votes(votes: npt.ArrayLike) -> Floats:
