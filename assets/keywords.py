@@ -13,7 +13,7 @@ from vlmine_dagster.mining.keywords import extract_keywords, tag_keywords
 from vlmine_dagster.project import KeyworderSettings, RulesSettings, settings_hash
 from vlmine_dagster.tables import KEYWORDS, Outcome
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 def compute(run: StageRun) -> Product:

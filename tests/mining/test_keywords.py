@@ -30,6 +30,19 @@ def test_hyphens_and_apostrophes_inside_a_word_stay():
     assert extract_keywords("a go-kart and a rock’n’roll band") == ["go-kart", "rock'n'roll", "band"]
 
 
+def test_contractions_are_no_keywords():
+    assert extract_keywords("It isn't clear, there's a zebra that can’t move; they're wet") == [
+        "clear",
+        "zebra",
+        "move",
+        "wet",
+    ]
+
+
+def test_words_with_combining_marks_stay_whole():
+    assert extract_keywords("काला हाथी", language="hi") == ["काला", "हाथी"]
+
+
 def test_full_width_letters_are_the_same_as_plain_ones():
     assert extract_keywords("ＺＥＢＲＡ") == ["zebra"]
 

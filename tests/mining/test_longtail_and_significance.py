@@ -89,6 +89,16 @@ def test_arms_must_be_paired():
         s.paired_bootstrap([1, 2], [1])
 
 
+def test_a_draw_without_a_value_is_refused_rather_than_called_no_difference():
+    with pytest.raises(ContractError, match="'b' has a draw without a finite value"):
+        s.wilcoxon_holm({"a": [1.0, 2.0], "b": [1.0, float("nan")]}, reference="a")
+
+
+def test_nobody_can_mine_more_of_a_class_than_the_pool_has():
+    with pytest.raises(ContractError, match="2 images of class 'cat' are mined, but the pool has 1"):
+        mining_metrics(["cat", "cat"], ["cat", "dog"], bins={"cat": "few", "dog": "many"})
+
+
 def test_an_interval_of_nothing_is_refused():
     with pytest.raises(ContractError, match="expected a list of finite numbers"):
         s.mean_interval([])

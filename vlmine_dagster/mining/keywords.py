@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+import regex
+
 from vlmine_dagster.errors import ConfigError
 
 LONGEST_KEYWORD = 64
@@ -12,7 +14,10 @@ LONGEST_KEYWORD = 64
 MOST_WORDS = 2000
 """Words of a description that are read; an answer that runs away stays cheap."""
 
-_TOKEN = re.compile(r"[^\W_]+(?:['\u2019\-][^\W_]+)*")
+# A letter or digit with its combining marks: without those, Hindi and decomposed Latin words fall to pieces.
+_WORD = r"(?:[\p{L}\p{N}][\p{M}\u200c\u200d]*)+"
+_TOKEN = regex.compile(rf"{_WORD}(?:['\u2019\-]{_WORD})*")
+_CONTRACTION = re.compile(r"'(?:s|re|ve|ll|d|m)$")
 _ENDS_PHRASE = re.compile(r"[.,;:!?()\[\]{}\"/\n|]")
 
 # Function words of English, and the words with which one talks about a picture rather than about what is in it.
@@ -96,12 +101,12 @@ def _runs(text: str, language: str) -> Iterator[list[str]]:
     for place, token in enumerate(_TOKEN.finditer(text)):
         if place >= MOST_WORDS:
             break
-        word = token.group().replace("\u2019", "'").removesuffix("'s")
+        word = _CONTRACTION.sub("", token.group().replace("\u2019", "'"))
         if run and _ENDS_PHRASE.search(text, end, token.start()):
             yield run
             run = []
         end = token.end()
-        if len(word) < 2 or len(word) > LONGEST_KEYWORD or word.isnumeric() or word in STOP_WORDS:
+        if not 2 <= len(word) <= LONGEST_KEYWORD or word.isnumeric() or word in STOP_WORDS or word.endswith("n't"):
             if run:
                 yield run
             run = []

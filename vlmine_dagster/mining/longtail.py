@@ -50,7 +50,7 @@ def mining_metrics(mined: Sequence[str], pool: Sequence[str], *, bins: Mapping[s
         The metrics by name; NaN where there is nothing to divide by.
 
     Raises:
-        ContractError: a class has no bin.
+        ContractError: a class has no bin, or more of its images are mined than the pool has.
 
     Examples:
         >>> metrics = mining_metrics(["cat", "rocket"], ["cat", "cat", "rocket", "moon"],
@@ -62,6 +62,13 @@ def mining_metrics(mined: Sequence[str], pool: Sequence[str], *, bins: Mapping[s
     if unknown:
         raise ContractError(f"mining_metrics: no bin for {len(unknown)} classes, such as {unknown[0]!r}.")
     in_mined, in_pool = Counter(mined), Counter(pool)
+    surplus = in_mined - in_pool
+    if surplus:
+        name, count = next(iter(surplus.items()))
+        limit = in_mined[name] - count
+        raise ContractError(
+            f"mining_metrics: {in_mined[name]} images of class {name!r} are mined, but the pool has {limit}."
+        )
     found = {shot: _count(in_mined, shot, bins) for shot in SHOTS}
     there = {shot: _count(in_pool, shot, bins) for shot in SHOTS}
     precision = _ratio(found["few"], len(mined))

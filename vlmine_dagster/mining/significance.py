@@ -88,7 +88,7 @@ def wilcoxon_holm(values: Mapping[str, Sequence[float]], *, reference: str) -> d
         Adjusted p-value by arm, without the reference; 1 where all differences are zero.
 
     Raises:
-        ContractError: the reference is unknown, or an arm has another number of draws.
+        ContractError: the reference is unknown, an arm has another number of draws, or a value is not finite.
 
     Examples:
         >>> wilcoxon_holm({"random": [0.1] * 6, "entropy": [0.2, 0.3, 0.25, 0.22, 0.4, 0.5]}, reference="random")
@@ -106,6 +106,8 @@ def wilcoxon_holm(values: Mapping[str, Sequence[float]], *, reference: str) -> d
     for name, arm in values.items():
         if len(arm) != len(base):
             raise ContractError(f"wilcoxon_holm: {name!r} has {len(arm)} draws, {reference!r} has {len(base)}.")
+        if not np.isfinite(arm).all():
+            raise ContractError(f"wilcoxon_holm: {name!r} has a draw without a finite value; leave it out of all arms.")
         if name != reference:
             differences = np.asarray(arm, dtype=np.float64) - base
             raw[name] = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
