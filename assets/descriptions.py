@@ -1,20 +1,27 @@
 """Stage `descriptions`: what the describer says about each image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from assets.stages import Product, Reads, Stage, StageRun
-from resources.describers import Describer, DescriberInput, Description
+from assets.models import describer_of
+from assets.stages import ModelConfig, Product, Reads, Stage, StageRun
+from resources.describers import Describer, DescriberInput, Description, ModelDescriber
 from resources.intake import outcome_counts, read_bytes, refuse_failures
+from resources.replies import Reply
+from resources.rows import Bill, RowBuffer
 from resources.workbench import Workbench
 from vlmine_dagster.project import Project
-from vlmine_dagster.tables import DESCRIPTIONS, EMBEDDINGS
+from vlmine_dagster.tables import DESCRIPTIONS, EMBEDDINGS, Outcome
 
 IMAGES_READ = Reads("images", ("image_id", "sha256", "outcome", "split"))
 EMBEDDINGS_READ = Reads("embeddings", ("image_id", "tag_probabilities"))
+_MEND = (
+    "What was paid for is kept. Mend the cause, then `vlmine run --retry-failed`; or raise max_failure_share in "
+    "vlmine.yaml."
+)
 
 
 def compute(run: StageRun) -> Product:
@@ -22,31 +29,62 @@ def compute(run: StageRun) -> Product:
 
     A row is an answer with its outcome, tokens, latency and price. Only `ok` answers go on.
     """
-    describer = run.bench.describer(run.variant)
-    images = run.read("images", ["image_id", "sha256", "outcome", "split"]).to_pylist()
-    wanted = {r["image_id"]: r["sha256"] for r in images if r["outcome"] == "ok" and r["split"] != "test"}
+    describer = describer_of(run.bench, run.variant)
+    wanted = _wanted(run)
+    if isinstance(describer, ModelDescriber):
+        describer.restore(list(_published(run, describer.fingerprint, wanted)))
     progress = run.progress(len(wanted))
-    rows = []
-    for answer in describer.describe(_inputs(run, describer, wanted)):
-        rows.append(_row(answer, describer.fingerprint))
-        progress.add(1)
-    rows.sort(key=lambda row: str(row["image_id"]))
-    table = pa.Table.from_pylist(rows, schema=DESCRIPTIONS.schema)
+    rows, bill = RowBuffer(DESCRIPTIONS.schema), Bill()
+
+    def load(image_ids: Sequence[str]) -> Iterator[DescriberInput]:
+        return _inputs(run, describer, image_ids)
+
+    for answer in describer.describe(wanted, load, is_failure_retried=_is_retry(run)):
+        rows.add(_row(answer, describer.fingerprint))
+        bill.add(answer)
+        progress.add(1, str(bill))
+    table = rows.table().sort_by("image_id")
     where = f"descriptions[{run.partition}]"
-    refuse_failures(table, where=where, max_share=run.project.settings.dataset.max_failure_share)
-    return Product(table, {"outcomes": outcome_counts(table), "images/s": progress.rate, **_totals(rows)})
+    share = run.project.settings.dataset.max_failure_share
+    refuse_failures(table, where=where, max_share=share, advice=_MEND)
+    facts = {"outcomes": outcome_counts(table), "images/s": progress.rate, **bill.facts(), "preview": _preview(table)}
+    if isinstance(describer, ModelDescriber):
+        facts |= {"asked": describer.model.label, "ran on": describer.model.where}
+    return Product(table, facts)
 
 
-def _inputs(run: StageRun, describer: Describer, wanted: dict[str, str]) -> Iterator[DescriberInput]:
+def _is_retry(run: StageRun) -> bool:
+    return isinstance(run.config, ModelConfig) and run.config.retry_failed
+
+
+def _wanted(run: StageRun) -> dict[str, str]:
+    """Return SHA-256 by id of the images to describe."""
+    columns = run.read("images", list(IMAGES_READ.columns)).to_pydict()
+    rows = zip(columns["image_id"], columns["sha256"], columns["outcome"], columns["split"], strict=True)
+    return {name: digest for name, digest, outcome, split in rows if outcome == "ok" and split != "test"}
+
+
+def _published(run: StageRun, fingerprint: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, Reply]]:
+    """Yield the answers of the published table, if it is of these very images: after pruning they cost nothing."""
+    stamp = run.lake.stamp("descriptions", run.partition, variant=run.variant)
+    if stamp is None or stamp.inputs != run.inputs:
+        return
+    for row in run.lake.read("descriptions", run.partition, variant=run.variant).to_pylist():
+        if row["outcome"] == "ok" and row["variant_hash"] == fingerprint and row["image_id"] in wanted:
+            used = (row["prompt_tokens"], row["output_tokens"], row["latency_s"], row["cost_usd"])
+            yield wanted[row["image_id"]], Reply(row["description"], Outcome.OK, None, *used)
+
+
+def _inputs(run: StageRun, describer: Describer, wanted: Sequence[str]) -> Iterator[DescriberInput]:
     if not wanted:
         return
     if describer.needs == "pixels":
-        for name, data in read_bytes(run.bench.source, run.partition, list(wanted)):
-            yield DescriberInput(name, wanted[name], data)
+        for name, data in read_bytes(run.bench.source, run.partition, wanted):
+            yield DescriberInput(name, data)
         return
     seen = dict(_probabilities(run))
-    for name, digest in wanted.items():
-        yield DescriberInput(name, digest, tag_probabilities=seen.get(name))
+    for name in wanted:
+        yield DescriberInput(name, tag_probabilities=seen.get(name))
 
 
 def _probabilities(run: StageRun) -> Iterator[tuple[str, Any]]:
@@ -81,13 +119,9 @@ def _row(answer: Description, fingerprint: str) -> dict[str, Any]:
     }
 
 
-def _totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
-        "output_tokens": sum(row["output_tokens"] for row in rows),
-        "cost_usd": round(sum(row["cost_usd"] for row in rows), 6),
-        "preview": "\n".join(f"- `{row['image_id']}` {row['description']}" for row in rows[:5]),
-    }
+def _preview(table: pa.Table) -> str:
+    rows = table.slice(0, 5).select(["image_id", "description", "failure"]).to_pylist()
+    return "\n".join(f"- `{row['image_id']}` {row['failure'] or row['description']}" for row in rows)
 
 
 def _reads(project: Project, _partition: str, variant: str) -> tuple[Reads, ...]:
@@ -96,7 +130,7 @@ def _reads(project: Project, _partition: str, variant: str) -> tuple[Reads, ...]
 
 
 def _settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
-    return [bench.describer(variant).fingerprint]
+    return [describer_of(bench, variant).fingerprint]
 
 
 STAGE = Stage(
@@ -109,4 +143,5 @@ STAGE = Stage(
     settings=_settings,
     is_variant=True,
     pool="describer",
+    config=ModelConfig,
 )

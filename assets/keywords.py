@@ -4,66 +4,82 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.models import keyworder_of
+from assets.stages import ModelConfig, Product, Reads, Stage, StageRun
 from resources.describers import Description, Tag
-from resources.keyworders import FunctionKeyworder, Keyworder
+from resources.intake import outcome_counts, refuse_failures
+from resources.keyworders import KeywordAnswer, ModelKeyworder
+from resources.rows import Bill, RowBuffer
 from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError
-from vlmine_dagster.mining.keywords import extract_keywords, tag_keywords
-from vlmine_dagster.project import KeyworderSettings, RulesSettings, settings_hash
-from vlmine_dagster.tables import KEYWORDS, Outcome
+from vlmine_dagster.project import settings_hash
+from vlmine_dagster.tables import KEYWORD_ANSWERS, KEYWORDS, Outcome
 
-RULES_VERSION = 2
+_READ = ("image_id", "description", "tags", "outcome", "variant_hash")
+_MEND = (
+    "What was paid for is kept. Mend the cause, then `vlmine run --retry-failed`; or raise max_failure_share in "
+    "vlmine.yaml."
+)
 
 
 def compute(run: StageRun) -> Product:
     """The keywords of each described image of a shard, each once an image.
 
-    A row is one (image, keyword). Images whose description yields nothing have no row: they are unknown, not rare.
+    A row is one (image, keyword). Images whose description yields nothing have no row: they are unknown, not rare. What
+    became of each, with tokens and price, stands in the table `keyword_answers`.
     """
-    described = run.read("descriptions", ["image_id", "description", "tags", "outcome", "variant_hash"]).to_pylist()
-    usable = [_description(row) for row in described if row["outcome"] == Outcome.OK]
-    keyworder = build_keyworder(run.project.settings.variant(run.variant).keyworder)
-    names: list[str] = []
-    words: list[str] = []
-    without = 0
-    for answer in keyworder.extract(usable):
-        names += [answer.image_id] * len(answer.keywords)
-        words += answer.keywords
-        without += not answer.keywords
-    hashes = {row["variant_hash"] for row in described}
-    digest = settings_hash(sorted(hashes), keyworder.fingerprint)
-    columns = {"image_id": names, "keyword": words, "variant_hash": [digest] * len(names)}
-    table = pa.table(columns, schema=KEYWORDS.schema).sort_by([("image_id", "ascending"), ("keyword", "ascending")])
-    described_count = len(usable)
-    return Product(
-        table,
-        {
-            "images described": described_count,
-            "images without keywords": without,
-            "keywords an image": round(len(words) / described_count, 2) if described_count else 0.0,
-            "variant_hash": digest,
-        },
+    described = run.read("descriptions", list(_READ))
+    usable = [_description(row) for row in described.to_pylist() if row["outcome"] == Outcome.OK]
+    keyworder = keyworder_of(run.bench, run.variant)
+    digest = settings_hash(sorted(described.column("variant_hash").unique().to_pylist()), keyworder.fingerprint)
+    progress, bill = run.progress(len(usable), "descriptions"), Bill()
+    words, answers = RowBuffer(KEYWORDS.schema), RowBuffer(KEYWORD_ANSWERS.schema)
+    is_retry = isinstance(run.config, ModelConfig) and run.config.retry_failed
+    for answer in keyworder.extract(usable, is_failure_retried=is_retry):
+        for word in answer.keywords:
+            words.add({"image_id": answer.image_id, "keyword": word, "variant_hash": digest})
+        answers.add(_row(answer, digest))
+        bill.add(answer)
+        progress.add(1, str(bill))
+    table = words.table().sort_by([("image_id", "ascending"), ("keyword", "ascending")])
+    told = answers.table().sort_by("image_id")
+    _refuse(run, told)
+    counts = outcome_counts(told)
+    facts = {
+        "images described": told.num_rows,
+        "images without keywords": told.num_rows - counts.get("ok", 0),
+        "keywords an image": round(table.num_rows / told.num_rows, 2) if told.num_rows else 0.0,
+        "outcomes": counts,
+        "variant_hash": digest,
+        **bill.facts(),
+    }
+    if isinstance(keyworder, ModelKeyworder):
+        facts |= {"asked": keyworder.model.label, "ran on": keyworder.model.where}
+    return Product(table, facts, companions={"keyword_answers": told})
+
+
+def _refuse(run: StageRun, told: pa.Table) -> None:
+    """Refuse a shard in which too many calls failed; a description that names nothing is no failed call."""
+    empty = pa.compute.equal(told.column("outcome"), Outcome.EMPTY.value)
+    share = run.project.settings.dataset.max_failure_share
+    answered = told.set_column(
+        told.column_names.index("failure"),
+        "failure",
+        pa.compute.if_else(empty, pa.scalar(None, pa.string()), told.column("failure")),
     )
+    refuse_failures(answered, where=f"keywords[{run.partition}]", max_share=share, advice=_MEND)
 
 
-def build_keyworder(settings: KeyworderSettings) -> Keyworder:
-    """Return the keyworder that the settings name."""
-    fingerprint = settings_hash(RULES_VERSION, settings)
-    if isinstance(settings, RulesSettings):
-        rules = settings
-
-        def by_rules(description: Description) -> list[str]:
-            return extract_keywords(description.text or "", language=rules.language, max_words=rules.max_words)
-
-        return FunctionKeyworder(by_rules, fingerprint=fingerprint)
-    return FunctionKeyworder(_own_tags, fingerprint=fingerprint)
-
-
-def _own_tags(description: Description) -> list[str]:
-    if description.tags is None:
-        raise ConfigError("keyworder `tags`: the describer gives no tags. Choose `kind: rules` in vlmine.yaml.")
-    return tag_keywords(tag.tag for tag in description.tags)
+def _row(answer: KeywordAnswer, digest: str) -> dict[str, Any]:
+    return {
+        "image_id": answer.image_id,
+        "outcome": answer.outcome.value,
+        "failure": answer.failure,
+        "prompt_tokens": answer.prompt_tokens,
+        "output_tokens": answer.output_tokens,
+        "latency_s": answer.latency_s,
+        "cost_usd": answer.cost_usd,
+        "variant_hash": digest,
+    }
 
 
 def _description(row: dict[str, Any]) -> Description:
@@ -72,15 +88,19 @@ def _description(row: dict[str, Any]) -> Description:
 
 
 def _settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
-    return [build_keyworder(bench.project.settings.variant(variant).keyworder).fingerprint]
+    return [keyworder_of(bench, variant).fingerprint]
 
 
 STAGE = Stage(
     table="keywords",
+    companions=("keyword_answers",),
     group="describe",
     kinds=frozenset({"python", "parquet"}),
     compute=compute,
-    reads=(Reads("descriptions", ("image_id", "description", "tags", "outcome", "variant_hash")),),
+    reads=(Reads("descriptions", _READ),),
     settings=_settings,
+    version=2,
     is_variant=True,
+    pool="keyworder",
+    config=ModelConfig,
 )

@@ -17,7 +17,7 @@ from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
-from vlmine_dagster.project import RARITY_SIGNALS, ExperimentSettings, Project, settings_hash
+from vlmine_dagster.project import RARITY_SIGNALS, ExperimentSettings, OpenAIKeyworderSettings, Project, settings_hash
 
 _IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))
 _NOVELTY_READ = Reads("novelty_scores", ("image_id", "novelty_min", "novelty_mean", "min_count", "rarest_keyword"))
@@ -151,15 +151,35 @@ def _record(
         "variant": experiment.variant,
         "describer": variant.describer.kind,
         "keyworder": variant.keyworder.kind,
+        **{name: getattr(variant.describer, name) for name in ("model", "prompt") if hasattr(variant.describer, name)},
+        **(
+            {"keyworder_model": variant.keyworder.model, "keyworder_prompt": variant.keyworder.prompt}
+            if isinstance(variant.keyworder, OpenAIKeyworderSettings)
+            else {}
+        ),
         "task_model": settings.task_model.kind,
         "shards": len(run.shards),
     }
     with run.bench.tracking.run(run.partition, tags=run_tags(run)) as tracked:
         tracked.params(params)
         tracked.metrics({name: float(facts[name]) for name in ("selected", "ranked", "fronts")})
+        if experiment.needs_novelty or experiment.needs_rarity:
+            tracked.metrics(_bill(run))
         tracked.artifact("mined.csv", _csv(rows.filter(rows.column("selected"))))
         tracked.dataset(_source(run, rows))
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
+
+
+def _bill(run: StageRun) -> dict[str, float]:
+    """Return what describing and keywording the pool took."""
+    tables = ("descriptions", "keyword_answers")
+    views = {name: run.lake.require(name, run.shards, variant=run.variant) for name in tables}
+    columns = "prompt_tokens, output_tokens, cost_usd"
+    with run.lake.connect(**views) as connection:
+        query = f"""SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cost_usd), 0)
+                    FROM (SELECT {columns} FROM descriptions UNION ALL SELECT {columns} FROM keyword_answers)"""  # noqa: S608
+        row = connection.sql(query).fetchall()[0]
+    return {name: float(value) for name, value in zip(columns.split(", "), row, strict=True)}
 
 
 def run_tags(run: StageRun) -> dict[str, str]:

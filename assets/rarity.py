@@ -117,12 +117,19 @@ def told_by_seed(
 
 
 def _known(run: StageRun) -> tuple[list[str], list[str | None], Evidence]:
-    """Return ids, seed labels (None in the pool) and evidence of all images of seed and pool, by image id."""
-    with run.connect("images", "embeddings", "keywords") as connection:
+    """Return ids, seed labels (None in the pool) and evidence of seed and pool, by image id.
+
+    An image of the pool whose description or keywords failed is left out: nobody knows what it shows.
+    """
+    with run.connect("images", "embeddings", "keywords", "keyword_answers") as connection:
         rows = connection.sql(
             """SELECT image_id, CASE WHEN split = 'seed' THEN label END AS label, embedding, tag_probabilities
                FROM images JOIN embeddings USING (image_id)
-               WHERE outcome = 'ok' AND (split = 'pool' OR (split = 'seed' AND label IS NOT NULL)) ORDER BY image_id"""
+               WHERE outcome = 'ok' AND (
+                   (split = 'pool' AND image_id IN (
+                       SELECT image_id FROM keyword_answers WHERE outcome IN ('ok', 'empty')))
+                   OR (split = 'seed' AND label IS NOT NULL))
+               ORDER BY image_id"""
         ).to_arrow_table()
         words = connection.sql("SELECT image_id, keyword FROM keywords ORDER BY image_id, keyword").to_arrow_table()
     ids = rows.column("image_id").to_pylist()
@@ -155,6 +162,7 @@ STAGE = Stage(
         Reads("images", ("image_id", "label", "split", "outcome")),
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities")),
         Reads("keywords", ("image_id", "keyword")),
+        Reads("keyword_answers", ("image_id", "outcome")),
         Reads("vocab_counts", ("keyword", "image_count")),
     ),
     settings=_settings,

@@ -38,6 +38,13 @@ class StageConfig(dg.Config):
     """Go on with the shards that are there where a stage reads the whole pool."""
 
 
+class ModelConfig(StageConfig):
+    """Launchpad settings of a stage that asks models."""
+
+    retry_failed: bool = False
+    """Ask again where the kept answer is a failure; answers that are ok stay."""
+
+
 class MiningConfig(StageConfig):
     """Launchpad settings of an experiment."""
 
@@ -62,11 +69,13 @@ class Product:
         metadata: Facts to show in the Dagster UI.
         record: Tells MLflow, once the rows are published; returns more facts. What fails here is a warning: the rows
             stay, nothing is computed again.
+        companions: Rows of the stage's companion tables, by name.
     """
 
     rows: pa.Table
     metadata: Mapping[str, Any] = field(default_factory=dict)
     record: Callable[[], Mapping[str, Any]] | None = None
+    companions: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class Stage:
 
     Attributes:
         table: The table it publishes; the asset carries the same name.
+        companions: Tables that are published with it, cut alike.
         group: Dagster group.
         kinds: Dagster kinds, shown as icons.
         compute: Turns a `StageRun` into a `Product`. Its docstring is the asset's description.
@@ -104,6 +114,12 @@ class Stage:
     is_variant: bool = False
     pool: str | None = None
     config: type[StageConfig] = StageConfig
+    companions: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """All tables that it publishes; the asset's own comes last, so that it is there only if all are."""
+        return (*self.companions, self.table)
 
     @property
     def contract(self) -> Table:
@@ -127,7 +143,10 @@ class StageRun:
         config: Launchpad settings.
         log: Dagster's logger.
         run_id: Dagster's run id.
+        inputs: Hash of all that goes into the partition.
     """
+
+    inputs: str
 
     def __init__(
         self,
@@ -223,7 +242,11 @@ def git_revision(folder: Path) -> str | None:
     return done.stdout.strip() or None
 
 
-VARIANT_TABLES = frozenset({"descriptions", "keywords", "vocab_counts", "novelty_scores", "rarity_scores"})
+VARIANT_TABLES = frozenset(
+    {"descriptions", "keywords", "keyword_answers", "vocab_counts", "novelty_scores", "rarity_scores"}
+)
+PUBLISHED_WITH = {"keyword_answers": "keywords"}
+"""Companion tables and the asset that publishes them."""
 
 
 def read_partitions(reader: Table, read: Table, partition: str, shards: Sequence[str]) -> list[str]:
@@ -267,25 +290,25 @@ class Lineage:
 
     def missing(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> str:
         """Return what a partition waits for, for people; empty where nothing upstream is missing."""
-        gaps = []
+        gaps: dict[str, None] = {}  # in pipeline order, a companion under its asset's name
         for reads in stage.needed(self._bench.project, partition, variant):
             upstream_variant = experiment_variant(self._bench.project, stage, partition, reads.table, variant)
             names = read_partitions(stage.contract, TABLES[reads.table], partition, self._shards)
             absent = [name for name in names if self.stamp(reads.table, name, upstream_variant) is None]
             if absent:
                 shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
-                gaps.append(f"{reads.table} of {shown}")
+                gaps.setdefault(f"{PUBLISHED_WITH.get(reads.table, reads.table)} of {shown}")
         return f"waits for {'; '.join(gaps)}" if gaps else ""
 
     def state(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> State:
         """Return whether a partition is missing, stale (made from something else), fresh, or waits for upstream."""
-        stamp = self.stamp(stage.table, partition, variant)
+        stamps = [self.stamp(table, partition, variant) for table in stage.tables]
         inputs = self.inputs(stage, partition, variant)
         if inputs is None:
             return "blocked"
-        if stamp is None:
+        if None in stamps:
             return "missing"
-        return "fresh" if stamp.inputs == inputs else "stale"
+        return "fresh" if all(stamp is not None and stamp.inputs == inputs for stamp in stamps) else "stale"
 
 
 def experiment_variant(project: Project, stage: Stage, partition: str, table: str, variant: str) -> str:
@@ -353,14 +376,14 @@ CHECKS = {
 }
 
 
-def checks_of(contract: Table) -> list[str]:
-    """Return the names of a table's checks; only a table with outcomes has a quality to speak of."""
-    has_outcomes = any(column.name == "outcome" for column in contract.columns)
+def checks_of(stage: Stage) -> list[str]:
+    """Return the names of a stage's checks; only one with outcomes has a quality to speak of."""
+    has_outcomes = any(column.name == "outcome" for table in stage.tables for column in TABLES[table].columns)
     return [CONTRACT_CHECK, QUALITY] if has_outcomes else [CONTRACT_CHECK]
 
 
 def _check_specs(stage: Stage, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    return [dg.AssetCheckSpec(name=name, asset=key, description=CHECKS[name]) for name in checks_of(stage.contract)]
+    return [dg.AssetCheckSpec(name=name, asset=key, description=CHECKS[name]) for name in checks_of(stage)]
 
 
 def _edges(stage: Stage, variant: str, variants: Sequence[str]) -> Iterator[dg.AssetDep]:
@@ -371,7 +394,7 @@ def _edges(stage: Stage, variant: str, variants: Sequence[str]) -> Iterator[dg.A
         mapping = dg.AllPartitionMapping() if crosses else None
         under = (variants if is_experiment else (variant,)) if read.name in VARIANT_TABLES else (DEFAULT_VARIANT,)
         for name in under:
-            yield dg.AssetDep(asset_key(reads.table, name), partition_mapping=mapping)
+            yield dg.AssetDep(asset_key(PUBLISHED_WITH.get(reads.table, reads.table), name), partition_mapping=mapping)
 
 
 def _column_schema(contract: Table) -> dg.TableSchema:
@@ -441,17 +464,20 @@ def _run_partition(run: StageRun, lineage: Lineage, variant: str) -> tuple[dict[
             partitions = read_partitions(stage.contract, TABLES[reads.table], run.partition, run.shards)
             run.lake.require(reads.table, partitions, variant=run.variant_of(reads.table))
         raise MissingInputError(f"{stage.table}: something upstream disappeared while it was read. Run it again.")
+    run.inputs = inputs
     if stage.is_tracked:
         run.bench.tracking.connect()
     product = stage.compute(run)
-    findings = validate(stage.table, product.rows)
+    tables = {**product.companions, stage.table: product.rows}
+    findings = [finding for table in stage.tables for finding in validate(table, tables[table])]
     broken = failed_critically(findings)
     if broken:
         raise ExpectationError(
             f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}"
         )
     stored_under = variant if stage.is_variant else DEFAULT_VARIANT
-    run.lake.publish(stage.table, run.partition, product.rows, inputs=inputs, variant=stored_under)
+    for table in stage.tables:
+        run.lake.publish(table, run.partition, tables[table], inputs=inputs, variant=stored_under)
     facts = {"seconds": round(time.monotonic() - started, 2), **product.metadata}
     facts["path"] = dg.MetadataValue.path(str(run.lake.path(stage.table, run.partition, variant=stored_under)))
     facts["dagster/row_count"] = product.rows.num_rows
@@ -469,7 +495,7 @@ def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
 
 
 def _check_results(stage: Stage, key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
-    for name in checks_of(stage.contract):
+    for name in checks_of(stage):
         mine = [finding for finding in findings if (finding.check == QUALITY) == (name == QUALITY)]
         broken = [finding for finding in mine if not finding.is_met]
         yield dg.AssetCheckResult(

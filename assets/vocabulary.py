@@ -11,18 +11,20 @@ from vlmine_dagster.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.mining.vocabulary import vocabulary_health
 from vlmine_dagster.tables import VOCAB_COUNTS
 
+_DESCRIBED = "SELECT count(*) FROM keyword_answers WHERE outcome IN ('ok', 'empty')"  # failures say nothing of a pool
+
 
 def compute(run: StageRun) -> Product:
     """How many images of the whole pool yield each keyword, counted exactly by DuckDB over all shards.
 
     A row is a keyword. Refuses a pool whose shards were described or keyworded in different ways.
     """
-    with run.connect("keywords", "descriptions") as connection:
+    with run.connect("keywords", "keyword_answers") as connection:
         hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
         if len(hashes) > 1:
             raise _mixed(run, [row[0] for row in hashes])
         images = connection.sql("SELECT count(DISTINCT image_id) FROM keywords").fetchall()[0][0]
-        described = connection.sql("SELECT count(*) FROM descriptions WHERE outcome = 'ok'").fetchall()[0][0]
+        described = connection.sql(_DESCRIBED).fetchall()[0][0]
         rows = connection.sql(
             """SELECT keyword, count(*) AS image_count, count(*) / $images AS image_share
                FROM keywords GROUP BY keyword ORDER BY image_count DESC, keyword""",
@@ -67,6 +69,9 @@ STAGE = Stage(
     group="score",
     kinds=frozenset({"duckdb", "parquet"}),
     compute=compute,
-    reads=(Reads("keywords", ("image_id", "keyword", "variant_hash")), Reads("descriptions", ("image_id", "outcome"))),
+    reads=(
+        Reads("keywords", ("image_id", "keyword", "variant_hash")),
+        Reads("keyword_answers", ("image_id", "outcome")),
+    ),
     is_variant=True,
 )

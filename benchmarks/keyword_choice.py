@@ -9,7 +9,7 @@ by novelty alone and by Pareto mining with the probe's entropy, over draws of th
 import click
 import numpy as np
 
-from assets.keywords import build_keyworder
+from assets.models import rule_keyworder
 from benchmarks.recall import BUDGETS, Pool, recalls
 from resources.describers import Description, Tag
 from resources.workbench import Workbench
@@ -43,8 +43,8 @@ def main(file: str, draws: int) -> None:
     print("| keyworder | keywords | experiment | " + " | ".join(f"{share:.0%}" for share in BUDGETS) + " |")
     print("| --- | ---: | --- |" + " ---: |" * len(BUDGETS))
     for choice, settings in CHOICES.items():
-        keyworder = build_keyworder(settings)
-        words = [answer.keywords for answer in keyworder.extract(described[name] for name in pool.ids)]
+        keyworder = rule_keyworder(settings)
+        words = [answer.keywords for answer in keyworder.extract([described[name] for name in pool.ids])]
         counts = count_images(words)
         pool.novelty = {f"novelty_{p}": novelty_scores(words, counts, pooling=p) for p in ("min", "mean")}
         found = [recalls(bench, pool, draw) for draw in range(draws)]

@@ -1,25 +1,27 @@
-"""Describers: what turns an image into words. The ImageNet tagger runs anywhere."""
+"""Describers: what turns an image into words. The ImageNet tagger runs anywhere; models run here or elsewhere."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.project import DescriberSettings, TaggerSettings, settings_hash
+from resources.replies import Reply, ReplyModel, Request, Spending, ask
+from vlmine_dagster.project import TaggerSettings, settings_hash
 from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:
     from resources.encoder import Encoder
+    from vlmine_dagster.mining.answers import Judgement
 
 
 @dataclass(frozen=True)
 class Tag:
-    """A name for something in an image, and the describer's probability of it."""
+    """A name for something in an image, and the describer's probability of it, None where it gives none."""
 
     tag: str
-    probability: float
+    probability: float | None
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,11 @@ class DescriberInput:
 
     Attributes:
         image_id: Its id.
-        sha256: SHA-256 of its bytes, in hex; answers are cached by it.
         data: The encoded bytes; empty for a describer that reads encodings.
         tag_probabilities: Shape (1000,), what the encoder saw; None for a describer that reads pixels.
     """
 
     image_id: str
-    sha256: str
     data: bytes = b""
     tag_probabilities: npt.NDArray[np.float32] | None = None
 
@@ -52,7 +52,7 @@ class Description:
         prompt_tokens: Tokens read.
         output_tokens: Tokens written.
         latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars.
+        cost_usd: Price in US dollars, None where nobody knows it.
     """
 
     image_id: str
@@ -63,14 +63,18 @@ class Description:
     prompt_tokens: int = 0
     output_tokens: int = 0
     latency_s: float = 0.0
-    cost_usd: float = 0.0
+    cost_usd: float | None = 0.0
+
+
+Load = Callable[[Sequence[str]], Iterator[DescriberInput]]
+"""Reads some images, by id; those that are gone are left out."""
 
 
 class Describer(Protocol):
     """What every describer keeps (see tests/resources/test_describers.py).
 
-    It yields exactly one answer an image, in the order of the images, and never raises because of one image. The same
-    images give the same answers whatever else is in the stream.
+    It yields exactly one answer an image, in any order, and never raises because of one image. The same image gets the
+    same answer whatever else is asked for.
     """
 
     needs: Literal["pixels", "encodings"]
@@ -80,8 +84,16 @@ class Describer(Protocol):
     def fingerprint(self) -> str:
         """Changes with everything that can change an answer: weights, prompt, decoding."""
 
-    def describe(self, images: Iterable[DescriberInput]) -> Iterator[Description]:
-        """Yield one answer an image."""
+    def describe(
+        self, images: Mapping[str, str], load: Load, *, is_failure_retried: bool = False
+    ) -> Iterator[Description]:
+        """Yield one answer an image.
+
+        Args:
+            images: SHA-256 of the bytes, in hex, by image id.
+            load: Reads the images that must be looked at.
+            is_failure_retried: Ask again about images whose kept answer is a failure.
+        """
 
 
 class Tagger:
@@ -103,9 +115,11 @@ class Tagger:
         """Changes with the weights, the classes, the number of tags and the threshold."""
         return settings_hash("tagger 1", self._encoder.fingerprint, self._encoder.classes, self._settings)
 
-    def describe(self, images: Iterable[DescriberInput]) -> Iterator[Description]:
+    def describe(
+        self, images: Mapping[str, str], load: Load, *, is_failure_retried: bool = False
+    ) -> Iterator[Description]:
         """Yield a sentence and its tags for each image, from the encoder's probabilities."""
-        for image in images:
+        for image in load(list(images)):
             if image.tag_probabilities is None:
                 reason = "the encoder could not read the image"
                 yield Description(image.image_id, None, outcome=Outcome.CORRUPT, failure=reason)
@@ -115,18 +129,95 @@ class Tagger:
 
     def _tags(self, probabilities: npt.NDArray[np.float32]) -> tuple[Tag, ...]:
         likeliest = np.argsort(-probabilities, kind="stable")[: self._settings.top]
-        tags = [Tag(self._encoder.classes[place], float(probabilities[place])) for place in likeliest]
-        return tuple(tag for k, tag in enumerate(tags) if k == 0 or tag.probability >= self._settings.min_probability)
+        found = [(self._encoder.classes[place], float(probabilities[place])) for place in likeliest]
+        least = self._settings.min_probability
+        return tuple(
+            Tag(name, probability) for k, (name, probability) in enumerate(found) if k == 0 or probability >= least
+        )
 
 
-def build_describer(settings: DescriberSettings, *, encoder: Callable[[], "Encoder"]) -> Describer:
-    """Return the describer that the settings name.
+class ModelDescriber:
+    """Describes an image by what a vision-language model answers to a prompt.
+
+    Images with the same bytes are asked about once; what one of them cost stands on its row alone.
 
     Args:
-        settings: The `describer` part of `vlmine.yaml`.
-        encoder: Gives the image encoder to those that need it.
+        model: Who is asked.
+        prompt: The question.
+        judge: Says what the text of an answer is worth; keywords in it become tags.
+        judge_name: Changes when the judge does.
+        spending: Cache and limit.
     """
-    return Tagger(encoder(), settings)
+
+    needs: Literal["pixels", "encodings"] = "pixels"
+
+    def __init__(
+        self,
+        model: ReplyModel,
+        *,
+        prompt: str,
+        judge: "Callable[[str], Judgement]",
+        judge_name: str,
+        spending: Spending,
+    ):
+        self.model = model
+        self._prompt = prompt
+        self._judge = judge
+        self._judge_name = judge_name
+        self._spending = spending
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the model's fingerprint and with how answers are judged."""
+        return settings_hash(self.model.fingerprint, self._judge_name)
+
+    def describe(
+        self, images: Mapping[str, str], load: Load, *, is_failure_retried: bool = False
+    ) -> Iterator[Description]:
+        """Yield one answer an image as it comes, from the cache first.
+
+        Raises:
+            BudgetExceededError: the project's limit is reached.
+            ModelError: the model or its endpoint cannot be used.
+        """
+        names: dict[str, list[str]] = {}
+        for name, digest in images.items():
+            names.setdefault(digest, []).append(name)
+
+        def requests(contents: Sequence[str]) -> Iterator[Request]:
+            wanted = {names[content][0]: content for content in contents}
+            for image in load(list(wanted)):
+                yield Request(wanted[image.image_id], self._prompt, image.data)
+
+        def is_failure(reply: Reply) -> bool:
+            return is_failure_retried and self._judged("", reply).outcome is not Outcome.OK
+
+        left = dict(names)
+        for content, reply in ask(
+            self.model, list(names), requests, spending=self._spending, is_wanted_again=is_failure
+        ):
+            yield from self._answers(left.pop(content), reply)
+        for same in left.values():
+            gone = Reply(None, Outcome.CORRUPT, "the image is no longer in the dataset: materialize images again")
+            yield from self._answers(same, gone)
+
+    def restore(self, replies: Sequence[tuple[str, Reply]]) -> None:
+        """Take back answers, by SHA-256 of the image, that were published before and are gone from the cache."""
+        self._spending.cache.restore(self.model.fingerprint, replies, label=self.model.label)
+
+    def _answers(self, names: Sequence[str], reply: Reply) -> Iterator[Description]:
+        first = self._judged(names[0], reply)
+        yield first
+        for name in names[1:]:
+            yield replace(first, image_id=name, prompt_tokens=0, output_tokens=0, latency_s=0.0, cost_usd=0.0)
+
+    def _judged(self, name: str, reply: Reply) -> Description:
+        used = (reply.prompt_tokens, reply.output_tokens, reply.latency_s, reply.cost_usd)
+        if reply.outcome is not Outcome.OK:
+            return Description(name, reply.text, None, reply.outcome, reply.failure, *used)
+        found = self._judge(reply.text or "")
+        tags = tuple(Tag(keyword, None) for keyword in found.keywords) or None
+        return Description(name, reply.text, tags, Outcome(found.outcome), found.failure, *used)
 
 
 def _sentence(tags: tuple[Tag, ...]) -> str:

@@ -69,8 +69,20 @@ def outcome_counts(rows: pa.Table) -> dict[str, int]:
     return dict(Counter(rows.column("outcome").to_pylist()).most_common())
 
 
-def refuse_failures(rows: pa.Table, *, where: str, max_share: float) -> None:
+def refuse_failures(
+    rows: pa.Table,
+    *,
+    where: str,
+    max_share: float,
+    advice: str = "Mend the files, or raise max_failure_share in vlmine.yaml.",
+) -> None:
     """Refuse a table in which too many rows failed.
+
+    Args:
+        rows: Rows with a failure, or null, each.
+        where: Table and shard, for the message.
+        max_share: Share of failures that passes.
+        advice: What to do.
 
     Raises:
         TooManyFailuresError: more than `max_share` of the rows are not ok; the message holds the three commonest
@@ -82,7 +94,7 @@ def refuse_failures(rows: pa.Table, *, where: str, max_share: float) -> None:
     commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(failures).most_common(3))
     raise TooManyFailuresError(
         f"{where}: {len(failures)} of {rows.num_rows} images failed, more than max_failure_share {max_share:g}. "
-        f"Commonest: {commonest}. Mend the files, or raise max_failure_share in vlmine.yaml."
+        f"Commonest: {commonest}. {advice}"
     )
 
 

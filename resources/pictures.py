@@ -52,6 +52,7 @@ _SWAPS_SIDES = (5, 6, 7, 8)
 
 _LARGEST_16_BIT = 65535
 _THUMBNAIL_QUALITY = 82
+_MODEL_QUALITY = 90
 
 _quiet_lock = threading.Lock()
 
@@ -120,6 +121,29 @@ def decode_picture(data: bytes, *, max_pixels: int, smallest_side: int | None = 
         return upright
     except Exception as error:  # any bytes may come, and conversions have their own ways to fail
         raise PictureError(f"the picture cannot be converted to RGB: {_reason(error)}") from error
+
+
+def jpeg_for_model(data: bytes, *, side: int, max_pixels: int) -> bytes:
+    """Return an image as an upright JPEG whose longest side is at most `side` pixels; one that is so already stays.
+
+    Raises:
+        PictureError: the image cannot be read.
+    """
+    if data.startswith(b"\xff\xd8\xff") and _is_small_jpeg(data, side):
+        return data
+    picture = decode_picture(data, max_pixels=max_pixels, smallest_side=side)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=_MODEL_QUALITY)
+    return file.getvalue()
+
+
+def _is_small_jpeg(data: bytes, side: int) -> bool:
+    try:
+        header = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    except Exception as error:  # any bytes may come, and decoders raise nearly anything
+        raise PictureError(f"not a readable JPEG: {_reason(error)}") from error
+    return max(header.size) <= side and header.mode in ("RGB", "L") and _orientation(header) == 1
 
 
 def thumbnail_data_url(image: Image.Image, size: int) -> str:

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -10,7 +10,7 @@ from resources.lake import Lake
 from vlmine_dagster.project import Project
 
 if TYPE_CHECKING:
-    from resources.describers import Describer
+    from resources.cache import ReplyCache
     from resources.encoder import Encoder
     from resources.labels import Labels
     from resources.sources import ImageSource
@@ -72,8 +72,14 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Folder of exported and trained models."""
         return self.project.state_folder("models")
 
-    def describer(self, variant: str) -> "Describer":
-        """Return the describer of an extraction variant."""
-        from resources.describers import build_describer
+    @cached_property
+    def cache(self) -> "ReplyCache":
+        """Answers of models that were paid for."""
+        from resources.cache import ReplyCache
 
-        return build_describer(self.project.settings.variant(variant).describer, encoder=lambda: self.encoder)
+        return ReplyCache(self.project.state_folder("cache"))
+
+    @cached_property
+    def parts(self) -> dict[str, Any]:
+        """Describers and keyworders made so far (see `assets.models`)."""
+        return {}

@@ -83,6 +83,12 @@ class Made:
         runner = Runner(str(self.file), self.instance, allow_missing_shards=allow_missing_shards)
         return runner.run(**chosen)
 
+    def run_again(self, *, is_failure_retried: bool) -> Outcome:
+        return Runner(str(self.file), self.instance, is_failure_retried=is_failure_retried).run()
+
+    def inspect(self) -> list[str]:
+        return Runner(str(self.file), self.instance).inspect_images()
+
     def job(self, name: str, partition: str | None = None, **more: Any) -> Any:
         for shard in self.bench.source.shards():
             self.instance.add_dynamic_partitions(SHARDS, [shard])

@@ -16,7 +16,7 @@ from vlmine_dagster.errors import VlmineError
 
 if TYPE_CHECKING:
     from resources.workbench import Workbench
-    from vlmine_dagster.runner import Outcome
+    from vlmine_dagster.runner import Outcome, Runner
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 
@@ -71,11 +71,12 @@ def init(dataset: str, name: str | None, is_forced: bool) -> None:
 @click.option("--shard", "shards", multiple=True, help="Only this shard; may be given again.")
 @click.option("--experiment", "experiments", multiple=True, help="Only this experiment; may be given again.")
 @click.option("--partial", "is_partial", is_flag=True, help="Go on with the shards that are there.")
+@click.option("--retry-failed", "is_retry", is_flag=True, help="Ask models again where their answer was a failure.")
 @as_json
 @told
-def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_json: bool) -> None:
+def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_retry: bool, is_json: bool) -> None:
     """Materialize what is missing or stale, with progress, into the history that the UI shows."""
-    outcome = _run(shards=shards, experiments=experiments, is_partial=is_partial, is_quiet=is_json)
+    outcome = _run(shards=shards, experiments=experiments, is_partial=is_partial, is_retry=is_retry, is_quiet=is_json)
     if is_json:
         click.echo(json.dumps({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]}))
     else:
@@ -94,6 +95,61 @@ def status(is_json: bool) -> None:
     bench = _bench()
     rows = views.status(bench, bench.source.shards())
     click.echo(json.dumps(rows)) if is_json else print_status(rows)
+
+
+@main.command()
+@click.option("--sample", default=32, show_default=True, type=click.IntRange(2, 10_000), help="Real calls a stage.")
+@as_json
+@told
+def forecast(sample: int, is_json: bool) -> None:
+    """Say what a run will take: images left, tokens, dollars, hours. Makes a few real calls, whose answers are kept."""
+    from dataclasses import asdict
+
+    from vlmine_dagster.forecast import forecast_run
+    from vlmine_dagster.printing import print_forecast
+
+    with _runner(is_quiet=is_json) as runner:
+        shards = runner.inspect_images()
+    told_ahead = forecast_run(_bench(), shards, sample_count=sample)
+    click.echo(json.dumps(asdict(told_ahead))) if is_json else print_forecast(told_ahead)
+
+
+@main.group(invoke_without_command=True)
+@as_json
+@click.pass_context
+@told
+def cache(context: click.Context, is_json: bool) -> None:
+    """Show the response cache: answers kept, calls made, dollars spent, by way of asking."""
+    if context.invoked_subcommand is not None:
+        return
+    from vlmine_dagster import views
+    from vlmine_dagster.printing import print_cache
+
+    bench = _bench()
+    rows = views.cached(bench)
+    found = {"path": str(bench.cache.path), "bytes": bench.cache.byte_count, "variants": rows}
+    click.echo(json.dumps(found)) if is_json else print_cache(found["path"], found["bytes"], rows)  # type: ignore[arg-type]
+
+
+@cache.command()
+@click.option("--variant", "variants", multiple=True, help="Hash of a way of asking; may be given again.")
+@click.option("--unused", "is_unused", is_flag=True, help="All ways of asking that vlmine.yaml no longer names.")
+@click.confirmation_option(
+    "--yes", prompt="Answers that are deleted must be paid for again when they are needed. Go on?"
+)
+@told
+def prune(variants: tuple[str, ...], is_unused: bool) -> None:
+    """Delete answers by variant; what was spent stays written down."""
+    from vlmine_dagster import views
+
+    bench = _bench()
+    rows = views.cached(bench)
+    unknown = sorted(set(variants) - {row["variant"] for row in rows})
+    if unknown or not (variants or is_unused):
+        known = ", ".join(row["variant"] for row in rows) or "none"
+        raise click.UsageError(f"name a variant with --variant, or pass --unused. In the cache: {known}")
+    chosen = [r["variant"] for r in rows if r["variant"] in variants or (is_unused and not r["is_used"])]
+    click.echo(f"{bench.cache.prune(chosen):,} answers deleted, of {len(chosen)} variants.")
 
 
 @main.command()
@@ -187,7 +243,7 @@ def demo() -> None:
     write_starter(folder, sample_settings())
     os.environ["VLMINE_PROJECT"] = str(folder / SETTINGS_FILE)
     make_sample_pool(folder / SAMPLE_FOLDER)
-    outcome = _run(shards=(), experiments=(), is_partial=False, is_quiet=False)
+    outcome = _run(shards=(), experiments=(), is_partial=False, is_retry=False, is_quiet=False)
     _tell(outcome)
     if outcome.failures:
         sys.exit(1)
@@ -208,7 +264,15 @@ def _bench() -> "Workbench":
     return Workbench()
 
 
-def _run(*, shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_quiet: bool) -> "Outcome":
+def _run(
+    *, shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_retry: bool, is_quiet: bool
+) -> "Outcome":
+    with _runner(is_quiet=is_quiet, allow_missing_shards=is_partial, is_failure_retried=is_retry) as runner:
+        return runner.run(shards=shards, experiments=experiments)
+
+
+@contextmanager
+def _runner(*, is_quiet: bool, **options: bool) -> "Iterator[Runner]":
     from vlmine_dagster.printing import RunDisplay
     from vlmine_dagster.project import Project
     from vlmine_dagster.runner import Runner, open_instance
@@ -216,8 +280,7 @@ def _run(*, shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: b
     project = Project.load()
     with _quiet_libraries(), open_instance(project) as instance, RunDisplay(is_quiet=is_quiet) as display:
         file = os.environ.get("VLMINE_PROJECT") or ""
-        runner = Runner(file, instance, on_run=display.on_run, allow_missing_shards=is_partial)
-        return runner.run(shards=shards, experiments=experiments)
+        yield Runner(file, instance, on_run=display.on_run, **options)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ VlmineError
 │   └── PictureError      one image cannot be decoded; it becomes a row with an outcome and never ends a run
 ├── MissingInputError     an upstream table, shard or model is not there yet
 ├── ModelError            weights are missing, unreadable or do not fit
+├── BudgetExceededError   max_cost_usd is reached; what was paid for is kept
+├── CacheError            the response cache cannot be read or written
 ├── TooManyFailuresError  the share of failed images in a shard passed the limit
 └── TrackingError         the MLflow server cannot be reached or refuses
 
@@ -50,6 +52,14 @@ class MissingInputError(VlmineError):
 
 class ModelError(VlmineError):
     """Model weights are missing, unreadable or do not fit."""
+
+
+class BudgetExceededError(VlmineError):
+    """The project has spent what it may on paid models; everything paid for is kept."""
+
+
+class CacheError(VlmineError):
+    """The response cache cannot be read or written."""
 
 
 class TooManyFailuresError(VlmineError):

@@ -17,6 +17,7 @@ from resources.report_page import visible_text
 
 if TYPE_CHECKING:
     from vlmine_dagster.doctor import Advice
+    from vlmine_dagster.forecast import Forecast
     from vlmine_dagster.runner import Outcome
 
 _WIDE = 160  # columns, where the output is no terminal
@@ -93,6 +94,8 @@ def print_outcome(outcome: "Outcome") -> None:
         out.print(f"[red]failed[/]  {plain(where + text)}")
     for asset, reason in outcome.waiting.items():
         out.print(f"[yellow]waiting[/] {plain(asset)}: {plain(reason)}")
+    if outcome.stopped:
+        out.print("Nothing more was asked of paid models. The run goes on where it stopped.")
     out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} fresh already, {len(outcome.failures)} failed")
     if outcome.failures:
         out.print("Mend what failed and run again, only that is done. `vlmine run --partial` goes on without it.")
@@ -197,6 +200,9 @@ def print_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
     judged = [row for row in rows if row["few_recall"]]
     table = Table(title="Recall of few-shot images by images mined", title_justify="left", box=None, pad_edge=False)
     table.add_column("experiment")
+    has_variants = any(row["variant"] != "default" for row in rows)
+    if has_variants:
+        table.add_column("variant")
     budgets = [point["mined"] for point in judged[0]["few_recall"]] if judged else []
     for mined in budgets:
         table.add_column(f"{mined:,}", justify="right")
@@ -205,7 +211,8 @@ def print_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
         cells = [f"{p['value']:.2f} [dim]{p['low']:.2f}-{p['high']:.2f}[/]" for p in row["few_recall"]]
         accuracy = list(row["few_accuracy"].values())
         shown = f"{accuracy[0]:.2f} -> {accuracy[-1]:.2f}" if accuracy else ""
-        table.add_row(plain(row["experiment"]), *(cells or [""] * len(budgets)), shown)
+        names = [plain(row["experiment"]), *([plain(row["variant"])] if has_variants else [])]
+        table.add_row(*names, *(cells or [""] * len(budgets)), shown)
     out.print(table)
     if judged:
         tail = judged[0]["few_images"]
@@ -217,6 +224,57 @@ def print_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
         out.print("No labels: nobody can say what was found. The contact sheets show it.")
     for row in rows:
         out.print(f"[dim]{plain(row['experiment'])}: {row['mlflow_url']}[/]")
+
+
+def print_forecast(told: "Forecast") -> None:
+    """Print what a run will take."""
+    out = console()
+    if not told.stages:
+        out.print("Nothing to pay or to wait for: no model is asked (the tagger, rules and tags are not counted).")
+        return
+    table = Table(title="What a run will take", title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "model"):
+        table.add_column(name)
+    for name in ("images left", "tokens", "dollars", "hours"):
+        table.add_column(name, justify="right")
+    for stage in told.stages:
+        dollars = "unknown" if stage.cost_usd is None else f"${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"
+        tokens = f"{stage.prompt_tokens + stage.output_tokens:,.0f}"
+        table.add_row(stage.stage, plain(stage.model), f"{stage.left:,}", tokens, dollars, f"{stage.hours:.2f}")
+    out.print(table)
+    total = "unknown" if told.cost_usd is None else f"${told.cost_usd:,.2f}"
+    limit = "no limit" if told.max_cost_usd is None else f"max_cost_usd ${told.max_cost_usd:,.2f}"
+    out.print(f"To pay: {total}. Spent so far: ${told.spent_usd:,.4f} ({limit}).")
+    for stage in told.stages:
+        failed = f", {stage.failed} of them failed" if stage.failed else ""
+        out.print(f"[dim]{stage.stage}: from {stage.sampled} real calls{failed}, kept; price: {plain(stage.price)}.[/]")
+    if (
+        told.cost_usd is not None
+        and told.max_cost_usd is not None
+        and told.spent_usd + told.cost_usd > told.max_cost_usd
+    ):
+        out.print("[yellow]That is more than max_cost_usd: the run will stop in between, and keep what it paid for.[/]")
+
+
+def print_cache(path: str, byte_count: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the response cache holds."""
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (
+        ("variant", "left"),
+        ("asked", "left"),
+        ("answers", "right"),
+        ("calls", "right"),
+        ("spent", "right"),
+        ("", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        use = "in use" if row["is_used"] else "[yellow]unused[/]"
+        counts = (f"{row['reply_count']:,}", f"{row['calls']:,}", f"${row['cost_usd']:.4f}")
+        table.add_row(row["variant"], plain(row["label"]), *counts, use)
+    out = console()
+    out.print(f"{plain(path)}, {byte_count / 1e6:.1f} MB")
+    out.print(table if rows else "No answers yet: the tagger, rules and tags need none.")
 
 
 def print_findings(findings: Sequence["Advice"]) -> None:

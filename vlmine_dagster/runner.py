@@ -12,12 +12,12 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from assets.stages import Lineage, Stage, asset_key
+from assets.stages import Lineage, ModelConfig, Stage, State, asset_key
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
 from resources.workbench import Workbench
 from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, SCORE_JOB, SHARD_JOB, stages_of
 from vlmine_dagster.definitions import build_definitions
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.errors import BudgetExceededError, ConfigError
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
 
@@ -50,6 +50,7 @@ class Outcome:
         failures: What failed, by (asset, partition).
         waiting: Why assets had to wait, by asset.
         skipped: Why stages do not apply, by table.
+        stopped: Why paid work was stopped early, empty where it was not.
     """
 
     materialized: list[tuple[str, str]] = field(default_factory=list)
@@ -57,6 +58,7 @@ class Outcome:
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    stopped: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -102,6 +104,7 @@ class Runner:
         instance: Dagster's instance.
         on_run: Told of each Dagster run before it starts, as (assets, partition).
         allow_missing_shards: Go on with the shards that are there where the whole pool is read.
+        is_failure_retried: Ask models again where their kept answer is a failure.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Runner:
         *,
         on_run: Callable[[str, str], None] = lambda _assets, _partition: None,
         allow_missing_shards: bool = False,
+        is_failure_retried: bool = False,
     ):
         self._bench = Workbench(settings_file=settings_file)
         self._project = self._bench.project
@@ -118,6 +122,7 @@ class Runner:
         self._instance = instance
         self._on_run = on_run
         self._allow_missing = allow_missing_shards
+        self._is_failure_retried = is_failure_retried
         self.outcome = Outcome()
 
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
@@ -137,8 +142,11 @@ class Runner:
             known = self.sync_shards()
             wanted = _chosen(shards, known, "shard")
             arms = _chosen(experiments, list(self._project.settings.experiments), "experiment")
-            for shard in wanted:
+            for place, shard in enumerate(wanted):
                 self._chain(SHARD_JOB, shard)
+                if self.outcome.stopped:
+                    self.outcome.waiting[f"{len(wanted) - place - 1} more shards"] = "the money is spent"
+                    return self.outcome
             if shards and not experiments:
                 return self.outcome
             self._chain(GLOBAL_JOB, WHOLE_POOL)
@@ -150,6 +158,20 @@ class Runner:
                 self._bring_up(MINING_JOB, arm, [report])
             self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE)
         return self.outcome
+
+    def inspect_images(self) -> list[str]:
+        """Bring the `images` of all shards up to date, which costs nothing; return the shards.
+
+        Raises:
+            ConfigError: another run is at work.
+        """
+        with _locked(self._project):
+            self._bury_dead_runs()
+            known = self.sync_shards()
+            units = [unit for unit in self._units(SHARD_JOB) if unit.stage.table == "images"]
+            for shard in known:
+                self._bring_up(SHARD_JOB, shard, units)
+        return known
 
     def sync_shards(self) -> list[str]:
         """Register shards that came, forget those that went; return all."""
@@ -179,7 +201,7 @@ class Runner:
         tried: set[dg.AssetKey] = set()
         while True:
             lineage = self._lineage()
-            states = [(unit, lineage.state(unit.stage, partition, unit.variant)) for unit in units]
+            states = [(unit, self._state(lineage, unit, partition)) for unit in units]
             todo = [(unit, state) for unit, state in states if state != "fresh" and unit.key not in tried]
             if not todo:
                 self.outcome.fresh_count += sum(state == "fresh" and unit.key not in tried for unit, state in states)
@@ -192,6 +214,22 @@ class Runner:
             tried |= {unit.key for unit in batch}
             if not self._execute(job, batch, partition):
                 return
+
+    def _state(self, lineage: Lineage, unit: Unit, partition: str) -> State:
+        state = lineage.state(unit.stage, partition, unit.variant)
+        if state == "fresh" and self._is_failure_retried and self._has_failures(unit, partition):
+            return "stale"
+        return state
+
+    def _has_failures(self, unit: Unit, partition: str) -> bool:
+        """Return whether a model's answers hold failures that asking again could mend."""
+        variant = self._project.settings.variant(unit.variant)
+        table = {"descriptions": "descriptions", "keywords": "keyword_answers"}.get(unit.stage.table)
+        asks = variant.describer.kind != "tagger" if table == "descriptions" else variant.keyworder.kind == "openai"
+        if table is None or not asks:
+            return False
+        rows = self._bench.lake.read(table, partition, columns=["outcome"], variant=unit.variant)
+        return bool(set(rows.column("outcome").to_pylist()) - {"ok", "corrupt"})
 
     def _score(self, shards: Sequence[str]) -> None:
         """Score the shards that need it, each unbroken range of them in one run."""
@@ -222,7 +260,7 @@ class Runner:
         if last is not None and last != partition:
             target = {}
             tags |= dict(zip(_RANGE_TAGS, (partition, last), strict=True))
-        config = {unit.key.to_python_identifier(): {"config": self._config()} for unit in units}
+        config = {unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in units}
         result = self._definitions.resolve_job_def(job).execute_in_process(
             instance=self._instance,
             asset_selection=[unit.key for unit in units],
@@ -234,8 +272,9 @@ class Runner:
         self._note(result, partition)
         return bool(result.success)
 
-    def _config(self) -> dict[str, Any]:
-        return {"allow_missing_shards": self._allow_missing}
+    def _config(self, stage: Stage) -> dict[str, Any]:
+        asks = {"retry_failed": self._is_failure_retried} if issubclass(stage.config, ModelConfig) else {}
+        return {"allow_missing_shards": self._allow_missing, **asks}
 
     def _note(self, result: Any, partition: str) -> None:
         for event in result.all_events:
@@ -247,6 +286,8 @@ class Runner:
                 told = failed.user_failure_data and failed.user_failure_data.description
                 text = told or (failed.error.cause or failed.error).message.strip()
                 self.outcome.failures[str(event.step_key), partition] = text
+                if failed.error.cause is not None and failed.error.cause.cls_name == BudgetExceededError.__name__:
+                    self.outcome.stopped = text
 
     def _bury_dead_runs(self) -> None:
         """End runs of an earlier `vlmine run` that was killed: we hold the lock, so none of them is alive."""

@@ -3,7 +3,6 @@
 The Parquet schema, the Great Expectations suite and the column schema in the Dagster UI are all made from here.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -112,6 +111,16 @@ TAG_COUNT = 1000
 
 TAG_TYPE = pa.struct([pa.field("tag", pa.string()), pa.field("probability", pa.float32())])
 
+
+def _usage() -> tuple[Column, ...]:
+    return (
+        Column("prompt_tokens", pa.int32(), "tokens read by the model", minimum=0),
+        Column("output_tokens", pa.int32(), "tokens written by the model", minimum=0),
+        Column("latency_s", pa.float32(), "seconds that the answer took", minimum=0),
+        Column("cost_usd", pa.float64(), "price of the answer in US dollars, if known", nullable=True, minimum=0),
+    )
+
+
 IMAGES = Table(
     "images",
     "shard",
@@ -153,10 +162,7 @@ DESCRIPTIONS = Table(
         Column("tags", pa.list_(TAG_TYPE), "the describer's own tags, likeliest first", nullable=True),
         _outcome(),
         _failure(),
-        Column("prompt_tokens", pa.int32(), "tokens read by the model", minimum=0),
-        Column("output_tokens", pa.int32(), "tokens written by the model", minimum=0),
-        Column("latency_s", pa.float32(), "seconds that the answer took", minimum=0),
-        Column("cost_usd", pa.float64(), "price of the call in US dollars", minimum=0),
+        *_usage(),
         _variant_hash(),
     ),
     ("image_id",),
@@ -172,6 +178,20 @@ KEYWORDS = Table(
         _variant_hash(),
     ),
     ("image_id", "keyword"),
+)
+
+KEYWORD_ANSWERS = Table(
+    "keyword_answers",
+    "shard",
+    "what became of the keywords of one described image",
+    (
+        _image_id(),
+        _outcome(),
+        _failure(),
+        *_usage(),
+        _variant_hash(),
+    ),
+    ("image_id",),
 )
 
 VOCAB_COUNTS = Table(
@@ -314,6 +334,7 @@ TABLES: dict[str, Table] = {
         EMBEDDINGS,
         DESCRIPTIONS,
         KEYWORDS,
+        KEYWORD_ANSWERS,
         VOCAB_COUNTS,
         NOVELTY_SCORES,
         RARITY_SCORES,
@@ -324,8 +345,3 @@ TABLES: dict[str, Table] = {
         MINING_REPORT,
     )
 }
-
-
-def shard_tables() -> Iterable[str]:
-    """Names of the tables with one file a shard, in pipeline order."""
-    return (table.name for table in TABLES.values() if table.partition == "shard")

@@ -5,13 +5,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from assets.models import describer_of, keyworder_of
 from assets.pipeline import STAGES
 from assets.stages import Lineage, Stage
+from resources.describers import ModelDescriber
+from resources.keyworders import ModelKeyworder
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
 from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
 from vlmine_dagster.project import ExperimentSettings
+from vlmine_dagster.tables import TABLES
 
 _Z95 = 1.959964
 
@@ -63,18 +67,30 @@ def _partitions(bench: Workbench, stage: Stage, shards: Sequence[str]) -> list[s
 
 def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: str) -> dict[str, Any]:
     """Return outcomes, and tokens and money where a table has them."""
-    columns = {column.name for column in stage.contract.columns}
-    if "outcome" not in columns or not partitions:
+    told = [TABLES[name] for name in stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
+    there = [name for name in partitions if told and bench.lake.path(told[0].name, name, variant=variant).exists()]
+    if not there:
         return {}
-    paths = bench.lake.require(stage.table, partitions, variant=variant)
-    with bench.lake.connect(**{stage.table: paths}) as connection:
-        counts = f"SELECT outcome, count(*) FROM {stage.table} GROUP BY 1 ORDER BY 2 DESC"  # noqa: S608 - our names
+    columns = {column.name for column in told[0].columns}
+    table = told[0].name
+    with bench.lake.connect(**{table: bench.lake.require(table, there, variant=variant)}) as connection:
+        counts = f"SELECT outcome, count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC"  # noqa: S608 - our names
         found = dict(connection.sql(counts).fetchall())
         if "cost_usd" not in columns:
             return {"outcomes": found}
-        query = f"SELECT sum(prompt_tokens), sum(output_tokens), sum(cost_usd) FROM {stage.table}"  # noqa: S608
+        query = f"SELECT sum(prompt_tokens), sum(output_tokens), sum(cost_usd) FROM {table}"  # noqa: S608
         prompt, output, cost = connection.sql(query).fetchall()[0]
     return {"outcomes": found, "prompt_tokens": prompt or 0, "output_tokens": output or 0, "cost_usd": cost or 0.0}
+
+
+def cached(bench: Workbench) -> list[dict[str, Any]]:
+    """Return what the response cache holds, by way of asking, and whether `vlmine.yaml` still asks so."""
+    used = set()
+    for variant in (DEFAULT_VARIANT, *bench.project.settings.variants):
+        for part in (describer_of(bench, variant), keyworder_of(bench, variant)):
+            if isinstance(part, (ModelDescriber, ModelKeyworder)):
+                used.add(part.model.fingerprint)
+    return [{**vars(row), "is_used": row.variant in used} for row in bench.cache.variants()]
 
 
 def default_experiment(bench: Workbench) -> str:
@@ -210,6 +226,7 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
                 "experiment": name,
                 "signals": list(settings.signals),
                 "fusion": settings.fusion,
+                "variant": settings.variant,
                 "few_images": tail,
                 "few_recall": [
                     {"mined": step, "value": value, "low": low, "high": high}

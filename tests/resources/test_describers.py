@@ -1,11 +1,13 @@
 """The contracts that every describer and every keyworder keeps, and the encoder beneath the tagger."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from conftest import PHOTOS, jpeg
 
-from assets.keywords import build_keyworder
-from resources.describers import Describer, DescriberInput, Description, Tag, build_describer
+from assets.models import rule_keyworder
+from resources.describers import Describer, DescriberInput, Description, Tag, Tagger
 from resources.encoder import Encoder
 from resources.keyworders import Keyworder
 from vlmine_dagster.errors import ConfigError, ModelError
@@ -13,6 +15,15 @@ from vlmine_dagster.project import RulesSettings, TaggerSettings, TagsSettings
 from vlmine_dagster.tables import Outcome
 
 PIXELS = 100_000_000
+
+
+def described(describer, images):
+    """Answers about images, in their order."""
+    inputs = {image.image_id: image for image in images}
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in inputs}
+    answers = describer.describe(digests, lambda names: (inputs[name] for name in names))
+    found = {answer.image_id: answer for answer in answers}
+    return [found[name] for name in inputs]
 
 
 @pytest.fixture(scope="module")
@@ -25,54 +36,54 @@ def images(encoder):
     """One crop of each photo, as a describer gets it; the last one could not be encoded."""
     encoded = encoder.encode([(name, jpeg(name, 0)) for name in PHOTOS], max_pixels=PIXELS)
     seen = dict(zip(encoded.image_ids, encoded.probabilities.astype(np.float32), strict=True))
-    inputs = [DescriberInput(name, f"hash of {name}", jpeg(name, 0), seen[name]) for name in PHOTOS]
-    return [*inputs, DescriberInput("broken", "hash", b"no image", None)]
+    inputs = [DescriberInput(name, jpeg(name, 0), seen[name]) for name in PHOTOS]
+    return [*inputs, DescriberInput("broken", b"no image", None)]
 
 
 @pytest.fixture(params=[TaggerSettings(), TaggerSettings(top=1), TaggerSettings(min_probability=0.9)], ids=str)
 def describer(request, encoder) -> Describer:
-    return build_describer(request.param, encoder=lambda: encoder)
+    return Tagger(encoder, request.param)
 
 
 class TestEveryDescriber:
     def test_gives_one_answer_an_image_in_order(self, describer, images):
-        answers = list(describer.describe(iter(images)))
+        answers = described(describer, images)
 
         assert [answer.image_id for answer in answers] == [image.image_id for image in images]
 
     def test_answers_the_same_together_and_alone(self, describer, images):
-        together = list(describer.describe(images))
+        together = described(describer, images)
 
-        assert together == [answer for image in images for answer in describer.describe([image])]
+        assert together == [answer for image in images for answer in described(describer, [image])]
 
     def test_never_raises_because_of_one_image_and_says_why_it_failed(self, describer, images):
-        answer = list(describer.describe(images))[-1]
+        answer = described(describer, images)[-1]
 
         assert answer.outcome is not Outcome.OK
         assert answer.failure
         assert answer.text is None
 
     def test_good_answers_have_text_and_no_failure(self, describer, images):
-        for answer in list(describer.describe(images))[:-1]:
+        for answer in described(describer, images)[:-1]:
             assert answer.outcome is Outcome.OK
             assert answer.failure is None
             assert answer.text
 
     def test_costs_are_never_negative(self, describer, images):
-        for answer in describer.describe(images):
+        for answer in described(describer, images):
             assert min(answer.prompt_tokens, answer.output_tokens, answer.latency_s, answer.cost_usd) >= 0
 
     def test_has_a_fingerprint_that_stays(self, describer):
         assert describer.fingerprint == describer.fingerprint
 
     def test_describes_nothing_by_nothing(self, describer):
-        assert list(describer.describe([])) == []
+        assert described(describer, []) == []
 
 
 def test_the_tagger_knows_what_the_photos_show(encoder, images):
-    tagger = build_describer(TaggerSettings(), encoder=lambda: encoder)
+    tagger = Tagger(encoder, TaggerSettings())
 
-    answers = {answer.image_id: answer for answer in tagger.describe(images)}
+    answers = {answer.image_id: answer for answer in described(tagger, images)}
 
     assert {tag.tag for tag in answers["coffee"].tags} & {"espresso", "cup", "coffee mug"}
     assert any("cat" in tag.tag for tag in answers["chelsea"].tags)
@@ -82,10 +93,10 @@ def test_the_tagger_knows_what_the_photos_show(encoder, images):
 def test_tags_below_the_threshold_are_dropped_but_the_likeliest_stays(encoder):
     probabilities = np.full(1000, 0.0004, np.float32)
     probabilities[[3, 5, 9]] = [0.3, 0.2, 0.04]
-    tagger = build_describer(TaggerSettings(), encoder=lambda: encoder)
-    unsure = DescriberInput("b", "", tag_probabilities=np.full(1000, 0.001, np.float32))
+    tagger = Tagger(encoder, TaggerSettings())
+    unsure = DescriberInput("b", tag_probabilities=np.full(1000, 0.001, np.float32))
 
-    sure, flat = tagger.describe([DescriberInput("a", "", tag_probabilities=probabilities), unsure])
+    sure, flat = described(tagger, [DescriberInput("a", tag_probabilities=probabilities), unsure])
 
     assert [tag.tag for tag in sure.tags] == [encoder.classes[3], encoder.classes[5]]
     assert sure.text == f"A photo of {encoder.classes[3]} or {encoder.classes[5]}."
@@ -93,9 +104,7 @@ def test_tags_below_the_threshold_are_dropped_but_the_likeliest_stays(encoder):
 
 
 def test_other_settings_have_another_fingerprint(encoder):
-    prints = {
-        build_describer(s, encoder=lambda: encoder).fingerprint for s in (TaggerSettings(), TaggerSettings(top=4))
-    }
+    prints = {Tagger(encoder, s).fingerprint for s in (TaggerSettings(), TaggerSettings(top=4))}
 
     assert len(prints) == 2
 
@@ -109,12 +118,12 @@ DESCRIPTIONS = [
 
 @pytest.fixture(params=[RulesSettings(), RulesSettings(max_words=2), TagsSettings()], ids=str)
 def keyworder(request) -> Keyworder:
-    return build_keyworder(request.param)
+    return rule_keyworder(request.param)
 
 
 class TestEveryKeyworder:
     def test_gives_one_answer_a_description_in_order(self, keyworder):
-        assert [answer.image_id for answer in keyworder.extract(iter(DESCRIPTIONS))] == ["a", "b", "c"]
+        assert [answer.image_id for answer in keyworder.extract(DESCRIPTIONS)] == ["a", "b", "c"]
 
     def test_says_that_nothing_was_found_and_invents_nothing(self, keyworder):
         answer = list(keyworder.extract(DESCRIPTIONS))[1]
@@ -134,7 +143,7 @@ class TestEveryKeyworder:
 
 
 def test_rules_see_words_and_tags_see_phrases():
-    words, tags = (next(build_keyworder(s).extract(DESCRIPTIONS)).keywords for s in (RulesSettings(), TagsSettings()))
+    words, tags = (next(rule_keyworder(s).extract(DESCRIPTIONS)).keywords for s in (RulesSettings(), TagsSettings()))
 
     assert words == ("school", "bus")
     assert tags == ("school bus", "minibus")
@@ -142,7 +151,7 @@ def test_rules_see_words_and_tags_see_phrases():
 
 def test_tags_of_a_describer_that_has_none_are_a_wrong_setting():
     with pytest.raises(ConfigError, match="the describer gives no tags. Choose `kind: rules`"):
-        list(build_keyworder(TagsSettings()).extract([Description("a", "text", None)]))
+        list(rule_keyworder(TagsSettings()).extract([Description("a", "text", None)]))
 
 
 class TestEncoder:

@@ -1,0 +1,186 @@
+"""The response cache: every answer that was paid for, by content and by the way it was asked; and what was spent."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from resources.replies import Reply
+from vlmine_dagster.errors import CacheError
+from vlmine_dagster.tables import Outcome
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE replies (
+    variant TEXT NOT NULL, content TEXT NOT NULL, text TEXT, outcome TEXT NOT NULL, failure TEXT,
+    prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, latency_s REAL NOT NULL, cost_usd REAL,
+    PRIMARY KEY (variant, content)) WITHOUT ROWID;
+CREATE TABLE variants (variant TEXT PRIMARY KEY, label TEXT NOT NULL);
+CREATE TABLE ledger (
+    variant TEXT NOT NULL, day TEXT NOT NULL, calls INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_usd REAL NOT NULL,
+    PRIMARY KEY (variant, day)) WITHOUT ROWID;
+CREATE TABLE batches (variant TEXT NOT NULL, contents TEXT NOT NULL, batch TEXT NOT NULL,
+    PRIMARY KEY (variant, contents)) WITHOUT ROWID;
+"""
+_COLUMNS = "text, outcome, failure, prompt_tokens, output_tokens, latency_s, cost_usd"
+_ALL = f"variant, content, {_COLUMNS}"
+_BUSY_S = 120.0
+
+
+@dataclass(frozen=True)
+class CachedVariant:
+    """What the cache holds of one way to ask.
+
+    Attributes:
+        variant: Its hash.
+        label: Its name for people.
+        reply_count: Answers kept.
+        byte_count: Size of their texts.
+        calls: Calls ever made, those whose answers were pruned too.
+        cost_usd: US dollars ever spent on it.
+    """
+
+    variant: str
+    label: str
+    reply_count: int
+    byte_count: int
+    calls: int
+    cost_usd: float
+
+
+class ReplyCache:
+    """Answers in one SQLite file, written as they come, safe with parallel processes and with `kill -9`.
+
+    What was spent stays written down when answers are pruned.
+
+    Args:
+        folder: Where `replies.sqlite` lies; a local disk, made if it is missing.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / "replies.sqlite"
+        self._lock = threading.Lock()
+
+    def find(self, variant: str, contents: Sequence[str]) -> dict[str, Reply]:
+        """Return the answers that are there, by content."""
+        marks = ", ".join("?" * len(contents))
+        query = f"SELECT content, {_COLUMNS} FROM replies WHERE variant = ? AND content IN ({marks})"  # noqa: S608
+        with self._guarded() as database:
+            rows = database.execute(query, [variant, *contents]).fetchall()
+        return {content: Reply(text, Outcome(outcome), *rest) for content, text, outcome, *rest in rows}
+
+    def put(self, variant: str, replies: Sequence[tuple[str, Reply]], *, label: str) -> None:
+        """Keep answers and write down what they cost, all or none; an answer that never came is only counted."""
+        kept = [(variant, content, *_values(reply)) for content, reply in replies if reply.is_kept]
+        prompt_tokens = sum(reply.prompt_tokens for _, reply in replies)
+        output_tokens = sum(reply.output_tokens for _, reply in replies)
+        cost_usd = sum(reply.cost_usd or 0.0 for _, reply in replies)
+        today = datetime.now(UTC).date().isoformat()
+        with self._guarded() as database, database:
+            database.executemany(f"INSERT OR REPLACE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?)", kept)  # noqa: S608
+            database.execute(
+                """INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                   calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+                   output_tokens = output_tokens + excluded.output_tokens, cost_usd = cost_usd + excluded.cost_usd""",
+                (variant, today, len(replies), prompt_tokens, output_tokens, cost_usd),
+            )
+            database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
+
+    def restore(self, variant: str, replies: Sequence[tuple[str, Reply]], *, label: str) -> None:
+        """Take back answers that were paid for before, where they are missing; nothing is written down as spent."""
+        rows = [(variant, content, *_values(reply)) for content, reply in replies]
+        with self._guarded() as database, database:
+            database.executemany(f"INSERT OR IGNORE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+            database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
+
+    def count(self, variant: str) -> int:
+        """Return how many answers are kept of one way of asking."""
+        with self._guarded() as database:
+            return int(database.execute("SELECT count(*) FROM replies WHERE variant = ?", (variant,)).fetchone()[0])
+
+    def spent_usd(self) -> float:
+        """Return the US dollars that the project ever spent."""
+        with self._guarded() as database:
+            return float(database.execute("SELECT coalesce(sum(cost_usd), 0) FROM ledger").fetchone()[0])
+
+    def variants(self) -> list[CachedVariant]:
+        """Return what is kept, and what was spent, by way of asking."""
+        query = """
+            SELECT variant, coalesce(label, ''), coalesce(replies, 0), coalesce(bytes, 0),
+                   coalesce(n, 0), coalesce(usd, 0)
+            FROM (SELECT variant FROM ledger UNION SELECT variant FROM replies)
+            LEFT JOIN variants USING (variant)
+            LEFT JOIN (SELECT variant, count(*) AS replies, sum(length(text)) AS bytes FROM replies GROUP BY 1)
+                USING (variant)
+            LEFT JOIN (SELECT variant, sum(calls) AS n, sum(cost_usd) AS usd FROM ledger GROUP BY 1) USING (variant)
+            ORDER BY 3 DESC, 1"""
+        with self._guarded() as database:
+            return [CachedVariant(*row) for row in database.execute(query).fetchall()]
+
+    def prune(self, variants: Sequence[str]) -> int:
+        """Delete the answers of some ways of asking; return how many they were."""
+        with self._guarded() as database:
+            with database:
+                gone = sum(
+                    database.execute("DELETE FROM replies WHERE variant = ?", (variant,)).rowcount
+                    for variant in variants
+                )
+            database.execute("VACUUM")
+        return gone
+
+    def batch(self, variant: str, contents: str) -> str | None:
+        """Return the id of the batch job that was asked for a set of contents, None where there is none."""
+        with self._guarded() as database:
+            query = "SELECT batch FROM batches WHERE variant = ? AND contents = ?"
+            found = database.execute(query, (variant, contents)).fetchone()
+        return None if found is None else str(found[0])
+
+    def note_batch(self, variant: str, contents: str, batch: str | None) -> None:
+        """Write down, or with None forget, the batch job of a set of contents."""
+        with self._guarded() as database, database:
+            database.execute("DELETE FROM batches WHERE variant = ? AND contents = ?", (variant, contents))
+            if batch is not None:
+                database.execute("INSERT INTO batches VALUES (?, ?, ?)", (variant, contents, batch))
+
+    @property
+    def byte_count(self) -> int:
+        """Size on disk."""
+        return sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}*"))
+
+    @contextmanager
+    def _guarded(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock:
+                yield self._database
+        except sqlite3.Error as error:
+            raise CacheError(
+                f"the response cache {self.path} cannot be used: {error}. Make room on its disk and let this user "
+                f"write there; it is needed before any call is paid for."
+            ) from error
+
+    @cached_property
+    def _database(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self.path, timeout=_BUSY_S, check_same_thread=False)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; only a power cut may
+        database.execute("BEGIN IMMEDIATE")
+        with database:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        if version not in (0, _SCHEMA_VERSION):
+            raise CacheError(f"{self.path} was written by another version of vlmine (schema {version}). Update vlmine.")
+        return database
+
+
+def _values(reply: Reply) -> tuple[object, ...]:
+    used = (reply.prompt_tokens, reply.output_tokens, reply.latency_s, reply.cost_usd)
+    return (reply.text, reply.outcome.value, reply.failure, *used)

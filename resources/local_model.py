@@ -1,0 +1,297 @@
+"""Vision-language models on this machine, by transformers."""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from PIL import Image
+
+from resources.ordered import batches, core_count, map_in_order
+from resources.pictures import decode_picture
+from resources.replies import Reply, Request
+from vlmine_dagster.errors import ModelError, PictureError
+from vlmine_dagster.project import TransformersSettings, settings_hash
+from vlmine_dagster.tables import Outcome
+
+_LLAVA_PROMPT = "USER: <image>\n{prompt} ASSISTANT:"
+_SAMPLED_BYTES = 1 << 20
+_loaded_lock = threading.Lock()
+_loaded: dict[tuple[str, ...], "_Loaded"] = {}
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model in memory."""
+
+    model: Any
+    processor: Any
+    device: str
+    dtype: str
+
+
+class LocalModel:
+    """Any image-text-to-text checkpoint, by its own processor and chat template; greedy.
+
+    Images are decoded, reduced and tokenized ahead in threads while the model is at work. Where memory runs out the
+    batch is halved for good. Code from the hub is never run.
+
+    Args:
+        settings: Which model and how.
+        prompt: The prompt's text.
+        folder: Where the hub revision is written down.
+        max_pixels: Larger images are not decoded.
+    """
+
+    def __init__(self, settings: TransformersSettings, *, prompt: str, folder: Path, max_pixels: int):
+        self._settings = settings
+        self._prompt = prompt
+        self._folder = folder
+        self._max_pixels = max_pixels
+        self._batch_size = settings.batch_size
+        self.label = f"transformers {settings.model}, {settings.prompt}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with weights, prompt, decoding and image size."""
+        s = self._settings
+        return settings_hash(
+            "local 1", s.model, self._revision, self._prompt, s.max_output_tokens, s.image_side, s.dtype, s.answer
+        )
+
+    @property
+    def where(self) -> str:
+        """Device and number format; "not loaded" as long as nobody needed it."""
+        loaded = _loaded.get(self._key)
+        return f"{loaded.dtype} on {loaded.device}, batches of {self._batch_size}" if loaded else "not loaded"
+
+    def reply(self, requests: Iterable[Request]) -> Iterator[Sequence[tuple[str, Reply]]]:
+        """Yield (content, reply), a batch at a time.
+
+        Raises:
+            ModelError: the model cannot be loaded, or not even one image fits into memory.
+        """
+        loaded: _Loaded | None = None
+        prepared = map_in_order(self._opened, requests, workers=core_count())
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = None
+            for batch in batches(prepared, self._settings.batch_size):
+                bad = [(request.content, failure) for request, failure in batch if isinstance(failure, str)]
+                yield [(name, Reply(None, Outcome.CORRUPT, failure)) for name, failure in bad]
+                good = [(request, picture) for request, picture in batch if not isinstance(picture, str)]
+                if not good:
+                    continue
+                loaded = loaded or self._load()
+                following = (good, ahead.submit(self._inputs, loaded, [picture for _, picture in good]))
+                if waiting is not None:
+                    yield self._answers(loaded, *waiting)
+                waiting = following
+            if waiting is not None and loaded is not None:
+                yield self._answers(loaded, *waiting)
+
+    @staticmethod
+    def worst_cost_usd(_request: Request) -> float:
+        """Return 0: nobody sends a bill."""
+        return 0.0
+
+    def _opened(self, request: Request) -> tuple[Request, "Image.Image | str"]:
+        side = self._settings.image_side
+        try:
+            picture = decode_picture(request.image or b"", max_pixels=self._max_pixels, smallest_side=side)
+        except PictureError as error:
+            return request, str(error)
+        if max(picture.size) > side:
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return replace(request, image=None), picture
+
+    def _answers(self, loaded: _Loaded, good: Sequence[tuple[Request, Any]], inputs: Any) -> list[tuple[str, Reply]]:
+        started = time.monotonic()
+        pictures = [picture for _, picture in good]
+        if len(pictures) > self._batch_size:  # memory ran out since this batch was made
+            replies = self._in_parts(loaded, pictures)
+        else:
+            replies = self._generate(loaded, pictures, inputs.result())
+        share = (time.monotonic() - started) / len(good)
+        return [
+            (request.content, replace(reply, latency_s=share))
+            for (request, _), reply in zip(good, replies, strict=True)
+        ]
+
+    def _in_parts(self, loaded: _Loaded, pictures: Sequence[Any]) -> list[Reply]:
+        found: list[Reply] = []
+        while len(found) < len(pictures):
+            part = pictures[len(found) : len(found) + self._batch_size]
+            found += self._generate(loaded, part, self._inputs(loaded, part))
+        return found
+
+    def _generate(self, loaded: _Loaded, pictures: Sequence[Any], inputs: Any) -> list[Reply]:
+        import torch
+
+        try:
+            with torch.inference_mode():
+                given = inputs.to(loaded.device)
+                for name, value in given.items():
+                    if torch.is_floating_point(value):
+                        given[name] = value.to(loaded.model.dtype)
+                tokens = loaded.model.generate(
+                    **given, max_new_tokens=self._settings.max_output_tokens, do_sample=False, num_beams=1
+                )
+        except torch.OutOfMemoryError as error:
+            if len(pictures) == 1:
+                raise ModelError(
+                    f"{self._settings.model}: not even one image fits into the memory of {loaded.device}. Choose a "
+                    f"smaller model, a smaller image_side, or another device."
+                ) from error
+            self._batch_size = max(1, len(pictures) // 2)
+            torch.cuda.empty_cache()
+            return self._in_parts(loaded, pictures)
+        return self._read(loaded, given, tokens.cpu())
+
+    def _read(self, loaded: _Loaded, inputs: Any, tokens: Any) -> list[Reply]:
+        start = inputs["input_ids"].shape[1]
+        prompt_tokens = inputs["attention_mask"].sum(dim=1).tolist()
+        config = loaded.model.generation_config
+        ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+        replies = []
+        for row, prompt_count in zip(tokens[:, start:].tolist(), prompt_tokens, strict=True):
+            stop = next((place for place, token in enumerate(row) if token in ends), None)
+            said = row if stop is None else row[:stop]
+            text = loaded.processor.tokenizer.decode(said, skip_special_tokens=True).strip()
+            replies.append(self._judged(text, int(prompt_count), len(said), has_ended=stop is not None))
+        return replies
+
+    def _judged(self, text: str, prompt_tokens: int, output_tokens: int, *, has_ended: bool) -> Reply:
+        reply = Reply(text, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
+        if not has_ended and output_tokens >= self._settings.max_output_tokens:
+            reason = f"cut at max_output_tokens {self._settings.max_output_tokens}"
+            return replace(reply, outcome=Outcome.TRUNCATED, failure=reason)
+        if not text:
+            return replace(reply, outcome=Outcome.EMPTY, failure="the answer is empty")
+        return reply
+
+    def _inputs(self, loaded: _Loaded, pictures: Sequence[Any]) -> Any:
+        texts = [self._text(loaded.processor)] * len(pictures)
+        return loaded.processor(images=[[p] for p in pictures], text=texts, padding=True, return_tensors="pt")
+
+    def _text(self, processor: Any) -> str:
+        if not getattr(processor, "chat_template", None):
+            return _LLAVA_PROMPT.format(prompt=self._prompt)
+        content = [{"type": "image"}, {"type": "text", "text": self._prompt}]
+        message = [{"role": "user", "content": content}]
+        return str(processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+
+    def _load(self) -> _Loaded:
+        """Load the model, once a process."""
+        with _loaded_lock:
+            if self._key not in _loaded:
+                _loaded.clear()  # two models at once seldom fit
+                _loaded[self._key] = self._read_checkpoint()
+            return _loaded[self._key]
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        return (self._settings.model, self._revision, self._settings.dtype, self._settings.device)
+
+    def _read_checkpoint(self) -> _Loaded:
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        device = _device(self._settings.device)
+        dtype = self._settings.dtype
+        if dtype == "auto":
+            dtype = "float32" if device == "cpu" else "bfloat16"
+        where = {"revision": None if self._is_local else self._revision, "trust_remote_code": False}
+        try:
+            processor = AutoProcessor.from_pretrained(self._source, **where)
+            model = AutoModelForImageTextToText.from_pretrained(self._source, dtype=getattr(torch, dtype), **where)
+            model.to(device)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise ModelError(
+                f"{self._settings.model} cannot be loaded as an image-text-to-text model on {device}: "
+                f"{str(error)[:300]}. Give the folder of a whole checkpoint, or a hub id that this machine can reach."
+            ) from error
+        processor.tokenizer.padding_side = "left"
+        if processor.tokenizer.pad_token is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+        return _Loaded(model.eval(), processor, device, dtype)
+
+    @property
+    def _is_local(self) -> bool:
+        return Path(self._settings.model).expanduser().is_dir()
+
+    @property
+    def _source(self) -> str:
+        return str(Path(self._settings.model).expanduser()) if self._is_local else self._settings.model
+
+    @cached_property
+    def _revision(self) -> str:
+        if self._is_local:
+            return folder_fingerprint(Path(self._settings.model).expanduser())
+        return self._settings.revision or pinned_revision(self._settings.model, self._folder / "revisions.json")
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Return a hash of a checkpoint's files: small ones whole, large ones by size, first and last megabyte."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(_SAMPLED_BYTES))
+            if size > _SAMPLED_BYTES:
+                stream.seek(-_SAMPLED_BYTES, os.SEEK_END)
+                digest.update(stream.read())
+    return digest.hexdigest()[:16]
+
+
+def pinned_revision(model: str, file: Path) -> str:
+    """Return the commit of a hub model that this project uses: the one written down, else the newest, written down now.
+
+    Raises:
+        ModelError: none is written down and the hub cannot be reached.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        pins: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if model not in pins:
+            pins[model] = _newest_revision(model)
+            beside = file.with_suffix(".tmp")
+            beside.write_text(json.dumps(pins, indent=1), encoding="utf-8")
+            beside.replace(file)
+        return pins[model]
+
+
+def _newest_revision(model: str) -> str:
+    from huggingface_hub import HfApi, constants
+
+    stored = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs" / "main"
+    if stored.is_file():
+        return stored.read_text(encoding="utf-8").strip()
+    try:
+        found = HfApi().model_info(model, timeout=20).sha
+    except Exception as error:  # the hub's client raises errors of three libraries
+        raise ModelError(
+            f"{model} is neither a folder here nor a model of the hub that can be reached ({type(error).__name__}). "
+            f"Give the folder of a downloaded checkpoint, or its hub id with `revision`, which is then read from the "
+            f"local hub cache."
+        ) from error
+    return str(found)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,94 @@
+"""Rows of model answers, gathered in little memory, and what they cost."""
+
+import time
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from vlmine_dagster.tables import Outcome
+
+_ROWS_A_BLOCK = 1000
+
+
+class RowBuffer:
+    """Turns rows into Arrow blocks as they come, so that a large shard does not stand in memory as objects.
+
+    Args:
+        schema: Columns of the rows.
+    """
+
+    def __init__(self, schema: pa.Schema):
+        self._schema = schema
+        self._rows: list[dict[str, Any]] = []
+        self._blocks: list[pa.RecordBatch] = []
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take a row."""
+        self._rows.append(row)
+        if len(self._rows) >= _ROWS_A_BLOCK:
+            self._pack()
+
+    def table(self) -> pa.Table:
+        """Return all rows, in the order in which they came."""
+        self._pack()
+        return pa.Table.from_batches(self._blocks, schema=self._schema)
+
+    def _pack(self) -> None:
+        if self._rows:
+            self._blocks.append(pa.RecordBatch.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+
+class Billed(Protocol):
+    """An answer that used tokens."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens read."""
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens written."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Price in US dollars."""
+
+
+class Bill:
+    """Tokens, dollars and failures so far; its text goes behind the progress."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._prompt_tokens = self._output_tokens = self._failures = self._unpriced = 0
+        self._cost_usd = 0.0
+
+    def add(self, answer: Billed) -> None:
+        """Count an answer."""
+        self._prompt_tokens += answer.prompt_tokens
+        self._output_tokens += answer.output_tokens
+        self._failures += answer.outcome is not Outcome.OK
+        self._unpriced += answer.cost_usd is None
+        self._cost_usd += answer.cost_usd or 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return the sums; the price is None where any answer's is unknown."""
+        return {
+            "prompt_tokens": self._prompt_tokens,
+            "output_tokens": self._output_tokens,
+            "cost_usd": "unknown" if self._unpriced else round(self._cost_usd, 6),
+        }
+
+    def __str__(self) -> str:
+        parts = []
+        tokens = self._prompt_tokens + self._output_tokens
+        if tokens:
+            parts.append(f"{tokens / max(time.monotonic() - self._started, 1e-9):,.0f} tokens/s")
+            parts.append("price unknown" if self._unpriced else f"${self._cost_usd:.4f}")
+        if self._failures:
+            parts.append(f"{self._failures:,} failed")
+        return ", ".join(parts)

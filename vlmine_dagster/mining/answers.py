@@ -1,0 +1,220 @@
+"""Reading what a language model answered: is it an answer at all, and which keywords does it name?"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+from vlmine_dagster.mining.keywords import LONGEST_KEYWORD, tag_keywords
+
+MOST_KEYWORDS = 40
+"""More keywords than this are no list of what is in a picture."""
+MOST_KEYWORD_WORDS = 4
+"""Longer entries are sentences, not names."""
+
+_REFUSAL = regex.compile(
+    r"^\W*(?:(?:i['\u2019]?m|i am|we are)\s+(?:very\s+|so\s+)?(?:sorry|unable|not able)"
+    r"|sorry\b|i\s+apologi[sz]e|i\s+(?:can['\u2019]?t|cannot|can not|won['\u2019]?t|am not able to)\s+"
+    r"(?:help|assist|describe|identify|provide|answer|comply|process|view|see|analy[sz]e)"
+    r"|as an ai\b|unfortunately,?\s+i\b)",
+    regex.IGNORECASE,
+)
+_LONGEST_REFUSAL = 600  # letters; longer texts that begin with an apology go on to describe
+_ORDER = regex.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|previous|above|everything)"
+    r"|\bsystem prompt\b|\byou (?:are|must|should)\b",
+    regex.IGNORECASE,
+)
+# Letters and digits of any script with their marks; inside a name also spaces and - ' . & / +
+_NAME = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N} '\u2019.&/+\u200c\u200d-]*")
+_COMMENT = regex.compile(r"--|/\*|//")
+_SQL = regex.compile(
+    r"\b(?:drop|alter|truncate)\s+table\b|\b(?:insert into|delete from|union select)\b", regex.IGNORECASE
+)
+_FENCE = regex.compile(r"^\s*```\w*\s*|\s*```\s*$")
+_BULLET = regex.compile(r"^\s*(?:[-*\u2022]|\d{1,2}[.)])\s+")
+_LEAST_WORDS_FOR_LANGUAGE = 5
+_LEAST_KNOWN_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an answer is worth.
+
+    Attributes:
+        outcome: ok, or what is wrong with it: refused, unparseable or empty.
+        failure: Why it is not ok, for people.
+        keywords: What it names, where it was asked for keywords.
+    """
+
+    outcome: str = "ok"
+    failure: str | None = None
+    keywords: tuple[str, ...] = ()
+
+
+def judge_description(text: str, *, language: str | None = None) -> Judgement:
+    """Judge an answer that should describe a picture.
+
+    Examples:
+        >>> judge_description("A zebra drinks from a river.", language="en").outcome
+        'ok'
+        >>> judge_description("Sorry, I cannot help with that.").outcome
+        'refused'
+    """
+    if is_refusal(text):
+        return Judgement("refused", "the model refused in words")
+    if language is not None and not is_in_language(text, language):
+        return Judgement("unparseable", f"the answer is not in language {language}")
+    return Judgement()
+
+
+def judge_keywords(text: str) -> Judgement:
+    """Judge an answer that should list keywords.
+
+    Examples:
+        >>> judge_keywords('["zebra"]').keywords
+        ('zebra',)
+        >>> judge_keywords("[]").outcome
+        'empty'
+    """
+    try:
+        keywords = tuple(parse_keywords(text))
+    except UnreadableAnswer as error:
+        if is_refusal(text):
+            return Judgement("refused", "the model refused in words")
+        return Judgement("unparseable", f"no list of keywords: {error}")
+    if not keywords:
+        return Judgement("empty", "the list of keywords is empty")
+    return Judgement(keywords=keywords)
+
+
+def is_refusal(text: str) -> bool:
+    """Tell whether a text says that the model will not answer.
+
+    Examples:
+        >>> is_refusal("I'm sorry, but I can't help with that.")
+        True
+        >>> is_refusal("A man says sorry to a dog.")
+        False
+    """
+    return len(text) <= _LONGEST_REFUSAL and _REFUSAL.match(text) is not None
+
+
+def is_in_language(text: str, language: str) -> bool:
+    """Tell whether a text is written in a language; texts under five words are taken as they are.
+
+    At least half of the words must be known to simplemma's dictionary of the language.
+
+    Args:
+        text: The text; its first 200 words are looked at.
+        language: ISO 639-1 code. One that simplemma does not know lets every text pass.
+
+    Examples:
+        >>> is_in_language("A brown dog runs over the wet meadow.", "en")
+        True
+        >>> is_in_language("Ein brauner Hund l\u00e4uft \u00fcber die nasse Wiese.", "en")
+        False
+    """
+    import simplemma
+
+    words = regex.findall(r"[\p{L}\p{M}]+", text)[:200]
+    if len(words) < _LEAST_WORDS_FOR_LANGUAGE:
+        return True
+    try:
+        known = sum(bool(simplemma.is_known(word, lang=language)) for word in words)
+    except ValueError:
+        return True
+    return known / len(words) >= _LEAST_KNOWN_SHARE
+
+
+class UnreadableAnswer(ValueError):  # noqa: N818 - an outcome, not an error that anyone sees
+    """An answer that is no list of keywords; the text says why."""
+
+
+def parse_keywords(text: str) -> list[str]:
+    r"""Return the keywords that an answer lists.
+
+    Read are JSON (`{"keywords": [...]}` or a bare list, also inside a code fence or between sentences), and lists of
+    lines or of commas. Keywords are normalised like tags, without repeats. One entry that cannot be the name of
+    something (markup, code, a sentence, an order to a model) makes the whole answer unreadable: who wrote that did not
+    describe a picture.
+
+    Args:
+        text: The answer.
+
+    Returns:
+        1 to 40 keywords, each of at most 4 words and 64 letters; none where the answer is an empty list.
+
+    Raises:
+        UnreadableAnswer: it is no such list; the message says why.
+
+    Examples:
+        >>> parse_keywords('Here you are: {"keywords": ["School  bus", "traffic light"]}')
+        ['school bus', 'traffic light']
+        >>> parse_keywords("- zebra\n- grass")
+        ['zebra', 'grass']
+        >>> parse_keywords('{"keywords": ["<b>bus</b>"]}')
+        Traceback (most recent call last):
+        ...
+        vlmine_dagster.mining.answers.UnreadableAnswer: '<b>bus</b>' is no name of a thing
+    """
+    entries = _entries(text)
+    for entry in entries:
+        _check_name(entry)
+    keywords = tag_keywords(entries)
+    if len(keywords) > MOST_KEYWORDS:
+        raise UnreadableAnswer(f"{len(keywords)} keywords, more than {MOST_KEYWORDS}")
+    return keywords
+
+
+def _check_name(entry: str) -> None:
+    shown = repr(entry if len(entry) <= LONGEST_KEYWORD else f"{entry[:LONGEST_KEYWORD]}...")
+    is_name = _NAME.fullmatch(entry.strip()) is not None and not (_COMMENT.search(entry) or _SQL.search(entry))
+    if not is_name or _ORDER.search(entry):
+        raise UnreadableAnswer(f"{shown} is no name of a thing")
+    if len(entry) > LONGEST_KEYWORD or len(entry.split()) > MOST_KEYWORD_WORDS:
+        raise UnreadableAnswer(f"{shown} is a sentence, not a keyword")
+
+
+def _entries(text: str) -> list[str]:
+    bare = _FENCE.sub("", text.strip()).strip()
+    for found in _json_values(bare):
+        listed = found.get("keywords") if isinstance(found, dict) else found
+        if isinstance(listed, list) and all(isinstance(entry, str) for entry in listed):
+            return [entry for entry in listed if entry.strip()]
+    if any(bracket in bare for bracket in "{}[]"):
+        raise UnreadableAnswer("it is broken JSON, or JSON without a list of keywords")
+    return _listed(bare)
+
+
+def _json_values(text: str) -> Iterator[Any]:
+    """Yield the JSON objects and lists in a text, outermost first."""
+    decoder = json.JSONDecoder()
+    place = 0
+    for _ in range(20):  # a text with more brackets than that is no answer
+        starts = [start for start in (text.find("{", place), text.find("[", place)) if start >= 0]
+        if not starts:
+            return
+        place = min(starts)
+        try:
+            value, place = decoder.raw_decode(text, place)
+            yield value
+        except (ValueError, RecursionError):
+            place += 1
+
+
+def _listed(text: str) -> list[str]:
+    text = regex.sub(r"^\s*(?:the\s+)?keywords\s*:", "", text, flags=regex.IGNORECASE)
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1:
+        entries = [_BULLET.sub("", line).strip().rstrip(".,;") for line in lines]
+    else:
+        entries = [entry.strip().rstrip(".") for entry in text.split(",")]
+    entries = [entry.strip("\"'\u201c\u201d") for entry in entries if entry]
+    if not entries:
+        raise UnreadableAnswer("it lists nothing")
+    if len(lines) == 1 and len(entries) == 1 and len(entries[0].split()) > MOST_KEYWORD_WORDS:
+        raise UnreadableAnswer("it is a sentence, not a list of keywords")
+    return entries
