@@ -39,7 +39,7 @@ class Step:
         of = "" if self.total is None else f" of {self.total:,}"
         eta = ""
         if self.total is not None and self.rate > 0 and self.done < self.total:
-            eta = f", {_duration((self.total - self.done) / self.rate)} left"
+            eta = f", {duration((self.total - self.done) / self.rate)} left"
         note = f", {self.note}" if self.note else ""
         return f"{self.work}: {self.done:,}{of} {self.unit}, {self.rate:.0f} {self.unit}/s{eta}{note}"
 
@@ -91,7 +91,13 @@ class Progress:
             self._log.info(str(step))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time for people.
+
+    Examples:
+        >>> duration(3725)
+        '1 h 02 min'
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

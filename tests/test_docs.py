@@ -32,6 +32,8 @@ def test_every_documented_command_and_option_exists(document):
             continue
         command = main.commands.get(rest[0])
         assert command is not None, words
+        if isinstance(command, click.Group) and len(rest) > 1 and rest[1] in command.commands:
+            command = command.commands[rest[1]]
         known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
         assert {word for word in rest[1:] if word.startswith("-")} <= known, words
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from resources.progress import Step, listening
+from resources.progress import Step, duration, listening
 from resources.report_page import visible_text
 
 if TYPE_CHECKING:
@@ -235,15 +235,15 @@ def print_forecast(told: "Forecast") -> None:
     table = Table(title="What a run will take", title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "model"):
         table.add_column(name)
-    for name in ("images left", "tokens", "dollars", "hours"):
+    for name in ("calls left", "tokens", "dollars", "time"):
         table.add_column(name, justify="right")
     for stage in told.stages:
         dollars = "unknown" if stage.cost_usd is None else f"${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"
         tokens = f"{stage.prompt_tokens + stage.output_tokens:,.0f}"
-        table.add_row(stage.stage, plain(stage.model), f"{stage.left:,}", tokens, dollars, f"{stage.hours:.2f}")
+        table.add_row(stage.stage, plain(stage.model), f"{stage.left:,}", tokens, dollars, duration(stage.hours * 3600))
     out.print(table)
     total = "unknown" if told.cost_usd is None else f"${told.cost_usd:,.2f}"
-    limit = "no limit" if told.max_cost_usd is None else f"max_cost_usd ${told.max_cost_usd:,.2f}"
+    limit = "no limit" if told.max_cost_usd is None else f"max_cost_usd ${told.max_cost_usd:g}"
     out.print(f"To pay: {total}. Spent so far: ${told.spent_usd:,.4f} ({limit}).")
     for stage in told.stages:
         failed = f", {stage.failed} of them failed" if stage.failed else ""

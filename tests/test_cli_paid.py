@@ -1,0 +1,105 @@
+"""The commands that have to do with money, against a scripted endpoint."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from conftest import Made, members
+from scripted_endpoint import Answer, ScriptedEndpoint
+
+from vlmine_dagster.cli import main
+
+POOL = {"pool/a": members({"coffee": 5, "rocket": 1}, start=0), "pool/b": members({"coffee": 4, "rocket": 1}, start=10)}
+
+
+@pytest.fixture
+def endpoint():
+    with ScriptedEndpoint(lambda call: f"A cup of coffee, number {call.digest[:6]}.") as served:
+        yield served
+
+
+@pytest.fixture
+def inside(endpoint, make_project, monkeypatch) -> Made:
+    describer = {"kind": "openai", "model": "gpt-4o-mini", "base_url": endpoint.url, "max_attempts": 1}
+    made = make_project(
+        POOL, describer=describer, keyworder={"kind": "rules"}, experiments={"rare": {"signals": ["novelty_min"]}}
+    )
+    monkeypatch.chdir(made.folder)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    return made
+
+
+def vlmine(*words: str):
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+def test_the_forecast_names_calls_money_and_where_the_price_comes_from(inside, endpoint):
+    found = vlmine("forecast", "--sample", "4")
+
+    assert found.exit_code == 0
+    assert "gpt-4o-mini" in " ".join(found.output.split())
+    assert "4 real calls" in " ".join(found.output.split())
+    assert "list price of 2025-06-30" in " ".join(found.output.split())
+    assert len(endpoint.calls) == 4
+    told = json.loads(vlmine("forecast", "--sample", "2", "--json").output)
+    assert (told["stages"][0]["left"], told["max_cost_usd"]) == (5, None)
+
+
+def test_a_forecast_beyond_the_limit_says_so(inside):
+    inside.settings(max_cost_usd=0.0003)
+
+    found = vlmine("forecast", "--sample", "2")
+
+    assert "That is more than max_cost_usd" in " ".join(found.output.split())
+
+
+def test_a_project_without_paid_models_has_nothing_to_forecast(inside):
+    inside.settings(describer={"kind": "tagger"}, keyworder={"kind": "tags"})
+
+    assert "Nothing to pay or to wait for" in vlmine("forecast").output
+    assert "No answers yet" in vlmine("cache").output
+
+
+def test_the_cache_is_shown_and_pruned_and_what_was_spent_stays(inside, endpoint):
+    assert vlmine("run").exit_code == 0
+    shown = json.loads(vlmine("cache", "--json").output)
+    (row,) = shown["variants"]
+    assert (row["reply_count"], row["is_used"], row["label"]) == (11, True, "openai gpt-4o-mini, describe-general-v1")
+    assert "in use" in vlmine("cache").output
+
+    assert "name a variant with --variant" in vlmine("cache", "prune", "--yes").output
+    assert "0 answers deleted" in vlmine("cache", "prune", "--unused", "--yes").output
+    assert "11 answers deleted" in vlmine("cache", "prune", "--variant", row["variant"], "--yes").output
+    assert json.loads(vlmine("cache", "--json").output)["variants"][0]["cost_usd"] == row["cost_usd"] > 0
+
+
+def test_only_failures_are_asked_about_again_even_when_the_cache_was_pruned(inside, endpoint):
+    good = endpoint.script
+    bad = set()
+
+    def script(call):
+        bad.add(call.digest) if not bad else None
+        return Answer("no", status=500) if call.digest in bad else good(call)
+
+    endpoint.script = script
+    assert vlmine("run").exit_code == 0
+    assert json.loads(vlmine("status", "--json").output)[2]["outcomes"] == {"ok": 10, "timed_out": 1}
+    (row,) = json.loads(vlmine("cache", "--json").output)["variants"]
+    vlmine("cache", "prune", "--variant", row["variant"], "--yes")
+    calls = len(endpoint.calls)
+
+    endpoint.script = good
+    assert vlmine("run", "--retry-failed").exit_code == 0
+
+    assert [call.digest for call in endpoint.calls[calls:]] == list(bad)
+    assert json.loads(vlmine("status", "--json").output)[2]["outcomes"] == {"ok": 11}
+
+
+def test_a_run_without_a_key_says_where_it_belongs(inside, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    inside.settings(describer={"kind": "openai", "model": "gpt-4o-mini"})
+
+    found = vlmine("run")
+
+    assert found.exit_code == 1
+    assert "Put it into the environment as OPENAI_API_KEY" in " ".join(found.output.split())
