@@ -30,9 +30,9 @@ def compute(run: StageRun) -> Product:
     A row is an answer with its outcome, tokens, latency and price. Only `ok` answers go on.
     """
     describer = describer_of(run.bench, run.variant)
-    wanted = _wanted(run)
+    fingerprint, wanted = describer.fingerprint, _wanted(run)
     if isinstance(describer, ModelDescriber):
-        describer.restore(list(_published(run, describer.fingerprint, wanted)))
+        describer.restore(list(_published(run, fingerprint, wanted)))
     progress = run.progress(len(wanted))
     rows, bill = RowBuffer(DESCRIPTIONS.schema), Bill()
 
@@ -40,7 +40,7 @@ def compute(run: StageRun) -> Product:
         return _inputs(run, describer, image_ids)
 
     for answer in describer.describe(wanted, load, is_failure_retried=_is_retry(run)):
-        rows.add(_row(answer, describer.fingerprint))
+        rows.add(description_row(answer, fingerprint))
         bill.add(answer)
         progress.add(1, str(bill))
     table = rows.table().sort_by("image_id")
@@ -103,7 +103,8 @@ def matrix(rows: pa.Table, column: str) -> Any:
     return flat.to_numpy(zero_copy_only=False).reshape(-1, size).astype(np.float32)
 
 
-def _row(answer: Description, fingerprint: str) -> dict[str, Any]:
+def description_row(answer: Description, fingerprint: str) -> dict[str, Any]:
+    """Return an answer as a row of `descriptions`."""
     tags = None if answer.tags is None else [{"tag": t.tag, "probability": t.probability} for t in answer.tags]
     return {
         "image_id": answer.image_id,

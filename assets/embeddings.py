@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from assets.stages import Product, Reads, Stage, StageRun
+from resources.encoder import Encodings
 from resources.intake import read_bytes
 from resources.workbench import Workbench
 from vlmine_dagster.tables import EMBEDDINGS
@@ -25,14 +26,18 @@ def compute(run: StageRun) -> Product:
     )
     for name, reason in found.failures.items():
         run.log.warning(f"{name} was readable before and is not now: {reason}")
-    rows = pa.table(
+    return Product(embedding_rows(found), {"images/s": progress.rate, "unreadable": len(found.failures)})
+
+
+def embedding_rows(found: Encodings) -> pa.Table:
+    """Return what the encoder saw as rows of `embeddings`, sorted by image id."""
+    return pa.table(
         {
             "image_id": pa.array(found.image_ids, pa.string()),
             "embedding": _vectors(found.embeddings, EMBEDDINGS.column("embedding").type),
             "tag_probabilities": _vectors(found.probabilities, EMBEDDINGS.column("tag_probabilities").type),
         }
     ).sort_by("image_id")
-    return Product(rows, {"images/s": progress.rate, "unreadable": len(found.failures)})
 
 
 def _vectors(values: Any, kind: Any) -> pa.Array:

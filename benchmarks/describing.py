@@ -5,6 +5,7 @@
 Both rates are measured in one run, turn by turn, so that a noisy machine hurts both.
 """
 
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -12,13 +13,21 @@ from itertools import islice
 import click
 import numpy as np
 
-from resources.describers import DescriberInput
+from assets.descriptions import description_row
+from assets.embeddings import embedding_rows
+from resources.describers import DescriberInput, Tagger
 from resources.encoder import Encoder, prepare_pixels
 from resources.intake import inspect_shard, read_bytes
+from resources.lake import Lake
 from resources.ordered import core_count
+from resources.rows import RowBuffer
 from resources.workbench import Workbench
+from vlmine_dagster.project import TaggerSettings
+from vlmine_dagster.tables import DESCRIPTIONS
 
 ROUNDS = 3
+DECODED = "decode to published descriptions"
+WHOLE = "the same, every image opened and checked before"
 
 
 def bare(encoder: Encoder, pixels: np.ndarray, *, batch: int) -> float:
@@ -43,13 +52,15 @@ def main(file: str, count: int) -> None:
     pixels = np.stack([prepare_pixels(content, max_pixels=limit) for _, content in data])
     encoder = bench.encoder
     encoder.encode(data[:64], max_pixels=limit)
-    rates: dict[str, list[float]] = {"engine": [], "decode and engine": [], "tar to descriptions": []}
+    rates: dict[str, list[float]] = {"engine": [], "decode and engine": [], DECODED: [], WHOLE: []}
     for _ in range(ROUNDS):
         rates["engine"].append(bare(encoder, pixels, batch=bench.project.settings.encoder.batch_size))
         started = time.perf_counter()
         encoder.encode(data, max_pixels=limit)
         rates["decode and engine"].append(len(data) / (time.perf_counter() - started))
-        rates["tar to descriptions"].append(len(data) / _whole(bench, shard, names))
+        for name, is_checked in ((DECODED, False), (WHOLE, True)):
+            rates[name].append(len(data) / _published(bench, shard, names, is_checked=is_checked))
+    print(f"{core_count()} cores, {len(data)} images\n")
     print("| what | images/s (median of 3) | of the engine |")
     print("| --- | ---: | ---: |")
     for name, found in rates.items():
@@ -57,18 +68,27 @@ def main(file: str, count: int) -> None:
         print(f"| {name} | {np.median(found):.0f} | {ratio:.2f} |")
 
 
-def _whole(bench: Workbench, shard: str, names: list[str]) -> float:
-    """Return seconds from the tar to descriptions, with the check of every image."""
-    started = time.perf_counter()
+def _published(bench: Workbench, shard: str, names: list[str], *, is_checked: bool) -> float:
+    """Return seconds from the tar to published Parquet, with or without the check of every image before."""
     limit = bench.project.settings.dataset.max_pixels
-    inspect_shard(bench.source, shard, labels=None, max_pixels=limit)
-    found = bench.encoder.encode(read_bytes(bench.source, shard, names), max_pixels=limit)
-    inputs = (
-        DescriberInput(name, "", tag_probabilities=row)
-        for name, row in zip(found.image_ids, found.probabilities.astype(np.float32), strict=True)
-    )
-    assert len(list(bench.describer("default").describe(inputs))) == len(names)
-    return time.perf_counter() - started
+    describer = Tagger(bench.encoder, TaggerSettings())
+    with tempfile.TemporaryDirectory() as folder:
+        lake = Lake(folder)
+        started = time.perf_counter()
+        if is_checked:
+            rows = inspect_shard(bench.source, shard, labels=None, max_pixels=limit)
+            lake.publish("images", shard, rows, inputs="")
+        found = bench.encoder.encode(read_bytes(bench.source, shard, names), max_pixels=limit)
+        lake.publish("embeddings", shard, embedding_rows(found), inputs="")
+        seen = dict(zip(found.image_ids, found.probabilities.astype(np.float32), strict=True))
+        rows = RowBuffer(DESCRIPTIONS.schema)
+        wanted, fingerprint = dict.fromkeys(names, ""), describer.fingerprint
+        for answer in describer.describe(
+            wanted, lambda ids: (DescriberInput(i, tag_probabilities=seen[i]) for i in ids)
+        ):
+            rows.add(description_row(answer, fingerprint))
+        lake.publish("descriptions", shard, rows.table(), inputs="")
+        return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -128,12 +128,11 @@ class Tagger:
                 yield Description(image.image_id, _sentence(tags), tags)
 
     def _tags(self, probabilities: npt.NDArray[np.float32]) -> tuple[Tag, ...]:
-        likeliest = np.argsort(-probabilities, kind="stable")[: self._settings.top]
-        found = [(self._encoder.classes[place], float(probabilities[place])) for place in likeliest]
-        least = self._settings.min_probability
-        return tuple(
-            Tag(name, probability) for k, (name, probability) in enumerate(found) if k == 0 or probability >= least
-        )
+        likely = np.flatnonzero(probabilities >= self._settings.min_probability)
+        if not len(likely):
+            likely = np.array([probabilities.argmax()])
+        order = likely[np.argsort(-probabilities[likely], kind="stable")][: self._settings.top]
+        return tuple(Tag(self._encoder.classes[place], float(probabilities[place])) for place in order)
 
 
 class ModelDescriber:

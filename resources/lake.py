@@ -274,17 +274,23 @@ def _write_whole(path: UPath, rows: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.protocol not in ("", "file", "local"):
         with path.open("wb") as file:  # object stores publish on close
-            pq.write_table(rows, file, compression="zstd")
+            pq.write_table(rows, file, **_parquet_options(rows))
         return
     beside = Path(f"{path}.{uuid.uuid4().hex}.tmp")
     try:
         with beside.open("wb") as file:
-            pq.write_table(rows, file, compression="zstd")
+            pq.write_table(rows, file, **_parquet_options(rows))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(str(path))
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _parquet_options(rows: pa.Table) -> dict[str, Any]:
+    """Return options of the writer: dictionaries are for text; looking for repeats among vectors costs a third."""
+    texts = [column.name for column in rows.schema if pa.types.is_string(column.type)]
+    return {"compression": "zstd", "use_dictionary": texts}
 
 
 def _duckdb_name(path: UPath) -> str:

@@ -45,8 +45,9 @@ def test_the_forecast_names_calls_money_and_where_the_price_comes_from(inside, e
     assert (told["stages"][0]["left"], told["max_cost_usd"]) == (5, None)
 
 
-def test_a_forecast_beyond_the_limit_says_so(inside):
-    inside.settings(max_cost_usd=0.0003)
+def test_a_forecast_beyond_the_limit_says_so(inside, endpoint):
+    endpoint.script = lambda _call: Answer("A cup of coffee.", tokens=(1500, 90))
+    inside.settings(max_cost_usd=0.001)
 
     found = vlmine("forecast", "--sample", "2")
 
