@@ -44,8 +44,16 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition]:
     variants = (DEFAULT_VARIANT, *project.settings.variants)
     arms = experiments(list(project.settings.experiments))
     partitions = {"shard": shards, "experiment": arms, "pool": None}
+    is_declarative = project.settings.automation.mode == "declarative"
+    condition = dg.AutomationCondition.eager() if is_declarative else None
     return [
-        build_asset(stage, partitions_def=partitions[stage.contract.partition], variants=variants, variant=variant)
+        build_asset(
+            stage,
+            partitions_def=partitions[stage.contract.partition],
+            variants=variants,
+            variant=variant,
+            condition=condition,
+        )
         for stage in STAGES
         for variant in (variants if stage.is_variant else variants[:1])
     ]

@@ -331,6 +331,7 @@ def build_asset(
     partitions_def: dg.PartitionsDefinition[str] | None,
     variants: Sequence[str] = (DEFAULT_VARIANT,),
     variant: str = DEFAULT_VARIANT,
+    condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetsDefinition:
     """Make the Dagster asset of a stage for one extraction variant.
 
@@ -339,6 +340,7 @@ def build_asset(
         partitions_def: Shards, experiments, or None for a pool-wide asset.
         variants: All extraction variants; an experiment depends on every one.
         variant: The extraction variant of this asset.
+        condition: When it is made by itself, None for never.
     """
     key = asset_key(stage.table, variant)
 
@@ -365,6 +367,7 @@ def build_asset(
         check_specs=_check_specs(stage, key),
         backfill_policy=dg.BackfillPolicy.single_run() if stage.is_one_run else None,
         pool=stage.pool,
+        automation_condition=condition,
     )(body)
 
 

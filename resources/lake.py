@@ -193,10 +193,14 @@ class Lake:
         finally:
             connection.close()
 
-    def write_views(self, file: Path) -> None:
+    def write_views(self, file: Path, *, shards: Sequence[str] | None = None) -> None:
         """Write a DuckDB file with a view over every table that is there, for people to open and ask.
 
         The views read the Parquet files as they are then. Lakes behind a URL get none.
+
+        Args:
+            file: The DuckDB file.
+            shards: The shards of the pool; files of others, which went, are left out. None takes all files.
         """
         if self.root.protocol not in ("", "file", "local"):
             return
@@ -204,9 +208,12 @@ class Lake:
         try:
             with duckdb.connect(str(beside)) as connection:
                 for name in TABLES:
-                    if self.partitions(name):
-                        pattern = _literal(f"{self.root / name}/**/*.parquet")
-                        scan = f"read_parquet({pattern}, hive_partitioning = false, union_by_name = true)"
+                    there = self.partitions(name)
+                    if shards is not None and TABLES[name].partition == "shard":
+                        there = sorted({*there} & {*shards})
+                    if there:
+                        files = ", ".join(_literal(str(self.path(name, partition))) for partition in there)
+                        scan = f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
                         connection.execute(f"CREATE VIEW {name} AS FROM {scan}")
             beside.replace(file)
         finally:

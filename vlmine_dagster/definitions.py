@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.pipeline import build_assets
 from resources.workbench import Workbench
-from vlmine_dagster.automation import build_jobs, new_shards
+from vlmine_dagster.automation import build_chain, build_declarative, build_jobs, build_schedules, new_shards
 from vlmine_dagster.project import Project
 
 
@@ -15,10 +15,13 @@ def build_definitions(project: Project, *, settings_file: str = "") -> dg.Defini
         project: The project; its variants and experiments shape the asset graph.
         settings_file: Its `vlmine.yaml`; empty means `VLMINE_PROJECT`, else the one in the working folder.
     """
+    jobs = build_jobs(project)
+    is_declarative = project.settings.automation.mode == "declarative"
     return dg.Definitions(
         assets=build_assets(project),
-        jobs=build_jobs(project),
-        sensors=[new_shards],
+        jobs=list(jobs.values()),
+        schedules=[] if is_declarative else build_schedules(project),
+        sensors=[new_shards, *([build_declarative(project)] if is_declarative else build_chain(project, jobs))],
         resources={"workbench": Workbench(settings_file=settings_file)},
     )
 

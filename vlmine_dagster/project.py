@@ -278,6 +278,30 @@ class RetrainingSettings(Settings):
         return budgets
 
 
+class AutomationSettings(Settings):
+    """What runs by itself, as long as the Dagster daemon does."""
+
+    mode: Literal["schedules", "declarative"] = "schedules"
+    """Schedules that look at what is not fresh, or Dagster's declarative automation: each asset follows its inputs."""
+    is_on: bool = False
+    """Whether schedules and declarative automation start by themselves; off, they wait to be switched on in the UI."""
+    nightly_cron: str = "0 2 * * *"
+    """When shards that are missing, stale or failed are made."""
+    refresh_cron: str = "0 6 * * *"
+    """When pool and experiments are made again, if a shard has changed since."""
+    timezone: str = "UTC"
+    """Time zone of both."""
+    max_shards_per_night: Annotated[int, Field(ge=1, le=5000)] = 200
+    """Shards a night at the most, those registered first before others."""
+
+    @field_validator("nightly_cron", "refresh_cron")
+    @classmethod
+    def _cron_is_valid(cls, cron: str) -> str:
+        if len(cron.split()) != 5 or not re.fullmatch(r"[\d\s*/,\-A-Za-z]+", cron):
+            raise ValueError(f"{cron!r} is no cron expression of five fields, such as '0 2 * * *'")
+        return cron
+
+
 class ExperimentSettings(Settings):
     """One mining strategy: a list of signals and how they are joined."""
 
@@ -364,6 +388,8 @@ class ProjectSettings(Settings):
     """The downstream model."""
     retraining: RetrainingSettings = RetrainingSettings()
     """How mined sets are judged."""
+    automation: AutomationSettings = AutomationSettings()
+    """What runs by itself."""
     budget: Annotated[float, Field(gt=0)] = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = (

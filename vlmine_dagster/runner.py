@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from assets.stages import Lineage, ModelConfig, Stage, State, asset_key
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
 from resources.workbench import Workbench
-from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, SCORE_JOB, SHARD_JOB, stages_of
+from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, stages_of
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import BudgetExceededError, ConfigError
 from vlmine_dagster.partitions import SHARDS
@@ -23,7 +23,6 @@ from vlmine_dagster.project import Project
 
 COMMAND_TAG = "vlmine/command"
 VIEWS_FILE = "vlmine.duckdb"
-_RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -156,7 +155,7 @@ class Runner:
                 self._bring_up(MINING_JOB, arm, mining)
             for arm in arms:
                 self._bring_up(MINING_JOB, arm, [report])
-            self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE)
+            self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, shards=known)
         return self.outcome
 
     def inspect_images(self) -> list[str]:
@@ -259,7 +258,7 @@ class Runner:
         tags = {COMMAND_TAG: "run"}
         if last is not None and last != partition:
             target = {}
-            tags |= dict(zip(_RANGE_TAGS, (partition, last), strict=True))
+            tags |= dict(zip(RANGE_TAGS, (partition, last), strict=True))
         config = {unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in units}
         result = self._definitions.resolve_job_def(job).execute_in_process(
             instance=self._instance,

@@ -16,7 +16,6 @@ from assets import images
 from assets.pipeline import STAGES, build_assets
 from assets.stages import Product, build_asset
 from resources.sources import open_source
-from vlmine_dagster.automation import new_shards
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.partitions import SHARDS, shards
 
@@ -350,19 +349,6 @@ def test_the_report_shows_the_first_images(finished: Made):
     first = finished.frame("pareto_set", "pareto").sort_values("rank")["image_id"].iloc[0]
     assert first in page
     assert "data:image/jpeg;base64" in page
-
-
-def test_the_sensor_registers_what_came_and_forgets_what_went(finished: Made):
-    finished.replace_shard("pool/new", members({"coffee": 2}, start=60))
-    (finished.folder / "data/pool/a.tar").unlink()
-    context = dg.build_sensor_context(instance=finished.instance, resources={"workbench": finished.bench})
-
-    result = new_shards(context)
-
-    assert [request.partition_key for request in result.run_requests] == ["pool/new"]
-    added, removed = result.dynamic_partitions_requests
-    assert list(added.partition_keys) == ["pool/new"]
-    assert list(removed.partition_keys) == ["pool/a"]
 
 
 def test_the_asset_graph_is_as_drawn(finished: Made):

@@ -1,0 +1,223 @@
+"""What runs by itself: sensors, schedules, and the declarative version."""
+
+import datetime
+import os
+
+import dagster as dg
+import pytest
+from conftest import Made, members, small_pool
+
+from vlmine_dagster.automation import (
+    GLOBAL_JOB,
+    MINING_JOB,
+    RANGE_TAGS,
+    REFRESH_TAG,
+    SCORE_JOB,
+    SHARD_JOB,
+    build_chain,
+    build_jobs,
+    build_schedules,
+    new_shards,
+)
+from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.partitions import SHARDS
+
+TICK = datetime.datetime(2026, 3, 1, 2, 0, tzinfo=datetime.UTC)
+
+
+def look(made: Made):
+    """A tick of the sensor."""
+    return new_shards(dg.build_sensor_context(instance=made.instance, resources={"workbench": made.bench}))
+
+
+def tick(made: Made, name: str):
+    """A tick of a schedule."""
+    schedule = next(s for s in build_schedules(made.project) if s.name == name)
+    context = dg.build_schedule_context(
+        instance=made.instance, scheduled_execution_time=TICK, resources={"workbench": made.bench}
+    )
+    return schedule(context)
+
+
+class TestSensor:
+    def test_a_changed_date_is_no_change(self, finished):
+        assert isinstance(look(finished), dg.SkipReason)
+        os.utime(finished.folder / "data/pool/a.tar", (1, 1))
+
+        assert isinstance(look(finished), dg.SkipReason)
+
+    def test_changed_bytes_ask_for_the_run_of_that_shard_once(self, finished):
+        finished.replace_shard("pool/a", members({"coffee": 5}, start=70))
+
+        first, second = look(finished), look(finished)
+
+        assert [request.partition_key for request in first.run_requests] == ["pool/a"]
+        assert [r.run_key for r in first.run_requests] == [r.run_key for r in second.run_requests]
+        assert first.dynamic_partitions_requests == []
+        finished.replace_shard("pool/a", members({"coffee": 5}, start=80))
+        assert look(finished).run_requests[0].run_key != first.run_requests[0].run_key
+
+    def test_what_came_is_registered_and_asked_for_and_what_went_is_forgotten(self, finished):
+        finished.replace_shard("pool/new", members({"coffee": 2}, start=60))
+        (finished.folder / "data/pool/a.tar").unlink()
+
+        result = look(finished)
+
+        assert [request.partition_key for request in result.run_requests] == ["pool/new"]
+        added, removed = result.dynamic_partitions_requests
+        assert list(added.partition_keys) == ["pool/new"]
+        assert list(removed.partition_keys) == ["pool/a"]
+
+    def test_a_shard_that_went_is_forgotten_and_nothing_runs(self, finished):
+        (finished.folder / "data/pool/a.tar").unlink()
+
+        found = look(finished)
+
+        assert found.run_requests == []
+        assert list(found.dynamic_partitions_requests[0].partition_keys) == ["pool/a"]
+
+
+def test_after_arrivals_replacements_and_removals_all_is_as_after_a_fresh_run(finished, make_project):
+    shards, labels = small_pool()
+    labels += "".join(f"\nrocket-{k},pool,rocket" for k in (60, 61)) + "\ncoffee-60,pool,coffee"
+    (finished.folder / "labels.csv").write_text(labels)
+    new = members({"rocket": 2, "coffee": 1}, start=60)
+
+    finished.replace_shard("pool/d", new)
+    finished.run(shards=["pool/d"])
+    (finished.folder / "data/pool/a.tar").unlink()
+    finished.replace_shard("pool/b", shards["pool/c"])
+    finished.run()
+    finished.replace_shard("pool/b", shards["pool/b"])
+    finished.replace_shard("pool/a", shards["pool/a"])
+    (finished.folder / "data/pool/c.tar").unlink()
+    assert finished.run().is_whole
+
+    final = {"pool/a": shards["pool/a"], "pool/b": shards["pool/b"], "pool/d": new, "test/t": shards["test/t"]}
+    fresh = make_project(final, labels=labels)
+    assert fresh.run().is_whole
+    for table in ("vocab_counts", "novelty_scores", "uncertainty_scores", "rarity_scores"):
+        partitions = [*final] if table.endswith(("novelty_scores", "uncertainty_scores")) else ["pool"]
+        for partition in partitions:
+            ours, theirs = (made.frame(table, partition) for made in (finished, fresh))
+            assert ours.equals(theirs), (table, partition)
+    for arm in finished.project.settings.experiments:
+        assert finished.frame("pareto_set", arm).equals(fresh.frame("pareto_set", arm)), arm
+
+    import duckdb
+
+    with duckdb.connect(str(finished.folder / ".vlmine/vlmine.duckdb"), read_only=True) as connection:
+        seen = {row[0] for row in connection.sql("SELECT DISTINCT split_part(image_id, '/', 2) FROM images").fetchall()}
+    assert seen == {"a", "b", "d", "t"}
+
+
+@pytest.fixture
+def kept(finished, tmp_path):
+    """The same project with a history on disk, which schedules want."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        instance.add_dynamic_partitions(SHARDS, finished.instance.get_dynamic_partitions(SHARDS))
+        yield Made(finished.folder, instance)
+
+
+class TestNightly:
+    def test_nothing_to_do_says_so(self, kept):
+        assert "4 shards, all fresh or at work" in tick(kept, "nightly_backfill").skip_message
+
+    def test_what_is_missing_or_stale_is_made_oldest_first_up_to_the_cap(self, kept):
+        for name in ("pool/x", "pool/y"):
+            kept.replace_shard(name, members({"coffee": 1}, start=90))
+            kept.instance.add_dynamic_partitions(SHARDS, [name])
+        kept.bench.lake.remove("keywords", "pool/b")
+        kept.settings(automation={"max_shards_per_night": 2})
+
+        found = tick(kept, "nightly_backfill")
+
+        assert [request.partition_key for request in found] == ["pool/b", "pool/x"]
+        assert found[0].run_key == f"nightly:{TICK.isoformat()}:pool/b"
+        assert [r.run_key for r in tick(kept, "nightly_backfill")] == [r.run_key for r in found]
+
+    def test_a_shard_that_fails_comes_again_the_next_night(self, kept):
+        (kept.folder / "data/pool/b.tar").write_bytes(b"no tar")
+
+        assert not kept.job(SHARD_JOB, "pool/b").success
+        assert [request.partition_key for request in tick(kept, "nightly_backfill")] == ["pool/b"]
+
+    def test_a_shard_at_work_is_left_alone(self, kept):
+        kept.bench.lake.remove("keywords", "pool/b")
+        job = build_definitions(kept.project, settings_file=str(kept.file)).resolve_job_def(SHARD_JOB)
+        kept.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags={"dagster/partition": "pool/b"})
+
+        assert isinstance(tick(kept, "nightly_backfill"), dg.SkipReason)
+
+    def test_crons_and_caps_are_settings(self, kept):
+        kept.settings(automation={"nightly_cron": "30 1 * * 1-5", "timezone": "Europe/Berlin", "is_on": True})
+        nightly, refresh = build_schedules(kept.project)
+
+        assert (nightly.cron_schedule, nightly.execution_timezone) == ("30 1 * * 1-5", "Europe/Berlin")
+        assert nightly.default_status is dg.DefaultScheduleStatus.RUNNING
+        assert refresh.cron_schedule == "0 6 * * *"
+        kept.settings(automation={"nightly_cron": "at noon"})
+        with pytest.raises(ConfigError, match="'at noon' is no cron expression of five fields"):
+            _ = kept.project
+
+
+class TestRefresh:
+    def test_nothing_changed_means_nothing_runs(self, kept):
+        assert "nothing has changed" in tick(kept, "refresh").skip_message
+
+    def test_a_changed_shard_refreshes_pool_and_experiments(self, kept):
+        kept.replace_shard("pool/a", members({"coffee": 5}, start=70))
+        assert kept.job(SHARD_JOB, "pool/a").success
+
+        found = tick(kept, "refresh")
+
+        assert found.run_key == f"refresh:{TICK.isoformat()}"
+        assert found.tags == {REFRESH_TAG: TICK.isoformat()}
+
+    def test_each_step_starts_the_next_one_and_only_in_a_refresh(self, finished):
+        jobs = build_jobs(finished.project)
+        scores, experiments = build_chain(finished.project, jobs)
+
+        def after(sensor, job, tags, **partition):
+            definition = build_definitions(finished.project, settings_file=str(finished.file)).resolve_job_def(job)
+            result = definition.execute_in_process(instance=finished.instance, tags=tags, **partition)
+            event = result.get_run_success_event() if hasattr(result, "get_run_success_event") else None
+            event = event or next(e for e in result.all_events if e.event_type_value == "PIPELINE_SUCCESS")
+            run = finished.instance.get_run_by_id(result.run_id)
+            context = dg.build_run_status_sensor_context(sensor.name, event, finished.instance, run)
+            return sensor(context)
+
+        told = after(scores, GLOBAL_JOB, {REFRESH_TAG: "t"})
+        assert [told.tags[name] for name in RANGE_TAGS] == ["pool/a", "test/t"]
+        assert told.run_key == "scores:t"
+        mined = after(experiments, SCORE_JOB, told.tags)
+        assert [r.partition_key for r in mined.run_requests] == list(finished.project.settings.experiments)
+        assert isinstance(after(scores, GLOBAL_JOB, {}), dg.SkipReason)
+
+
+def test_the_declarative_version_makes_what_follows_a_changed_shard(finished):
+    finished.settings(automation={"mode": "declarative"})
+    definitions = build_definitions(finished.project, settings_file=str(finished.file))
+    first = dg.evaluate_automation_conditions(defs=definitions, instance=finished.instance)
+    finished.instance.report_runless_asset_event(dg.AssetMaterialization("images", partition="pool/a"))
+
+    second = dg.evaluate_automation_conditions(defs=definitions, instance=finished.instance, cursor=first.cursor)
+
+    assert second.get_requested_partitions(dg.AssetKey("embeddings")) == {"pool/a"}
+    names = {sensor.name for sensor in definitions.sensors}
+    assert names == {"new_shards", "declarative"}
+    assert not definitions.schedules
+
+
+def test_what_runs_by_itself_is_as_documented(finished):
+    definitions = build_definitions(finished.project, settings_file=str(finished.file))
+
+    assert {s.name: s.cron_schedule for s in definitions.schedules} == {
+        "nightly_backfill": "0 2 * * *",
+        "refresh": "0 6 * * *",
+    }
+    assert {s.name: s.default_status.value for s in definitions.sensors} == dict.fromkeys(
+        ("new_shards", "refresh_scores", "refresh_experiments"), "RUNNING"
+    )
+    assert {job.name for job in definitions.jobs} >= {SHARD_JOB, GLOBAL_JOB, SCORE_JOB, MINING_JOB}
