@@ -159,6 +159,7 @@ def _record(
         ),
         "task_model": settings.task_model.kind,
         "shards": len(run.shards),
+        "round": 0 if run.bench.labels is None else run.bench.labels.round_count,
     }
     with run.bench.tracking.run(run.partition, tags=run_tags(run)) as tracked:
         tracked.params(params)

@@ -25,7 +25,7 @@ from resources.workbench import Workbench
 from vlmine_dagster.project import TaggerSettings
 from vlmine_dagster.tables import DESCRIPTIONS
 
-ROUNDS = 3
+ROUNDS = 5
 DECODED = "decode to published descriptions"
 WHOLE = "the same, every image opened and checked before"
 
@@ -61,7 +61,7 @@ def main(file: str, count: int) -> None:
         for name, is_checked in ((DECODED, False), (WHOLE, True)):
             rates[name].append(len(data) / _published(bench, shard, names, is_checked=is_checked))
     print(f"{core_count()} cores, {len(data)} images\n")
-    print("| what | images/s (median of 3) | of the engine |")
+    print("| what | images/s (median of 5) | of the engine |")
     print("| --- | ---: | ---: |")
     for name, found in rates.items():
         ratio = np.median(np.array(found) / np.array(rates["engine"]))

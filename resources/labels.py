@@ -10,6 +10,7 @@ from functools import cached_property
 
 from upath import UPath
 
+from resources.rounds import load_rounds, rounds_fingerprint
 from resources.sources import open_source
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.project import LabelSettings, Project, settings_hash
@@ -39,15 +40,23 @@ class Labels:
         class_names: All classes, those without any row too.
         settings: Whether pool rows are an oracle's, and how the seed is drawn from them.
         fingerprint: 16 hex digits that change with the files' content and with what settings make of it.
+        round_count: Rounds of labels that came back.
     """
 
     def __init__(
-        self, labels: Mapping[str, _Label], *, class_names: tuple[str, ...], settings: LabelSettings, fingerprint: str
+        self,
+        labels: Mapping[str, _Label],
+        *,
+        class_names: tuple[str, ...],
+        settings: LabelSettings,
+        fingerprint: str,
+        round_count: int = 0,
     ):
         self._labels = labels
         self._settings = settings
         self.class_names = class_names
         self.fingerprint = fingerprint
+        self.round_count = round_count
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -97,7 +106,9 @@ class Labels:
 
 
 def load_labels(project: Project) -> Labels | None:
-    """Read the label file and the class names of a project; None where the settings name no labels.
+    """Read the label file, the class names and the rounds of a project; None where the settings name no labels.
+
+    A label that came back in a round makes its image one of the seed; a later round has the last word.
 
     Classes that share a name are told apart by their class_id: `crane (134)`, `crane (517)`.
 
@@ -117,13 +128,18 @@ def load_labels(project: Project) -> Labels | None:
     labels = _read_labels(content, names, where=where)
     _check_oracle(labels, settings, where=where)
     _check_row_numbers(labels, project, where=where)
+    rounds = load_rounds(project)
+    labels |= {name: _Label(Split.SEED, label) for back in rounds for name, label in back.labels.items()}
     digests = [hashlib.sha256(part).hexdigest() for part in (content, classes_content)]
     seeded = [settings.seed_fraction, settings.draw] if settings.oracle else []
     return Labels(
         labels,
         class_names=_all_classes(labels, names),
         settings=settings,
-        fingerprint=settings_hash(*digests, settings.oracle, *seeded),
+        fingerprint=settings_hash(
+            *digests, settings.oracle, *seeded, *([rounds_fingerprint(rounds)] if rounds else [])
+        ),
+        round_count=len(rounds),
     )
 
 

@@ -114,6 +114,26 @@ def forecast(sample: int, is_json: bool) -> None:
     click.echo(json.dumps(asdict(told_ahead))) if is_json else print_forecast(told_ahead)
 
 
+@main.group()
+def labels() -> None:
+    """Take labels of mined images back."""
+
+
+@labels.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@told
+def import_labels(file: Path) -> None:
+    """Add FILE as a round of labels: CSV or Parquet (image_id, label), or a JSON export of Label Studio.
+
+    The images become part of the seed: the next run trains with them and never mines them again.
+    """
+    from vlmine_dagster.views import import_round
+
+    taken = import_round(_bench(), file)
+    click.echo(f"Round {taken.number}: {len(taken.labels):,} labels of {len(set(taken.labels.values())):,} classes.")
+    click.echo("Next: vlmine run")
+
+
 @main.group(invoke_without_command=True)
 @as_json
 @click.pass_context

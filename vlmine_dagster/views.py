@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from assets.models import describer_of, keyworder_of
@@ -11,6 +12,7 @@ from assets.stages import Lineage, Stage
 from resources.describers import ModelDescriber
 from resources.keyworders import ModelKeyworder
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
+from resources.rounds import Round, check_annotations, read_annotations, write_round
 from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
@@ -81,6 +83,31 @@ def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: st
         query = f"SELECT sum(prompt_tokens), sum(output_tokens), sum(cost_usd) FROM {table}"  # noqa: S608
         prompt, output, cost = connection.sql(query).fetchall()[0]
     return {"outcomes": found, "prompt_tokens": prompt or 0, "output_tokens": output or 0, "cost_usd": cost or 0.0}
+
+
+def import_round(bench: Workbench, file: Path) -> Round:
+    """Add a file of labels as the next round.
+
+    Raises:
+        ConfigError: the project has no label file yet.
+        SourceError: the file cannot be read, or names images or classes that are not of the project.
+    """
+    if bench.labels is None:
+        raise ConfigError(
+            "this project has no labels yet. Set dataset.labels.file in vlmine.yaml (a CSV with the columns key, "
+            "split, class_id; it may hold nothing but test rows, or only its header) and import again."
+        )
+    given = read_annotations(file)
+    images = bench.lake.require("images", bench.lake.partitions("images"))
+    with bench.lake.connect(images=images) as connection:
+        rows = connection.sql("SELECT image_id, split FROM images").fetchall()
+    check_annotations(
+        given,
+        known_ids={row[0] for row in rows},
+        test_ids={row[0] for row in rows if row[1] == "test"},
+        class_names=bench.labels.class_names if bench.project.settings.dataset.labels.classes else (),  # type: ignore[union-attr]
+    )
+    return write_round(bench.project, given)
 
 
 def cached(bench: Workbench) -> list[dict[str, Any]]:
