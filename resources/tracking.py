@@ -150,7 +150,8 @@ class Tracking:
             found = self.client.get_experiment_by_name(name)
             if found is not None:
                 return str(found.experiment_id)
-            location = self.artifacts_folder.as_uri() if self.is_local else None
+            # A server knows where its artifacts lie; a database does not, and would take the working folder.
+            location = None if self.uri.startswith("http") else self.artifacts_folder.as_uri()
             return str(self.client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
 
     @contextmanager
@@ -202,8 +203,12 @@ def _translated(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, OSError) as error:
-        what_to_do = "Check MLFLOW_TRACKING_URI." if uri.startswith("http") else "Check the file and the disk."
+    except (MlflowException, OSError, ImportError) as error:
+        what_to_do = "Check the file and the disk." if uri.startswith("sqlite") else "Check MLFLOW_TRACKING_URI."
+        if isinstance(error, ImportError):
+            what_to_do = (
+                "Install the database's driver (pip install 'vlmine-dagster[postgres]'), and name it in the address."
+            )
         raise TrackingError(
             f"MLflow at {_without_password(uri)}: {_without_password(str(error))[:300]} {what_to_do}"
         ) from error

@@ -1,12 +1,16 @@
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from resources.describers import Description
 from resources.expectations import failed_critically, summarize_findings, validate
 from resources.progress import Progress, Step, listening
+from resources.rows import Bill
 from resources.tracking import Source, Tracking
 from vlmine_dagster.errors import TrackingError
-from vlmine_dagster.tables import EMBEDDINGS, VOCAB_COUNTS
+from vlmine_dagster.tables import EMBEDDINGS, VOCAB_COUNTS, Outcome
 
 
 def counts(**columns):
@@ -141,3 +145,44 @@ def test_progress_is_logged_at_a_sane_rate(monkeypatch):
         progress.add(1)
 
     assert lines == ["work: 2 images, 0 images/s"]
+
+
+def test_artifacts_of_a_database_lie_in_the_home_and_not_in_the_working_folder(finished, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    tracking = Tracking(finished.project)
+
+    tracking.connect()
+
+    made = tracking.client.get_experiment(tracking.experiment_id)
+    assert made.artifact_location == (finished.folder / ".vlmine/mlflow/artifacts").as_uri()
+
+
+def test_a_driver_that_is_missing_is_named(finished, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+pg8000://me:secret@db/mlflow")
+
+    with pytest.raises(TrackingError, match=r"pip install 'vlmine-dagster\[postgres\]'") as told:
+        Tracking(finished.project).connect()
+
+    assert "secret" not in str(told.value)
+
+
+def test_behind_the_progress_stand_tokens_money_and_failures():
+    answers = [
+        Description("a", "x", prompt_tokens=90, output_tokens=10, cost_usd=0.5),
+        Description("b", None, outcome=Outcome.REFUSED, prompt_tokens=90, cost_usd=0.25),
+    ]
+    bill = Bill()
+    assert str(bill) == ""
+    for answer in answers:
+        bill.add(answer)
+    steps = []
+    with listening(steps.append):
+        Progress("descriptions[a]", total=4).add(2, str(bill))
+
+    assert re.fullmatch(
+        r"descriptions\[a\]: 2 of 4 images, \d+ images/s, .*left, [\d,]+ tokens/s, \$0.7500, 1 failed", str(steps[-1])
+    )
+    assert bill.facts() == {"prompt_tokens": 180, "output_tokens": 10, "cost_usd": 0.75}
+    bill.add(Description("c", "x", prompt_tokens=1, cost_usd=None))
+    assert "price unknown" in str(bill)
+    assert bill.facts()["cost_usd"] == "unknown"
