@@ -34,10 +34,10 @@ def look(made: Made):
 def tick(made: Made, name: str):
     """A tick of a schedule."""
     schedule = next(s for s in build_schedules(made.project) if s.name == name)
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(  # left open, its instance would outlive the test as the process's own
         instance=made.instance, scheduled_execution_time=TICK, resources={"workbench": made.bench}
-    )
-    return schedule(context)
+    ) as context:
+        return schedule(context)
 
 
 class TestSensor:
