@@ -11,7 +11,7 @@ from resources.keyworders import FunctionKeyworder, Keyworder, ModelKeyworder
 from resources.local_model import LocalModel
 from resources.prices import Price, price_of
 from resources.prompts import load_prompt
-from resources.replies import ReplyModel, Spending
+from resources.replies import Asker, ReplyModel, Spending
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
@@ -80,7 +80,7 @@ def _describer(bench: Workbench, variant: str) -> Describer:
         judge = partial(judge_description, language=settings.language)
         name = f"description {ANSWERS_VERSION} {settings.language}"
     model = _image_model(bench, settings, prompt)
-    return ModelDescriber(model, prompt=prompt, judge=judge, judge_name=name, spending=_spending(bench))
+    return ModelDescriber(Asker(model, prompt, judge, name, _spending(bench)))
 
 
 def _image_model(bench: Workbench, settings: TransformersSettings | OpenAIDescriberSettings, prompt: str) -> ReplyModel:
@@ -123,7 +123,7 @@ def _model_keyworder(bench: Workbench, settings: OpenAIKeyworderSettings) -> Key
     question = ChatQuestion(settings, prompt, True, price_for(bench, settings), max_pixels)
     model: ReplyModel = BatchModel(question, bench.cache) if settings.batch else ChatModel(question)
     name = f"keywords {ANSWERS_VERSION}"
-    return ModelKeyworder(model, prompt=prompt, judge=judge_keywords, judge_name=name, spending=_spending(bench))
+    return ModelKeyworder(Asker(model, prompt, judge_keywords, name, _spending(bench)))
 
 
 def _own_tags(description: Description) -> list[str]:

@@ -25,7 +25,7 @@ from PIL import Image
 from resources.cache import ReplyCache
 from resources.chat import ChatModel, ChatQuestion
 from resources.describers import DescriberInput, ModelDescriber
-from resources.replies import Spending
+from resources.replies import Asker, Spending
 from vlmine_dagster.mining.answers import judge_description
 from vlmine_dagster.project import OpenAIDescriberSettings
 
@@ -103,13 +103,7 @@ def describe(port: int, calls: int) -> float:
     question = _question(port)
     with tempfile.TemporaryDirectory() as folder:
         spending = Spending(ReplyCache(Path(folder)))
-        describer = ModelDescriber(
-            ChatModel(question),
-            prompt="Describe this photo.",
-            judge=judge_description,
-            judge_name="",
-            spending=spending,
-        )
+        describer = ModelDescriber(Asker(ChatModel(question), "Describe this photo.", judge_description, "", spending))
 
         def load(names: Any) -> Iterator[DescriberInput]:
             for name in names:

@@ -182,5 +182,4 @@ class ReplyCache:
 
 
 def _values(reply: Reply) -> tuple[object, ...]:
-    used = (reply.prompt_tokens, reply.output_tokens, reply.latency_s, reply.cost_usd)
-    return (reply.text, reply.outcome.value, reply.failure, *used)
+    return (reply.text, reply.outcome.value, reply.failure, *reply.usage)

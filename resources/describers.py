@@ -1,19 +1,18 @@
 """Describers: what turns an image into words. The ImageNet tagger runs anywhere; models run here or elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from resources.replies import Reply, ReplyModel, Request, Spending, ask
+from resources.replies import Asker, Reply, Request
 from vlmine_dagster.project import TaggerSettings, settings_hash
 from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:
     from resources.encoder import Encoder
-    from vlmine_dagster.mining.answers import Judgement
 
 
 @dataclass(frozen=True)
@@ -136,39 +135,24 @@ class Tagger:
 
 
 class ModelDescriber:
-    """Describes an image by what a vision-language model answers to a prompt.
+    """Describes an image by what a vision-language model answers to a prompt; keywords in an answer become tags.
 
     Images with the same bytes are asked about once; what one of them cost stands on its row alone.
 
     Args:
-        model: Who is asked.
-        prompt: The question.
-        judge: Says what the text of an answer is worth; keywords in it become tags.
-        judge_name: Changes when the judge does.
-        spending: Cache and limit.
+        asker: Who is asked what.
     """
 
     needs: Literal["pixels", "encodings"] = "pixels"
 
-    def __init__(
-        self,
-        model: ReplyModel,
-        *,
-        prompt: str,
-        judge: "Callable[[str], Judgement]",
-        judge_name: str,
-        spending: Spending,
-    ):
-        self.model = model
-        self._prompt = prompt
-        self._judge = judge
-        self._judge_name = judge_name
-        self._spending = spending
+    def __init__(self, asker: Asker):
+        self._asker = asker
+        self.model = asker.model
 
     @property
     def fingerprint(self) -> str:
         """Changes with the model's fingerprint and with how answers are judged."""
-        return settings_hash(self.model.fingerprint, self._judge_name)
+        return self._asker.fingerprint
 
     def describe(
         self, images: Mapping[str, str], load: Load, *, is_failure_retried: bool = False
@@ -179,44 +163,23 @@ class ModelDescriber:
             BudgetExceededError: the project's limit is reached.
             ModelError: the model or its endpoint cannot be used.
         """
-        names: dict[str, list[str]] = {}
-        for name, digest in images.items():
-            names.setdefault(digest, []).append(name)
 
-        def requests(contents: Sequence[str]) -> Iterator[Request]:
-            wanted = {names[content][0]: content for content in contents}
-            for image in load(list(wanted)):
-                yield Request(wanted[image.image_id], self._prompt, image.data)
+        def requests(wanted: Mapping[str, str]) -> Iterator[Request]:
+            for image in load(list(wanted.values())):
+                yield Request(images[image.image_id], self._asker.prompt, image.data)
 
-        def is_failure(reply: Reply) -> bool:
-            return is_failure_retried and self._judged("", reply).outcome is not Outcome.OK
-
-        left = dict(names)
-        for content, reply in ask(
-            self.model, list(names), requests, spending=self._spending, is_wanted_again=is_failure
-        ):
-            yield from self._answers(left.pop(content), reply)
-        for same in left.values():
-            gone = Reply(None, Outcome.CORRUPT, "the image is no longer in the dataset: materialize images again")
-            yield from self._answers(same, gone)
+        left = dict.fromkeys(images)
+        for name, reply, keywords in self._asker.ask(images, requests, is_failure_retried=is_failure_retried):
+            del left[name]
+            tags = tuple(Tag(keyword, None) for keyword in keywords) or None
+            yield Description(name, reply.text, tags, reply.outcome, reply.failure, *reply.usage)
+        for name in left:
+            reason = "the image is no longer in the dataset: materialize images again"
+            yield Description(name, None, outcome=Outcome.CORRUPT, failure=reason)
 
     def restore(self, replies: Sequence[tuple[str, Reply]]) -> None:
         """Take back answers, by SHA-256 of the image, that were published before and are gone from the cache."""
-        self._spending.cache.restore(self.model.fingerprint, replies, label=self.model.label)
-
-    def _answers(self, names: Sequence[str], reply: Reply) -> Iterator[Description]:
-        first = self._judged(names[0], reply)
-        yield first
-        for name in names[1:]:
-            yield replace(first, image_id=name, prompt_tokens=0, output_tokens=0, latency_s=0.0, cost_usd=0.0)
-
-    def _judged(self, name: str, reply: Reply) -> Description:
-        used = (reply.prompt_tokens, reply.output_tokens, reply.latency_s, reply.cost_usd)
-        if reply.outcome is not Outcome.OK:
-            return Description(name, reply.text, None, reply.outcome, reply.failure, *used)
-        found = self._judge(reply.text or "")
-        tags = tuple(Tag(keyword, None) for keyword in found.keywords) or None
-        return Description(name, reply.text, tags, Outcome(found.outcome), found.failure, *used)
+        self._asker.spending.cache.restore(self.model.fingerprint, replies, label=self.model.label)
 
 
 def _sentence(tags: tuple[Tag, ...]) -> str:

@@ -1,18 +1,14 @@
 """Keyworders: what turns a description into keywords. Those that call a model live here; rules are in `mining`."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from resources.describers import Description
 from resources.prompts import PLACEHOLDER
-from resources.replies import Reply, ReplyModel, Request, Spending, ask
-from vlmine_dagster.project import settings_hash
+from resources.replies import Asker, Request
 from vlmine_dagster.tables import Outcome
-
-if TYPE_CHECKING:
-    from vlmine_dagster.mining.answers import Judgement
 
 _LONGEST_DESCRIPTION = 20_000  # letters that are shown to a language model
 
@@ -84,32 +80,17 @@ class ModelKeyworder:
     """Keywords by what a language model answers. Descriptions of one wording are asked about once.
 
     Args:
-        model: Who is asked.
-        prompt: The question, with `{description}` where the description goes.
-        judge: Reads the keywords in the text of an answer.
-        judge_name: Changes when the judge does.
-        spending: Cache and limit.
+        asker: Who is asked what; its prompt holds `{description}` where the description goes.
     """
 
-    def __init__(
-        self,
-        model: ReplyModel,
-        *,
-        prompt: str,
-        judge: "Callable[[str], Judgement]",
-        judge_name: str,
-        spending: Spending,
-    ):
-        self.model = model
-        self._prompt = prompt
-        self._judge = judge
-        self._judge_name = judge_name
-        self._spending = spending
+    def __init__(self, asker: Asker):
+        self._asker = asker
+        self.model = asker.model
 
     @property
     def fingerprint(self) -> str:
         """Changes with the model's fingerprint and with how answers are read."""
-        return settings_hash(self.model.fingerprint, self._judge_name)
+        return self._asker.fingerprint
 
     def extract(
         self, descriptions: Sequence[Description], *, is_failure_retried: bool = False
@@ -120,32 +101,14 @@ class ModelKeyworder:
             BudgetExceededError: the project's limit is reached.
             ModelError: the endpoint cannot be used.
         """
-        texts: dict[str, str] = {}
-        names: dict[str, list[str]] = {}
-        for description in descriptions:
-            text = (description.text or "")[:_LONGEST_DESCRIPTION]
-            content = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-            texts[content] = text
-            names.setdefault(content, []).append(description.image_id)
+        texts = {d.image_id: (d.text or "")[:_LONGEST_DESCRIPTION] for d in descriptions}
+        contents = {
+            name: hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for name, text in texts.items()
+        }
 
-        def requests(contents: Sequence[str]) -> Iterator[Request]:
-            for content in contents:
-                yield Request(content, self._prompt.replace(PLACEHOLDER, texts[content]))
+        def requests(wanted: Mapping[str, str]) -> Iterator[Request]:
+            for content, name in wanted.items():
+                yield Request(content, self._asker.prompt.replace(PLACEHOLDER, texts[name]))
 
-        def is_failure(reply: Reply) -> bool:
-            return is_failure_retried and self._judged("", reply).outcome is not Outcome.OK
-
-        for content, reply in ask(
-            self.model, list(names), requests, spending=self._spending, is_wanted_again=is_failure
-        ):
-            first = self._judged(names[content][0], reply)
-            yield first
-            for name in names[content][1:]:
-                yield replace(first, image_id=name, prompt_tokens=0, output_tokens=0, latency_s=0.0, cost_usd=0.0)
-
-    def _judged(self, name: str, reply: Reply) -> KeywordAnswer:
-        used = (reply.prompt_tokens, reply.output_tokens, reply.latency_s, reply.cost_usd)
-        if reply.outcome is not Outcome.OK:
-            return KeywordAnswer(name, (), reply.outcome, reply.failure, *used)
-        found = self._judge(reply.text or "")
-        return KeywordAnswer(name, found.keywords, Outcome(found.outcome), found.failure, *used)
+        for name, reply, keywords in self._asker.ask(contents, requests, is_failure_retried=is_failure_retried):
+            yield KeywordAnswer(name, keywords, reply.outcome, reply.failure, *reply.usage)

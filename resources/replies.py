@@ -1,15 +1,17 @@
 """Asking models: what is asked, what comes back, and how no answer is paid for twice."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from resources.ordered import batches
 from vlmine_dagster.errors import BudgetExceededError
+from vlmine_dagster.project import settings_hash
 from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:
     from resources.cache import ReplyCache
+    from vlmine_dagster.mining.answers import Judgement
 
 _LOOKED_UP_AT_ONCE = 500
 
@@ -51,6 +53,11 @@ class Reply:
     output_tokens: int = 0
     latency_s: float = 0.0
     cost_usd: float | None = 0.0
+
+    @property
+    def usage(self) -> tuple[int, int, float, float | None]:
+        """prompt_tokens, output_tokens, latency_s, cost_usd."""
+        return self.prompt_tokens, self.output_tokens, self.latency_s, self.cost_usd
 
     @property
     def is_kept(self) -> bool:
@@ -136,6 +143,77 @@ def ask(
         purse.settle(group)
         yield from group
     purse.complain(done=len(contents) - len(missing), total=len(contents))
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A model with its prompt, and a judge of its answers: what describers and keyworders that ask have in common.
+
+    Attributes:
+        model: Who is asked.
+        prompt: The question.
+        judge: Says what the text of an answer is worth, and which keywords it names.
+        judge_name: Changes when the judge does.
+        spending: Cache and limit.
+    """
+
+    model: ReplyModel
+    prompt: str
+    judge: "Callable[[str], Judgement]"
+    judge_name: str
+    spending: Spending
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the model's fingerprint and with how answers are judged."""
+        return settings_hash(self.model.fingerprint, self.judge_name)
+
+    def ask(
+        self,
+        contents: Mapping[str, str],
+        requests: Callable[[Mapping[str, str]], Iterator[Request]],
+        *,
+        is_failure_retried: bool = False,
+    ) -> Iterator[tuple[str, Reply, tuple[str, ...]]]:
+        """Ask about each content once, however many have it; what an answer cost stands with the first of them alone.
+
+        Args:
+            contents: Hash of what is asked about, by the name of who wants to know.
+            requests: Makes the requests for contents, given with the name of the first who has each.
+            is_failure_retried: Ask again where the kept answer is a failure.
+
+        Yields:
+            (name, judged reply, keywords), once a name whose content was asked about, in any order.
+
+        Raises:
+            BudgetExceededError: the project's limit is reached.
+            ModelError: the model or its endpoint cannot be used.
+        """
+        names: dict[str, list[str]] = {}
+        for name, content in contents.items():
+            names.setdefault(content, []).append(name)
+
+        def is_failure(reply: Reply) -> bool:
+            return is_failure_retried and self._judged(reply)[0].outcome is not Outcome.OK
+
+        for content, reply in ask(
+            self.model,
+            list(names),
+            lambda missing: requests({content: names[content][0] for content in missing}),
+            spending=self.spending,
+            is_wanted_again=is_failure,
+        ):
+            judged, keywords = self._judged(reply)
+            first, *others = names[content]
+            yield first, judged, keywords
+            free = replace(judged, prompt_tokens=0, output_tokens=0, latency_s=0.0, cost_usd=0.0)
+            yield from ((name, free, keywords) for name in others)
+
+    def _judged(self, reply: Reply) -> tuple[Reply, tuple[str, ...]]:
+        if reply.outcome is not Outcome.OK:
+            return reply, ()
+        found = self.judge(reply.text or "")
+        return replace(reply, outcome=Outcome(found.outcome), failure=found.failure), found.keywords
 
 
 class _Purse:

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import time
+from functools import partial
 
 import pytest
 from conftest import jpeg
@@ -13,7 +14,7 @@ from resources.cache import ReplyCache
 from resources.chat import ChatModel, ChatQuestion, masked
 from resources.describers import DescriberInput, ModelDescriber
 from resources.prices import Price
-from resources.replies import Reply, Request, Spending, ask
+from resources.replies import Asker, Reply, Request, Spending, ask
 from vlmine_dagster.errors import BudgetExceededError, CacheError, ModelError
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
 from vlmine_dagster.project import OpenAIDescriberSettings, OpenAIKeyworderSettings
@@ -199,11 +200,11 @@ class TestSchema:
         assert (body["seed"], body["max_completion_tokens"], "max_tokens" in body) == (1, 9, False)
 
 
-def describer(endpoint, folder, *, limit=None, **changes):
+def describer(endpoint, folder, *, limit=None, judge=judge_description, **changes):
     settings = OpenAIDescriberSettings(kind="openai", model="m", base_url=endpoint.url, concurrency=4, **changes)
     model = ChatModel(ChatQuestion(settings, "Describe.", False, PRICE, 10**8), first_pause_s=0.01)
     spending = Spending(ReplyCache(folder), limit)
-    return ModelDescriber(model, prompt="Describe.", judge=judge_description, judge_name="j", spending=spending)
+    return ModelDescriber(Asker(model, "Describe.", judge, "j", spending))
 
 
 PICTURES = {f"image-{k}": jpeg("coffee", k) for k in range(12)}
@@ -266,8 +267,7 @@ class TestDescribing:
         }
         bad_now = dict(bad)
         with ScriptedEndpoint(lambda call: bad_now.get(call.digest, "A cup of coffee.")) as endpoint:
-            one = describer(endpoint, tmp_path)
-            one._judge = lambda text: judge_description(text, language="en")
+            one = describer(endpoint, tmp_path, judge=partial(judge_description, language="en"))
             first = {a.image_id: a.outcome for a in one.describe(DIGESTS, load)}
             bad_now.clear()
             list(one.describe(DIGESTS, load))

@@ -9,7 +9,7 @@ from resources.chat import ChatModel, ChatQuestion
 from resources.describers import Description
 from resources.keyworders import ModelKeyworder
 from resources.prompts import load_prompt
-from resources.replies import Spending
+from resources.replies import Asker, Spending
 from vlmine_dagster.mining.answers import judge_keywords
 from vlmine_dagster.project import OpenAIKeyworderSettings, Project, ProjectSettings
 from vlmine_dagster.tables import Outcome
@@ -48,7 +48,7 @@ def build(server, tmp_path):
         )
         model = ChatModel(ChatQuestion(settings, prompt, True, None, 1))
         spending = Spending(ReplyCache(tmp_path))
-        return ModelKeyworder(model, prompt=prompt, judge=judge_keywords, judge_name="k", spending=spending)
+        return ModelKeyworder(Asker(model, prompt, judge_keywords, "k", spending))
 
     return keyworder
 
