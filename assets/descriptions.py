@@ -9,19 +9,15 @@ import pyarrow as pa
 from assets.models import describer_of
 from assets.stages import ModelConfig, Product, Reads, Stage, StageRun
 from resources.describers import Describer, DescriberInput, Description, ModelDescriber
-from resources.intake import outcome_counts, read_bytes, refuse_failures
+from resources.intake import ASK_AGAIN, outcome_counts, read_bytes, refuse_failures
 from resources.replies import Reply
-from resources.rows import Bill, RowBuffer
+from resources.rows import Bill, RowBuffer, answer_row
 from resources.workbench import Workbench
 from vlmine_dagster.project import Project
 from vlmine_dagster.tables import DESCRIPTIONS, EMBEDDINGS, Outcome
 
 IMAGES_READ = Reads("images", ("image_id", "sha256", "outcome", "split"))
 EMBEDDINGS_READ = Reads("embeddings", ("image_id", "tag_probabilities"))
-_MEND = (
-    "What was paid for is kept. Mend the cause, then `vlmine run --retry-failed`; or raise max_failure_share in "
-    "vlmine.yaml."
-)
 
 
 def compute(run: StageRun) -> Product:
@@ -39,22 +35,18 @@ def compute(run: StageRun) -> Product:
     def load(image_ids: Sequence[str]) -> Iterator[DescriberInput]:
         return _inputs(run, describer, image_ids)
 
-    for answer in describer.describe(wanted, load, is_failure_retried=_is_retry(run)):
+    for answer in describer.describe(wanted, load, is_failure_retried=run.is_failure_retried):
         rows.add(description_row(answer, fingerprint))
         bill.add(answer)
         progress.add(1, str(bill))
     table = rows.table().sort_by("image_id")
     where = f"descriptions[{run.partition}]"
     share = run.project.settings.dataset.max_failure_share
-    refuse_failures(table, where=where, max_share=share, advice=_MEND)
+    refuse_failures(table, where=where, max_share=share, advice=ASK_AGAIN)
     facts = {"outcomes": outcome_counts(table), "images/s": progress.rate, **bill.facts(), "preview": _preview(table)}
     if isinstance(describer, ModelDescriber):
         facts |= {"asked": describer.model.label, "ran on": describer.model.where}
     return Product(table, facts)
-
-
-def _is_retry(run: StageRun) -> bool:
-    return isinstance(run.config, ModelConfig) and run.config.retry_failed
 
 
 def _wanted(run: StageRun) -> dict[str, str]:
@@ -106,18 +98,7 @@ def matrix(rows: pa.Table, column: str) -> Any:
 def description_row(answer: Description, fingerprint: str) -> dict[str, Any]:
     """Return an answer as a row of `descriptions`."""
     tags = None if answer.tags is None else [{"tag": t.tag, "probability": t.probability} for t in answer.tags]
-    return {
-        "image_id": answer.image_id,
-        "description": answer.text,
-        "tags": tags,
-        "outcome": answer.outcome.value,
-        "failure": answer.failure,
-        "prompt_tokens": answer.prompt_tokens,
-        "output_tokens": answer.output_tokens,
-        "latency_s": answer.latency_s,
-        "cost_usd": answer.cost_usd,
-        "variant_hash": fingerprint,
-    }
+    return {**answer_row(answer, fingerprint), "description": answer.text, "tags": tags}
 
 
 def _preview(table: pa.Table) -> str:

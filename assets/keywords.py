@@ -7,18 +7,14 @@ import pyarrow as pa
 from assets.models import keyworder_of
 from assets.stages import ModelConfig, Product, Reads, Stage, StageRun
 from resources.describers import Description, Tag
-from resources.intake import outcome_counts, refuse_failures
-from resources.keyworders import KeywordAnswer, ModelKeyworder
-from resources.rows import Bill, RowBuffer
+from resources.intake import ASK_AGAIN, outcome_counts, refuse_failures
+from resources.keyworders import ModelKeyworder
+from resources.rows import Bill, RowBuffer, answer_row
 from resources.workbench import Workbench
 from vlmine_dagster.project import settings_hash
 from vlmine_dagster.tables import KEYWORD_ANSWERS, KEYWORDS, Outcome
 
 _READ = ("image_id", "description", "tags", "outcome", "variant_hash")
-_MEND = (
-    "What was paid for is kept. Mend the cause, then `vlmine run --retry-failed`; or raise max_failure_share in "
-    "vlmine.yaml."
-)
 
 
 def compute(run: StageRun) -> Product:
@@ -33,11 +29,10 @@ def compute(run: StageRun) -> Product:
     digest = settings_hash(sorted(described.column("variant_hash").unique().to_pylist()), keyworder.fingerprint)
     progress, bill = run.progress(len(usable), "descriptions"), Bill()
     words, answers = RowBuffer(KEYWORDS.schema), RowBuffer(KEYWORD_ANSWERS.schema)
-    is_retry = isinstance(run.config, ModelConfig) and run.config.retry_failed
-    for answer in keyworder.extract(usable, is_failure_retried=is_retry):
+    for answer in keyworder.extract(usable, is_failure_retried=run.is_failure_retried):
         for word in answer.keywords:
             words.add({"image_id": answer.image_id, "keyword": word, "variant_hash": digest})
-        answers.add(_row(answer, digest))
+        answers.add(answer_row(answer, digest))
         bill.add(answer)
         progress.add(1, str(bill))
     table = words.table().sort_by([("image_id", "ascending"), ("keyword", "ascending")])
@@ -66,20 +61,7 @@ def _refuse(run: StageRun, told: pa.Table) -> None:
         "failure",
         pa.compute.if_else(empty, pa.scalar(None, pa.string()), told.column("failure")),
     )
-    refuse_failures(answered, where=f"keywords[{run.partition}]", max_share=share, advice=_MEND)
-
-
-def _row(answer: KeywordAnswer, digest: str) -> dict[str, Any]:
-    return {
-        "image_id": answer.image_id,
-        "outcome": answer.outcome.value,
-        "failure": answer.failure,
-        "prompt_tokens": answer.prompt_tokens,
-        "output_tokens": answer.output_tokens,
-        "latency_s": answer.latency_s,
-        "cost_usd": answer.cost_usd,
-        "variant_hash": digest,
-    }
+    refuse_failures(answered, where=f"keywords[{run.partition}]", max_share=share, advice=ASK_AGAIN)
 
 
 def _description(row: dict[str, Any]) -> Description:

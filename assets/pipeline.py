@@ -19,7 +19,6 @@ from assets import (
     vocabulary,
 )
 from assets.stages import Stage, build_asset
-from resources.lake import DEFAULT_VARIANT
 from vlmine_dagster.partitions import experiments, shards
 from vlmine_dagster.project import Project
 
@@ -41,7 +40,6 @@ STAGES: tuple[Stage, ...] = (
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:
     """Return every asset of a project: each stage once, and the variant stages once a variant."""
-    variants = (DEFAULT_VARIANT, *project.settings.variants)
     arms = experiments(list(project.settings.experiments))
     partitions = {"shard": shards, "experiment": arms, "pool": None}
     is_declarative = project.settings.automation.mode == "declarative"
@@ -50,12 +48,12 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition]:
         build_asset(
             stage,
             partitions_def=partitions[stage.contract.partition],
-            variants=variants,
+            variants=project.settings.variant_names,
             variant=variant,
             condition=condition,
         )
         for stage in STAGES
-        for variant in (variants if stage.is_variant else variants[:1])
+        for variant in stage.variants(project)
     ]
 
 

@@ -126,6 +126,10 @@ class Stage:
         """The contract of the table."""
         return TABLES[self.table]
 
+    def variants(self, project: Project) -> tuple[str, ...]:
+        """Return the extraction variants that have their own: all, or the default alone."""
+        return project.settings.variant_names if self.is_variant else (DEFAULT_VARIANT,)
+
     def needed(self, project: Project, partition: str, variant: str) -> tuple[Reads, ...]:
         """Return what one partition of one variant reads."""
         return self.reads if self.reads_of is None else self.reads_of(project, partition, variant)
@@ -201,6 +205,11 @@ class StageRun:
     def code_revision(self) -> str | None:
         """Git commit of the folder of `vlmine.yaml`, None where it is no repository."""
         return git_revision(self.project.folder)
+
+    @property
+    def is_failure_retried(self) -> bool:
+        """Whether to ask again where the kept answer is a failure."""
+        return isinstance(self.config, ModelConfig) and self.config.retry_failed
 
     def progress(self, total: int | None, unit: str = "images") -> Progress:
         """Return a counter whose steps show in the log and in the terminal."""

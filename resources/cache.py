@@ -98,11 +98,6 @@ class ReplyCache:
             database.executemany(f"INSERT OR IGNORE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
             database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
 
-    def count(self, variant: str) -> int:
-        """Return how many answers are kept of one way of asking."""
-        with self._guarded() as database:
-            return int(database.execute("SELECT count(*) FROM replies WHERE variant = ?", (variant,)).fetchone()[0])
-
     def spent_usd(self) -> float:
         """Return the US dollars that the project ever spent."""
         with self._guarded() as database:

@@ -237,7 +237,8 @@ class _Calls:
     @contextmanager
     def running(self) -> Iterator["_Calls"]:
         """Start the loop; on leaving, drop what is in flight and end it."""
-        self._clients = itertools.cycle(_clients(self._question))
+        self._clients = _clients(self._question)
+        self._turns = itertools.cycle(self._clients)
         self._loop = asyncio.new_event_loop()
         self._throttle = _Throttle(self._question.settings.concurrency)
         thread = threading.Thread(target=self._loop.run_forever, name="vlmine-chat", daemon=True)
@@ -284,12 +285,8 @@ class _Calls:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        first = client = next(self._clients)
-        while True:
+        for client in self._clients:
             await client.close()
-            client = next(self._clients)
-            if client is first:
-                return
 
     async def _answer(self, request: Request) -> tuple[str, Reply | None]:
         reply = await self._persist(request)
@@ -341,7 +338,7 @@ class _Calls:
         body = self._question.body(request.prompt, request.image, with_schema=self._has_schema)
         try:
             async with asyncio.timeout(self._question.settings.timeout_s):
-                response = await next(self._clients).post("/chat/completions", body=body, cast_to=_raw_response())
+                response = await next(self._turns).post("/chat/completions", body=body, cast_to=_raw_response())
                 content = await response.aread()
         except TimeoutError:
             return _Miss(f"no whole answer within {self._question.settings.timeout_s:g} s")

@@ -177,6 +177,10 @@ class ModelDescriber:
             reason = "the image is no longer in the dataset: materialize images again"
             yield Description(name, None, outcome=Outcome.CORRUPT, failure=reason)
 
+    def kept(self, contents: Sequence[str]) -> set[str]:
+        """Return those of the images, by SHA-256, that cost nothing any more."""
+        return self._asker.kept(contents)
+
     def restore(self, replies: Sequence[tuple[str, Reply]]) -> None:
         """Take back answers, by SHA-256 of the image, that were published before and are gone from the cache."""
         self._asker.spending.cache.restore(self.model.fingerprint, replies, label=self.model.label)

@@ -17,6 +17,12 @@ from resources.sources import ImageSource, RawImage, image_id, shard_of
 from vlmine_dagster.errors import MissingInputError, TooManyFailuresError
 from vlmine_dagster.tables import IMAGES, Outcome, Split
 
+MEND_FILES = "Mend the files, or raise max_failure_share in vlmine.yaml."
+ASK_AGAIN = (
+    "What was paid for is kept. Mend the cause, then `vlmine run --retry-failed`; or raise max_failure_share in "
+    "vlmine.yaml."
+)
+
 
 def inspect_shard(
     source: ImageSource,
@@ -74,7 +80,7 @@ def refuse_failures(
     *,
     where: str,
     max_share: float,
-    advice: str = "Mend the files, or raise max_failure_share in vlmine.yaml.",
+    advice: str = MEND_FILES,
 ) -> None:
     """Refuse a table in which too many rows failed.
 

@@ -92,6 +92,12 @@ class ModelKeyworder:
         """Changes with the model's fingerprint and with how answers are read."""
         return self._asker.fingerprint
 
+    def missing(self, descriptions: Sequence[Description]) -> list[Description]:
+        """Return the descriptions that would be asked about: one of each wording without an answer in the cache."""
+        one_each = {_content(_shown(description)): description for description in descriptions}
+        kept = self._asker.kept(list(one_each))
+        return [description for content, description in one_each.items() if content not in kept]
+
     def extract(
         self, descriptions: Sequence[Description], *, is_failure_retried: bool = False
     ) -> Iterator[KeywordAnswer]:
@@ -101,10 +107,8 @@ class ModelKeyworder:
             BudgetExceededError: the project's limit is reached.
             ModelError: the endpoint cannot be used.
         """
-        texts = {d.image_id: (d.text or "")[:_LONGEST_DESCRIPTION] for d in descriptions}
-        contents = {
-            name: hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for name, text in texts.items()
-        }
+        texts = {d.image_id: _shown(d) for d in descriptions}
+        contents = {name: _content(text) for name, text in texts.items()}
 
         def requests(wanted: Mapping[str, str]) -> Iterator[Request]:
             for content, name in wanted.items():
@@ -112,3 +116,11 @@ class ModelKeyworder:
 
         for name, reply, keywords in self._asker.ask(contents, requests, is_failure_retried=is_failure_retried):
             yield KeywordAnswer(name, keywords, reply.outcome, reply.failure, *reply.usage)
+
+
+def _shown(description: Description) -> str:
+    return (description.text or "")[:_LONGEST_DESCRIPTION]
+
+
+def _content(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

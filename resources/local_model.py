@@ -63,8 +63,9 @@ class LocalModel:
     def fingerprint(self) -> str:
         """Changes with weights, prompt, decoding and image size."""
         s = self._settings
+        name = "" if self._is_local else s.model  # a folder may move: its content counts
         return settings_hash(
-            "local 1", s.model, self._revision, self._prompt, s.max_output_tokens, s.image_side, s.dtype, s.answer
+            "local 1", name, self._revision, self._prompt, s.max_output_tokens, s.image_side, s.dtype, s.answer
         )
 
     @property

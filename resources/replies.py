@@ -168,6 +168,11 @@ class Asker:
         """Changes with the model's fingerprint and with how answers are judged."""
         return settings_hash(self.model.fingerprint, self.judge_name)
 
+    def kept(self, contents: Sequence[str]) -> set[str]:
+        """Return the contents whose answer is in the cache."""
+        cache, variant = self.spending.cache, self.model.fingerprint
+        return {name for chunk in batches(contents, _LOOKED_UP_AT_ONCE) for name in cache.find(variant, chunk)}
+
     def ask(
         self,
         contents: Mapping[str, str],

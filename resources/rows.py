@@ -39,12 +39,20 @@ class RowBuffer:
             self._rows = []
 
 
-class Billed(Protocol):
-    """An answer that used tokens."""
+class Answered(Protocol):
+    """What a model answered about one image."""
+
+    @property
+    def image_id(self) -> str:
+        """The image."""
 
     @property
     def outcome(self) -> Outcome:
         """What became of it."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it is no good."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -55,8 +63,26 @@ class Billed(Protocol):
         """Tokens written."""
 
     @property
+    def latency_s(self) -> float:
+        """Seconds that it took."""
+
+    @property
     def cost_usd(self) -> float | None:
         """Price in US dollars."""
+
+
+def answer_row(answer: Answered, variant_hash: str) -> dict[str, Any]:
+    """Return the columns that every table of answers has."""
+    return {
+        "image_id": answer.image_id,
+        "outcome": answer.outcome.value,
+        "failure": answer.failure,
+        "prompt_tokens": answer.prompt_tokens,
+        "output_tokens": answer.output_tokens,
+        "latency_s": answer.latency_s,
+        "cost_usd": answer.cost_usd,
+        "variant_hash": variant_hash,
+    }
 
 
 class Bill:
@@ -67,7 +93,7 @@ class Bill:
         self._prompt_tokens = self._output_tokens = self._failures = self._unpriced = 0
         self._cost_usd = 0.0
 
-    def add(self, answer: Billed) -> None:
+    def add(self, answer: Answered) -> None:
         """Count an answer."""
         self._prompt_tokens += answer.prompt_tokens
         self._output_tokens += answer.output_tokens

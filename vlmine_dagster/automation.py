@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.pipeline import STAGES
 from assets.stages import Lineage, Stage, asset_key
-from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
+from resources.lake import WHOLE_POOL
 from resources.workbench import Workbench
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
@@ -35,22 +35,15 @@ def stages_of(job: str) -> list[Stage]:
     ]
 
 
-def selection(job: str, variants: Sequence[str]) -> list[dg.AssetKey]:
+def selection(job: str, project: Project) -> list[dg.AssetKey]:
     """Return the keys of a job's assets, those of every variant too."""
-    return [
-        asset_key(stage.table, variant)
-        for stage in stages_of(job)
-        for variant in ((DEFAULT_VARIANT, *variants) if stage.is_variant else (DEFAULT_VARIANT,))
-    ]
+    return [asset_key(stage.table, variant) for stage in stages_of(job) for variant in stage.variants(project)]
 
 
 def build_jobs(project: Project) -> dict[str, Any]:
     """Return the four jobs by name. One shard and the whole pool share none: that would compute the pool a shard."""
-    variants = list(project.settings.variants)
     return {
-        name: dg.define_asset_job(
-            name, selection=dg.AssetSelection.assets(*selection(name, variants)), description=text
-        )
+        name: dg.define_asset_job(name, selection=dg.AssetSelection.assets(*selection(name, project)), description=text)
         for name, (_, text) in _JOBS.items()
     }
 
@@ -215,10 +208,9 @@ def _states_beyond_shards(bench: Workbench, shards: Sequence[str]) -> list[str]:
 
 
 def _units(bench: Workbench, job: str) -> Iterator[tuple[Stage, str]]:
-    variants = (DEFAULT_VARIANT, *bench.project.settings.variants)
     for stage in stages_of(job):
         if stage.skipped(bench.project) is None:
-            for variant in variants if stage.is_variant else variants[:1]:
+            for variant in stage.variants(bench.project):
                 yield stage, variant
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from resources.describers import DescriberInput, Description, ModelDescriber
 from resources.intake import by_shard, read_bytes
 from resources.keyworders import KeywordAnswer, ModelKeyworder
 from resources.lake import DEFAULT_VARIANT
-from resources.ordered import batches
 from resources.workbench import Workbench
 from vlmine_dagster.project import OpenAIDescriberSettings, OpenAIKeyworderSettings
 from vlmine_dagster.tables import Outcome
@@ -82,7 +81,7 @@ def forecast_run(bench: Workbench, shards: Sequence[str], *, sample_count: int) 
         MissingInputError: `images` of a shard is missing.
     """
     stages: list[StageForecast] = []
-    for variant in (DEFAULT_VARIANT, *bench.project.settings.variants):
+    for variant in bench.project.settings.variant_names:
         stages += _variant(bench, shards, variant, sample_count)
     costs = [stage.cost_usd for stage in stages]
     known = [cost for cost in costs if cost is not None]
@@ -96,25 +95,28 @@ def _variant(bench: Workbench, shards: Sequence[str], variant: str, sample_count
         return
     images = _images(bench, shards)
     prefix = "" if variant == DEFAULT_VARIANT else f"{variant}/"
-    sample = dict(list(images.items())[:sample_count])
-    ok_share = 1.0
+    unseen = list(images)
     if isinstance(describer, ModelDescriber):
-        kept = _kept(bench, describer.model.fingerprint, list(images))
-        sample = dict([(digest, name) for digest, name in images.items() if digest not in kept][:sample_count])
-        described, seconds = _described(bench, describer, shards, sample)
-        left = len(images) - len(kept) - len(described)
-        yield _told(bench, f"{prefix}descriptions", variant=variant, answers=described, left=left, seconds=seconds)
-        said = [answer for answer in described if answer.outcome is Outcome.OK]
-        ok_share = len(said) / len(described) if described else 1.0
+        kept = describer.kept(unseen)
+        unseen = [digest for digest in unseen if digest not in kept]
+        answers, seconds = _described(bench, describer, shards, {images[d]: d for d in unseen[:sample_count]})
+        left = len(unseen) - len(answers)
+        yield _told(bench, f"{prefix}descriptions", variant=variant, answers=answers, left=left, seconds=seconds)
+        kept_images = {images[digest]: digest for digest in kept} if isinstance(keyworder, ModelKeyworder) else {}
+        known, _ = _described(bench, describer, shards, kept_images)
+        said = [answer for answer in (*answers, *known) if answer.outcome is Outcome.OK]
+        described = len(answers) + len(known)
     else:
-        said = _descriptions(bench, shards, variant, sample_count)
+        said = _descriptions(bench, shards, variant)
+        described = len(said)
     if isinstance(keyworder, ModelKeyworder):
+        wanted = keyworder.missing(said)
         started = time.monotonic()
-        answers = list(keyworder.extract(said))
+        found = list(keyworder.extract(wanted[:sample_count]))
         seconds = time.monotonic() - started
-        done = bench.cache.count(keyworder.model.fingerprint)
-        left = max(0, round(len(images) * ok_share) - done)
-        yield _told(bench, f"{prefix}keywords", variant=variant, answers=answers, left=left, seconds=seconds)
+        share = len(said) / described if described else 1.0  # of what is not described yet, as many will be ok
+        left = len(wanted) - len(found) + round(max(0, len(images) - described) * share)
+        yield _told(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
 
 
 def _images(bench: Workbench, shards: Sequence[str]) -> dict[str, str]:
@@ -125,30 +127,28 @@ def _images(bench: Workbench, shards: Sequence[str]) -> dict[str, str]:
         return dict(connection.sql(query).fetchall())
 
 
-def _kept(bench: Workbench, fingerprint: str, contents: Sequence[str]) -> set[str]:
-    return {name for chunk in batches(contents, 500) for name in bench.cache.find(fingerprint, chunk)}
-
-
 def _described(
-    bench: Workbench, describer: ModelDescriber, shards: Sequence[str], sample: dict[str, str]
+    bench: Workbench, describer: ModelDescriber, shards: Sequence[str], sample: Mapping[str, str]
 ) -> tuple[list[Description], float]:
+    """Return descriptions of images, given as SHA-256 by image id, and the seconds that they took."""
+
     def load(image_ids: Sequence[str]) -> Iterator[DescriberInput]:
         for shard, names in by_shard(image_ids, shards).items():
             for name, data in read_bytes(bench.source, shard, names):
                 yield DescriberInput(name, data)
 
     started = time.monotonic()
-    found = list(describer.describe({name: digest for digest, name in sample.items()}, load))
+    found = list(describer.describe(sample, load))
     return found, time.monotonic() - started
 
 
-def _descriptions(bench: Workbench, shards: Sequence[str], variant: str, count: int) -> list[Description]:
+def _descriptions(bench: Workbench, shards: Sequence[str], variant: str) -> list[Description]:
     """Return descriptions that are published already."""
     there = [shard for shard in shards if bench.lake.path("descriptions", shard, variant=variant).exists()]
     with bench.lake.connect(descriptions=bench.lake.require("descriptions", there, variant=variant)) as connection:
         query = """SELECT image_id, description FROM descriptions WHERE outcome = 'ok'
-                   ORDER BY md5(image_id) LIMIT $n"""
-        rows = connection.sql(query, params={"n": count}).fetchall()
+                   ORDER BY md5(image_id)"""
+        rows = connection.sql(query).fetchall()
     return [Description(*row) for row in rows]
 
 

@@ -405,10 +405,15 @@ class ProjectSettings(Settings):
                 "variants: 'default' is the name of the describer and keyworder at the top; choose another"
             )
         for name, experiment in self.experiments.items():
-            if experiment.variant != "default" and experiment.variant not in self.variants:
-                known = ", ".join(["default", *self.variants])
+            if experiment.variant not in self.variant_names:
+                known = ", ".join(self.variant_names)
                 raise ValueError(f"experiment {name!r} uses unknown variant {experiment.variant!r}. Known: {known}")
         return self
+
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """Names of all extraction variants, 'default' first."""
+        return ("default", *self.variants)
 
     def variant(self, name: str = "default") -> VariantSettings:
         """Return an extraction variant by name; 'default' is the describer and keyworder at the top."""

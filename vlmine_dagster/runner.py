@@ -182,12 +182,11 @@ class Runner:
         return found
 
     def _units(self, job: str) -> list[Unit]:
-        variants = (DEFAULT_VARIANT, *self._project.settings.variants)
         units = []
         for stage in stages_of(job):
             reason = stage.skipped(self._project)
             if reason is None:
-                units += [Unit(stage, variant) for variant in (variants if stage.is_variant else variants[:1])]
+                units += [Unit(stage, variant) for variant in stage.variants(self._project)]
             else:
                 self.outcome.skipped[stage.table] = reason
         return units

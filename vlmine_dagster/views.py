@@ -11,7 +11,7 @@ from assets.pipeline import STAGES
 from assets.stages import Lineage, Stage
 from resources.describers import ModelDescriber
 from resources.keyworders import ModelKeyworder
-from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
+from resources.lake import WHOLE_POOL
 from resources.rounds import Round, check_annotations, read_annotations, write_round
 from resources.sources import shard_of
 from resources.workbench import Workbench
@@ -56,7 +56,7 @@ def status(bench: Workbench, shards: Sequence[str]) -> list[dict[str, Any]]:
 
 def _units(bench: Workbench) -> Iterator[tuple[Stage, str]]:
     for stage in STAGES:
-        for variant in (DEFAULT_VARIANT, *bench.project.settings.variants) if stage.is_variant else (DEFAULT_VARIANT,):
+        for variant in stage.variants(bench.project):
             yield stage, variant
 
 
@@ -113,7 +113,7 @@ def import_round(bench: Workbench, file: Path) -> Round:
 def cached(bench: Workbench) -> list[dict[str, Any]]:
     """Return what the response cache holds, by way of asking, and whether `vlmine.yaml` still asks so."""
     used = set()
-    for variant in (DEFAULT_VARIANT, *bench.project.settings.variants):
+    for variant in bench.project.settings.variant_names:
         for part in (describer_of(bench, variant), keyworder_of(bench, variant)):
             if isinstance(part, (ModelDescriber, ModelKeyworder)):
                 used.add(part.model.fingerprint)

@@ -239,6 +239,24 @@ def test_the_forecast_is_within_a_tenth_of_the_bill(make_project):
     assert told.spent_usd + told.cost_usd == pytest.approx(bill, rel=0.1)
 
 
+def test_a_new_keyworder_is_forecast_from_the_descriptions_that_are_paid_for(make_project):
+    with ScriptedEndpoint(good) as endpoint:
+        made = make_project(POOL, **asks(endpoint, keyworder={"kind": "rules"}))
+        assert made.run().is_whole
+        made.settings(**asks(endpoint))
+        described = len(endpoint.calls)
+        told = forecast_run(made.bench, made.inspect(), sample_count=4)
+        asked = len(endpoint.calls) - described
+        assert made.run().is_whole
+
+    assert [(stage.stage, stage.sampled, stage.left) for stage in told.stages] == [
+        ("descriptions", 0, 0),
+        ("keywords", 4, 16),
+    ]
+    assert (asked, len(endpoint.calls) - described) == (4, 20)
+    assert told.stages[1].cost_usd > 0
+
+
 def test_the_key_is_nowhere(make_project, capfd):
     refusal = Answer(f"Incorrect API key provided: {KEY}. Find yours at example.com", status=401)
     with ScriptedEndpoint(lambda call: good(call) if call.number < 12 else refusal) as endpoint:

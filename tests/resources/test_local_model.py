@@ -1,6 +1,7 @@
 """Vision-language models on this machine: tiny random ones, with the real processors and the real `generate`."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -127,6 +128,14 @@ def test_a_number_format_can_be_chosen_and_is_reported(build):
     answers(model, QUESTIONS[:2])
 
     assert model.where == "bfloat16 on cpu, batches of 8"
+
+
+def test_the_fingerprint_of_a_local_checkpoint_survives_a_move(build, tmp_path):
+    here = build()
+    moved = tmp_path / "moved"
+    shutil.copytree(here._settings.model, moved)
+
+    assert build(folder=moved).fingerprint == here.fingerprint
 
 
 def test_the_fingerprint_follows_weights_and_prompt_and_decoding_only(build, tmp_path):
