@@ -15,6 +15,7 @@ from assets.stages import MiningConfig, Product, Reads, Stage, StageRun
 from resources.tracking import Source
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
+from vlmine_dagster.mining.advice import MOST_JACCARD, MOST_SPEARMAN, agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
 from vlmine_dagster.project import RARITY_SIGNALS, ExperimentSettings, OpenAIKeyworderSettings, Project, settings_hash
@@ -23,6 +24,7 @@ _IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))
 _NOVELTY_READ = Reads("novelty_scores", ("image_id", "novelty_min", "novelty_mean", "min_count", "rarest_keyword"))
 _UNCERTAINTY_READ = Reads("uncertainty_scores", ("image_id", "entropy", "variation_ratio", "margin", "predicted_label"))
 _RARITY_READ = Reads("rarity_scores", ("image_id", *RARITY_SIGNALS))
+AGREEMENT_CHECK = "signals_differ"
 _BEYOND = "beyond the budget"
 _PREVIEW = 20
 
@@ -57,7 +59,8 @@ def compute(run: StageRun) -> Product:
     }
     preview = dg.MetadataValue.md(_preview(rows))
     record = partial(_record, run, experiment, budget, rows, facts)
-    return Product(rows, {**facts, "top of the list": preview}, record)
+    advice = {AGREEMENT_CHECK: agreement_advice(signals, mined_count=selected_count)}
+    return Product(rows, {**facts, "top of the list": preview}, record, advice=advice)
 
 
 def _budget(run: StageRun, experiment: ExperimentSettings) -> float:
@@ -232,4 +235,8 @@ STAGE = Stage(
     settings=_settings,
     is_tracked=True,
     config=MiningConfig,
+    advice={
+        AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
+        f"{MOST_JACCARD} (Jaccard); else joining them adds nothing."
+    },
 )

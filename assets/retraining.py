@@ -17,12 +17,14 @@ from resources.charts import recall_curve_png
 from resources.intake import by_shard
 from resources.labels import Labels
 from resources.workbench import Workbench
+from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.project import Project
 from vlmine_dagster.tables import RETRAIN_METRICS
 
 UNTRAINED = -1
+LUCK_CHECK = "better_than_random"
 _IMAGES_READ = Reads("images", ("image_id", "label", "split", "outcome"))
 _RANKED_READ = Reads("pareto_set", ("image_id", "rank"))
 _EMBEDDINGS_READ = Reads("embeddings", ("image_id", "embedding"))
@@ -60,7 +62,21 @@ def compute(run: StageRun) -> Product:
     counts = {share: budget_count(share, len(truth.labels)) for share in shares}
     rows = [*_found(truth, counts), *_learned(run, truth, counts)]
     table = pa.Table.from_pylist(rows, schema=RETRAIN_METRICS.schema)
-    return Product(table, {"summary": dg.MetadataValue.md(_summary(rows))}, partial(_record, run, rows, counts))
+    return Product(
+        table,
+        {"summary": dg.MetadataValue.md(_summary(rows))},
+        partial(_record, run, rows, counts),
+        advice={LUCK_CHECK: _luck(run, truth)},
+    )
+
+
+def _luck(run: StageRun, truth: Truth) -> Advice:
+    experiment = run.project.settings.experiments[run.partition]
+    if experiment.signals == ("random",) or list(experiment.signals) == ["random"]:
+        return Advice(True, "this experiment is chance itself")
+    count = budget_count(experiment.budget or run.project.settings.budget, len(truth.labels))
+    is_few = [truth.bins[label] == "few" for label in truth.labels]
+    return luck_advice(sum(is_few[:count]), mined_count=count, tail_count=sum(is_few), pool_size=len(is_few))
 
 
 def _skipped(reason: str) -> Product:
@@ -203,4 +219,8 @@ STAGE = Stage(
     settings=_settings,
     is_tracked=True,
     pool="trainer",
+    advice={
+        LUCK_CHECK: "More of the known few-shot classes at the budget than by chance (hypergeometric, p at most 0.05); "
+        "passes where too few are known to tell."
+    },
 )

@@ -22,7 +22,15 @@ from resources.expectations import QUALITY, Finding, failed_critically, summariz
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL, Lake, Stamp
 from resources.progress import Progress
 from resources.workbench import Workbench
-from vlmine_dagster.errors import ExpectationError, MissingInputError, TrackingError, VlmineError
+from vlmine_dagster.errors import (
+    ExpectationError,
+    MissingInputError,
+    MixedVariantsError,
+    TooManyFailuresError,
+    TrackingError,
+    VlmineError,
+)
+from vlmine_dagster.mining.advice import Advice
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project, settings_hash
 from vlmine_dagster.tables import TABLES, Table
@@ -70,12 +78,14 @@ class Product:
         record: Tells MLflow, once the rows are published; returns more facts. What fails here is a warning: the rows
             stay, nothing is computed again.
         companions: Rows of the stage's companion tables, by name.
+        advice: What the stage's own checks found, by name.
     """
 
     rows: pa.Table
     metadata: Mapping[str, Any] = field(default_factory=dict)
     record: Callable[[], Mapping[str, Any]] | None = None
     companions: Mapping[str, pa.Table] = field(default_factory=dict)
+    advice: Mapping[str, Advice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class Stage:
         is_variant: Whether each extraction variant has its own.
         pool: Dagster concurrency pool.
         config: Launchpad settings.
+        advice: What the stage's own checks look for, by name; a check without a finding passes.
     """
 
     table: str
@@ -115,6 +126,7 @@ class Stage:
     pool: str | None = None
     config: type[StageConfig] = StageConfig
     companions: tuple[str, ...] = ()
+    advice: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -381,6 +393,8 @@ def build_asset(
 
 
 CONTRACT_CHECK = "contract"
+VARIANT_CHECK = "one_variant"
+FAILURE_FACT = "failure"
 CHECKS = {
     CONTRACT_CHECK: "Great Expectations on every column: nothing missing, no repeats, bounds and categories kept. "
     "A table that breaks it is not published.",
@@ -389,13 +403,14 @@ CHECKS = {
 
 
 def checks_of(stage: Stage) -> list[str]:
-    """Return the names of a stage's checks; only one with outcomes has a quality to speak of."""
+    """Return the names of a stage's checks: only one with outcomes has a quality, some have advice of their own."""
     has_outcomes = any(column.name == "outcome" for table in stage.tables for column in TABLES[table].columns)
-    return [CONTRACT_CHECK, QUALITY] if has_outcomes else [CONTRACT_CHECK]
+    return [CONTRACT_CHECK, *([QUALITY] if has_outcomes else []), *stage.advice]
 
 
 def _check_specs(stage: Stage, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    return [dg.AssetCheckSpec(name=name, asset=key, description=CHECKS[name]) for name in checks_of(stage)]
+    texts = {**CHECKS, **stage.advice}
+    return [dg.AssetCheckSpec(name=name, asset=key, description=texts[name]) for name in checks_of(stage)]
 
 
 def _edges(stage: Stage, variant: str, variants: Sequence[str]) -> Iterator[dg.AssetDep]:
@@ -431,6 +446,7 @@ def _materialize(
     shards = context.instance.get_dynamic_partitions(SHARDS)
     lineage = Lineage(bench, shards)
     findings: list[Finding] = []
+    advice: list[tuple[str, str, Advice]] = []
     failures: dict[str, str] = {}
     metadata: dict[str, Any] = {}
     for partition in partitions or [WHOLE_POOL]:
@@ -445,14 +461,16 @@ def _materialize(
             run_id=context.run.run_id,
         )
         try:
-            metadata, found = _run_partition(run, lineage, variant)
+            metadata, found, told = _run_partition(run, lineage, variant)
         except VlmineError as error:
             failures[partition] = str(error)
+            _show_failure(context, stage, key, partition if partitions else None, error)
             if partitions and len(partitions) > 1:
                 context.log.error(f"{stage.table}[{partition}]: {error}")
                 continue
             raise dg.Failure(description=str(error), allow_retries=False) from error
         findings += found
+        advice += [(name, partition, one) for name, one in told.items()]
         if partitions:
             context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
     if failures:
@@ -464,11 +482,36 @@ def _materialize(
     return dg.MaterializeResult(
         asset_key=key,
         metadata={} if partitions else metadata,
-        check_results=list(_check_results(stage, key, findings)),
+        check_results=[*_check_results(stage, key, findings), *_advice_results(stage, key, advice)],
     )
 
 
-def _run_partition(run: StageRun, lineage: Lineage, variant: str) -> tuple[dict[str, Any], list[Finding]]:
+def _show_failure(
+    context: dg.AssetExecutionContext, stage: Stage, key: dg.AssetKey, partition: str | None, error: VlmineError
+) -> None:
+    """Show a failure where people look for the asset: as an observation of the partition, and as a broken check."""
+    text = str(error)
+    context.log_event(dg.AssetObservation(asset_key=key, partition=partition, metadata={FAILURE_FACT: text}))
+    name = CONTRACT_CHECK
+    if isinstance(error, TooManyFailuresError) and QUALITY in checks_of(stage):
+        name = QUALITY
+    elif isinstance(error, MixedVariantsError) and VARIANT_CHECK in stage.advice:
+        name = VARIANT_CHECK
+    context.log_event(
+        dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=name,
+            passed=False,
+            metadata={FAILURE_FACT: dg.MetadataValue.text(text)},
+            description=text,
+            severity=dg.AssetCheckSeverity.ERROR,
+        )
+    )
+
+
+def _run_partition(
+    run: StageRun, lineage: Lineage, variant: str
+) -> tuple[dict[str, Any], list[Finding], Mapping[str, Advice]]:
     stage, started = run.stage, time.monotonic()
     inputs = lineage.inputs(stage, run.partition, variant, shards=run.shards)
     if inputs is None:
@@ -493,7 +536,7 @@ def _run_partition(run: StageRun, lineage: Lineage, variant: str) -> tuple[dict[
     facts = {"seconds": round(time.monotonic() - started, 2), **product.metadata}
     facts["path"] = dg.MetadataValue.path(str(run.lake.path(stage.table, run.partition, variant=stored_under)))
     facts["dagster/row_count"] = product.rows.num_rows
-    return {**facts, **_recorded(run, product)}, findings
+    return {**facts, **_recorded(run, product)}, findings, product.advice
 
 
 def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
@@ -507,7 +550,7 @@ def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
 
 
 def _check_results(stage: Stage, key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
-    for name in checks_of(stage):
+    for name in (name for name in checks_of(stage) if name in CHECKS):
         mine = [finding for finding in findings if (finding.check == QUALITY) == (name == QUALITY)]
         broken = [finding for finding in mine if not finding.is_met]
         yield dg.AssetCheckResult(
@@ -517,6 +560,25 @@ def _check_results(stage: Stage, key: dg.AssetKey, findings: Sequence[Finding]) 
             severity=dg.AssetCheckSeverity.WARN if name == QUALITY else dg.AssetCheckSeverity.ERROR,
             description=summarize_findings(broken) if broken else f"{len(mine)} expectations hold",
             metadata={"expectations": len(mine), "broken": len(broken), "rules": _rules_markdown(mine)},
+        )
+
+
+def _advice_results(
+    stage: Stage, key: dg.AssetKey, advice: Sequence[tuple[str, str, Advice]]
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield a result for each of the stage's own checks; one bad partition is enough."""
+    for name in stage.advice:
+        mine = [(partition, one) for check, partition, one in advice if check == name]
+        bad = [(partition, one) for partition, one in mine if not one.is_met]
+        shown = (bad or mine)[:3]
+        more = f" (and {len(bad) - 3} more)" if len(bad) > 3 else ""
+        yield dg.AssetCheckResult(
+            passed=not bad,
+            check_name=name,
+            asset_key=key,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(one.text for _, one in shown) + more or "nothing to judge",
+            metadata={} if not shown else dict(shown[0][1].facts),
         )
 
 

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.stages import VARIANT_CHECK, Product, Reads, Stage, StageRun
 from vlmine_dagster.errors import MissingInputError, MixedVariantsError
+from vlmine_dagster.mining.advice import MOST_DRIFT, Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import vocabulary_health
 from vlmine_dagster.tables import VOCAB_COUNTS
 
+_WATCHED = 200  # keywords by which shards are compared
 _DESCRIBED = "SELECT count(*) FROM keyword_answers WHERE outcome IN ('ok', 'empty')"  # failures say nothing of a pool
 
 
@@ -41,7 +44,29 @@ def compute(run: StageRun) -> Product:
     return Product(
         rows.cast(VOCAB_COUNTS.schema),
         {**facts, "shards": f"{len(run.shards)} used", "commonest and rarest": _preview(rows)},
+        advice={
+            "keywords_capture_the_pool": keyword_advice(health),
+            "no_drift": _drift(run, rows.column("keyword").slice(0, _WATCHED).to_pylist()),
+            VARIANT_CHECK: Advice(True, "all shards were described and keyworded alike"),
+        },
     )
+
+
+def _drift(run: StageRun, words: Sequence[str]) -> Advice:
+    """Compare how often each shard and all others have the commonest keywords."""
+    shard_by_file = run.lake.files("keywords", run.shards, variant=run.variant)
+    files = run.lake.scan(list(shard_by_file))
+    counts, sizes = np.zeros((len(run.shards), len(words))), np.zeros(len(run.shards))
+    places = {shard: place for place, shard in enumerate(run.shards)}
+    with run.lake.connect() as connection:
+        query = f"""SELECT filename, list_position($words, keyword), count(*)
+                    FROM {files} WHERE keyword IN $words GROUP BY ALL"""  # noqa: S608 - our own paths, quoted
+        for file, place, count in connection.execute(query, {"words": list(words)}).fetchall():
+            counts[places[shard_by_file[file]], place - 1] = count
+        query = f"SELECT filename, count(DISTINCT image_id) FROM {files} GROUP BY 1"  # noqa: S608
+        for file, count in connection.execute(query).fetchall():
+            sizes[places[shard_by_file[file]]] = count
+    return drift_advice(counts, list(run.shards), words, sizes)
 
 
 def _mixed(run: StageRun, hashes: Sequence[str]) -> MixedVariantsError:
@@ -74,4 +99,10 @@ STAGE = Stage(
         Reads("keyword_answers", ("image_id", "outcome")),
     ),
     is_variant=True,
+    advice={
+        "keywords_capture_the_pool": "Most images have several keywords, no keyword stands for most images, and not "
+        "nearly all keywords are seen once: else rarity says little.",
+        "no_drift": f"No shard's keywords differ from the others' by more than chance and {MOST_DRIFT:.0%}.",
+        VARIANT_CHECK: "All shards were described and keyworded in the same way; a mixed pool is not counted.",
+    },
 )

@@ -177,6 +177,20 @@ class Lake:
             )
         return list(paths.values())
 
+    def files(self, table: str, partitions: Sequence[str], *, variant: str = DEFAULT_VARIANT) -> dict[str, str]:
+        """Return partition by file name, as DuckDB has it in the column `filename` of a scan.
+
+        Raises:
+            MissingInputError: some are missing.
+        """
+        paths = self.require(table, partitions, variant=variant)
+        return {_duckdb_name(path): partition for path, partition in zip(paths, partitions, strict=True)}
+
+    @staticmethod
+    def scan(files: Sequence[str]) -> str:
+        """Return the SQL that reads files, at least one; `filename` is a hidden column of it."""
+        return f"read_parquet([{', '.join(_literal(file) for file in files)}], hive_partitioning = false)"
+
     @contextmanager
     def connect(self, **tables: Sequence[UPath]) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an in-memory DuckDB in which each keyword argument is a view over the given Parquet files."""
@@ -223,7 +237,7 @@ class Lake:
         if not paths:
             columns = ", ".join(f"NULL AS {column.name}" for column in TABLES[name].columns)
             return f"(SELECT {columns} WHERE false)"
-        return f"read_parquet([{', '.join(_literal(_duckdb_name(path)) for path in paths)}], hive_partitioning = false)"
+        return self.scan([_duckdb_name(path) for path in paths])
 
 
 def conform(table: str, rows: pa.Table) -> pa.Table:

@@ -88,12 +88,14 @@ def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool,
 @as_json
 @told
 def status(is_json: bool) -> None:
-    """Show shards by stage: rows, outcomes, tokens, money, what is missing."""
+    """Show shards by stage: rows, outcomes, tokens, money, what is missing, what failed and why."""
     from vlmine_dagster import views
     from vlmine_dagster.printing import print_status
+    from vlmine_dagster.runner import open_instance
 
     bench = _bench()
-    rows = views.status(bench, bench.source.shards())
+    with open_instance(bench.project) as instance:
+        rows = views.status(bench, bench.source.shards(), instance)
     click.echo(json.dumps(rows)) if is_json else print_status(rows)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.runner import Outcome
 
 _WIDE = 160  # columns, where the output is no terminal
+_SHOWN_FAILURES = 5
 _STATE_STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -130,7 +131,14 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
             continue
         fresh = row["states"].get("fresh", 0)
         table.add_row(name, f"{fresh}/{row['partitions']}", f"{row['rows']:,}", _state(row), _outcomes(row))
-    console().print(table)
+    out = console()
+    out.print(table)
+    for row in rows:
+        failures = list(row.get("failures", {}).items())
+        for partition, text in failures[:_SHOWN_FAILURES]:
+            out.print(f"[red]failed[/] {row['table']}[{plain(partition)}]: {plain(text)}", markup=True)
+        if len(failures) > _SHOWN_FAILURES:
+            out.print(f"  and {len(failures) - _SHOWN_FAILURES} more of {row['table']}: `vlmine status --json`")
 
 
 def _state(row: Mapping[str, Any]) -> str:

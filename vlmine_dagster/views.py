@@ -1,14 +1,15 @@
 """What the commands show: plain lists and dictionaries, read from the lake and from MLflow."""
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
 from assets.models import describer_of, keyworder_of
 from assets.pipeline import STAGES
-from assets.stages import Lineage, Stage
+from assets.stages import FAILURE_FACT, Lineage, Stage, asset_key
 from resources.describers import ModelDescriber
 from resources.keyworders import ModelKeyworder
 from resources.lake import WHOLE_POOL
@@ -16,18 +17,20 @@ from resources.rounds import Round, check_annotations, read_annotations, write_r
 from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
+from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.project import ExperimentSettings
 from vlmine_dagster.tables import TABLES
 
-_Z95 = 1.959964
+_LAST_FAILURES = 1000
 
 
-def status(bench: Workbench, shards: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row a table and variant: partitions by state, rows, outcomes, tokens, money.
+def status(bench: Workbench, shards: Sequence[str], instance: dg.DagsterInstance | None = None) -> list[dict[str, Any]]:
+    """Return a row a table and variant: partitions by state, rows, outcomes, tokens, money, and why some failed.
 
     Args:
         bench: The project's resources.
         shards: All shards.
+        instance: Dagster's history, which knows the failures; without it none is told.
     """
     lineage = Lineage(bench, shards)
     rows: list[dict[str, Any]] = []
@@ -47,11 +50,32 @@ def status(bench: Workbench, shards: Sequence[str]) -> list[dict[str, Any]]:
                 "partitions": len(partitions),
                 "states": dict(Counter(states.values())),
                 "not_fresh": [name for name, state in states.items() if state != "fresh"],
+                "failures": {} if instance is None else _failures(instance, stage, variant, states),
                 "rows": sum(stamp.row_count for stamp in stamps),
                 **_bill(bench, stage, there, variant),
             }
         )
     return rows
+
+
+def _failures(instance: dg.DagsterInstance, stage: Stage, variant: str, states: Mapping[str, str]) -> dict[str, str]:
+    """Return why partitions that are not fresh failed, where the failure is newer than what is there."""
+    key = asset_key(stage.table, variant)
+    told: dict[str, tuple[float, str]] = {}
+    for record in instance.fetch_observations(key, limit=_LAST_FAILURES).records:  # the newest first
+        observed = record.asset_observation
+        failure = None if observed is None else observed.metadata.get(FAILURE_FACT)
+        if observed is not None and failure is not None:
+            told.setdefault(observed.partition or WHOLE_POOL, (record.timestamp, str(failure.value)))
+    found = {}
+    for partition, (when, text) in told.items():
+        if states.get(partition, "fresh") == "fresh":
+            continue
+        where = None if stage.contract.partition == "pool" else [partition]
+        records = instance.fetch_materializations(dg.AssetRecordsFilter(key, where), limit=1).records
+        if not records or records[0].timestamp < when:
+            found[partition] = text
+    return found
 
 
 def _units(bench: Workbench) -> Iterator[tuple[Stage, str]]:
@@ -258,7 +282,7 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
                 "few_recall": [
                     {"mined": step, "value": value, "low": low, "high": high}
                     for step, value in curves.get("few_recall", [])
-                    for low, high in [_wilson(value, tail)]
+                    for low, high in [wilson(value, tail)]
                 ],
                 "few_lift": dict(curves.get("few_lift", [])),
                 "few_accuracy": dict(curves.get("few_accuracy", [])),
@@ -270,16 +294,6 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
     if not rows:
         raise MissingInputError("MLflow knows no experiment of this project yet. Run `vlmine run` first.")
     return rows
-
-
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95% Wilson score interval of a share of `count`."""
-    if count == 0:
-        return 0.0, 1.0
-    z2 = _Z95**2 / count
-    middle = (share + z2 / 2) / (1 + z2)
-    half = _Z95 / (1 + z2) * math.sqrt(share * (1 - share) / count + z2 / (4 * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _experiment(bench: Workbench, name: str) -> ExperimentSettings:

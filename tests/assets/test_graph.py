@@ -16,6 +16,7 @@ from assets import images
 from assets.pipeline import STAGES, build_assets
 from assets.stages import Product, build_asset
 from resources.sources import open_source
+from vlmine_dagster import views
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.partitions import SHARDS, shards
 
@@ -50,6 +51,20 @@ def test_one_shard_is_a_whole_pool(make_project):
     assert made.frame("retrain_metrics").empty
 
 
+def failed_check(made: Made, asset: str, check: str) -> str:
+    """What the check said when it failed last."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+    history = made.instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
+    found = [record.event.dagster_event.asset_check_evaluation_data for record in history if record.event]
+    return next(str(one.description) for one in found if not one.passed)
+
+
+def told_failures(made: Made) -> dict[tuple[str, str], str]:
+    """What `vlmine status` tells of failures."""
+    rows = views.status(made.bench, made.bench.source.shards(), made.instance)
+    return {(row["table"], partition): text for row in rows for partition, text in row.get("failures", {}).items()}
+
+
 def test_a_failing_shard_stops_nobody_else(make_project):
     pool, labels = small_pool()
     made = make_project({**pool, "pool/b": {f"{k}.jpg": b"no image" for k in range(4)}}, labels=labels)
@@ -63,6 +78,8 @@ def test_a_failing_shard_stops_nobody_else(make_project):
     assert len(made.frame("keywords", "pool/a")) > 0
     assert len(made.frame("keywords", "pool/c")) > 0
     assert outcome.waiting["vocab_counts"] == "waits for keywords of pool/b"
+    assert failed_check(made, "images", "quality").startswith("images[pool/b]: 4 of 4 images failed")
+    assert told_failures(made) == {("images", "pool/b"): message}
 
     partial = made.run(allow_missing_shards=True)
 
@@ -157,6 +174,15 @@ def test_mixed_variants_are_refused_and_the_shards_are_named(finished: Made):
     text = event.step_failure_data.user_failure_data.description
     assert "2 ways to describe or keyword are mixed" in text
     assert "for 1 shards: pool/b" in text
+    assert failed_check(finished, "vocab_counts", "one_variant") == text
+    assert told_failures(finished) == {("vocab_counts", "pool"): text}
+
+    assert finished.run().is_whole
+    assert told_failures(finished) == {}
+    (last,) = finished.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("vocab_counts"), "one_variant"), limit=1
+    )
+    assert last.event.dagster_event.asset_check_evaluation_data.passed
 
 
 def test_a_broken_expectation_leaves_the_old_table_and_names_rule_count_and_examples(finished: Made):

@@ -1,0 +1,145 @@
+"""Each check is shown to fire on data made to break it, and to stay quiet on good data."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmine_dagster.errors import ContractError
+from vlmine_dagster.mining.advice import agreement_advice, drift_advice, keyword_advice, luck_advice, wilson
+from vlmine_dagster.mining.vocabulary import VocabularyHealth
+
+GOOD = {
+    "image_count": 1000,
+    "without_keywords_share": 0.01,
+    "keyword_count": 800,
+    "seen_once_share": 0.5,
+    "top_keyword": "road",
+    "top_keyword_share": 0.3,
+    "keywords_per_image": 6.0,
+    "effective_keyword_count": 120.0,
+}
+
+
+class TestKeywords:
+    def test_a_healthy_vocabulary_is_left_alone(self):
+        assert keyword_advice(VocabularyHealth(**GOOD)).is_met
+
+    @pytest.mark.parametrize(
+        ("bad", "said"),
+        [
+            ({"without_keywords_share": 0.4}, "40% of the images have no keyword: look at their descriptions"),
+            ({"seen_once_share": 0.97}, "97% of the keywords occur in one image only"),
+            ({"top_keyword": "image", "top_keyword_share": 0.99}, "'image' stands for 99%"),
+            ({"keywords_per_image": 1.1}, "an image has 1.1 keywords: ask for longer descriptions"),
+        ],
+    )
+    def test_each_failure_is_told_with_its_number_and_what_to_do(self, bad, said):
+        advice = keyword_advice(VocabularyHealth(**{**GOOD, **bad}))
+
+        assert not advice.is_met
+        assert said in advice.text
+        assert advice.text.count(". ") == 0  # nothing else is complained about
+
+    def test_a_handful_of_images_is_not_blamed_for_keywords_seen_once(self):
+        assert keyword_advice(VocabularyHealth(**{**GOOD, "image_count": 40, "seen_once_share": 0.95})).is_met
+
+
+def law(size, *, start=0):
+    """Keyword probabilities by a 1/x law."""
+    return np.roll(1 / np.arange(1, size + 1), start) / (1 / np.arange(1, size + 1)).sum()
+
+
+class TestDrift:
+    @pytest.mark.parametrize("images", [12, 200, 5000])
+    def test_shards_of_one_law_are_left_alone(self, images):
+        draw = np.random.default_rng(images)
+        counts = [draw.multinomial(6 * images, law(200)) for _ in range(8)]
+
+        advice = drift_advice(counts, [f"s{k}" for k in range(8)], [f"w{k}" for k in range(200)], [images] * 8)
+
+        assert advice.is_met, advice.text
+
+    def test_a_shard_of_another_law_is_named_with_its_keyword(self):
+        draw = np.random.default_rng(0)
+        counts = [draw.multinomial(3000, law(50, start=25 if k == 3 else 0)) for k in range(5)]
+
+        advice = drift_advice(counts, list("abcde"), [f"w{k}" for k in range(50)], [500] * 5)
+
+        assert not advice.is_met
+        assert advice.facts["shard"] == "d"
+        assert advice.facts["shards that drift"] == 1
+        assert "shard d differs most" in advice.text
+        assert "'w25'" in advice.text or "'w0'" in advice.text
+
+    def test_one_shard_and_shards_without_keywords_are_no_drift(self):
+        assert drift_advice([[3, 4]], ["a"], ["x", "y"], [5]).is_met
+        assert drift_advice([[3, 4], [0, 0]], ["a", "b"], ["x", "y"], [5, 0]).is_met
+
+    def test_shapes_that_do_not_fit_are_refused(self):
+        with pytest.raises(ContractError, match="drift_advice"):
+            drift_advice([[1, 2]], ["a", "b"], ["x", "y"], [1, 2])
+
+
+class TestAgreement:
+    def test_signals_that_say_different_things_are_left_alone(self):
+        draw = np.random.default_rng(0)
+        shared = draw.normal(size=2000)
+        signals = {"entropy": shared + draw.normal(size=2000), "novelty": shared + draw.normal(size=2000)}
+
+        advice = agreement_advice(signals, mined_count=200)
+
+        assert advice.is_met
+        assert "Spearman 0." in advice.text
+        assert "overlap of the first 200" in advice.text
+
+    def test_a_signal_and_its_monotone_copy_are_told(self):
+        values = np.random.default_rng(0).normal(size=1000)
+
+        advice = agreement_advice({"entropy": values, "margin": np.exp(values), "other": -values}, mined_count=100)
+
+        assert not advice.is_met
+        assert "entropy and margin: Spearman 1.00" in advice.text
+        assert "drop one" in advice.text
+
+    def test_a_correlation_that_a_small_pool_cannot_show_is_not_claimed(self):
+        values = np.arange(30.0)
+        assert agreement_advice({"a": values, "b": values}, mined_count=3).is_met
+
+    def test_images_without_a_signal_and_constant_signals_are_no_agreement(self):
+        values = np.arange(300.0)
+        half = np.where(values < 250, np.nan, values)
+        assert agreement_advice({"a": values, "b": half}, mined_count=30).is_met
+        assert agreement_advice({"a": values, "b": np.zeros(300)}, mined_count=30).is_met
+
+    def test_a_budget_of_the_whole_pool_overlaps_and_is_not_blamed(self):
+        draw = np.random.default_rng(0)
+        signals = {"a": draw.normal(size=500), "b": draw.normal(size=500)}
+        assert agreement_advice(signals, mined_count=500).is_met
+
+
+class TestLuck:
+    def test_random_picks_are_told_and_good_ones_are_not(self):
+        draw = np.random.default_rng(0)
+        is_tail = np.arange(10_000) < 400
+        random = [int(is_tail[draw.permutation(10_000)[:1000]].sum()) for _ in range(200)]
+        fired = [not luck_advice(n, mined_count=1000, tail_count=400, pool_size=10_000).is_met for n in random]
+
+        assert np.mean(fired) >= 0.93  # at the 5% level
+        assert luck_advice(80, mined_count=1000, tail_count=400, pool_size=10_000).is_met
+
+    def test_too_few_rare_images_to_tell_is_said(self):
+        advice = luck_advice(0, mined_count=10, tail_count=5, pool_size=100)
+
+        assert advice.is_met
+        assert "too few to tell" in advice.text
+
+    def test_a_budget_of_everything_proves_nothing(self):
+        assert "too few to tell" in luck_advice(50, mined_count=100, tail_count=50, pool_size=100).text
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1))
+def test_an_interval_holds_its_share(count, share):
+    low, high = wilson(share, count)
+    assert 0 <= low <= share + 1e-9
+    assert share - 1e-9 <= high <= 1

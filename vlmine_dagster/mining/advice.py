@@ -1,0 +1,243 @@
+"""The ways in which mining is known to fail quietly, each as a check with its number and what to do about it."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmine_dagster.errors import ContractError
+from vlmine_dagster.mining.vocabulary import VocabularyHealth
+
+MOST_WITHOUT_KEYWORDS = 0.1
+MOST_SEEN_ONCE = 0.85
+MOST_TOP_KEYWORD = 0.6
+FEWEST_KEYWORDS = 2.0
+MOST_SPEARMAN = 0.9
+MOST_JACCARD = 0.8
+MOST_DRIFT = 0.25
+FEWEST_EXPECTED = 5.0
+_FEWEST_IMAGES = 100
+_Z95 = 1.959964
+
+Facts = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a check found.
+
+    Attributes:
+        is_met: Nothing to worry about, or too little is known to say.
+        text: The finding in words, and what to do where it is bad.
+        facts: The numbers behind it.
+    """
+
+    is_met: bool
+    text: str
+    facts: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+def keyword_advice(health: VocabularyHealth) -> Advice:
+    """Tell whether keywords capture a pool: rarity says nothing where they do not.
+
+    Pools of fewer than 100 images are not judged by how many keywords are seen once: there most are.
+
+    Examples:
+        >>> from vlmine_dagster.mining.vocabulary import vocabulary_health
+        >>> advice = keyword_advice(vocabulary_health({"photo": 9, "cat": 1}, image_count=10, images_with_keywords=9))
+        >>> advice.is_met, advice.text.split(".")[0]
+        (False, "keyword 'photo' stands for 100% of the images: it tells nothing, put it among the stop words")
+    """
+    problems = []
+    if health.without_keywords_share > MOST_WITHOUT_KEYWORDS:
+        problems.append(
+            f"{health.without_keywords_share:.0%} of the images have no keyword: look at their descriptions, and at "
+            f"the keyworder's language"
+        )
+    if health.image_count >= _FEWEST_IMAGES and health.seen_once_share > MOST_SEEN_ONCE:
+        problems.append(
+            f"{health.seen_once_share:.0%} of the keywords occur in one image only, so nearly all look rare: ask for "
+            f"simpler words, or for a list of tags"
+        )
+    if health.top_keyword_share > MOST_TOP_KEYWORD:
+        problems.append(
+            f"keyword {health.top_keyword!r} stands for {health.top_keyword_share:.0%} of the images: it tells "
+            f"nothing, put it among the stop words"
+        )
+    if health.keywords_per_image < FEWEST_KEYWORDS:
+        problems.append(
+            f"an image has {health.keywords_per_image:.1f} keywords: ask for longer descriptions or for more tags"
+        )
+    facts = {name: value for name, value in vars(health).items() if value is not None}
+    return Advice(not problems, ". ".join(problems) or "keywords capture the pool", facts)
+
+
+def drift_advice(
+    counts: npt.ArrayLike, shards: Sequence[str], keywords: Sequence[str], image_counts: npt.ArrayLike
+) -> Advice:
+    """Tell whether a shard's keywords differ from those of all others by more than chance.
+
+    The drift of a shard is the total variation distance between its keyword shares and those of the rest, less what
+    two random samples of these sizes would show.
+
+    Args:
+        counts: Shape (S, K), images of each shard that yield each keyword.
+        shards: S names.
+        keywords: K keywords, commonly the commonest of the pool.
+        image_counts: Shape (S,), images with keywords of each shard.
+
+    Returns:
+        Advice that names the shard that drifts most and the keyword that differs most; met with a single shard.
+
+    Raises:
+        ContractError: the shapes do not fit.
+
+    Examples:
+        >>> counts = [[900, 100], [900, 100], [0, 1000]]
+        >>> advice = drift_advice(counts, ["a", "b", "c"], ["day", "night"], [1000] * 3)
+        >>> advice.is_met, round(advice.facts["drift"], 1)
+        (False, 0.9)
+    """
+    table, sizes = np.asarray(counts, dtype=np.float64), np.asarray(image_counts, dtype=np.float64)
+    if table.shape != (len(shards), len(keywords)) or sizes.shape != (len(shards),):
+        raise ContractError(f"drift_advice: counts {table.shape}, images {sizes.shape}, {len(shards)} shards.")
+    used = np.flatnonzero(table.sum(axis=1) > 0)
+    if len(used) < 2:
+        return Advice(True, "one shard alone has nothing to differ from")
+    drifts = np.full(len(shards), -np.inf)
+    for place in used:
+        mine, rest = table[place], table.sum(axis=0) - table[place]
+        shares, others = mine / mine.sum(), rest / rest.sum()
+        pooled = (mine + rest) / (mine.sum() + rest.sum())
+        # A keyword's share varies with the images, since those of one image come together.
+        variance = pooled * (1 - pooled) * (1 / sizes[place] + 1 / (sizes[used].sum() - sizes[place]))
+        by_chance = 0.5 * np.sqrt(2 * variance / math.pi).sum()
+        drifts[place] = 0.5 * np.abs(shares - others).sum() - by_chance
+    worst = int(drifts.argmax())
+    mine, rest = table[worst], table.sum(axis=0) - table[worst]
+    most = int(np.abs(mine / mine.sum() - rest / rest.sum()).argmax())
+    share, other = mine[most] / sizes[worst], rest[most] / (sizes[used].sum() - sizes[worst])
+    count = int((drifts > MOST_DRIFT).sum())
+    text = (
+        f"shard {shards[worst]} differs most, by {max(drifts[worst], 0):.2f} of its keywords beyond chance: "
+        f"{keywords[most]!r} in {share:.0%} of its images, in {other:.0%} elsewhere"
+    )
+    if count:
+        text += (
+            f". {count} of {len(used)} shards differ by more than {MOST_DRIFT}. If their content is the same, their "
+            f"describer was not; if it is not, their common things look rare: consider a pool of their own"
+        )
+    facts: Facts = {"drift": float(max(drifts[worst], 0)), "shard": shards[worst], "shards that drift": count}
+    return Advice(count == 0, text, facts)
+
+
+def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) -> Advice:
+    """Tell whether an experiment's signals say different things, without which joining them adds nothing.
+
+    Args:
+        signals: Shape (N,) each, higher is more worth mining; images where one is NaN are left out.
+        mined_count: Images within the budget.
+
+    Returns:
+        Advice with Spearman's rho and the Jaccard overlap of the two top lists, with 95% intervals (Fisher's z with
+        the variance of Bonett and Wright 2000; Wilson), of the pair that agrees most.
+
+    Examples:
+        >>> order = np.arange(1000.0)
+        >>> agreement_advice({"a": order, "b": order**3}, mined_count=100).is_met
+        False
+        >>> agreement_advice({"a": order, "b": order * 7919 % 1000}, mined_count=100).is_met
+        True
+    """
+    from scipy.stats import rankdata
+
+    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in signals.items()}
+    if len(arrays) < 2:
+        return Advice(True, "one signal has no other to agree with")
+    is_known = ~np.any([np.isnan(values) for values in arrays.values()], axis=0)
+    ranks = {name: rankdata(values[is_known]) for name, values in arrays.items()}
+    count = int(is_known.sum())
+    if count < _FEWEST_IMAGES or any(np.ptp(values) == 0 for values in ranks.values()):
+        return Advice(True, f"{count} images with differing signals are too few to tell")
+    mined = min(max(mined_count, 1), count)
+    found = []
+    for one, other in itertools.combinations(ranks, 2):
+        rho = float(np.corrcoef(ranks[one], ranks[other])[0, 1])
+        tops = [set(np.argsort(-ranks[name], kind="stable")[:mined].tolist()) for name in (one, other)]
+        both, either = len(tops[0] & tops[1]), len(tops[0] | tops[1])
+        found.append((rho, both, either, one, other))
+    rho, both, either, one, other = max(found)
+    rho_low, rho_high = _spearman_interval(rho, count)
+    overlap = both / either
+    low, high = wilson(overlap, either)
+    is_same = rho_low > MOST_SPEARMAN or (mined < count / 2 and low > MOST_JACCARD)
+    text = (
+        f"{one} and {other}: Spearman {rho:.2f} [{rho_low:.2f}, {rho_high:.2f}], overlap of the first {mined:,} "
+        f"{overlap:.2f} [{low:.2f}, {high:.2f}] (Jaccard)"
+    )
+    if is_same:
+        text += ". They say the same: drop one, or join a signal that knows something else"
+    facts: Facts = {"Spearman": rho, "Spearman from": rho_low, "Jaccard": overlap, "Jaccard from": low}
+    return Advice(not is_same, text, facts)
+
+
+def luck_advice(found: int, *, mined_count: int, tail_count: int, pool_size: int) -> Advice:
+    """Tell whether mining found more of the known rare classes than as many random images would.
+
+    Args:
+        found: Mined images of rare classes.
+        mined_count: Images mined.
+        tail_count: Images of rare classes in the pool.
+        pool_size: Images in the pool.
+
+    Returns:
+        Advice with the p-value P(X >= found), X hypergeometric. It is met where chance would find fewer than 5, since
+        then nobody can tell.
+
+    Examples:
+        >>> luck_advice(60, mined_count=1000, tail_count=200, pool_size=10_000).is_met
+        True
+        >>> luck_advice(21, mined_count=1000, tail_count=200, pool_size=10_000).is_met
+        False
+    """
+    from scipy.stats import hypergeom
+
+    expected = mined_count * tail_count / pool_size if pool_size else 0.0
+    facts: Facts = {"found": found, "by chance": round(expected, 2)}
+    if expected < FEWEST_EXPECTED or mined_count >= pool_size:
+        return Advice(True, f"{found} rare images found, {expected:.1f} by chance: too few to tell", facts)
+    p = float(hypergeom.sf(found - 1, pool_size, tail_count, mined_count))
+    facts["p"] = p
+    text = f"{found} rare images found, {expected:.1f} by chance ({found / expected:.2f} times as many, p = {p:.2g})"
+    if p <= 0.05:
+        return Advice(True, text, facts)
+    return Advice(
+        False,
+        f"{text}: not shown to be better than random. See whether the descriptions name what makes these classes "
+        f"rare, compare with the experiments `random` and `entropy`, and label a seed for `fused`",
+        facts,
+    )
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95% Wilson score interval of a share of `count`.
+
+    Examples:
+        >>> [round(limit, 3) for limit in wilson(0.5, 100)]
+        [0.404, 0.596]
+    """
+    if count == 0:
+        return 0.0, 1.0
+    z2 = _Z95**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = _Z95 / (1 + z2) * math.sqrt(share * (1 - share) / count + z2 / (4 * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _spearman_interval(rho: float, count: int) -> tuple[float, float]:
+    bounded = min(max(rho, -1 + 1e-12), 1 - 1e-12)
+    half = _Z95 * math.sqrt((1 + bounded**2 / 2) / (count - 3))
+    return math.tanh(math.atanh(bounded) - half), math.tanh(math.atanh(bounded) + half)
