@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from assets.stages import MiningConfig, Product, Reads, Stage, StageRun
-from resources.tracking import Source
+from resources.tracking import INPUTS_TAG, Source
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.advice import MOST_JACCARD, MOST_SPEARMAN, agreement_advice
@@ -186,12 +186,20 @@ def _bill(run: StageRun) -> dict[str, float]:
     return {name: float(value) for name, value in zip(columns.split(", "), row, strict=True)}
 
 
+def mining_run(run: StageRun) -> str | None:
+    """Return the MLflow run of the experiment's published list."""
+    stamp = run.lake.stamp("pareto_set", run.partition)
+    inputs = None if stamp is None else stamp.inputs
+    return run.bench.tracking.latest(experiment=run.partition, asset="pareto_set", inputs=inputs)
+
+
 def run_tags(run: StageRun) -> dict[str, str]:
     """Return the tags that link an MLflow run to the Dagster run and to what it is made of."""
     return {
         "vlmine.experiment": run.partition,
         "vlmine.asset": run.stage.table,
         "vlmine.variant": run.variant,
+        INPUTS_TAG: run.inputs,
         "dagster.run_id": run.run_id,
         "dagster.run_url": f"http://127.0.0.1:3000/runs/{run.run_id}",
         **({} if run.code_revision is None else {"mlflow.source.git.commit": run.code_revision}),

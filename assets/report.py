@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from assets.pareto import mining_run
 from assets.retraining import UNTRAINED, means
 from assets.stages import Product, Reads, Stage, StageRun
 from resources.charts import SignalCloud, scatter_png
@@ -221,7 +222,7 @@ def _outcomes(run: StageRun) -> dict[str, int]:
 def _facts(run: StageRun) -> dict[str, str]:
     settings = run.project.settings
     variant = settings.variant(run.variant)
-    parent = run.bench.tracking.latest(experiment=run.partition, asset="pareto_set")
+    parent = mining_run(run)
     facts = {
         "dataset": run.project.resolve(settings.dataset.root),
         "shards": str(len(run.shards)),
@@ -235,7 +236,7 @@ def _facts(run: StageRun) -> dict[str, str]:
 
 def _record(run: StageRun, path: Path, cloud: SignalCloud) -> Mapping[str, Any]:
     tracking = run.bench.tracking
-    parent = tracking.latest(experiment=run.partition, asset="pareto_set")
+    parent = mining_run(run)
     if parent is None:
         return {}
     with tracking.reopened(parent) as tracked:

@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.pareto import run_tags
+from assets.pareto import mining_run, run_tags
 from assets.stages import Product, Reads, Stage, StageRun
 from assets.task_model import model_inputs
 from resources.charts import recall_curve_png
@@ -173,7 +173,7 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _record(run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[float, int]) -> Mapping[str, Any]:
     tracking, experiment = run.bench.tracking, run.partition
-    parent = tracking.latest(experiment=experiment, asset="pareto_set")
+    parent = mining_run(run)
     found, steps = means(rows), {0.0: 0, **counts}
     headline = [(metric, steps[budget], mean) for (metric, budget), (mean, _) in found.items()]
     spread = [

@@ -329,7 +329,14 @@ class Lineage:
             return "blocked"
         if None in stamps:
             return "missing"
+        if stage.is_tracked and pending_mark(self._bench, stage, partition).exists():
+            return "stale"  # killed before MLflow was told
         return "fresh" if all(stamp is not None and stamp.inputs == inputs for stamp in stamps) else "stale"
+
+
+def pending_mark(bench: Workbench, stage: Stage, partition: str) -> Path:
+    """Return the file that is there from before a table is published until MLflow was told of it."""
+    return bench.project.state_folder("pending") / f"{stage.table}-{partition}"
 
 
 def experiment_variant(project: Project, stage: Stage, partition: str, table: str, variant: str) -> str:
@@ -531,6 +538,8 @@ def _run_partition(
             f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}"
         )
     stored_under = variant if stage.is_variant else DEFAULT_VARIANT
+    if product.record is not None:
+        pending_mark(run.bench, stage, run.partition).touch()
     for table in stage.tables:
         run.lake.publish(table, run.partition, tables[table], inputs=inputs, variant=stored_under)
     facts = {"seconds": round(time.monotonic() - started, 2), **product.metadata}
@@ -543,10 +552,15 @@ def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
     if product.record is None:
         return {}
     try:
-        return product.record()
+        facts = product.record()
     except TrackingError as error:
-        run.log.warning(f"{run.stage.table}[{run.partition}] is published, but MLflow does not know: {error}")
-        return {"mlflow": f"not recorded: {error}"}
+        run.log.warning(
+            f"{run.stage.table}[{run.partition}] is published, but MLflow does not know: {error} Materialize it "
+            f"again to record it."
+        )
+        facts = {"mlflow": f"not recorded: {error}"}
+    pending_mark(run.bench, run.stage, run.partition).unlink(missing_ok=True)
+    return facts
 
 
 def _check_results(stage: Stage, key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from vlmine_dagster.errors import ContractError, MissingInputError, SourceError
+from vlmine_dagster.errors import ContractError, LakeError, MissingInputError, SourceError
 from vlmine_dagster.tables import TABLES
 
 DEFAULT_VARIANT = "default"
@@ -88,13 +88,37 @@ class Lake:
 
         Raises:
             ContractError: columns are missing, or a type does not fit the contract.
+            LakeError: the disk is full, or may not be written.
         """
         rows = conform(table, rows)
         stamp = Stamp({name: _column_hash(rows.column(name)) for name in rows.column_names}, inputs, rows.num_rows)
         content = json.dumps({"columns": dict(stamp.columns), "inputs": inputs})
         rows = rows.replace_schema_metadata({_STAMP_KEY: content.encode()})
-        _write_whole(self.path(table, partition, variant=variant), rows)
+        with self._writing():
+            _write_whole(self.path(table, partition, variant=variant), rows)
         return stamp
+
+    def check_writable(self) -> None:
+        """Write and delete a small file: a lake that takes nothing is known before any work.
+
+        Raises:
+            LakeError: the disk is full, or may not be written.
+        """
+        probe = self.root / f".writable.{uuid.uuid4().hex}"
+        with self._writing():
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"vlmine")
+            probe.unlink()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LakeError(
+                f"the lake {self.root} cannot be written: {error.strerror or error}. What is published stays whole. "
+                f"Make room, or let this user write there, and run again."
+            ) from error
 
     def stamp(self, table: str, partition: str = WHOLE_POOL, *, variant: str = DEFAULT_VARIANT) -> Stamp | None:
         """Return the stamp of a published partition; None where there is none or the file is not one of ours."""

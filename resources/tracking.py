@@ -21,6 +21,7 @@ from vlmine_dagster.project import Project
 UI_ADDRESS = "http://127.0.0.1:5000"
 EXPERIMENT_TAG = "vlmine.experiment"
 ASSET_TAG = "vlmine.asset"
+INPUTS_TAG = "vlmine.inputs"
 _MOST_PARAM_LETTERS = 500
 _POINTS_A_CALL = 1000  # MLflow takes no more
 _EXPERIMENT_TAGS = {
@@ -178,12 +179,23 @@ class Tracking:
         with _translated(self.uri):
             yield TrackedRun(self.client, run_id, self.url(run_id))
 
-    def latest(self, *, experiment: str, asset: str) -> str | None:
-        """Return the id of the newest finished run of an experiment's asset."""
+    def latest(self, *, experiment: str, asset: str, inputs: str | None = None) -> str | None:
+        """Return the id of the newest finished run of an experiment's asset.
+
+        Args:
+            experiment: Mining experiment.
+            asset: Its asset.
+            inputs: Hash of what the asset was made from; a run of the same goes first, whatever the clocks said.
+        """
         text = f"tags.`{EXPERIMENT_TAG}` = '{experiment}' and tags.`{ASSET_TAG}` = '{asset}' and status = 'FINISHED'"
-        with _translated(self.uri):
-            found = self.client.search_runs([self.experiment_id], text, order_by=["start_time DESC"], max_results=1)
-        return str(found[0].info.run_id) if found else None
+        for more in ([] if inputs is None else [f" and tags.`{INPUTS_TAG}` = '{inputs}'"]) + [""]:
+            with _translated(self.uri):
+                found = self.client.search_runs(
+                    [self.experiment_id], text + more, order_by=["start_time DESC"], max_results=1
+                )
+            if found:
+                return str(found[0].info.run_id)
+        return None
 
     def history(self, run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """Return (step, value) pairs of a run's metrics, by step; metrics that it has not are left out."""

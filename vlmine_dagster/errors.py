@@ -62,6 +62,10 @@ class CacheError(VlmineError):
     """The response cache cannot be read or written."""
 
 
+class LakeError(VlmineError):
+    """The lake cannot be written; what was published before is whole."""
+
+
 class TooManyFailuresError(VlmineError):
     """The share of failed images in a shard passed the configured limit."""
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vlmine_dagster.errors import ConfigError
 
 SETTINGS_FILE = "vlmine.yaml"
+HOME_LAYOUT = "1"
 NOVELTY_SIGNALS = ("novelty_min", "novelty_mean")
 MODEL_SIGNALS = ("entropy", "variation_ratio", "margin")
 SEED_SIGNALS = ("expected_rarity", "class_rank_rarity", "keyword_value")
@@ -455,7 +456,31 @@ class Project:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is no YAML: {error}") from error
-        return cls(parse_settings(content, where=str(file)), file.parent)
+        project = cls(parse_settings(content, where=str(file)), file.parent)
+        project.check_home()
+        return project
+
+    def check_home(self) -> None:
+        """Refuse a home that another version of vlmine has laid out; a new one is marked with ours.
+
+        Tables whose contract changed need no mark: their stage's version is part of what they are made from.
+
+        Raises:
+            ConfigError: the home's layout is older or newer than ours.
+        """
+        mark = self._home_folder / "layout"
+        if not mark.exists():
+            return
+        found = mark.read_text(encoding="utf-8").strip()
+        if found != HOME_LAYOUT:
+            what_to_do = (
+                "Update vlmine" if found.isdecimal() and int(found) > int(HOME_LAYOUT) else "Move it away and run again"
+            )
+            raise ConfigError(
+                f"{self._home_folder} has layout {found[:20]!r}, this vlmine writes layout {HOME_LAYOUT}. "
+                f"{what_to_do}, or name another VLMINE_HOME; copy cache/replies.sqlite over, and "
+                f"no answer is paid for twice."
+            )
 
     def resolve(self, location: str) -> str:
         """Return a path or URL of the settings as an absolute one."""
@@ -473,11 +498,17 @@ class Project:
 
         Where the home is a URL, programs that need a real disk keep theirs under `.vlmine` beside `vlmine.yaml`.
         """
-        base = Path(self.home).expanduser() if "://" not in self.home else self.folder / ".vlmine"
-        folder = base if base.is_absolute() else (self.folder / base)
-        folder = folder / name
+        folder = self._home_folder / name
         folder.mkdir(parents=True, exist_ok=True)
+        mark = self._home_folder / "layout"
+        if not mark.exists():
+            mark.write_text(HOME_LAYOUT, encoding="utf-8")
         return folder
+
+    @property
+    def _home_folder(self) -> Path:
+        base = Path(self.home).expanduser() if "://" not in self.home else self.folder / ".vlmine"
+        return base if base.is_absolute() else self.folder / base
 
 
 def parse_settings(content: Any, *, where: str = SETTINGS_FILE) -> ProjectSettings:

@@ -135,8 +135,10 @@ class Runner:
 
         Raises:
             ConfigError: there is no such shard or experiment, or another run is at work.
+            LakeError: the lake cannot be written.
         """
         with _locked(self._project):
+            self._bench.lake.check_writable()
             self._bury_dead_runs()
             known = self.sync_shards()
             wanted = _chosen(shards, known, "shard")

@@ -267,7 +267,9 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
     tracking = bench.tracking
     rows = []
     for name, settings in bench.project.settings.experiments.items():
-        run_id = tracking.latest(experiment=name, asset="pareto_set")
+        stamp = bench.lake.stamp("pareto_set", name)
+        inputs = None if stamp is None else stamp.inputs
+        run_id = tracking.latest(experiment=name, asset="pareto_set", inputs=inputs)
         if run_id is None:
             continue
         curves = tracking.history(run_id, ["few_recall", "few_images", "few_lift", "few_accuracy", "all_accuracy"])

@@ -1,0 +1,158 @@
+"""What breaks in the night: killed processes, full and locked disks, half files, servers that are gone, clocks."""
+
+import errno
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import Made, members
+
+from resources.cache import ReplyCache
+from resources.lake import Lake
+from resources.replies import Reply
+from vlmine_dagster import views
+from vlmine_dagster.errors import CacheError, ConfigError, LakeError, TrackingError
+from vlmine_dagster.tables import TABLES, Outcome
+
+
+def content(made: Made) -> dict[tuple[str, str], dict[str, str]]:
+    """Hashes of the columns of every published table, but for those that tell time."""
+    lake = made.bench.lake
+    found = {}
+    for table in TABLES:
+        for partition in lake.partitions(table):
+            columns = dict(lake.stamp(table, partition).columns)
+            for timed in ("latency_s", "page"):
+                columns.pop(timed, None)
+            found[table, partition] = columns
+    return found
+
+
+@pytest.fixture(scope="module")
+def clean(_finished: Made) -> dict:
+    return content(_finished)
+
+
+def test_a_full_disk_is_told_and_what_is_there_stays_whole(finished: Made, monkeypatch):
+    before = content(finished)
+    finished.replace_shard("pool/a", members({"coffee": 4, "rocket": 2}, start=70))
+
+    def no_room(_file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("resources.lake.os.fsync", no_room)
+        outcome = finished.run()
+
+    assert "cannot be written: No space left on device" in outcome.failures["images", "pool/a"]
+    assert "Make room" in outcome.failures["images", "pool/a"]
+    assert content(finished) == before
+    assert not list(finished.folder.rglob("*.tmp"))
+    assert finished.run().is_whole
+
+
+def test_a_full_disk_stops_the_cache_before_a_call_is_paid_for(tmp_path):
+    cache = ReplyCache(tmp_path)
+    cache.put("v", [("a", Reply("said", Outcome.OK, None))], label="l")
+    pages = cache._database.execute("PRAGMA page_count").fetchone()[0]
+    cache._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(CacheError, match="database or disk is full. Make room"):
+        cache.put("v", [(str(k), Reply("x" * 4000, Outcome.OK, None)) for k in range(50)], label="l")
+
+    assert set(ReplyCache(tmp_path).find("v", ["a", "0", "1"])) == {"a"}  # all of a group or none
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a file system that nobody can write, such as /sys")
+def test_a_lake_that_may_not_be_written_is_refused_before_any_work(finished: Made, monkeypatch):
+    locked = Lake("/sys/kernel/vlmine")
+    with pytest.raises(LakeError, match="the lake /sys/kernel/vlmine cannot be written"):
+        locked.check_writable()
+
+    monkeypatch.setattr("resources.workbench.Workbench.lake", locked)
+    with pytest.raises(LakeError, match="let this user write there"):
+        finished.run()
+    assert finished.instance.get_runs() == []
+
+
+def test_an_mlflow_that_is_gone_is_told_before_work_starts_and_nothing_is_lost(finished: Made, monkeypatch, clean):
+    finished.bench.lake.remove("pareto_set", "pareto")
+    with monkeypatch.context() as gone:
+        gone.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+        gone.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        outcome = finished.run(experiments=["pareto"])
+
+    assert "MLflow at http://127.0.0.1:1" in outcome.failures["pareto_set", "pareto"]
+    assert "Check MLFLOW_TRACKING_URI" in outcome.failures["pareto_set", "pareto"]
+    assert finished.run().is_whole
+    assert content(finished) == clean
+
+
+def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: Made, monkeypatch):
+    finished.bench.lake.remove("pareto_set", "pareto")
+
+    def refuses(*_: object, **__: object) -> None:
+        raise TrackingError("MLflow at http://127.0.0.1:1: connection refused.")
+
+    with monkeypatch.context() as gone:
+        gone.setattr("assets.pareto.run_tags", refuses)
+        assert finished.run(experiments=["pareto"]).is_whole
+
+    records = finished.instance.fetch_materializations(dg.AssetKey("pareto_set"), limit=1).records
+    assert "connection refused" in str(records[0].asset_materialization.metadata["mlflow"].value)
+    assert finished.run().materialized == []
+
+
+def test_a_half_written_file_is_made_again(finished: Made, clean):
+    for table, partition in (("keywords", "pool/b"), ("embeddings", "pool/a"), ("pareto_set", "entropy")):
+        path = Path(str(finished.bench.lake.path(table, partition)))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    outcome = finished.run()
+
+    assert {("keywords", "pool/b"), ("embeddings", "pool/a"), ("pareto_set", "entropy")} <= {*outcome.materialized}
+    assert content(finished) == clean
+
+
+@pytest.mark.parametrize(("layout", "said"), [("0", "Move it away and run again"), ("99", "Update vlmine")])
+def test_a_home_of_another_version_is_refused_by_name(finished: Made, layout, said):
+    (finished.folder / ".vlmine" / "layout").write_text(layout)
+
+    with pytest.raises(ConfigError, match=rf"\.vlmine has layout '{layout}', this vlmine writes layout 1. {said}"):
+        finished.run()
+
+
+def test_a_home_from_before_layouts_were_marked_goes_on(finished: Made):
+    mark = finished.folder / ".vlmine" / "layout"
+    mark.unlink()
+
+    assert finished.run().materialized == []
+    assert mark.read_text() == "1"
+
+
+def test_a_clock_that_goes_back_changes_nothing(finished: Made, make_project, monkeypatch):
+    finished.replace_shard("pool/a", members({"coffee": 4, "chelsea": 3, "rocket": 2}, start=70))
+    yesterday = time.time() - 86_400
+    started = time.monotonic()
+    with monkeypatch.context() as back:
+        back.setattr(time, "time", lambda: yesterday + time.monotonic() - started)
+        outcome = finished.run()
+    assert outcome.is_whole
+    assert ("pareto_set", "entropy") in outcome.materialized
+
+    shown = {row["experiment"]: row["mlflow_run_id"] for row in views.compare(finished.bench)}
+    runs = {name: finished.bench.tracking.client.get_run(run_id) for name, run_id in shown.items()}
+    assert {run.info.start_time < (yesterday + 3600) * 1000 for run in runs.values()} == {True}
+    assert finished.run().materialized == []
+
+
+def test_a_cache_of_a_newer_version_is_refused(tmp_path):
+    ReplyCache(tmp_path).spent_usd()
+    with sqlite3.connect(tmp_path / "replies.sqlite") as database:
+        database.execute("PRAGMA user_version = 9")
+    database.close()
+
+    with pytest.raises(CacheError, match="Update vlmine"):
+        ReplyCache(tmp_path).spent_usd()
