@@ -110,6 +110,17 @@ def test_a_saved_model_answers_as_before(kind, data, tmp_path):
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["m.safetensors"]
 
 
+def test_the_same_model_is_the_same_bytes(tmp_path):
+    inputs, numbers = clouds()
+    model = train_task_model("probe", inputs, [f"class {n}" for n in numbers], epochs=1)
+
+    files = [tmp_path / f"{k}.safetensors" for k in range(8)]
+    for file in files:
+        save(model, file)
+
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 def test_a_damaged_model_says_what_to_do(tmp_path):
     (tmp_path / "m.safetensors").write_bytes(b"no model")
 

@@ -19,6 +19,7 @@ from vlmine_dagster.learning.prediction import predict_probabilities
 from vlmine_dagster.learning.training import class_numbers, fit_cnn, fit_probe
 
 KINDS = ("probe", "cnn")
+_FACTS = "model"
 _FOLDS = 3
 _FEWEST_TO_JUDGE = 10
 _SUM_TOLERANCE = 1e-3
@@ -114,15 +115,15 @@ def _folds(labels: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
 
 
 def save(model: TaskModel, path: Path) -> None:
-    """Write a model as safetensors, beside its place first and then into it."""
+    """Write a model as safetensors, beside its place first and then into it; the same model is the same bytes."""
     from safetensors.torch import save_file
 
-    facts = {"kind": model.kind, "classes": json.dumps(model.classes)}
+    facts = json.dumps({"kind": model.kind, "classes": model.classes})  # one entry: several come in any order
     state = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         beside = Path(folder) / path.name
-        save_file(state, str(beside), metadata=facts)
+        save_file(state, str(beside), metadata={_FACTS: facts})
         beside.replace(path)
 
 
@@ -136,9 +137,9 @@ def load(path: Path) -> TaskModel:
 
     try:
         with safe_open(str(path), framework="pt") as file:
-            facts = file.metadata() or {}
+            facts = json.loads((file.metadata() or {})[_FACTS])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        classes = tuple(json.loads(facts["classes"]))
+        classes = tuple(facts["classes"])
         network = _empty(facts["kind"], state, len(classes))
         network.load_state_dict(state)
     except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
