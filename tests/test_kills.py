@@ -84,7 +84,10 @@ def in_mlflow(made: Made) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if not k.startswith("mlflow")} for row in views.compare(made.bench)]
 
 
-def test_killed_at_fifty_moments_a_run_ends_like_one_that_was_left_alone(make_project: Maker, _finished: Made):
+def test_killed_at_fifty_moments_a_run_ends_like_one_left_alone(
+    make_project: Maker,
+    _finished: Made,  # noqa: PT019 - its value is compared
+):
     pool, labels = small_pool()
     made = make_project(pool, labels=labels)
     draw = random.Random(0)
