@@ -70,7 +70,7 @@ def test_density_equals_a_naive_sum():
     np.fill_diagonal(similar, -np.inf)
     expected = np.sort(similar, axis=1)[:, -5:].sum(axis=1)
 
-    np.testing.assert_allclose(semantic_density(probabilities, neighbours=5, block=7), expected, rtol=1e-5)
+    np.testing.assert_allclose(semantic_density(probabilities, neighbours=5), expected, rtol=1e-5)
 
 
 def test_a_lonely_image_has_no_density():

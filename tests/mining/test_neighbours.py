@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.mining import neighbours as module
+from vlmine_dagster.mining.neighbours import nearest_neighbours
+
+random = np.random.default_rng(4)
+
+
+def blocks_of(vectors, *sizes):
+    cuts = np.cumsum(sizes)
+    return lambda: iter(np.split(vectors, cuts))
+
+
+def found(*args, **kwargs):
+    parts = list(nearest_neighbours(*args, **kwargs))
+    return np.vstack([places for places, _ in parts]), np.vstack([similar for _, similar in parts])
+
+
+def naive(vectors, count):
+    similar = vectors @ vectors.T
+    np.fill_diagonal(similar, -np.inf)
+    places = np.argsort(-similar, axis=1, kind="stable")[:, :count]
+    return places, np.take_along_axis(similar, places, axis=1)
+
+
+@given(st.lists(st.integers(0, 9), max_size=4), st.integers(1, 45))
+def test_all_pairs_equal_a_naive_search_however_the_rows_are_cut(sizes, count):
+    vectors = np.random.default_rng(1).normal(size=(40, 3))
+
+    places, similarities = found(blocks_of(vectors, *sizes), count=count, search="exact")
+
+    expected_places, expected = naive(vectors, min(count, 39))
+    np.testing.assert_array_equal(places, expected_places)
+    np.testing.assert_allclose(similarities, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_queries_and_blocks_longer_than_fit_at_once_change_nothing(monkeypatch):
+    vectors = random.normal(size=(50, 6)).astype(np.float16)
+    whole = found(blocks_of(vectors), count=4, search="exact")
+
+    monkeypatch.setattr(module, "_QUERY_ROWS", 7)
+    cut = found(blocks_of(vectors, 20, 5), count=4, search="exact")
+
+    np.testing.assert_array_equal(cut[0], whole[0])
+    np.testing.assert_allclose(cut[1], whole[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("search", ["exact", "index"])
+def test_queries_may_be_others(search):
+    vectors = np.eye(5)[:, :4]
+
+    places, similarities = found(
+        blocks_of(vectors, 2), count=2, queries=blocks_of(np.array([[0.0, 0.1, 0.2, 0.9]])), search=search
+    )
+
+    assert places.tolist() == [[3, 2]]
+    np.testing.assert_allclose(similarities, [[0.9, 0.2]], atol=0.01)
+
+
+@pytest.mark.parametrize("search", ["exact", "index"])
+def test_none_is_its_own_neighbour_even_among_equals(search):
+    places, similarities = found(blocks_of(np.ones((60, 2))), count=3, search=search)
+
+    assert not (places == np.arange(60)[:, None]).any()
+    assert all(len(set(row)) == 3 for row in places.tolist())
+    np.testing.assert_allclose(similarities, 2.0, rtol=1e-5)
+
+
+def clustered(size, width):
+    centres = random.normal(size=(30, width))
+    vectors = centres[random.integers(0, 30, size)] + 0.5 * random.normal(size=(size, width))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_the_index_finds_most_of_the_nearest():
+    vectors = clustered(4000, 20)
+
+    places, similarities = found(blocks_of(vectors, 900, 900), count=10, search="index")
+
+    exact, expected = found(blocks_of(vectors), count=10, search="exact")
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(places.tolist(), exact.tolist(), strict=True)])
+    assert recall > 0.95
+    np.testing.assert_allclose(similarities, expected, atol=0.03)
+
+
+def test_a_query_whose_lists_are_short_looks_further(monkeypatch):
+    monkeypatch.setattr(module, "_PROBED_LISTS", 1)
+
+    places, _ = found(blocks_of(clustered(800, 6)), count=700, search="index")
+
+    assert (places >= 0).all()
+    assert places.shape == (800, 700)
+
+
+def test_a_sample_is_thinned_evenly(monkeypatch):
+    monkeypatch.setattr(module, "_SAMPLE_ROWS", 6)
+    rows = np.arange(29.0)[:, None]
+
+    sample, total = module._sample(blocks_of(rows, 3, 11)())
+
+    assert (sample.ravel().tolist(), total) == ([0.0, 8.0, 16.0, 24.0], 29)
+
+
+def test_many_vectors_take_the_index(monkeypatch):
+    vectors = blocks_of(clustered(300, 4))
+    by_index = found(vectors, count=2, search="index")
+    monkeypatch.setattr(module, "EXACT_UP_TO", 299)
+
+    np.testing.assert_array_equal(found(vectors, count=2)[1], by_index[1])
+
+
+def test_one_vector_has_no_neighbour():
+    assert [part.shape for part in found(blocks_of(np.ones((1, 2))), count=5)] == [(1, 0), (1, 0)]
+
+
+def test_no_vectors_have_no_answers():
+    assert list(nearest_neighbours(lambda: iter(()), count=5)) == []
+    assert list(nearest_neighbours(lambda: iter(()), count=5, search="index")) == []
+
+
+def test_an_unknown_search_is_refused():
+    with pytest.raises(ConfigError, match="unknown search 'tree', expected auto, exact, index"):
+        nearest_neighbours(blocks_of(np.ones((2, 2))), count=1, search="tree")
+
+
+def test_no_neighbours_are_refused():
+    with pytest.raises(ContractError, match="count 0, expected at least 1"):
+        nearest_neighbours(blocks_of(np.ones((2, 2))), count=0)
+
+
+@pytest.mark.parametrize(
+    ("given_blocks", "message"),
+    [
+        ([np.ones(3)], r"a block of shape \(3,\), expected \(vectors, dimensions\)"),
+        ([np.full((2, 2), np.nan)], r"a block of shape \(2, 2\)"),
+        ([np.ones((2, 2)), np.ones((2, 3))], r"a block of shape \(2, 3\), expected \(vectors, 2\)"),
+    ],
+)
+def test_blocks_that_are_no_table_are_named(given_blocks, message):
+    with pytest.raises(ContractError, match=message):
+        found(lambda: given_blocks, count=1)

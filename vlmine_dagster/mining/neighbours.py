@@ -1,0 +1,208 @@
+"""Nearest neighbours among vectors that need not fit in memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmine_dagster.errors import ConfigError, ContractError
+
+SEARCHES = ("auto", "exact", "index")
+
+EXACT_UP_TO = 50_000
+"""Vectors up to which "auto" compares all pairs."""
+
+_QUERY_ROWS = 32_768
+_SAMPLE_ROWS = 65_536
+_AXES = 256
+_PROBED_LISTS = 64
+_ROWS_A_LIST = 39  # below this many training rows a list, k-means of the index is poor and faiss warns
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+Blocks: TypeAlias = Callable[[], Iterable[npt.NDArray[Any]]]
+"""Starts to read vectors anew: blocks of shape (B, D), any float type, the same rows in the same order each time."""
+
+
+def nearest_neighbours(
+    vectors: Blocks, *, count: int, queries: Blocks | None = None, search: str = "auto"
+) -> Iterator[tuple[Integers, Floats]]:
+    """Find the vectors with the largest inner products, reading block by block.
+
+    Make the rows unit vectors for the cosine, or square roots of probabilities for the Bhattacharyya coefficient.
+
+    `exact` compares all pairs: O(N^2 D) time, and memory for 32,768 rows and their answers. `index` keeps the vectors
+    in memory projected on the 256 main axes of a sample, a byte an axis (0.26 GB a million), in lists around the
+    centres of k-means, and looks into the nearest 64 lists of each query; similarities are those of the projections.
+    `auto` is exact up to 50,000 vectors.
+
+    Args:
+        vectors: The N vectors among which neighbours are sought, read two or three times.
+        count: Neighbours of each query, at most N, or N - 1 without `queries`.
+        queries: The vectors whose neighbours are sought. None: `vectors` themselves, none its own neighbour.
+        search: "auto", "exact" or "index".
+
+    Yields:
+        Places in `vectors`, shape (B, K), int64, nearest first, and similarities, shape (B, K), float32, for each query
+        in order; block sizes are not those of `queries`. K is `count`, or less where there are no more vectors. Equally
+        near ones come in no declared order.
+
+    Raises:
+        ConfigError: search is unknown.
+        ContractError: count is below 1, a block is no table of finite numbers, or blocks differ in width.
+
+    Examples:
+        >>> blocks = lambda: [np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.6, 0.8]])]
+        >>> [(places.tolist(), similar.round(1).tolist()) for places, similar in nearest_neighbours(blocks, count=1)]
+        [([[2], [2], [1]], [[0.6000000238418579], [0.800000011920929], [0.800000011920929]])]
+
+    References:
+        Inverted lists: Jégou et al. 2011; computed by faiss (Douze et al. 2024, arXiv 2401.08281).
+    """
+    if search not in SEARCHES:
+        raise ConfigError(f"nearest_neighbours: unknown search {search!r}, expected {', '.join(SEARCHES)}.")
+    if count < 1:
+        raise ContractError(f"nearest_neighbours: count {count}, expected at least 1.")
+    return _search(vectors, queries, count, search)
+
+
+def _search(vectors: Blocks, queries: Blocks | None, count: int, search: str) -> Iterator[tuple[Integers, Floats]]:
+    is_own = queries is None
+    asked = _checked(vectors if queries is None else queries)
+    found = (
+        _all_pairs(_checked(vectors), asked, count + is_own)
+        if search == "exact" or (search == "auto" and not _has_more_than(vectors, EXACT_UP_TO))
+        else _by_index(_checked(vectors), asked, count + is_own)
+    )
+    start = 0
+    for places, similarities in found:
+        yield _without_own(places, similarities, start) if is_own else (places, similarities)
+        start += len(places)
+
+
+def _checked(vectors: Blocks) -> Callable[[], Iterator[Floats]]:
+    """Return a reader of the same blocks as contiguous float32."""
+
+    def read() -> Iterator[Floats]:
+        width = None
+        for block in vectors():
+            floats = np.ascontiguousarray(block, dtype=np.float32)
+            if floats.ndim != 2 or not np.isfinite(floats).all() or width not in (None, floats.shape[1]):
+                raise ContractError(
+                    f"nearest_neighbours: a block of shape {floats.shape}, expected (vectors, {width or 'dimensions'}) "
+                    f"of finite numbers."
+                )
+            width = floats.shape[1]
+            yield floats
+
+    return read
+
+
+def _has_more_than(vectors: Blocks, most: int) -> bool:
+    seen = 0
+    for block in vectors():
+        seen += len(block)
+        if seen > most:
+            return True
+    return False
+
+
+def _all_pairs(
+    vectors: Callable[[], Iterator[Floats]], queries: Callable[[], Iterator[Floats]], count: int
+) -> Iterator[tuple[Integers, Floats]]:
+    import faiss
+
+    for asked in _gathered(queries(), _QUERY_ROWS):
+        places: Integers = np.empty((len(asked), 0), np.int64)
+        similarities: Floats = np.empty((len(asked), 0), np.float32)
+        start = 0
+        for block in _gathered(vectors(), _QUERY_ROWS):
+            near, where = faiss.knn(asked, block, min(count, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+            similarities, places = np.hstack([similarities, near]), np.hstack([places, where + start])
+            best = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+            similarities = np.take_along_axis(similarities, best, axis=1)
+            places = np.take_along_axis(places, best, axis=1)
+            start += len(block)
+        yield places, similarities
+
+
+def _gathered(blocks: Iterable[Floats], rows: int) -> Iterator[Floats]:
+    """Put small blocks together and cut large ones, so that each has `rows` rows but the last."""
+    held: list[Floats] = []
+    size = 0
+    for block in blocks:
+        rest = block
+        while size + len(rest) >= rows:
+            yield np.concatenate([*held, rest[: rows - size]])
+            held, rest, size = [], rest[rows - size :], 0
+        if len(rest):
+            held, size = [*held, rest], size + len(rest)
+    if held:
+        yield np.concatenate(held)
+
+
+def _by_index(
+    vectors: Callable[[], Iterator[Floats]], queries: Callable[[], Iterator[Floats]], count: int
+) -> Iterator[tuple[Integers, Floats]]:
+    sample, total = _sample(vectors())
+    if not total:
+        return
+    axes = _main_axes(sample)
+    index = _trained_index(sample @ axes, total)
+    for block in vectors():
+        index.add(block @ axes)
+    for block in queries():
+        for asked in _gathered([block @ axes], _QUERY_ROWS):
+            yield _probed(index, asked, min(count, total))
+
+
+def _sample(blocks: Iterable[Floats]) -> tuple[Floats, int]:
+    """Return every 1st, 2nd, 4th ... row, at most `_SAMPLE_ROWS` of them, and the number of all rows."""
+    kept: list[Floats] = []
+    step, total, size = 1, 0, 0
+    for block in blocks:
+        kept.append(block[-total % step :: step].copy())
+        total, size = total + len(block), size + len(kept[-1])
+        while size > _SAMPLE_ROWS:
+            kept, step = [np.concatenate(kept)[::2]], step * 2
+            size = len(kept[0])
+    return (np.concatenate(kept) if kept else np.empty((0, 1), np.float32)), total
+
+
+def _main_axes(sample: Floats) -> Floats:
+    """Return the axes, shape (D, at most 256), that keep most of the inner products of the sample."""
+    moments = sample.T @ sample
+    return np.ascontiguousarray(np.linalg.eigh(moments)[1][:, -_AXES:], dtype=np.float32)
+
+
+def _trained_index(sample: Floats, total: int) -> Any:
+    import faiss
+
+    size = sample.shape[1]
+    lists = max(1, min(int(4 * total**0.5), len(sample) // _ROWS_A_LIST))
+    kind, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(size), size, lists, kind, metric, False)
+    index.train(sample)
+    index.nprobe = min(_PROBED_LISTS, lists)
+    return index
+
+
+def _probed(index: Any, asked: Floats, count: int) -> tuple[Integers, Floats]:
+    """Search; queries whose lists hold too few vectors look into all lists."""
+    import faiss
+
+    similarities, places = index.search(asked, count)
+    short = np.flatnonzero(places[:, -1] < 0)
+    if len(short):
+        everywhere = faiss.SearchParametersIVF()
+        everywhere.nprobe = index.nlist
+        similarities[short], places[short] = index.search(asked[short], count, params=everywhere)
+    return places, similarities
+
+
+def _without_own(places: Integers, similarities: Floats, start: int) -> tuple[Integers, Floats]:
+    """Drop each row's own place; among more equals than were asked for it may be absent, then the last one goes."""
+    is_own = places == np.arange(start, start + len(places))[:, None]
+    order = np.argsort(is_own, axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(similarities, order, axis=1)
