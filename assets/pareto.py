@@ -18,12 +18,10 @@ from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.advice import MOST_JACCARD, MOST_SPEARMAN, agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
-from vlmine_dagster.project import RARITY_SIGNALS, ExperimentSettings, OpenAIKeyworderSettings, Project, settings_hash
+from vlmine_dagster.project import ExperimentSettings, OpenAIKeyworderSettings, Project, settings_hash
+from vlmine_dagster.signals import SIGNALS, columns_of, tables_of
 
 _IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))
-_NOVELTY_READ = Reads("novelty_scores", ("image_id", "novelty_min", "novelty_mean", "min_count", "rarest_keyword"))
-_UNCERTAINTY_READ = Reads("uncertainty_scores", ("image_id", "entropy", "variation_ratio", "margin", "predicted_label"))
-_RARITY_READ = Reads("rarity_scores", ("image_id", *RARITY_SIGNALS))
 AGREEMENT_CHECK = "signals_differ"
 _BEYOND = "beyond the budget"
 _PREVIEW = 20
@@ -69,17 +67,9 @@ def _budget(run: StageRun, experiment: ExperimentSettings) -> float:
 
 
 def _pool(run: StageRun, experiment: ExperimentSettings) -> pa.Table:
-    joins, columns = "", "images.image_id"
     tables = [reads.table for reads in run.needed]
-    if "novelty_scores" in tables:
-        joins += " LEFT JOIN novelty_scores USING (image_id)"
-        columns += ", novelty_min, novelty_mean, min_count, rarest_keyword"
-    if "uncertainty_scores" in tables:
-        joins += " LEFT JOIN uncertainty_scores USING (image_id)"
-        columns += ", entropy, variation_ratio, margin, predicted_label"
-    if "rarity_scores" in tables:
-        joins += " LEFT JOIN rarity_scores USING (image_id)"
-        columns += f", {', '.join(RARITY_SIGNALS)}"
+    joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in experiment.tables)
+    columns = ", ".join(["images.image_id", *(c for name in experiment.tables for c in _columns(experiment, name))])
     query = f"""SELECT {columns} FROM images {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
     with run.connect(*tables) as connection:
@@ -91,7 +81,7 @@ def _signal(name: str, pool: pa.Table, image_ids: Sequence[str]) -> Floats:
     if name == "random":
         return random_signal(image_ids)
     values: Floats = pool.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    return -values if name == "margin" else values
+    return -values if SIGNALS[name].is_negated else values
 
 
 def _rows(
@@ -114,7 +104,7 @@ def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str
     row = ranking.order[place]
     found = {
         name: (
-            float(abs(values[row])) if name == "margin" else float(values[row]),
+            -float(values[row]) if SIGNALS[name].is_negated else float(values[row]),
             float(ranking.signal_ranks[name][row]),
         )
         for name, values in signals.items()
@@ -167,7 +157,7 @@ def _record(
     with run.bench.tracking.run(run.partition, tags=run_tags(run)) as tracked:
         tracked.params(params)
         tracked.metrics({name: float(facts[name]) for name in ("selected", "ranked", "fronts")})
-        if experiment.needs_novelty or experiment.needs_rarity:
+        if experiment.needs_keywords:
             tracked.metrics(_bill(run))
         tracked.artifact("mined.csv", _csv(rows.filter(rows.column("selected"))))
         tracked.dataset(_source(run, rows))
@@ -220,13 +210,15 @@ def _csv(rows: pa.Table) -> bytes:
 
 def _reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
     experiment = project.settings.experiments[partition]
-    wanted = {
-        # a fused list tells its rarest keyword too
-        _NOVELTY_READ: experiment.needs_novelty or experiment.needs_rarity,
-        _UNCERTAINTY_READ: experiment.needs_task_model,
-        _RARITY_READ: experiment.needs_rarity,
-    }
-    return (_IMAGES_READ, *(read for read, is_wanted in wanted.items() if is_wanted))
+    return (_IMAGES_READ, *(_reads_of(name, _columns(experiment, name)) for name in experiment.tables))
+
+
+def _columns(experiment: ExperimentSettings, table: str) -> tuple[str, ...]:
+    return columns_of(table, experiment.signals)
+
+
+def _reads_of(table: str, columns: tuple[str, ...]) -> Reads:
+    return Reads(table, ("image_id", *columns))
 
 
 def _settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
@@ -238,7 +230,7 @@ STAGE = Stage(
     group="mine",
     kinds=frozenset({"duckdb", "mlflow", "parquet"}),
     compute=compute,
-    reads=(_IMAGES_READ, _NOVELTY_READ, _UNCERTAINTY_READ, _RARITY_READ),
+    reads=(_IMAGES_READ, *(_reads_of(name, columns_of(name)) for name in tables_of(SIGNALS))),
     reads_of=_reads,
     settings=_settings,
     is_tracked=True,

@@ -246,9 +246,8 @@ def _record(run: StageRun, path: Path, cloud: SignalCloud) -> Mapping[str, Any]:
 
 
 def _reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
-    experiment = project.settings.experiments[partition]
-    needs_novelty = experiment.needs_novelty or experiment.needs_rarity
-    return (*_READS, _NOVELTY_READ, _VOCABULARY_READ) if needs_novelty else _READS
+    needs_keywords = project.settings.experiments[partition].needs_keywords
+    return (*_READS, _NOVELTY_READ, _VOCABULARY_READ) if needs_keywords else _READS
 
 
 def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:

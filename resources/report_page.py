@@ -20,21 +20,9 @@ import numpy.typing as npt
 from resources import charts, drawing
 from resources.charts import SignalCloud
 from vlmine_dagster.errors import ContractError
+from vlmine_dagster.signals import SIGNALS
 
 SHOT_BINS = ("few", "medium", "many")
-SIGNAL_GLOSSES = {
-    "novelty_min": "1 / number of images that share its rarest keyword",
-    "novelty_mean": "1 / mean number of images that share its keywords",
-    "entropy": "how undecided the task model is over all classes, in nats",
-    "variation_ratio": "1 - the task model's largest class probability",
-    "margin": "how close the task model's two likeliest classes are",
-    "expected_rarity": "probability of a few-shot class, by the labelled seed",
-    "class_rank_rarity": "how near the top of rare classes' own lists it stands",
-    "keyword_value": "what the seed says about its most telling keyword",
-    "sparsity": "how few images look like it, by their tags",
-    "soft_novelty": "how rare what is seen in it is, every tag by its probability",
-    "random": "a draw that knows nothing: the yardstick",
-}
 _DATA_URL = re.compile(r"data:image/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/]+={0,2}")
 _HARMLESS_FORMATS = "\u00ad\u200c\u200d"  # soft hyphen and the joiners that Indic scripts and emoji need
 _SPELLED_OUT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -295,7 +283,7 @@ def _template() -> jinja2.Template:
         "rank_bar": _rank_bar,
     }
     environment.globals |= {
-        "glosses": SIGNAL_GLOSSES,
+        "glosses": {name: signal.meaning for name, signal in SIGNALS.items()},
         "WIDTH": drawing.WIDTH,
         "HEIGHT": drawing.HEIGHT,
         "TOP": drawing.TOP,

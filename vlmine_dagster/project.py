@@ -12,14 +12,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.signals import SIGNALS, tables_of
 
 SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
-NOVELTY_SIGNALS = ("novelty_min", "novelty_mean")
-MODEL_SIGNALS = ("entropy", "variation_ratio", "margin")
-SEED_SIGNALS = ("expected_rarity", "class_rank_rarity", "keyword_value")
-RARITY_SIGNALS = (*SEED_SIGNALS, "sparsity", "soft_novelty")
-SIGNALS = ("random", *NOVELTY_SIGNALS, *MODEL_SIGNALS, *RARITY_SIGNALS)
 
 
 class Settings(BaseModel):
@@ -307,7 +303,7 @@ class ExperimentSettings(Settings):
     """One mining strategy: a list of signals and how they are joined."""
 
     signals: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Signals to join; each is oriented so that higher is more worth mining."""
+    """Signals to join (docs/signals.md lists them); each is oriented so that higher is more worth mining."""
     fusion: Literal["pareto", "rank_sum", "fisher"] = "pareto"
     """Non-dominated fronts, the sum of ranks, or Fisher's sum of their logarithms. One signal is a plain ranking."""
     budget: Annotated[float, Field(gt=0)] | None = None
@@ -328,24 +324,21 @@ class ExperimentSettings(Settings):
         return signals
 
     @property
-    def needs_novelty(self) -> bool:
-        """Whether any signal comes from keywords."""
-        return any(signal in NOVELTY_SIGNALS for signal in self.signals)
+    def tables(self) -> tuple[str, ...]:
+        """The tables that hold the signals; a fused list tells its rarest keyword too, so it reads novelty as well."""
+        tables = tables_of(self.signals)
+        has_keywords = "rarity_scores" in tables and "novelty_scores" not in tables
+        return ("novelty_scores", *tables) if has_keywords else tuple(tables)
 
     @property
-    def needs_rarity(self) -> bool:
-        """Whether any signal comes from `rarity_scores`."""
-        return any(signal in RARITY_SIGNALS for signal in self.signals)
+    def needs_keywords(self) -> bool:
+        """Whether the list depends on how images were described."""
+        return "novelty_scores" in self.tables
 
     @property
     def needs_labels(self) -> bool:
         """Whether any signal comes from labels, by the task model or by the seed itself."""
-        return any(signal in (*MODEL_SIGNALS, *SEED_SIGNALS) for signal in self.signals)
-
-    @property
-    def needs_task_model(self) -> bool:
-        """Whether any signal comes from the task model."""
-        return any(signal in MODEL_SIGNALS for signal in self.signals)
+        return any(SIGNALS[signal].needs != "nothing" for signal in self.signals)
 
 
 def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSettings]:
@@ -359,7 +352,9 @@ def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSetting
         "pareto": ExperimentSettings(signals=("novelty_min", "entropy")),
         "rank_sum": ExperimentSettings(signals=("novelty_min", "entropy"), fusion="rank_sum"),
         "fused": ExperimentSettings(
-            signals=(*SEED_SIGNALS, "sparsity") if labelled else ("novelty_min", "sparsity", "soft_novelty"),
+            signals=("expected_rarity", "class_rank_rarity", "keyword_value", "sparsity")
+            if labelled
+            else ("novelty_min", "sparsity", "soft_novelty"),
             fusion="fisher",
         ),
     }

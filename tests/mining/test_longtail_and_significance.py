@@ -123,7 +123,7 @@ def test_area_wants_rising_budgets():
 
 def test_reasons_name_the_numbers():
     reason = selection_reason(
-        {"novelty_mean": (0.1, 2.0), "margin": (0.05, 1.0), "variation_ratio": (0.5, 4.5), "other_signal": (3.0, 1e7)},
+        {"novelty_mean": (0.1, 2.0), "margin": (0.05, 1.0), "variation_ratio": (0.5, 4.5), "sparsity": (-3.0, 1e7)},
         front=2,
         pool_size=1000,
         keyword="rocket",
@@ -134,7 +134,7 @@ def test_reasons_name_the_numbers():
     assert reason == (
         'keywords in 10.0 images on average, rarest "rocket" (rank 2 of 1,000) · '
         'margin 0.05, perhaps "brick" (rank 1) · '
-        'variation ratio 0.50, perhaps "brick" (rank 4.5) · other signal 3 (rank 10,000,000) · front 2'
+        'variation ratio 0.50, perhaps "brick" (rank 4.5) · few images like it (rank 10,000,000) · front 2'
     )
 
 

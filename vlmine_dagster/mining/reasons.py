@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from vlmine_dagster.signals import SIGNALS
+
 
 def selection_reason(
     signals: Mapping[str, tuple[float, float]],
@@ -15,7 +17,7 @@ def selection_reason(
     """Say why an image stands where it does.
 
     Args:
-        signals: Value and mid-rank by signal, in the order of the experiment.
+        signals: Value as its table holds it and mid-rank by signal, in the order of the experiment.
         front: Non-dominated front; None where signals are joined in another way.
         pool_size: Ranked images.
         keyword: Its rarest keyword.
@@ -30,7 +32,7 @@ def selection_reason(
         'drawn at random'
     """
     if list(signals) == ["random"]:
-        return "drawn at random"
+        return SIGNALS["random"].said
     parts = []
     for place, (name, (value, rank)) in enumerate(signals.items()):
         said = _said(name, value, keyword=keyword, keyword_count=keyword_count, predicted_label=predicted_label)
@@ -42,21 +44,15 @@ def selection_reason(
 def _said(
     name: str, value: float, *, keyword: str | None, keyword_count: int | None, predicted_label: str | None
 ) -> str:
-    guess = f', perhaps "{predicted_label}"' if predicted_label is not None else ""
-    rarest = f', rarest "{keyword}"' if keyword is not None else ""
-    said = {
-        "novelty_min": f'keyword "{keyword}" in {_images(keyword_count)}',
-        "novelty_mean": f"keywords in {1 / value if value > 0 else 0:,.1f} images on average{rarest}",
-        "entropy": f"entropy {value:.2f} nats{guess}",
-        "variation_ratio": f"variation ratio {value:.2f}{guess}",
-        "margin": f"margin {value:.2f}{guess}",
-        "expected_rarity": f"of a rare class with probability {value:.2f}{guess}",
-        "class_rank_rarity": "near the top of a rare class's list",
-        "keyword_value": f"telling keywords{rarest}",
-        "sparsity": "few images like it",
-        "soft_novelty": "rare tags",
-    }
-    return said.get(name, f"{name.replace('_', ' ')} {value:.3g}")
+    signal = SIGNALS[name]
+    return signal.said.format(
+        value=value,
+        inverse=1 / value if value else 0.0,
+        keyword=keyword,
+        images=_images(keyword_count),
+        rarest="" if keyword is None else f', rarest "{keyword}"',
+        guess="" if predicted_label is None else f', perhaps "{predicted_label}"',
+    )
 
 
 def _images(count: int | None) -> str:

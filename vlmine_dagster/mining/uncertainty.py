@@ -19,7 +19,7 @@ def predictive_entropy(probabilities: npt.ArrayLike) -> Floats:
         probabilities: Shape (N, C), rows sum to 1.
 
     Returns:
-        Shape (N,), float64, in nats, from 0 (sure) to ln C (no idea).
+        Shape (N,), float64, in nats, from 0 (sure) to ln C (no idea); higher is less sure.
 
     Raises:
         ContractError: rows are no probabilities.
@@ -41,7 +41,7 @@ def variation_ratio(probabilities: npt.ArrayLike) -> Floats:
         probabilities: Shape (N, C), rows sum to 1.
 
     Returns:
-        Shape (N,), float64, from 0 (sure) to 1 - 1/C.
+        Shape (N,), float64, from 0 (sure) to 1 - 1/C; higher is less sure.
 
     Raises:
         ContractError: rows are no probabilities.
