@@ -218,7 +218,7 @@ def recall_curve_png(curves: Mapping[str, Curve]) -> bytes:
     Args:
         curves: (budget, recall) pairs by experiment, both in [0, 1]; the first is drawn strongest.
     """
-    figure, axes = _png_figure()
+    figure, (axes,) = png_figure()
     lines = {name: _known([(0.0, 0.0), *curve]) for name, curve in curves.items()}
     end = max((line[-1, 0] for line in lines.values()), default=0.0) or 1.0
     top = 1.08 * max(end, *(line[:, 1].max() for line in lines.values()), 0.0)
@@ -239,12 +239,12 @@ def recall_curve_png(curves: Mapping[str, Curve]) -> bytes:
     axes.set(xlabel="mined share of the pool", ylabel="tail images found", xlim=(0, end * 1.01), ylim=(0, top))
     axes.xaxis.set_major_formatter(lambda value, _: share_text(value))
     axes.yaxis.set_major_formatter(lambda value, _: share_text(value))
-    return _png_bytes(figure)
+    return png_bytes(figure)
 
 
 def scatter_png(cloud: SignalCloud) -> bytes:
     """Return the first two signals against each other, or one signal by rank, as a PNG for an MLflow artifact."""
-    figure, axes = _png_figure()
+    figure, (axes,) = png_figure()
     points, _, selected = _finite(cloud)
     names = cloud.names[:2]
     if len(names) == 1:
@@ -259,7 +259,7 @@ def scatter_png(cloud: SignalCloud) -> bytes:
     axes.scatter(picked[:, 0], picked[:, 1], s=9, color=_PNG["self"], linewidths=0, rasterized=True)
     axes.set_xlabel(_plain(names[0]), parse_math=False)
     axes.set_ylabel(_plain(names[1]), parse_math=False)
-    return _png_bytes(figure)
+    return png_bytes(figure)
 
 
 def _finite(cloud: SignalCloud) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -314,20 +314,23 @@ def _plain(text: str) -> str:
     return text.encode("unicode_escape").decode()[:60]  # the built-in font draws little more than ASCII
 
 
-def _png_figure() -> tuple[Any, Any]:
+def png_figure(*, panels: int = 1, size: tuple[float, float] = (7.2, 4.5)) -> tuple[Any, list[Any]]:
+    """Return a figure of a size in inches, and its panels side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.5), dpi=140, layout="constrained")
+    figure = Figure(figsize=size, dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#ece9e3", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
+    grid = figure.subplots(1, panels, squeeze=False)[0]
+    for axes in grid:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#ece9e3", linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure, list(grid)
 
 
-def _png_bytes(figure: Any) -> bytes:
+def png_bytes(figure: Any) -> bytes:
+    """Return a figure as PNG, the same bytes each time."""
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from filelock import FileLock
 
@@ -24,9 +25,10 @@ ASSET_TAG = "vlmine.asset"
 INPUTS_TAG = "vlmine.inputs"
 _MOST_PARAM_LETTERS = 500
 _POINTS_A_CALL = 1000  # MLflow takes no more
-_EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # else the UI opens the view for chat traces
-    "mlflow.note.content": "One run a mining experiment, its retraining as a child. Curves are over images mined.",
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the view for chat traces
+_NOTES = {
+    "": "One run a mining experiment, its retraining as a child. Curves are over images mined.",
+    "studies": "One run a study with its verdict, plots and rows, an arm a child. Curves are over images mined.",
 }
 _RUN_TAGS = {"mlflow.source.name": "vlmine", "mlflow.source.type": "JOB"}
 _PARENT_TAG = "mlflow.parentRunId"
@@ -83,6 +85,10 @@ class TrackedRun:
             parent = str(Path(name).parent)
             self._client.log_artifact(self.run_id, str(path), None if parent == "." else parent)
 
+    def note(self, text: str) -> None:
+        """Set the description that the UI shows on the run's page, as Markdown."""
+        self._client.set_tag(self.run_id, "mlflow.note.content", text)
+
     def dataset(self, source: Source) -> None:
         """Log the images that were mined as the run's input."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -102,10 +108,13 @@ class Tracking:
 
     Args:
         project: The project; its name is the MLflow experiment.
+        part: What else of the project is told, in an experiment of its own: `studies`.
     """
 
-    def __init__(self, project: Project):
+    def __init__(self, project: Project, *, part: str = ""):
         self._project = project
+        self._name = f"{project.settings.name} {part}".strip()
+        self._tags = {**_EXPERIMENT_TAGS, "mlflow.note.content": _NOTES[part], "vlmine.project": project.settings.name}
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._folder / 'mlflow.db'}"
 
     @property
@@ -145,15 +154,14 @@ class Tracking:
     @cached_property
     def experiment_id(self) -> str:
         """Id of the MLflow experiment, made if it is not there."""
-        name = self._project.settings.name
         # Fresh SQLite files are migrated when they are first opened, and two processes would both try.
         with FileLock(self._folder / "start.lock"), _translated(self.uri):
-            found = self.client.get_experiment_by_name(name)
+            found = self.client.get_experiment_by_name(self._name)
             if found is not None:
                 return str(found.experiment_id)
             # A server knows where its artifacts lie; a database does not, and would take the working folder.
             location = None if self.uri.startswith("http") else self.artifacts_folder.as_uri()
-            return str(self.client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
+            return str(self.client.create_experiment(self._name, artifact_location=location, tags=self._tags))
 
     @contextmanager
     def run(self, name: str, *, tags: Mapping[str, str], parent_run_id: str | None = None) -> Iterator[TrackedRun]:
@@ -205,8 +213,16 @@ class Tracking:
 
     def url(self, run_id: str) -> str:
         """Return the address of a run in the MLflow UI."""
-        base = UI_ADDRESS if not self.uri.startswith("http") else self.uri.rstrip("/")
-        return f"{base}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return f"{self._base}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
+    def comparison_url(self, run_ids: Sequence[str]) -> str:
+        """Return the address at which the MLflow UI compares some runs."""
+        runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (run_ids, [self.experiment_id]))
+        return f"{self._base}/#/compare-runs?runs={runs}&experiments={experiments}"
+
+    @property
+    def _base(self) -> str:
+        return UI_ADDRESS if not self.uri.startswith("http") else self.uri.rstrip("/")
 
 
 @contextmanager

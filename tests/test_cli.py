@@ -136,14 +136,43 @@ def test_explain_says_why_an_image_was_never_mined(inside: Made):
     assert "nowhere" in vlmine("explain", "nowhere/x").stderr
 
 
-def test_compare_shows_recall_with_intervals(inside: Made):
-    rows = json.loads(vlmine("compare", "--json").stdout)
+def test_compare_shows_recall_with_intervals_and_says_that_one_draw_shows_nothing(inside: Made):
+    found = json.loads(vlmine("compare", "--json").stdout)
     shown = vlmine("compare")
 
+    rows = found["experiments"]
     assert [row["experiment"] for row in rows] == list(inside.project.settings.experiments)
     point = rows[0]["few_recall"][0]
     assert point["low"] <= point["value"] <= point["high"]
     assert "95% Wilson intervals" in shown.output
+    assert found["words"][0].startswith("one draw only: says nothing about other seeds. `vlmine study draws`")
+    assert found["words"][1] == "many/medium/few classes: 0/1/2 by >100 / 20-100 / <20, 0/1/2 by >=100 / 21-99 / <=20"
+    assert all(row["mlflow_run_id"] in found["mlflow_url"] for row in rows)
+    assert "compare-runs?runs=" in shown.output
+
+
+def test_compare_tells_what_draws_show_as_soon_as_there_are_some(inside: Made):
+    report = json.loads(vlmine("study", "draws", "--draws", "2", "--json").stdout)
+    found = json.loads(vlmine("compare", "--with", "random", "--json").stdout)
+    shown = vlmine("compare")
+    unknown = vlmine("compare", "--with", "rando")
+
+    assert report["words"][0] == "nothing is shown between random and entropy at 30%: 2 draws only, 30 are needed"
+    assert found["words"][0] == "nothing is shown between entropy and random at 30%: 2 draws only, 30 are needed"
+    [spread, differences] = found["tables"]
+    assert spread == "Recall of few-shot images, mean ± standard deviation over 2 draws"
+    assert differences == "Minus random, paired, 95% interval; * is shown"
+    assert [row["arm"] for row in found["tables"][differences]] == list(inside.project.settings.experiments)[1:]
+    assert "Minus entropy" in shown.output
+    assert "there is no experiment 'rando'" in unknown.stderr
+
+
+def test_studies_are_listed_with_what_they_ask(inside: Made):
+    asked = json.loads(vlmine("study", "--json").stdout)
+
+    assert asked["draws"] == "Which experiments find more of the tail, whatever the labelled seed?"
+    assert "draws" in vlmine("study").output
+    assert "there is no study 'drawz', did you mean 'draws'?" in vlmine("study", "drawz").stderr
 
 
 def test_settings_lists_every_setting_with_its_meaning():
@@ -287,7 +316,7 @@ def test_the_demo_shows_the_rare_ones_and_a_second_time_does_nothing(tmp_path, m
     assert "0 made, 69 fresh already" in second.output
     page = tmp_path / ".vlmine/reports/pareto.html"
     assert page.read_text().count("data:image/jpeg;base64") >= 60
-    rows = json.loads(vlmine("compare", "--json").stdout)
+    rows = json.loads(vlmine("compare", "--json").stdout)["experiments"]
     recall = {row["experiment"]: row["few_recall"][2]["value"] for row in rows}
     assert recall["pareto"] > 3 * recall["random"]
     assert recall["fused"] > 3 * recall["random"]

@@ -17,6 +17,7 @@ from vlmine_dagster.errors import VlmineError
 if TYPE_CHECKING:
     from resources.workbench import Workbench
     from vlmine_dagster.runner import Outcome, Runner
+    from vlmine_dagster.studies.study import Report
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 
@@ -205,15 +206,38 @@ def explain(image_id: str, is_json: bool) -> None:
 
 
 @main.command()
+@click.option("--with", "reference", help="Experiment to compare the others with; by default entropy, else random.")
 @as_json
 @told
-def compare(is_json: bool) -> None:
-    """Show experiments side by side from MLflow, with intervals."""
+def compare(reference: str | None, is_json: bool) -> None:
+    """Show experiments side by side from MLflow, with intervals, and say what is shown and what is not."""
     from vlmine_dagster import views
     from vlmine_dagster.printing import print_comparison
 
-    rows = views.compare(_bench())
-    click.echo(json.dumps(rows)) if is_json else print_comparison(rows)
+    bench = _bench()
+    rows = views.compare(bench)
+    verdict = views.verdict(bench, rows, reference=reference)
+    click.echo(json.dumps({"experiments": rows, **verdict})) if is_json else print_comparison(rows, verdict)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--draws", type=click.IntRange(1, 1000), help="Draws of the labelled seed; by default the study's own.")
+@as_json
+@told
+def study(name: str | None, draws: int | None, is_json: bool) -> None:
+    """Do the study NAME, or list the studies. What is done is kept: stopped, it goes on where it was."""
+    from dataclasses import asdict
+
+    from vlmine_dagster.printing import print_report, print_studies
+    from vlmine_dagster.studies import STUDIES
+
+    if name is None:
+        questions = {one.name: one.question for one in STUDIES.values()}
+        click.echo(json.dumps(questions)) if is_json else print_studies(questions)
+        return
+    report = _study(name, draws=draws or 0, is_quiet=is_json)
+    click.echo(json.dumps(asdict(report))) if is_json else print_report(report)
 
 
 @main.command()
@@ -291,6 +315,17 @@ def _run(
 ) -> "Outcome":
     with _runner(is_quiet=is_quiet, allow_missing_shards=is_partial, is_failure_retried=is_retry) as runner:
         return runner.run(shards=shards, experiments=experiments)
+
+
+def _study(name: str, *, draws: int, is_quiet: bool) -> "Report":
+    from vlmine_dagster.printing import RunDisplay
+    from vlmine_dagster.project import Project
+    from vlmine_dagster.runner import open_instance
+    from vlmine_dagster.studies.jobs import run_study
+
+    with _quiet_libraries(), open_instance(Project.load()) as instance, RunDisplay(is_quiet=is_quiet) as display:
+        display.on_run(f"study {name}", "pool")
+        return run_study(name, instance, settings_file=os.environ.get("VLMINE_PROJECT") or "", draws=draws)
 
 
 @contextmanager

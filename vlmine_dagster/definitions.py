@@ -6,6 +6,7 @@ from assets.pipeline import build_assets
 from resources.workbench import Workbench
 from vlmine_dagster.automation import build_chain, build_declarative, build_jobs, build_schedules, new_shards
 from vlmine_dagster.project import Project
+from vlmine_dagster.studies.jobs import build_study_jobs
 
 
 def build_definitions(project: Project, *, settings_file: str = "") -> dg.Definitions:
@@ -19,7 +20,7 @@ def build_definitions(project: Project, *, settings_file: str = "") -> dg.Defini
     is_declarative = project.settings.automation.mode == "declarative"
     return dg.Definitions(
         assets=build_assets(project),
-        jobs=list(jobs.values()),
+        jobs=[*jobs.values(), *build_study_jobs()],
         schedules=[] if is_declarative else build_schedules(project),
         sensors=[new_shards, *([build_declarative(project)] if is_declarative else build_chain(project, jobs))],
         resources={"workbench": Workbench(settings_file=settings_file)},

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.doctor import Advice
     from vlmine_dagster.forecast import Forecast
     from vlmine_dagster.runner import Outcome
+    from vlmine_dagster.studies.study import Report
 
 _WIDE = 160  # columns, where the output is no terminal
 _SHOWN_FAILURES = 5
@@ -202,8 +203,8 @@ def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def print_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print experiments side by side."""
+def print_comparison(rows: Sequence[Mapping[str, Any]], verdict: Mapping[str, Any]) -> None:
+    """Print experiments side by side, and what is shown between them."""
     out = console()
     judged = [row for row in rows if row["few_recall"]]
     table = Table(title="Recall of few-shot images by images mined", title_justify="left", box=None, pad_edge=False)
@@ -225,13 +226,51 @@ def print_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
     if judged:
         tail = judged[0]["few_images"]
         out.print(
-            f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed: where they overlap, "
-            f"nothing is shown. Accuracy: seed alone -> largest budget.[/]"
+            f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed. "
+            f"Accuracy: seed alone -> largest budget.[/]"
         )
     else:
         out.print("No labels: nobody can say what was found. The contact sheets show it.")
+    for title, cells in verdict["tables"].items():
+        out.print(_grid(title, cells))
+    _print_words(verdict["words"])
+    out.print(f"[dim]Side by side in MLflow (`vlmine ui`): {verdict['mlflow_url']}[/]", soft_wrap=True)
+
+
+def print_studies(questions: Mapping[str, str]) -> None:
+    """Print the studies and what they ask."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("study", no_wrap=True)
+    table.add_column("asks")
+    for name, question in questions.items():
+        table.add_row(name, question)
+    console().print(table)
+
+
+def print_report(report: "Report") -> None:
+    """Print what a study shows, its tables, and where the rest lies."""
+    out = console()
+    out.print(f"[bold]{plain(report.question)}[/]")
+    for title, rows in report.tables.items():
+        out.print(_grid(title, rows))
+    _print_words(report.words)
+    out.print(f"[dim]{plain(report.folder)}[/]", soft_wrap=True)
+    out.print(f"[dim]{plain(report.mlflow_url)}[/]", soft_wrap=True)
+
+
+def _print_words(words: Sequence[str]) -> None:
+    for sentence in words:
+        console().print(f"- {plain(sentence)}")
+
+
+def _grid(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return rows of one set of columns as a table; the first column is a name, the others are numbers."""
+    table = Table(title=plain(title), title_justify="left", box=None, pad_edge=False)
+    for place, name in enumerate(rows[0] if rows else ()):
+        table.add_column(plain(name), justify="right" if place else "left")
     for row in rows:
-        out.print(f"[dim]{plain(row['experiment'])}: {row['mlflow_url']}[/]")
+        table.add_row(*(plain(cell) for cell in row.values()))
+    return table
 
 
 def print_forecast(told: "Forecast") -> None:

@@ -18,6 +18,7 @@ from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
 from vlmine_dagster.mining.advice import wilson
+from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW, rules_text
 from vlmine_dagster.project import ExperimentSettings
 from vlmine_dagster.tables import TABLES
 
@@ -258,7 +259,7 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
     """Return a row an experiment, from its newest MLflow run: tail recall at each budget with a 95% interval, accuracy.
 
     The interval is Wilson's, over the tail images of this one pool and seed; it says how sure the recall is for this
-    many tail images, not how it varies between seeds.
+    many tail images, not how it varies between seeds: that says `verdict`.
 
     Raises:
         MissingInputError: MLflow knows no experiment of this project.
@@ -296,6 +297,37 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
     if not rows:
         raise MissingInputError("MLflow knows no experiment of this project yet. Run `vlmine run` first.")
     return rows
+
+
+def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: str | None = None) -> dict[str, Any]:
+    """Return what is shown between experiments: in words, as tables over draws of the seed, and where MLflow shows it.
+
+    Args:
+        bench: The project's resources.
+        rows: What `compare` returned.
+        reference: The experiment to compare with; `entropy` if left out, else `random`.
+
+    Raises:
+        ConfigError: there is no such experiment.
+    """
+    from vlmine_dagster.studies import draws
+
+    if reference is not None:
+        _experiment(bench, reference)
+    kept = draws.kept_rows(bench)
+    words: list[str] = []
+    tables: dict[str, Any] = {}
+    if kept:
+        words, tables = draws.verdict(bench, draws.ArmCurves(kept), reference=reference)
+    elif any(row["few_recall"] for row in rows):
+        words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
+    if bench.labels is not None:
+        words.append(rules_text(bench.labels.class_counts().values()))
+    return {
+        "words": words,
+        "tables": tables,
+        "mlflow_url": bench.tracking.comparison_url([r["mlflow_run_id"] for r in rows]),
+    }
 
 
 def _experiment(bench: Workbench, name: str) -> ExperimentSettings:

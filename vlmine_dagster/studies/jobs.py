@@ -1,0 +1,71 @@
+"""A Dagster job a study, and `vlmine study`, which runs that job in its own process."""
+
+import difflib
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from resources.workbench import Workbench
+from vlmine_dagster.errors import ConfigError, VlmineError
+from vlmine_dagster.studies import STUDIES
+from vlmine_dagster.studies.study import Report, Study, conduct
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class StudyConfig(dg.Config):
+    """Launchpad settings of a study."""
+
+    draws: int = 0
+    """Draws of the labelled seed; 0 takes the study's own number."""
+
+
+def build_study_jobs() -> list[dg.JobDefinition]:
+    """Return a job a study, `study_<name>`."""
+    return [_job(study) for study in STUDIES.values()]
+
+
+def _job(study: Study) -> dg.JobDefinition:
+    @dg.op(name=f"study_{study.name}", description=study.question, out=dg.Out(dict))
+    def ask(context: dg.OpExecutionContext, config: StudyConfig, workbench: Workbench) -> dict[str, Any]:
+        bench = Workbench(settings_file=workbench.settings_file)
+        try:
+            report = conduct(study, bench, draws=config.draws, log=context.log, run_id=context.run_id)
+        except VlmineError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        context.add_output_metadata(
+            {"verdict": dg.MetadataValue.md(report.markdown), "MLflow run": dg.MetadataValue.url(report.mlflow_url)}
+        )
+        return asdict(report)
+
+    @dg.job(name=f"study_{study.name}", description=study.question)
+    def job() -> None:
+        ask()
+
+    return job
+
+
+def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "", draws: int = 0) -> Report:
+    """Run a study's job here, into the history that the UI shows.
+
+    Raises:
+        ConfigError: there is no such study, or the project lacks what it needs; the message says what.
+    """
+    if name not in STUDIES:
+        near = difflib.get_close_matches(name, STUDIES, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else "."
+        raise ConfigError(f"there is no study {name!r}{hint} There are: {', '.join(STUDIES)}")
+    job = _job(STUDIES[name])
+    result = job.execute_in_process(
+        instance=instance,
+        resources={"workbench": Workbench(settings_file=settings_file)},
+        run_config={**_QUIET, "ops": {job.name: {"config": {"draws": draws}}}},
+        raise_on_error=False,
+    )
+    for event in result.all_events:
+        if event.is_step_failure:
+            failed = event.step_failure_data
+            told = failed.user_failure_data and failed.user_failure_data.description
+            raise ConfigError(told or (failed.error.cause or failed.error).message.strip())  # type: ignore[union-attr]
+    return Report(**result.output_for_node(job.name))

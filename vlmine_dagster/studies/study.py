@@ -1,0 +1,286 @@
+"""What all studies share: steps that are kept as they come, a verdict in words, plots, and nested MLflow runs."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from assets.pipeline import STAGES
+from resources.lake import WHOLE_POOL
+from resources.progress import Progress
+from resources.tracking import Tracking
+from resources.workbench import Workbench
+from vlmine_dagster.errors import MissingInputError
+from vlmine_dagster.project import settings_hash
+from vlmine_dagster.studies.pool import Draw, Pool
+from vlmine_dagster.tables import TABLES
+
+Row = dict[str, Any]
+Table = Sequence[Mapping[str, str]]
+STUDY_TAG = "vlmine.study"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A line of a study, as a nested MLflow run.
+
+    Attributes:
+        name: Name of the run.
+        params: What tells it from the others: few and short.
+        metrics: Headline values.
+        curves: (metric, step, value).
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Sequence[tuple[str, int, float]] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found.
+
+    Attributes:
+        words: What is shown, and what is not, a sentence each.
+        tables: The numbers, by title: one mapping of column to text a row, all of the same columns.
+        arms: Nested MLflow runs.
+        files: Plots and pages, by file name.
+    """
+
+    words: Sequence[str]
+    tables: Mapping[str, Table]
+    arms: Sequence[Arm] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, asked in steps.
+
+    Attributes:
+        name: Name of the command's argument and of the job (`study_<name>`).
+        question: What it asks.
+        reads: Tables that it reads; they must be there for every shard.
+        steps: The steps, by name; each is kept as soon as it is done.
+        work: Does a step; returns its rows.
+        conclude: Makes findings of the rows of all steps.
+        settings: What else its rows depend on.
+        draws: Draws of the seed unless told otherwise; 0 where it draws none.
+        version: Raised when the code changes what a step returns.
+    """
+
+    name: str
+    question: str
+    reads: tuple[str, ...]
+    steps: Callable[["StudyRun"], Sequence[str]]
+    work: Callable[["StudyRun", str], list[Row]]
+    conclude: Callable[["StudyRun", Sequence[Row]], Findings]
+    settings: Callable[[Workbench], Any] = lambda _bench: None
+    draws: int = 0
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished study, as the command and the Dagster job tell it."""
+
+    study: str
+    question: str
+    words: list[str]
+    tables: dict[str, list[dict[str, str]]]
+    folder: str
+    mlflow_run_id: str
+    mlflow_url: str
+
+    @property
+    def markdown(self) -> str:
+        """The report as Markdown."""
+        return f"# {self.study}: {self.question}\n\n{verdict_markdown(self.words, self.tables)}"
+
+
+class StudyRun:
+    """A study at work on a project.
+
+    Attributes:
+        study: The study.
+        bench: Resources.
+        draws: Draws of the seed.
+        log: Dagster's logger, or None.
+        memory: What a study wants to read or compute once.
+    """
+
+    def __init__(self, study: Study, bench: Workbench, *, draws: int = 0, log: Any = None):
+        self.study = study
+        self.bench = bench
+        self.draws = draws or study.draws
+        self.log = log
+        self.memory: dict[str, Any] = {}
+        self._pools: dict[str, Pool] = {}
+        self._drawn: Draw | None = None
+
+    def pool(self, variant: str = "default") -> Pool:
+        """Return the pool of an extraction variant, read once."""
+        if variant not in self._pools:
+            self._pools[variant] = Pool(self.bench, variant=variant)
+        return self._pools[variant]
+
+    def draw(self, step: str) -> Draw:
+        """Return the draw that a step `draw-7` names; the last one is kept."""
+        number = int(step.removeprefix("draw-"))
+        if self._drawn is None or self._drawn.number != number:
+            self._drawn = self.pool().draw(number)
+        return self._drawn
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the study's report and plots lie."""
+        folder = self.bench.project.state_folder("studies") / self.study.name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @cached_property
+    def inputs(self) -> str:
+        """Hash of everything that its rows depend on.
+
+        Raises:
+            MissingInputError: a table is not there for every shard.
+        """
+        parts: list[Any] = [self.study.name, self.study.version, self.study.settings(self.bench)]
+        parts.append([(stage.table, stage.version) for stage in STAGES])
+        labels = self.bench.project.settings.dataset.labels
+        parts.append(None if labels is None else labels.model_copy(update={"draw": 0}))
+        shards = self.bench.source.shards()
+        for table in self.study.reads:
+            for partition in shards if TABLES[table].partition == "shard" else [WHOLE_POOL]:
+                stamp = self.bench.lake.stamp(table, partition)
+                if stamp is None:
+                    raise MissingInputError(
+                        f"study {self.study.name}: {table} of {partition} is not there. Run `vlmine run` first."
+                    )
+                parts.append([table, partition, stamp.version()])
+        return settings_hash(*parts)
+
+    def kept(self, step: str) -> list[Row] | None:
+        """Return the rows of a step that was done before on the same inputs."""
+        file = self._file(step)
+        return None if not file.exists() else json.loads(file.read_text(encoding="utf-8"))
+
+    def rows(self) -> list[Row]:
+        """Do the steps that are not kept, and return the rows of all."""
+        steps = list(self.study.steps(self))
+        missing = [step for step in steps if self.kept(step) is None]
+        progress = Progress(f"study {self.study.name}", log=self.log, total=len(missing), unit="steps")
+        for step in missing:
+            self._keep(step, self.study.work(self, step))
+            progress.add(1, f"{len(steps) - len(missing)} kept" if len(missing) < len(steps) else "")
+        return [row for step in steps for row in self.kept(step) or []]
+
+    def _file(self, step: str) -> Path:
+        return self.folder / "steps" / self.inputs / f"{step}.json"
+
+    def _keep(self, step: str, rows: list[Row]) -> None:
+        file = self._file(step)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(f".{os.getpid()}.tmp")
+        unfinished.write_text(json.dumps([{"step": step, **row} for row in rows]), encoding="utf-8")
+        unfinished.replace(file)
+
+
+def draw_steps(run: StudyRun) -> list[str]:
+    """Return a step a draw of the seed."""
+    return [f"draw-{number}" for number in range(run.draws)]
+
+
+def conduct(study: Study, bench: Workbench, *, draws: int = 0, log: Any = None, run_id: str = "") -> Report:
+    """Do what is left of a study, tell MLflow, and write its report.
+
+    Args:
+        study: The study.
+        bench: A project that was run.
+        draws: Draws of the seed; the study's own number if left out.
+        log: Dagster's logger, or None.
+        run_id: Dagster's run, for MLflow.
+
+    Raises:
+        ConfigError, MissingInputError: the project has not what the study needs.
+        TrackingError: MLflow cannot be reached.
+    """
+    run = StudyRun(study, bench, draws=draws, log=log)
+    tracking = Tracking(bench.project, part="studies")
+    tracking.connect()
+    rows = run.rows()
+    found = study.conclude(run, rows)
+    run_id, url = _record(run, tracking, rows, found, dagster_run_id=run_id)
+    report = Report(
+        study=study.name,
+        question=study.question,
+        words=list(found.words),
+        tables={title: [dict(row) for row in table] for title, table in found.tables.items()},
+        folder=str(run.folder),
+        mlflow_run_id=run_id,
+        mlflow_url=url,
+    )
+    for name, content in {**found.files, "report.md": report.markdown.encode(), "rows.csv": rows_csv(rows)}.items():
+        (run.folder / name).write_bytes(content)
+    (run.folder / "report.json").write_text(json.dumps(asdict(report), indent=1), encoding="utf-8")
+    return report
+
+
+def _record(
+    run: StudyRun, tracking: Tracking, rows: Sequence[Row], found: Findings, *, dagster_run_id: str
+) -> tuple[str, str]:
+    tags = {STUDY_TAG: run.study.name, **({"dagster.run_id": dagster_run_id} if dagster_run_id else {})}
+    with tracking.run(run.study.name, tags=tags) as top:
+        top.params({"study": run.study.name, **({"draws": run.draws} if run.draws else {})})
+        for arm in found.arms:
+            with tracking.run(arm.name, tags={**tags, "vlmine.arm": arm.name}, parent_run_id=top.run_id) as nested:
+                nested.params(arm.params)
+                nested.metrics(arm.metrics)
+                nested.curves(arm.curves)
+        for name, content in {**found.files, "rows.csv": rows_csv(rows)}.items():
+            top.artifact(name, content)
+        top.artifact("verdict.md", verdict_markdown(found.words, found.tables).encode())
+        top.note(f"{run.study.question}\n\n{bullets(found.words)}")
+    return top.run_id, top.url
+
+
+def bullets(words: Sequence[str]) -> str:
+    """Return sentences as a Markdown list."""
+    return "".join(f"- {sentence}\n" for sentence in words)
+
+
+def verdict_markdown(words: Sequence[str], tables: Mapping[str, Table]) -> str:
+    """Return sentences and tables as Markdown."""
+    return "\n".join([bullets(words), *(f"{title}\n\n{markdown_table(table)}" for title, table in tables.items())])
+
+
+def markdown_table(rows: Table) -> str:
+    """Return rows as a Markdown table.
+
+    Examples:
+        >>> print(markdown_table([{"arm": "fused", "10%": "0.54"}]))
+        | arm | 10% |
+        | --- | --- |
+        | fused | 0.54 |
+        <BLANKLINE>
+    """
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', ' ') for cell in line)} |\n" for line in lines)
+
+
+def rows_csv(rows: Sequence[Row]) -> bytes:
+    """Return rows as CSV with the columns of all."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
