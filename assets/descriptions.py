@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from assets.facts import table_fact
 from assets.models import describer_of
 from assets.stages import ModelConfig, Product, Reads, Stage, StageRun
 from resources.describers import Describer, DescriberInput, Description, ModelDescriber
@@ -43,7 +44,12 @@ def compute(run: StageRun) -> Product:
     where = f"descriptions[{run.partition}]"
     share = run.project.settings.dataset.max_failure_share
     refuse_failures(table, where=where, max_share=share, advice=ASK_AGAIN)
-    facts = {"outcomes": outcome_counts(table), "images/s": progress.rate, **bill.facts(), "preview": _preview(table)}
+    facts = {
+        "outcomes": outcome_counts(table),
+        "images/s": progress.rate,
+        **bill.facts(),
+        "preview": table_fact(_preview(table)),
+    }
     if isinstance(describer, ModelDescriber):
         facts |= {"asked": describer.model.label, "ran on": describer.model.where}
     return Product(table, facts)
@@ -101,9 +107,9 @@ def description_row(answer: Description, fingerprint: str) -> dict[str, Any]:
     return {**answer_row(answer, fingerprint), "description": answer.text, "tags": tags}
 
 
-def _preview(table: pa.Table) -> str:
+def _preview(table: pa.Table) -> list[dict[str, Any]]:
     rows = table.slice(0, 5).select(["image_id", "description", "failure"]).to_pylist()
-    return "\n".join(f"- `{row['image_id']}` {row['failure'] or row['description']}" for row in rows)
+    return [{"image": row["image_id"], "answer": row["failure"] or row["description"]} for row in rows]
 
 
 def _reads(project: Project, _partition: str, variant: str) -> tuple[Reads, ...]:

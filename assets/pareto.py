@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
+from assets.facts import table_fact
 from assets.stages import MiningConfig, Product, Reads, Stage, StageRun
-from resources.tracking import INPUTS_TAG, Source
+from resources.tracking import INPUTS_TAG, Source, dagster_url
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.advice import MOST_JACCARD, MOST_SPEARMAN, agreement_advice
@@ -55,7 +56,7 @@ def compute(run: StageRun) -> Product:
         "fronts": int(ranking.front.max()),
         "shards": f"{len(run.shards)} used",
     }
-    preview = dg.MetadataValue.md(_preview(rows))
+    preview = table_fact(rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())
     record = partial(_record, run, experiment, budget, rows, facts)
     advice = {AGREEMENT_CHECK: agreement_advice(signals, mined_count=selected_count)}
     return Product(rows, {**facts, "top of the list": preview}, record, advice=advice)
@@ -123,15 +124,6 @@ def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str
     )
 
 
-def _preview(rows: pa.Table) -> str:
-    """Return the top as a table. Pictures are on the contact sheet: the Dagster UI shows none that come as data."""
-    lines = ["| rank | image | why |", "| ---: | --- | --- |"]
-    for row in rows.slice(0, _PREVIEW).to_pylist():
-        cells = (row["rank"], f"`{row['image_id']}`", row["reason"])
-        lines.append(f"| {' | '.join(str(cell).replace('|', ' ') for cell in cells)} |")
-    return "\n".join(lines)
-
-
 def _record(
     run: StageRun, experiment: ExperimentSettings, budget: float, rows: pa.Table, facts: Mapping[str, Any]
 ) -> Mapping[str, Any]:
@@ -191,7 +183,7 @@ def run_tags(run: StageRun) -> dict[str, str]:
         "vlmine.variant": run.variant,
         INPUTS_TAG: run.inputs,
         "dagster.run_id": run.run_id,
-        "dagster.run_url": f"http://127.0.0.1:3000/runs/{run.run_id}",
+        "dagster.run_url": dagster_url(run.run_id),
         **({} if run.code_revision is None else {"mlflow.source.git.commit": run.code_revision}),
     }
 

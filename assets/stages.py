@@ -18,6 +18,7 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
+from assets.failures import FAILURE_FACT, standing_failures
 from resources.expectations import QUALITY, Finding, failed_critically, summarize_findings, validate
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL, Lake, Stamp
 from resources.progress import Progress
@@ -56,8 +57,8 @@ class ModelConfig(StageConfig):
 class MiningConfig(StageConfig):
     """Launchpad settings of an experiment."""
 
-    budget: float | None = None
-    """Share of the pool (at most 1) or number of images (above 1) to select, instead of that in `vlmine.yaml`."""
+    budget: float = 0.0
+    """Share of the pool (at most 1) or number of images (above 1) to select; 0 takes that in `vlmine.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -401,7 +402,6 @@ def build_asset(
 
 CONTRACT_CHECK = "contract"
 VARIANT_CHECK = "one_variant"
-FAILURE_FACT = "failure"
 CHECKS = {
     CONTRACT_CHECK: "Great Expectations on every column: nothing missing, no repeats, bounds and categories kept. "
     "A table that breaks it is not published.",
@@ -489,7 +489,10 @@ def _materialize(
     return dg.MaterializeResult(
         asset_key=key,
         metadata={} if partitions else metadata,
-        check_results=[*_check_results(stage, key, findings), *_advice_results(stage, key, advice)],
+        check_results=[
+            *_check_results(stage, key, findings, _others_failing(stage, variant, context, bench, partitions)),
+            *_advice_results(stage, key, advice),
+        ],
     )
 
 
@@ -563,17 +566,43 @@ def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
     return facts
 
 
-def _check_results(stage: Stage, key: dg.AssetKey, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
+def _others_failing(
+    stage: Stage, variant: str, context: Any, bench: Workbench, partitions: Sequence[str] | None
+) -> Mapping[str, str]:
+    """Return why other partitions failed and still do: a check has one verdict, and theirs must not vanish from it."""
+    if not partitions:
+        return {}
+    shards = context.instance.get_dynamic_partitions(SHARDS)
+    names = shards if stage.contract.partition == "shard" else list(bench.project.settings.experiments)
+    others, lineage = {*names} - {*partitions}, Lineage(bench, shards)
+    return standing_failures(
+        context.instance,
+        asset_key(stage.table, variant),
+        is_unfinished=lambda name: name in others and lineage.state(stage, name, variant) != "fresh",
+    )
+
+
+def _check_results(
+    stage: Stage, key: dg.AssetKey, findings: Sequence[Finding], failing: Mapping[str, str]
+) -> Iterator[dg.AssetCheckResult]:
+    others = "".join(f"; [{name}] still fails: {text}" for name, text in list(failing.items())[:3])
+    others += f"; and {len(failing) - 3} more" if len(failing) > 3 else ""
     for name in (name for name in checks_of(stage) if name in CHECKS):
         mine = [finding for finding in findings if (finding.check == QUALITY) == (name == QUALITY)]
         broken = [finding for finding in mine if not finding.is_met]
         yield dg.AssetCheckResult(
-            passed=not broken,
+            passed=not broken and (name == QUALITY or not failing),
             check_name=name,
             asset_key=key,
             severity=dg.AssetCheckSeverity.WARN if name == QUALITY else dg.AssetCheckSeverity.ERROR,
-            description=summarize_findings(broken) if broken else f"{len(mine)} expectations hold",
-            metadata={"expectations": len(mine), "broken": len(broken), "rules": _rules_markdown(mine)},
+            description=(summarize_findings(broken) if broken else f"{len(mine)} expectations hold")
+            + ("" if name == QUALITY else others),
+            metadata={
+                "expectations": len(mine),
+                "broken": len(broken),
+                "partitions failing": len(failing),
+                "rules": _rules_markdown(mine),
+            },
         )
 
 

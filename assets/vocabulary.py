@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from assets.facts import table_fact
 from assets.stages import VARIANT_CHECK, Product, Reads, Stage, StageRun
 from vlmine_dagster.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.mining.advice import MOST_DRIFT, Advice, drift_advice, keyword_advice
@@ -43,7 +43,7 @@ def compute(run: StageRun) -> Product:
     facts = {name: value for name, value in vars(health).items() if value is not None}
     return Product(
         rows.cast(VOCAB_COUNTS.schema),
-        {**facts, "shards": f"{len(run.shards)} used", "commonest and rarest": _preview(rows)},
+        {**facts, "shards": f"{len(run.shards)} used", "commonest and rarest": table_fact(_preview(rows))},
         advice={
             "keywords_capture_the_pool": keyword_advice(health),
             "no_drift": _drift(run, rows.column("keyword").slice(0, _WATCHED).to_pylist()),
@@ -83,10 +83,9 @@ def _mixed(run: StageRun, hashes: Sequence[str]) -> MixedVariantsError:
     )
 
 
-def _preview(rows: pa.Table) -> Any:
+def _preview(rows: pa.Table) -> list[dict[str, Any]]:
     shown = [*rows.slice(0, 10).to_pylist(), *rows.slice(max(rows.num_rows - 10, 10)).to_pylist()]
-    lines = [f"| {row['keyword'].replace('|', ' ')} | {row['image_count']} |" for row in shown]
-    return dg.MetadataValue.md("\n".join(["| keyword | images |", "| --- | ---: |", *lines]))
+    return [{"keyword": row["keyword"], "images": row["image_count"]} for row in shown]
 
 
 STAGE = Stage(

@@ -20,6 +20,9 @@ from vlmine_dagster.errors import TrackingError
 from vlmine_dagster.project import Project
 
 UI_ADDRESS = "http://127.0.0.1:5000"
+DAGSTER_ADDRESS = "http://127.0.0.1:3000"
+UI_VARIABLE = "VLMINE_MLFLOW_URL"
+DAGSTER_VARIABLE = "VLMINE_DAGSTER_URL"
 EXPERIMENT_TAG = "vlmine.experiment"
 ASSET_TAG = "vlmine.asset"
 INPUTS_TAG = "vlmine.inputs"
@@ -131,6 +134,11 @@ class Tracking:
         """Whether the server is our own SQLite file."""
         return not os.environ.get("MLFLOW_TRACKING_URI")
 
+    @property
+    def shown_uri(self) -> str:
+        """The server's address as it may be seen: without user and password."""
+        return _without_password(self.uri)
+
     def connect(self) -> None:
         """Reach the server and make the experiment.
 
@@ -222,7 +230,13 @@ class Tracking:
 
     @property
     def _base(self) -> str:
-        return UI_ADDRESS if not self.uri.startswith("http") else self.uri.rstrip("/")
+        found = os.environ.get(UI_VARIABLE) or (self.shown_uri if self.uri.startswith("http") else UI_ADDRESS)
+        return found.rstrip("/")
+
+
+def dagster_url(run_id: str) -> str:
+    """Return the address of a run in the Dagster UI: VLMINE_DAGSTER_URL, which `vlmine ui` sets, else its default."""
+    return f"{(os.environ.get(DAGSTER_VARIABLE) or DAGSTER_ADDRESS).rstrip('/')}/runs/{run_id}"
 
 
 @contextmanager

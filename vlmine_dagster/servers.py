@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from resources.tracking import Tracking
+from resources.tracking import DAGSTER_VARIABLE, UI_VARIABLE, Tracking
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.project import SETTINGS_FILE, Project
 from vlmine_dagster.runner import prepare_dagster_home
@@ -41,7 +41,14 @@ def serve(project: Project, *, host: str, port: int, mlflow_port: int, say: Call
     tracking.connect()
     home = prepare_dagster_home(project)
     file = project.folder / Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).name
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "VLMINE_PROJECT": str(file)}
+    environment = {
+        # Pages link to each other by these; behind a proxy they are set from outside.
+        DAGSTER_VARIABLE: f"http://{host}:{port}",
+        **({UI_VARIABLE: f"http://{host}:{mlflow_port}"} if tracking.is_local else {}),
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "VLMINE_PROJECT": str(file),
+    }
     logs = project.state_folder("logs")
     commands = {"dagster": _dagster(host, port)}
     if tracking.is_local:
@@ -55,7 +62,7 @@ def serve(project: Project, *, host: str, port: int, mlflow_port: int, say: Call
                 say(f"{name} did not start; its last words are in {logs / f'{name}.log'}")
                 return 0 if stop.came else 1
         say(f"Dagster  http://{host}:{port}")
-        say(f"MLflow   {f'http://{host}:{mlflow_port}' if tracking.is_local else tracking.uri}")
+        say(f"MLflow   {f'http://{host}:{mlflow_port}' if tracking.is_local else tracking.shown_uri}")
         say("Ctrl-C ends both.")
         while not stop.came and all(process.poll() is None for process in processes.values()):
             time.sleep(_WATCH_S)

@@ -7,9 +7,10 @@ from typing import Any
 
 import dagster as dg
 
+from assets.failures import standing_failures
 from assets.models import describer_of, keyworder_of
 from assets.pipeline import STAGES
-from assets.stages import FAILURE_FACT, Lineage, Stage, asset_key
+from assets.stages import Lineage, Stage, asset_key
 from resources.describers import ModelDescriber
 from resources.keyworders import ModelKeyworder
 from resources.lake import WHOLE_POOL
@@ -21,8 +22,6 @@ from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW, rules_text
 from vlmine_dagster.project import ExperimentSettings
 from vlmine_dagster.tables import TABLES
-
-_LAST_FAILURES = 1000
 
 
 def status(bench: Workbench, shards: Sequence[str], instance: dg.DagsterInstance | None = None) -> list[dict[str, Any]]:
@@ -62,21 +61,7 @@ def status(bench: Workbench, shards: Sequence[str], instance: dg.DagsterInstance
 def _failures(instance: dg.DagsterInstance, stage: Stage, variant: str, states: Mapping[str, str]) -> dict[str, str]:
     """Return why partitions that are not fresh failed, where the failure is newer than what is there."""
     key = asset_key(stage.table, variant)
-    told: dict[str, tuple[float, str]] = {}
-    for record in instance.fetch_observations(key, limit=_LAST_FAILURES).records:  # the newest first
-        observed = record.asset_observation
-        failure = None if observed is None else observed.metadata.get(FAILURE_FACT)
-        if observed is not None and failure is not None:
-            told.setdefault(observed.partition or WHOLE_POOL, (record.timestamp, str(failure.value)))
-    found = {}
-    for partition, (when, text) in told.items():
-        if states.get(partition, "fresh") == "fresh":
-            continue
-        where = None if stage.contract.partition == "pool" else [partition]
-        records = instance.fetch_materializations(dg.AssetRecordsFilter(key, where), limit=1).records
-        if not records or records[0].timestamp < when:
-            found[partition] = text
-    return found
+    return standing_failures(instance, key, is_unfinished=lambda name: states.get(name, "fresh") != "fresh")
 
 
 def _units(bench: Workbench) -> Iterator[tuple[Stage, str]]:

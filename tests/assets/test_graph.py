@@ -59,6 +59,13 @@ def failed_check(made: Made, asset: str, check: str) -> str:
     return next(str(one.description) for one in found if not one.passed)
 
 
+def last_check(made: Made, asset: str, name: str) -> dg.AssetCheckEvaluation:
+    """What the UI shows of a check."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+    (record,) = made.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    return record.event.dagster_event.asset_check_evaluation_data
+
+
 def told_failures(made: Made) -> dict[tuple[str, str], str]:
     """What `vlmine status` tells of failures."""
     rows = views.status(made.bench, made.bench.source.shards(), made.instance)
@@ -80,6 +87,9 @@ def test_a_failing_shard_stops_nobody_else(make_project):
     assert outcome.waiting["vocab_counts"] == "waits for keywords of pool/b"
     assert failed_check(made, "images", "quality").startswith("images[pool/b]: 4 of 4 images failed")
     assert told_failures(made) == {("images", "pool/b"): message}
+    standing = last_check(made, "images", "contract")  # pool/c and test/t were made after pool/b failed
+    assert not standing.passed
+    assert standing.description.endswith(f"; [pool/b] still fails: {message}")
 
     partial = made.run(allow_missing_shards=True)
 
