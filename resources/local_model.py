@@ -210,9 +210,10 @@ class LocalModel:
         if dtype == "auto":
             dtype = "float32" if device == "cpu" else "bfloat16"
         where = {"revision": None if self._is_local else self._revision, "trust_remote_code": False}
+        weights = {"dtype": getattr(torch, dtype), "use_safetensors": True}  # a pickle can run code
         try:
             processor = AutoProcessor.from_pretrained(self._source, **where)
-            model = AutoModelForImageTextToText.from_pretrained(self._source, dtype=getattr(torch, dtype), **where)
+            model = AutoModelForImageTextToText.from_pretrained(self._source, **weights, **where)
             model.to(device)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise ModelError(

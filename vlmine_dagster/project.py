@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.signals import SIGNALS, tables_of
@@ -24,12 +24,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def _public(location: str) -> str:
+    """Refuse an address that holds a user or password: settings are shown, logged and sent to MLflow."""
+    if "@" in location.partition("://")[2].partition("/")[0]:
+        raise ValueError("the address holds a user or password; put them into the environment (docs/operations.md)")
+    return location
+
+
+PublicLocation = Annotated[str, AfterValidator(_public)]
+
+
 class LabelSettings(Settings):
     """Where labels come from and who may see them."""
 
-    file: str
+    file: PublicLocation
     """CSV file or URL with the columns key, split, class_id. `key` is a key within the shard, or an image_id."""
-    classes: str | None = None
+    classes: PublicLocation | None = None
     """CSV file with the columns class_id and name; without it the class_id is the name."""
     oracle: bool = False
     """True for a benchmark: pool rows carry labels, a drawn seed shows them, the rest stays hidden until mined."""
@@ -54,7 +64,7 @@ class DatasetSettings(Settings):
 
     kind: Literal["folder", "webdataset", "parquet"]
     """A folder tree of image files, a folder of WebDataset tars, or a folder of Parquet files with an image column."""
-    root: str
+    root: PublicLocation
     """Folder, by path (relative to vlmine.yaml) or by fsspec URL (s3://bucket/pool)."""
     shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
     """Folder trees only: number of shards, fixed at `vlmine init`. The files of other kinds are their shards."""
@@ -140,7 +150,7 @@ class TransformersSettings(Settings):
 class EndpointSettings(Settings):
     """How to reach a chat model behind an OpenAI-compatible endpoint."""
 
-    base_url: str | None = None
+    base_url: PublicLocation | None = None
     """Address such as http://localhost:8000/v1; left out, OPENAI_BASE_URL, else OpenAI's."""
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "OPENAI_API_KEY"
     """Environment variable that holds the key. The key itself is never written down."""
@@ -156,13 +166,6 @@ class EndpointSettings(Settings):
     """A call without a whole answer by then is tried again."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
     """Tries before an image counts as timed out."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _no_password_in_the_address(cls, url: str | None) -> str | None:
-        if url is not None and "@" in url.partition("://")[2].partition("/")[0]:
-            raise ValueError("base_url holds a user or password; put the key into the environment")
-        return url
 
 
 class OpenAIDescriberSettings(EndpointSettings):

@@ -15,6 +15,7 @@ LOST_KEY = "(unreadable rest)"
 # Dagster refuses "..." and control characters in partition keys, reads | , [ ] as syntax in selections;
 # DuckDB reads * ? [ ] { } as a glob, URLs give % # : a meaning, and the rest is no file name on some disk.
 _FORBIDDEN = set('\\:*?"<>|,[]{}%#')
+_FORMULA = ("=", "+", "-", "@")  # image ids begin with the shard's name, and mined.csv is opened in spreadsheets
 _LONGEST_SEGMENT = 200  # bytes; 255 is the limit of most disks and a file being written carries a suffix
 
 
@@ -167,6 +168,8 @@ def _name_problem(name: str) -> str | None:
         return f"holds {' '.join(repr(char) for char in bad)}"
     if "..." in name:
         return "holds '...'"
+    if name.startswith(_FORMULA):
+        return f"begins with {name[0]!r}, which spreadsheets take for a formula and commands for an option"
     for part in name.split("/"):
         if part != part.strip() or part.endswith(".") or not part:
             return "begins or ends with a space, or ends with a dot"

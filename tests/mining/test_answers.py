@@ -1,3 +1,6 @@
+import json
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,10 +111,34 @@ def test_no_text_breaks_the_reader(text):
     assert all(0 < len(word) <= LONGEST_KEYWORD and not set(word) & set('<>;{}"\n\0') for word in found.keywords)
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["keywords", "a", ""]), inner),
+    max_leaves=12,
+)
+
+
+@given(json_values, st.sampled_from(["", "```json\n", "Here: ", "{", '["']), st.sampled_from(["", "\n```", "]", "}"]))
+def test_no_json_however_nested_or_wrapped_breaks_the_reader(value, before, after):
+    found = judge_keywords(before + json.dumps(value) + after)
+
+    assert found.outcome in ("ok", "refused", "unparseable", "empty")
+    assert (found.outcome == "ok") == bool(found.keywords)
+
+
+@pytest.mark.parametrize("piece", ["a,", "- a\n", "[", '{"a":', "i am sorry ", "ignore ", "\n`"])
+def test_ten_megabytes_are_no_answer_and_cost_no_time(piece):
+    text = piece * (10_000_000 // len(piece))
+    started = time.process_time()
+
+    for found in (judge_keywords(text), judge_description(text, language="en")):
+        assert found.outcome == "unparseable"
+        assert "letters, more than 100,000" in found.failure
+    assert time.process_time() - started < 1
+
+
 @given(st.lists(st.sampled_from(["zebra", "school bus", "<b>", "a; b", "x" * 70, ""]), max_size=6))
 def test_one_bad_entry_spoils_the_answer(entries):
-    import json
-
     found = judge_keywords(json.dumps({"keywords": entries}))
 
     bad = {"<b>", "a; b", "x" * 70} & set(entries)

@@ -249,6 +249,8 @@ def test_the_shard_of_an_image_id_is_found_and_an_unknown_one_refused():
         ("a#1/b.tar", r"holds '#'"),
         (" a.tar", r"begins or ends with a space"),
         ("x" * 210 + ".tar", r"longer than 200 bytes"),
+        ("=cmd.tar", r"begins with '=', which spreadsheets take for a formula"),
+        ("-x/a.tar", r"begins with '-'"),
     ],
 )
 def test_a_file_name_that_cannot_be_a_partition_key_is_refused(tmp_path, name, complaint):

@@ -14,6 +14,9 @@ MOST_KEYWORDS = 40
 MOST_KEYWORD_WORDS = 4
 """Longer entries are sentences, not names."""
 
+LONGEST_ANSWER = 100_000
+"""Letters. More than 4,096 tokens, the most that is asked for, can hold; judging 10 MB of commas took 27 s."""
+
 _REFUSAL = regex.compile(
     r"^\W*(?:(?:i['\u2019]?m|i am|we are)\s+(?:very\s+|so\s+)?(?:sorry|unable|not able)"
     r"|sorry\b|i\s+apologi[sz]e|i\s+(?:can['\u2019]?t|cannot|can not|won['\u2019]?t|am not able to)\s+"
@@ -63,6 +66,8 @@ def judge_description(text: str, *, language: str | None = None) -> Judgement:
         >>> judge_description("Sorry, I cannot help with that.").outcome
         'refused'
     """
+    if len(text) > LONGEST_ANSWER:
+        return _endless(text)
     if is_refusal(text):
         return Judgement("refused", "the model refused in words")
     if language is not None and not is_in_language(text, language):
@@ -79,6 +84,8 @@ def judge_keywords(text: str) -> Judgement:
         >>> judge_keywords("[]").outcome
         'empty'
     """
+    if len(text) > LONGEST_ANSWER:
+        return _endless(text)
     try:
         keywords = tuple(parse_keywords(text))
     except UnreadableAnswer as error:
@@ -88,6 +95,10 @@ def judge_keywords(text: str) -> Judgement:
     if not keywords:
         return Judgement("empty", "the list of keywords is empty")
     return Judgement(keywords=keywords)
+
+
+def _endless(text: str) -> Judgement:
+    return Judgement("unparseable", f"the answer has {len(text):,} letters, more than {LONGEST_ANSWER:,}")
 
 
 def is_refusal(text: str) -> bool:
