@@ -68,3 +68,29 @@ def matrices_png(names: Sequence[str], panels: Mapping[str, npt.NDArray[np.float
                     column, row, f"{value:.2f}".replace("0.", "."), ha="center", va="center", fontsize=7, color=ink
                 )
     return png_bytes(figure)
+
+
+def bars_png(bars: Mapping[str, Mapping[str, float]], *, x_name: str) -> bytes:
+    """Draw horizontal stacked bars, one a name, its parts in one colour each."""
+    figure, (axes,) = png_figure(size=(7.2, 0.32 * len(bars) + 1.4))
+    parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
+    left = np.zeros(len(bars))
+    for place, part in enumerate(parts):
+        widths = np.array([bar.get(part, 0.0) for bar in bars.values()])
+        colour = _COLOURS[place % len(_COLOURS)]
+        axes.barh(range(len(bars)), widths, left=left, color=colour, label=part.replace("_", " "), height=0.7)
+        left += widths
+    axes.set_yticks(range(len(bars)), list(bars), fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(x_name)
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    return png_bytes(figure)
+
+
+def scatter_pairs_png(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -> bytes:
+    """Draw paired values in [0, 1] against each other, with the line on which both are equal."""
+    figure, (axes,) = png_figure(size=(4.6, 4.5))
+    axes.plot([0, 1], [0, 1], color=_COLOURS[6], linewidth=1, linestyle=(0, (1, 3)))
+    axes.scatter(x, y, s=14, color=_COLOURS[0], linewidths=0)
+    axes.set(xlabel=x_name, ylabel=y_name, xlim=(0, 1.02), ylim=(0, 1.02))
+    return png_bytes(figure)

@@ -1,6 +1,8 @@
 """Studies: questions about mining, each one command, one Dagster job, and one MLflow run with its arms nested."""
 
-from vlmine_dagster.studies import draws, keyworders
+from vlmine_dagster.studies import correlation, draws, keyworders, orthogonality, pooling
 from vlmine_dagster.studies.study import Study
 
-STUDIES: dict[str, Study] = {study.name: study for study in (draws.STUDY, keyworders.STUDY)}
+STUDIES: dict[str, Study] = {
+    module.STUDY.name: module.STUDY for module in (draws, correlation, orthogonality, pooling, keyworders)
+}

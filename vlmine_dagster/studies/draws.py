@@ -20,7 +20,7 @@ from vlmine_dagster.mining.verdicts import (
     spread_text,
 )
 from vlmine_dagster.project import ProjectSettings
-from vlmine_dagster.studies.study import Arm, Findings, Row, Study, StudyRun, draw_steps
+from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 AREA = "area"
 RULES = {"few_recall_lt20": (100, 20), "few_recall_le20": (99, 21)}
@@ -258,7 +258,7 @@ def kept_rows(bench: Workbench) -> list[Row]:
 STUDY = Study(
     name="draws",
     question="Which experiments find more of the tail, whatever the labelled seed?",
-    reads=("embeddings", "keywords", "vocab_counts", "novelty_scores"),
+    reads=DRAWN_FROM,
     steps=draw_steps,
     work=judge,
     conclude=conclude,

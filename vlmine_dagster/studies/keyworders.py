@@ -16,7 +16,7 @@ from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence
 from vlmine_dagster.mining.vocabulary import count_images
 from vlmine_dagster.project import RulesSettings, TagsSettings
 from vlmine_dagster.studies.draws import ArmCurves, headline_of, share_name
-from vlmine_dagster.studies.study import Arm, Findings, Row, Study, StudyRun, draw_steps
+from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 POOLINGS = ("min", "mean")
 _KEYWORDERS: dict[str, RulesSettings | TagsSettings] = {
@@ -131,7 +131,7 @@ def _settings(bench: Workbench) -> object:
 STUDY = Study(
     name="keyworders",
     question="Which keyworder finds more of the tail, and should counts be pooled by their minimum or mean?",
-    reads=("embeddings", "descriptions", "keywords", "vocab_counts", "novelty_scores"),
+    reads=(*DRAWN_FROM, "descriptions"),
     steps=draw_steps,
     work=judge,
     conclude=conclude,

@@ -1,8 +1,10 @@
 """A pool whose labelled seed can be drawn again: features and keywords stay, all that the seed says is new."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variat
 from vlmine_dagster.project import ExperimentSettings, Project
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +42,8 @@ class Draw:
     """
 
     number: int
-    seed: npt.NDArray[np.int64]
-    rest: npt.NDArray[np.int64]
+    seed: Places
+    rest: Places
     ids: list[str]
     truth: npt.NDArray[np.str_]
     signals: dict[str, Floats]
@@ -57,44 +60,37 @@ class Draw:
 class Pool:
     """The images of a project that a seed can be drawn from, with all that does not depend on the draw.
 
+    Features and tags are read when a draw is computed for the first time; a draw that is kept needs them no more.
+
     Args:
         bench: A project that was run.
         variant: Extraction variant whose keywords count.
+        kept: Folder in which the signals of each draw are kept, valid for these tables and labels alone.
 
     Attributes:
         ids: N image ids, in name order of the shards.
-        keys: Their keys within the shard.
         truth: Shape (N,), their classes.
-        features: Shape (N, 1280), float32.
-        evidence: Features, tags and keywords.
+        class_counts: Images by class, those of seed and pool.
 
     Raises:
         ConfigError: the project has no labels everywhere to draw from.
         MissingInputError: a table is missing.
     """
 
-    def __init__(self, bench: Workbench, *, variant: str = DEFAULT_VARIANT):
+    def __init__(self, bench: Workbench, *, variant: str = DEFAULT_VARIANT, kept: Path | None = None):
         labels = _oracle(bench.project)
-        shards = bench.source.shards()
-        rows = bench.lake.read_all("embeddings", shards, columns=["image_id", "embedding", "tag_probabilities"])
-        ids = rows.column("image_id").to_pylist()
-        keys = [name[len(shard_of(name, shards)) + 1 :] for name in ids]
-        truth = [labels.truth(name, key) for name, key in zip(ids, keys, strict=True)]
-        splits = [labels.visible(name, key)[1] for name, key in zip(ids, keys, strict=True)]
-        kept = np.array([split != "test" and label is not None for split, label in zip(splits, truth, strict=True)])
-        self._bench = bench
-        self.ids = [name for name, is_kept in zip(ids, kept, strict=True) if is_kept]
-        self.keys = [key for key, is_kept in zip(keys, kept, strict=True) if is_kept]
-        self.truth = np.array([label for label, is_kept in zip(truth, kept, strict=True) if is_kept])
-        self.features = matrix(rows, "embedding")[kept]
-        tags = matrix(rows, "tag_probabilities")[kept]
-        self.evidence = Evidence(self.features, tags, _keywords(bench, shards, self.ids, variant))
-        self.image_counts = _image_counts(bench, variant)
-        self.constant = {
-            "sparsity": -semantic_density(tags),
-            "soft_novelty": soft_novelty(tags),
-            **_novelty(bench, shards, self.ids, variant),
-        }
+        self._bench, self._variant, self._kept = bench, variant, kept
+        self._shards = bench.source.shards()
+        names = bench.lake.read_all("embeddings", self._shards, columns=["image_id"]).column("image_id").to_pylist()
+        keys = [name[len(shard_of(name, self._shards)) + 1 :] for name in names]
+        truth = [labels.truth(name, key) for name, key in zip(names, keys, strict=True)]
+        splits = [labels.visible(name, key)[1] for name, key in zip(names, keys, strict=True)]
+        self._is_ours = np.array(
+            [split != "test" and label is not None for split, label in zip(splits, truth, strict=True)]
+        )
+        self.ids: list[str] = np.array(names, dtype=object)[self._is_ours].tolist()
+        self._keys: list[str] = np.array(keys, dtype=object)[self._is_ours].tolist()
+        self.truth = np.array([label for label, is_ours in zip(truth, self._is_ours, strict=True) if is_ours])
         self.class_counts = labels.class_counts()
 
     @cached_property
@@ -104,35 +100,71 @@ class Pool:
         assert settings is not None  # noqa: S101 - there are labels, so there are their settings
         return shot_bins(self.class_counts, many_over=settings.many_over, few_under=settings.few_under)
 
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Features, tags and keywords of the N images."""
+        columns = ["embedding", "tag_probabilities"]
+        rows = self._bench.lake.read_all("embeddings", self._shards, columns=columns)
+        features, tags = (matrix(rows, column)[self._is_ours] for column in columns)
+        return Evidence(features, tags, _keywords(self._bench, self._shards, self.ids, self._variant))
+
+    @cached_property
+    def constant(self) -> dict[str, Floats]:
+        """Signals that do not depend on the seed, shape (N,) each."""
+        tags = self.evidence.tag_probabilities
+        return {
+            "sparsity": -semantic_density(tags),
+            "soft_novelty": soft_novelty(tags),
+            **_novelty(self._bench, self._shards, self.ids, self._variant),
+        }
+
     def draw(self, number: int) -> Draw:
         """Draw the seed: the same images for every arm, the same probe fitted on them."""
+        labels = _oracle(self._bench.project, draw=number)
+        pairs = zip(self.ids, self._keys, strict=True)
+        is_seed = np.array([labels.visible(name, key)[1] == "seed" for name, key in pairs])
+        seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
+        ids = [self.ids[place] for place in rest]
+        file = None if self._kept is None else self._kept / f"draw-{number}.npz"
+        if file is not None and file.exists():
+            with np.load(file) as kept:
+                signals = dict(kept)
+        else:
+            signals = {"random": random_signal(ids, seed=number), **self._signals(seed, rest)}
+            if file is not None:
+                _keep(file, signals)
+        return Draw(number, seed, rest, ids, self.truth[rest], signals)
+
+    def _signals(self, seed: Places, rest: Places) -> dict[str, Floats]:
         from vlmine_dagster.learning.prediction import predict_probabilities
         from vlmine_dagster.learning.training import fit_probe
 
-        labels = _oracle(self._bench.project, draw=number)
-        pairs = zip(self.ids, self.keys, strict=True)
-        is_seed = np.array([labels.visible(name, key)[1] == "seed" for name, key in pairs])
-        seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
+        features = self.evidence.features
         classes, numbers = np.unique(self.truth[seed], return_inverse=True)
-        probe = fit_probe(self.features[seed], numbers, class_count=len(classes))
-        probabilities = predict_probabilities(probe, self.features[rest])
-        ids = [self.ids[place] for place in rest]
+        probe = fit_probe(features[seed], numbers, class_count=len(classes))
+        probabilities = predict_probabilities(probe, features[rest])
         told = told_by_seed(
             self.evidence.take(rest),
             self.evidence.take(seed),
             self.truth[seed].tolist(),
-            self.image_counts,
+            _image_counts(self._bench, self._variant),
             few_under=self._bench.project.settings.dataset.labels.few_under,  # type: ignore[union-attr]
         )
-        signals = {
-            "random": random_signal(ids, seed=number),
+        return {
             "entropy": predictive_entropy(probabilities),
             "variation_ratio": variation_ratio(probabilities),
             "margin": -margin(probabilities),
             **{name: values[rest] for name, values in self.constant.items()},
             **told,
         }
-        return Draw(number, seed, rest, ids, self.truth[rest], signals)
+
+
+def _keep(file: Path, signals: Mapping[str, Floats]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
+    with unfinished.open("wb") as opened:
+        np.savez_compressed(opened, **signals)  # type: ignore[arg-type]
+    unfinished.replace(file)
 
 
 def _oracle(project: Project, *, draw: int | None = None) -> Labels:

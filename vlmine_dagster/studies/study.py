@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from assets.pipeline import STAGES
-from resources.lake import WHOLE_POOL
+from assets.stages import VARIANT_TABLES
+from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
 from resources.progress import Progress
 from resources.tracking import Tracking
 from resources.workbench import Workbench
@@ -23,6 +24,8 @@ from vlmine_dagster.tables import TABLES
 Row = dict[str, Any]
 Table = Sequence[Mapping[str, str]]
 STUDY_TAG = "vlmine.study"
+DRAWN_FROM = ("embeddings", "keywords", "vocab_counts", "novelty_scores")
+"""Tables from which the signals of a draw are made."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class StudyRun:
     def pool(self, variant: str = "default") -> Pool:
         """Return the pool of an extraction variant, read once."""
         if variant not in self._pools:
-            self._pools[variant] = Pool(self.bench, variant=variant)
+            kept = self.bench.project.state_folder("studies") / "signals" / self._hash(DRAWN_FROM, variant)
+            self._pools[variant] = Pool(self.bench, variant=variant, kept=kept)
         return self._pools[variant]
 
     def draw(self, step: str) -> Draw:
@@ -151,14 +155,19 @@ class StudyRun:
         Raises:
             MissingInputError: a table is not there for every shard.
         """
-        parts: list[Any] = [self.study.name, self.study.version, self.study.settings(self.bench)]
-        parts.append([(stage.table, stage.version) for stage in STAGES])
+        version = [self.study.name, self.study.version, self.study.settings(self.bench)]
+        return settings_hash(*version, self._hash(self.study.reads))
+
+    def _hash(self, tables: Sequence[str], variant: str = DEFAULT_VARIANT) -> str:
+        """Return a hash of the tables of the whole pool, the labels, and the versions of all stages."""
         labels = self.bench.project.settings.dataset.labels
+        parts: list[Any] = [[(stage.table, stage.version) for stage in STAGES]]
         parts.append(None if labels is None else labels.model_copy(update={"draw": 0}))
         shards = self.bench.source.shards()
-        for table in self.study.reads:
+        for table in tables:
+            made_by = variant if table in VARIANT_TABLES else DEFAULT_VARIANT
             for partition in shards if TABLES[table].partition == "shard" else [WHOLE_POOL]:
-                stamp = self.bench.lake.stamp(table, partition)
+                stamp = self.bench.lake.stamp(table, partition, variant=made_by)
                 if stamp is None:
                     raise MissingInputError(
                         f"study {self.study.name}: {table} of {partition} is not there. Run `vlmine run` first."

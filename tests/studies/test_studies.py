@@ -1,0 +1,155 @@
+"""Studies on the small project: every one runs, is kept, and says what it may say."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Made
+
+from resources.tracking import Tracking
+from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.errors import ConfigError, MissingInputError
+from vlmine_dagster.studies import STUDIES, correlation, draws
+from vlmine_dagster.studies.jobs import run_study
+from vlmine_dagster.studies.study import StudyRun, conduct
+
+
+def rows_of(**values: list[float]) -> list[draws.Row]:
+    """Recall at 10% by arm, a draw each."""
+    return [
+        {"draw": draw, "arm": arm, "budget": 0.1, "mined": 40, "few_recall": value, "few_recall_lt20": value}
+        for arm, found in values.items()
+        for draw, value in enumerate(found)
+    ]
+
+
+def test_every_arm_sees_the_same_draws_of_the_seed(finished: Made):
+    run = StudyRun(draws.STUDY, finished.bench, draws=2)
+
+    rows = run.rows()
+
+    pool = run.pool()
+    first, again, other = pool.draw(0), StudyRun(draws.STUDY, finished.bench).pool().draw(0), pool.draw(1)
+    assert first.seed.tolist() == again.seed.tolist() != other.seed.tolist()
+    assert set(first.seed) | set(first.rest) == set(range(len(pool.ids)))
+    assert all(np.array_equal(values, again.signals[name], equal_nan=True) for name, values in first.signals.items())
+    arms = list(finished.project.settings.experiments)
+    assert [(row["draw"], row["arm"]) for row in rows if row["budget"] == 0.1] == [(d, a) for d in (0, 1) for a in arms]
+    assert not any(name.startswith("test/") for name in pool.ids)
+
+
+def test_the_study_finds_what_vlmine_run_found_for_the_same_draw(finished: Made):
+    rows = StudyRun(draws.STUDY, finished.bench, draws=1).rows()
+    judged = finished.frame("retrain_metrics", "fused")
+
+    found = {row["budget"]: row["few_recall"] for row in rows if row["arm"] == "fused"}
+
+    judged = judged[(judged["metric"] == "few_recall") & (judged["seed"] == -1)]
+    assert found == dict(zip(judged["budget"], judged["value"], strict=True))
+
+
+def test_a_study_that_was_stopped_goes_on_where_it_was(finished: Made, monkeypatch: pytest.MonkeyPatch):
+    StudyRun(draws.STUDY, finished.bench, draws=1).rows()
+    run = StudyRun(draws.STUDY, finished.bench, draws=2)
+    worked: list[str] = []
+    judge = draws.STUDY.work
+    monkeypatch.setattr(run, "study", replace(draws.STUDY, work=lambda r, step: worked.append(step) or judge(r, step)))
+
+    rows = run.rows()
+
+    assert worked == ["draw-1"]
+    assert {row["step"] for row in rows} == {"draw-0", "draw-1"}
+    assert {row["draw"] for row in draws.kept_rows(finished.bench)} == {0, 1}
+
+
+def test_kept_draws_are_forgotten_when_an_experiment_changes(finished: Made):
+    StudyRun(draws.STUDY, finished.bench, draws=1).rows()
+    finished.settings(experiments={"random": {"signals": ["random"]}})
+
+    assert draws.kept_rows(finished.bench) == []
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("prompts", "describers")])
+def test_every_study_answers_in_words_with_rows_plots_and_nested_runs(name: str, finished: Made):
+    report = run_study(name, finished.instance, settings_file=str(finished.file), draws=2)
+
+    folder = Path(report.folder)
+    assert report.words
+    assert all(cells.keys() == table[0].keys() for table in report.tables.values() for cells in table)
+    assert (folder / "rows.csv").read_text().count("\n") > 1
+    assert all(sentence in (folder / "report.md").read_text() for sentence in report.words)
+    assert all(plot.read_bytes()[:4] == b"\x89PNG" for plot in folder.glob("*.png"))
+    tracking = Tracking(finished.project, part="studies")
+    nested = tracking.client.search_runs(
+        [tracking.experiment_id], f"tags.`mlflow.parentRunId` = '{report.mlflow_run_id}' and status = 'FINISHED'"
+    )
+    top = tracking.client.get_run(report.mlflow_run_id)
+    assert top.data.tags["vlmine.study"] == name
+    assert report.words[0] in top.data.tags["mlflow.note.content"]
+    assert len(nested) >= len({run.info.run_name for run in nested}) > (0 if name == "verify" else 1)
+
+
+def test_every_study_is_a_dagster_job(finished: Made):
+    jobs = {job.name for job in build_definitions(finished.project, settings_file=str(finished.file)).jobs}
+
+    assert {f"study_{name}" for name in STUDIES} <= jobs
+
+
+def test_what_a_study_lacks_is_said(finished: Made):
+    with pytest.raises(ConfigError, match="no study 'draw', did you mean 'draws'"):
+        run_study("draw", finished.instance, settings_file=str(finished.file))
+    finished.bench.lake.remove("vocab_counts", "pool")
+    with pytest.raises(MissingInputError, match="vocab_counts of pool is not there. Run `vlmine run` first"):
+        conduct(draws.STUDY, finished.bench, draws=1)
+    with pytest.raises(ConfigError, match="vocab_counts of pool is not there"):
+        run_study("draws", finished.instance, settings_file=str(finished.file), draws=1)
+
+
+def test_a_study_without_an_oracle_says_what_it_needs(finished: Made):
+    content = finished.project.settings.model_dump(mode="json")["dataset"]
+    finished.settings(dataset={**content, "labels": {**content["labels"], "oracle": False}})
+
+    with pytest.raises(ConfigError, match="needs labels of the whole pool"):
+        conduct(draws.STUDY, finished.bench, draws=1)
+
+
+def test_curves_hold_mean_spread_and_area_of_each_arm():
+    curves = draws.ArmCurves(rows_of(entropy=[0.2, 0.4], fused=[0.5, 0.5]))
+
+    assert curves.spread_table()[1] == {"arm": "fused", "10%": "0.500 ± 0.000", "area": "0.250 ± 0.000"}
+    assert curves.areas("entropy") == [0.1, 0.2]
+    assert draws.reference_of(curves.arms) == "entropy"
+
+
+def test_a_difference_is_starred_where_it_is_shown():
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.3, 0.02, 30)
+    curves = draws.ArmCurves(rows_of(entropy=list(base), fused=list(base + 0.1), other=list(base)))
+
+    table = draws.difference_table(curves.compared("entropy", fewest=30))
+
+    assert table[0] == {"arm": "fused", "10%": "+0.100 [+0.100, +0.100] *", "area": "+0.050 [+0.050, +0.050] *"}
+    assert "*" not in table[1]["10%"]
+
+
+def test_a_signal_correlates_with_its_likes_in_every_region(finished: Made):
+    run = StudyRun(correlation.STUDY, finished.bench, draws=1)
+
+    rows = run.rows()
+
+    pairs = {(row["first"], row["second"]) for row in rows}
+    assert ("entropy", "variation_ratio") in pairs
+    assert {row["region"] for row in rows} == set(correlation.REGIONS)
+    alike = [r for r in rows if (r["first"], r["second"], r["region"]) == ("entropy", "variation_ratio", "all")]
+    assert alike[0]["spearman"] > 0.5
+
+
+def test_the_report_can_be_read_again(finished: Made):
+    report = conduct(STUDIES["pooling"], finished.bench)
+
+    kept = json.loads((Path(report.folder) / "report.json").read_text())
+
+    assert kept["words"] == report.words
+    assert kept["mlflow_url"] == report.mlflow_url
