@@ -5,25 +5,30 @@ and the answer to "is this partition fresh?" are made from it.
 """
 
 import inspect
+import itertools
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.failures import FAILURE_FACT, standing_failures
 from resources.expectations import QUALITY, Finding, failed_critically, summarize_findings, validate
 from resources.lake import DEFAULT_VARIANT, WHOLE_POOL, Lake, Stamp
+from resources.ordered import core_count
 from resources.progress import Progress
 from resources.workbench import Workbench
 from vlmine_dagster.errors import (
+    ContractError,
     ExpectationError,
     MissingInputError,
     MixedVariantsError,
@@ -37,6 +42,7 @@ from vlmine_dagster.project import Project, settings_hash
 from vlmine_dagster.tables import TABLES, Table
 
 OWNER = "team:data-mining"
+_MOST_VALUES = 16_000_000  # that partitions made at once read together: 128 MB as numbers, a few times that as text
 State = Literal["missing", "stale", "fresh", "blocked"]
 
 
@@ -149,18 +155,18 @@ class Stage:
 
 
 class StageRun:
-    """One partition of one stage at work: what `compute` gets.
+    """One partition of one stage at work, or several at once of a cheap stage: what `compute` gets.
 
     Attributes:
         stage: The stage.
         bench: Resources.
-        partition: Shard, experiment, or `WHOLE_POOL`.
+        partitions: Shards, experiments, or `WHOLE_POOL`; more than one only where the stage `is_one_run`.
         variant: Extraction variant.
         shards: All shards of the pool, in name order.
         config: Launchpad settings.
         log: Dagster's logger.
         run_id: Dagster's run id.
-        inputs: Hash of all that goes into the partition.
+        inputs: Hash of all that goes into the partition; of several, into the first.
     """
 
     inputs: str
@@ -170,7 +176,7 @@ class StageRun:
         stage: Stage,
         bench: Workbench,
         *,
-        partition: str,
+        partitions: Sequence[str],
         variant: str,
         shards: Sequence[str],
         config: StageConfig,
@@ -179,12 +185,18 @@ class StageRun:
     ):
         self.stage = stage
         self.bench = bench
-        self.partition = partition
+        self.partitions = tuple(partitions)
         self.variant = variant
         self.config = config
         self.log = log
         self.run_id = run_id
         self._all_shards = tuple(sorted(shards))
+
+    @property
+    def partition(self) -> str:
+        """The partition; of several the first and the last, for people."""
+        first, last = self.partitions[0], self.partitions[-1]
+        return first if first == last else f"{first} to {last}"
 
     @property
     def project(self) -> Project:
@@ -211,8 +223,8 @@ class StageRun:
 
     @property
     def needed(self) -> tuple[Reads, ...]:
-        """What this partition reads."""
-        return self.stage.needed(self.project, self.partition, self.variant)
+        """What this partition reads; of several each the same."""
+        return self.stage.needed(self.project, self.partitions[0], self.variant)
 
     @property
     def code_revision(self) -> str | None:
@@ -233,19 +245,22 @@ class StageRun:
         return self.variant if table in VARIANT_TABLES else DEFAULT_VARIANT
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read a table: this partition of it, or all of it where the two are cut differently."""
-        partitions = read_partitions(self.stage.contract, TABLES[table], self.partition, self.shards)
-        return self.lake.read_all(table, partitions, columns=columns, variant=self.variant_of(table))
+        """Read a table: these partitions of it, or all of it where the two are cut differently."""
+        return self.lake.read_all(table, self._partitions_of(table), columns=columns, variant=self.variant_of(table))
 
     @contextmanager
     def connect(self, *tables: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open DuckDB with one view a table, over the same files that `read` reads."""
-        views = {}
-        for table in tables:
-            partitions = read_partitions(self.stage.contract, TABLES[table], self.partition, self.shards)
-            views[table] = self.lake.require(table, partitions, variant=self.variant_of(table))
+        views = {
+            table: self.lake.require(table, self._partitions_of(table), variant=self.variant_of(table))
+            for table in tables
+        }
         with self.lake.connect(**views) as connection:
             yield connection
+
+    def _partitions_of(self, table: str) -> list[str]:
+        cuts = (read_partitions(self.stage.contract, TABLES[table], name, self.shards) for name in self.partitions)
+        return list(dict.fromkeys(itertools.chain.from_iterable(cuts)))
 
 
 @cache
@@ -456,30 +471,30 @@ def _materialize(
     advice: list[tuple[str, str, Advice]] = []
     failures: dict[str, str] = {}
     metadata: dict[str, Any] = {}
-    for partition in partitions or [WHOLE_POOL]:
-        run = StageRun(
+    for batch in _batches(stage, lineage, bench.project, partitions or [WHOLE_POOL], variant):
+        runs = partial(
+            StageRun,
             stage,
             bench,
-            partition=partition,
-            variant=experiment_variant(bench.project, stage, partition, "keywords", variant),
+            variant=experiment_variant(bench.project, stage, batch[0], "keywords", variant),
             shards=shards,
             config=config,
             log=context.log,
             run_id=context.run.run_id,
         )
-        try:
-            metadata, found, told = _run_partition(run, lineage, variant)
-        except VlmineError as error:
-            failures[partition] = str(error)
-            _show_failure(context, stage, key, partition if partitions else None, error)
-            if partitions and len(partitions) > 1:
-                context.log.error(f"{stage.table}[{partition}]: {error}")
+        for name, made in _attempt(runs, batch, lineage, variant):
+            if isinstance(made, Made):
+                findings += made.findings
+                advice += [(check, name, one) for check, one in made.advice.items()]
+                metadata = dict(made.metadata)
+                if partitions:
+                    context.add_asset_metadata(metadata, asset_key=key, partition_key=name)
                 continue
-            raise dg.Failure(description=str(error), allow_retries=False) from error
-        findings += found
-        advice += [(name, partition, one) for name, one in told.items()]
-        if partitions:
-            context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
+            failures[name] = str(made)
+            _show_failure(context, stage, key, name if partitions else None, made)
+            if partitions is None or len(partitions) == 1:
+                raise dg.Failure(description=str(made), allow_retries=False) from made
+            context.log.error(f"{stage.table}[{name}]: {made}")
     if failures:
         names = "; ".join(f"{name}: {text}" for name, text in list(failures.items())[:3])
         raise dg.Failure(
@@ -519,17 +534,74 @@ def _show_failure(
     )
 
 
-def _run_partition(
-    run: StageRun, lineage: Lineage, variant: str
-) -> tuple[dict[str, Any], list[Finding], Mapping[str, Advice]]:
+@dataclass(frozen=True)
+class Made:
+    """What came of a partition beside its rows: facts, what its expectations found, what the stage's checks found."""
+
+    metadata: Mapping[str, Any]
+    findings: Sequence[Finding] = ()
+    advice: Mapping[str, Advice] = field(default_factory=dict)
+
+
+def _batches(
+    stage: Stage, lineage: Lineage, project: Project, partitions: Sequence[str], variant: str
+) -> Iterator[list[str]]:
+    """Put partitions together that are made at once: those of a cheap stage, as many as fit in memory."""
+    batch: list[str] = []
+    size = 0
+    for name in partitions:
+        more = _value_count(stage, lineage, project, name, variant) if stage.is_one_run else _MOST_VALUES
+        if batch and size + more > _MOST_VALUES:
+            yield batch
+            batch, size = [], 0
+        batch, size = [*batch, name], size + more
+    if batch:
+        yield batch
+
+
+def _value_count(stage: Stage, lineage: Lineage, project: Project, partition: str, variant: str) -> int:
+    """Return how many values a partition reads from tables that are cut like its own."""
+    count = 0
+    for reads in stage.needed(project, partition, variant):
+        table = TABLES[reads.table]
+        if table.partition != stage.contract.partition:
+            continue
+        stamp = lineage.stamp(
+            reads.table, partition, experiment_variant(project, stage, partition, table.name, variant)
+        )
+        types = [table.column(name).type for name in reads.columns]
+        width = sum(kind.list_size if pa.types.is_fixed_size_list(kind) else 1 for kind in types)
+        count += (0 if stamp is None else stamp.row_count) * width
+    return count
+
+
+def _attempt(
+    runs: Callable[..., StageRun], batch: Sequence[str], lineage: Lineage, variant: str
+) -> Iterator[tuple[str, Made | VlmineError]]:
+    """Make partitions at once; if that fails, each alone, so that only those fail that have to."""
+    try:
+        yield from make(runs(partitions=batch), lineage, variant).items()
+    except VlmineError as error:
+        if len(batch) == 1:
+            yield batch[0], error
+            return
+        for name in batch:
+            yield from _attempt(runs, [name], lineage, variant)
+
+
+def make(run: StageRun, lineage: Lineage, variant: str = DEFAULT_VARIANT) -> dict[str, Made]:
+    """Compute partitions, check their rows and publish them.
+
+    Returns:
+        What came of each; findings and advice, which are about all of them, stand at the first.
+
+    Raises:
+        ExpectationError: rows break the table's contract; nothing is published.
+        MissingInputError: something upstream is missing.
+    """
     stage, started = run.stage, time.monotonic()
-    inputs = lineage.inputs(stage, run.partition, variant, shards=run.shards)
-    if inputs is None:
-        for reads in run.needed:
-            partitions = read_partitions(stage.contract, TABLES[reads.table], run.partition, run.shards)
-            run.lake.require(reads.table, partitions, variant=run.variant_of(reads.table))
-        raise MissingInputError(f"{stage.table}: something upstream disappeared while it was read. Run it again.")
-    run.inputs = inputs
+    inputs = {name: _inputs(run, lineage, name, variant) for name in run.partitions}
+    run.inputs = inputs[run.partitions[0]]
     if stage.is_tracked:
         run.bench.tracking.connect()
     product = stage.compute(run)
@@ -540,15 +612,65 @@ def _run_partition(
         raise ExpectationError(
             f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}"
         )
-    stored_under = variant if stage.is_variant else DEFAULT_VARIANT
     if product.record is not None:
         pending_mark(run.bench, stage, run.partition).touch()
-    for table in stage.tables:
-        run.lake.publish(table, run.partition, tables[table], inputs=inputs, variant=stored_under)
-    facts = {"seconds": round(time.monotonic() - started, 2), **product.metadata}
-    facts["path"] = dg.MetadataValue.path(str(run.lake.path(stage.table, run.partition, variant=stored_under)))
-    facts["dagster/row_count"] = product.rows.num_rows
-    return {**facts, **_recorded(run, product)}, findings, product.advice
+    parts = _parts(run, tables)
+    paths = _publish(run, parts, inputs, variant)
+    seconds = round((time.monotonic() - started) / len(parts), 2)
+    facts = {"seconds": seconds, **(product.metadata if len(parts) == 1 else {})}
+    made = {
+        name: Made({**facts, "path": paths[name], "dagster/row_count": part[stage.table].num_rows})
+        for name, part in parts.items()
+    }
+    first = run.partitions[0]
+    made[first] = Made({**made[first].metadata, **_recorded(run, product)}, findings, product.advice)
+    return made
+
+
+def _inputs(run: StageRun, lineage: Lineage, partition: str, variant: str) -> str:
+    found = lineage.inputs(run.stage, partition, variant, shards=run.shards)
+    if found is not None:
+        return found
+    for reads in run.needed:
+        partitions = read_partitions(run.stage.contract, TABLES[reads.table], partition, run.shards)
+        run.lake.require(reads.table, partitions, variant=run.variant_of(reads.table))
+    raise MissingInputError(f"{run.stage.table}: something upstream disappeared while it was read. Run it again.")
+
+
+def _parts(run: StageRun, tables: Mapping[str, pa.Table]) -> dict[str, dict[str, pa.Table]]:
+    """Return the rows of each partition: of several shards those whose image ids start with its name."""
+    if len(run.partitions) == 1:
+        return {run.partition: dict(tables)}
+    parts = {
+        name: {table: rows.filter(_is_of(rows, name, run.partitions)) for table, rows in tables.items()}
+        for name in run.partitions
+    }
+    for table, rows in tables.items():
+        if sum(part[table].num_rows for part in parts.values()) != rows.num_rows:
+            raise ContractError(f"{table}[{run.partition}]: rows of other shards came out, nothing is published.")
+    return parts
+
+
+def _is_of(rows: pa.Table, shard: str, shards: Sequence[str]) -> pa.ChunkedArray:
+    ids = rows.column("image_id")
+    is_mine = pc.starts_with(ids, pattern=f"{shard}/")
+    for deeper in (other for other in shards if other.startswith(f"{shard}/")):
+        is_mine = pc.and_not(is_mine, pc.starts_with(ids, pattern=f"{deeper}/"))
+    return is_mine
+
+
+def _publish(
+    run: StageRun, parts: Mapping[str, Mapping[str, pa.Table]], inputs: Mapping[str, str], variant: str
+) -> dict[str, dg.MetadataValue[Any]]:
+    stage, stored_under = run.stage, variant if run.stage.is_variant else DEFAULT_VARIANT
+
+    def publish(name: str) -> dg.MetadataValue[Any]:
+        for table in stage.tables:
+            run.lake.publish(table, name, parts[name][table], inputs=inputs[name], variant=stored_under)
+        return dg.MetadataValue.path(str(run.lake.path(stage.table, name, variant=stored_under)))
+
+    with ThreadPoolExecutor(core_count()) as pool:
+        return dict(zip(parts, pool.map(publish, parts), strict=True))
 
 
 def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:

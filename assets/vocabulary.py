@@ -14,7 +14,9 @@ from vlmine_dagster.mining.vocabulary import vocabulary_health
 from vlmine_dagster.tables import VOCAB_COUNTS
 
 _WATCHED = 200  # keywords by which shards are compared
-_DESCRIBED = "SELECT count(*) FROM keyword_answers WHERE outcome IN ('ok', 'empty')"  # failures say nothing of a pool
+# Failures say nothing of a pool. Outcome ok means keywords, each once an image: so images are counted here, and their
+# keywords need no DISTINCT, which would hold every image id.
+_IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answers WHERE outcome IN ('ok', 'empty')"""
 
 
 def compute(run: StageRun) -> Product:
@@ -26,8 +28,7 @@ def compute(run: StageRun) -> Product:
         hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
         if len(hashes) > 1:
             raise _mixed(run, [row[0] for row in hashes])
-        images = connection.sql("SELECT count(DISTINCT image_id) FROM keywords").fetchall()[0][0]
-        described = connection.sql(_DESCRIBED).fetchall()[0][0]
+        images, described = connection.sql(_IMAGES).fetchall()[0]
         rows = connection.sql(
             """SELECT keyword, count(*) AS image_count, count(*) / $images AS image_share
                FROM keywords GROUP BY keyword ORDER BY image_count DESC, keyword""",
@@ -54,18 +55,20 @@ def compute(run: StageRun) -> Product:
 
 def _drift(run: StageRun, words: Sequence[str]) -> Advice:
     """Compare how often each shard and all others have the commonest keywords."""
-    shard_by_file = run.lake.files("keywords", run.shards, variant=run.variant)
-    files = run.lake.scan(list(shard_by_file))
+    shard_by_file = {
+        table: run.lake.files(table, run.shards, variant=run.variant) for table in ("keywords", "keyword_answers")
+    }
+    keywords, answers = (run.lake.scan(list(files)) for files in shard_by_file.values())
     counts, sizes = np.zeros((len(run.shards), len(words))), np.zeros(len(run.shards))
     places = {shard: place for place, shard in enumerate(run.shards)}
     with run.lake.connect() as connection:
         query = f"""SELECT filename, list_position($words, keyword), count(*)
-                    FROM {files} WHERE keyword IN $words GROUP BY ALL"""  # noqa: S608 - our own paths, quoted
+                    FROM {keywords} WHERE keyword IN $words GROUP BY ALL"""  # noqa: S608 - our own paths, quoted
         for file, place, count in connection.execute(query, {"words": list(words)}).fetchall():
-            counts[places[shard_by_file[file]], place - 1] = count
-        query = f"SELECT filename, count(DISTINCT image_id) FROM {files} GROUP BY 1"  # noqa: S608
+            counts[places[shard_by_file["keywords"][file]], place - 1] = count
+        query = f"SELECT filename, count(*) FROM {answers} WHERE outcome = 'ok' GROUP BY 1"  # noqa: S608
         for file, count in connection.execute(query).fetchall():
-            sizes[places[shard_by_file[file]]] = count
+            sizes[places[shard_by_file["keyword_answers"][file]]] = count
     return drift_advice(counts, list(run.shards), words, sizes)
 
 

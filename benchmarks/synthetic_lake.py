@@ -1,0 +1,110 @@
+"""A lake of any size without images: what `keywords` and `uncertainty_scores` would have published, stamps and all.
+
+Keywords follow a 1/x law: of V words, word r is drawn with a probability near 1 / (r ln V), ten times an image, repeats
+left out and drawn again until the image has ten.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import yaml
+
+from resources.lake import Lake
+from resources.ordered import core_count
+from resources.workbench import Workbench
+from vlmine_dagster.tables import TABLES
+
+KEYWORDS_AN_IMAGE = 10
+_DRAWS = 40  # of which an image's first ten different words count; fewer than one image in a million has less
+_INPUTS = "synthetic"
+
+
+@dataclass(frozen=True)
+class LakeSize:
+    """How much to make.
+
+    Attributes:
+        images: Images in all, spread evenly over the shards.
+        shards: Files a table.
+        vocabulary: Words to draw from.
+    """
+
+    images: int
+    shards: int
+    vocabulary: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the shards."""
+        return tuple(f"pool/{number:05d}" for number in range(self.shards))
+
+
+def make_lake(folder: Path, size: LakeSize) -> Workbench:
+    """Write `vlmine.yaml` and publish images, keywords, their answers and uncertainty; return the workbench."""
+    settings = {
+        "name": "synthetic",
+        "dataset": {"kind": "folder", "root": "."},
+        "task_model": {"kind": "predictions", "path": "predictions.parquet"},
+        "experiments": {
+            "novelty_min": {"signals": ["novelty_min"]},
+            "pareto": {"signals": ["novelty_min", "entropy"]},
+        },
+        "budget": 0.01,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "vlmine.yaml"
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    bench = Workbench(settings_file=str(file))
+    with ThreadPoolExecutor(core_count()) as pool:
+        list(pool.map(lambda number: _publish(bench.lake, size, number), range(size.shards)))
+    return bench
+
+
+def _publish(lake: Lake, size: LakeSize, number: int) -> None:
+    for table, rows in _tables(size, number):
+        lake.publish(table, size.names[number], rows, inputs=_INPUTS)
+
+
+def _tables(size: LakeSize, number: int) -> Iterator[tuple[str, pa.Table]]:
+    first, last = (size.images * k // size.shards for k in (number, number + 1))
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute(f"SELECT setseed({(number + 1) / (size.shards + 1)})")
+        connection.execute(
+            f"CREATE TABLE pool AS SELECT i, '{size.names[number]}/' || lpad(i::VARCHAR, 8, '0') || '.jpg' AS image_id "  # noqa: S608
+            f"FROM range({first}, {last}) AS t(i)"
+        )
+        for table, query in _QUERIES.items():
+            yield table, connection.sql(query, params=_parameters(table, size)).to_arrow_table()
+
+
+def _parameters(table: str, size: LakeSize) -> dict[str, int]:
+    words = {"vocabulary": size.vocabulary, "draws": _DRAWS, "kept": KEYWORDS_AN_IMAGE}
+    return words if table == "keywords" else {}
+
+
+_QUERIES = {
+    "images": """SELECT image_id, image_id AS uri, sha256(image_id) AS sha256, 64::INT AS width, 48::INT AS height,
+                        2000 + (random() * 1000)::BIGINT AS n_bytes, NULL::VARCHAR AS label, 'pool' AS split,
+                        'ok' AS outcome, NULL::VARCHAR AS failure
+                 FROM pool ORDER BY image_id""",
+    "keywords": """SELECT image_id, 'word' || word AS keyword, 'synthetic' AS variant_hash
+                    FROM (SELECT image_id, word, row_number() OVER (PARTITION BY image_id ORDER BY draw) AS place
+                          FROM (SELECT image_id, word, min(draw) AS draw
+                                FROM (SELECT image_id, draw, floor(pow($vocabulary, random()))::BIGINT AS word
+                                      FROM pool CROSS JOIN range($draws) AS t(draw))
+                                GROUP BY ALL))
+                    WHERE place <= $kept ORDER BY image_id, keyword""",
+    "keyword_answers": """SELECT image_id, 'ok' AS outcome, NULL::VARCHAR AS failure, 0::INT AS prompt_tokens,
+                                 0::INT AS output_tokens, 0::FLOAT AS latency_s, 0::DOUBLE AS cost_usd,
+                                 'synthetic' AS variant_hash
+                          FROM pool ORDER BY image_id""",
+    "uncertainty_scores": """SELECT image_id, -ln(random()) AS entropy, random() * 0.9 AS variation_ratio,
+                                    random() AS margin, 'class ' || (random() * 200)::INT AS predicted_label
+                             FROM pool ORDER BY image_id""",
+}
+assert set(_QUERIES) <= set(TABLES)
