@@ -205,7 +205,7 @@ def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
         settings.task_model.image_size,
         settings.task_model.epochs,
         None if labels is None else labels.fingerprint,
-        None if bins is None else [bins.many_over, bins.few_under],
+        None if bins is None else [bins.many_over, bins.few_under, bins.shots_by],
     ]
 
 

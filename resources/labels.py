@@ -84,16 +84,23 @@ class Labels:
         return None if label is None else label.class_name
 
     def class_counts(self) -> dict[str, int]:
-        """Return how many images of pool and seed each class has by the file.
+        """Return how many images of pool and seed (of the seed alone with `shots_by: seed`) each class has by the file.
 
         Classes that are only named or tested have 0. Many-, medium- and few-shot follow from these counts only
         where the file knows the pool's classes.
         """
         return dict(self._class_counts)
 
+    def pool_counts(self) -> dict[str, int]:
+        """Return how many images of the pool each class has by the file, those that a seed is drawn from too."""
+        return self._counts(Split.POOL)
+
     @cached_property
     def _class_counts(self) -> dict[str, int]:
-        counted = Counter(label.class_name for label in self._labels.values() if label.split is not Split.TEST)
+        return self._counts(Split.SEED) if self._settings.shots_by == "seed" else self._counts(Split.SEED, Split.POOL)
+
+    def _counts(self, *splits: Split) -> dict[str, int]:
+        counted = Counter(label.class_name for label in self._labels.values() if label.split in splits)
         return {name: counted[name] for name in self.class_names}
 
     def _find(self, image_id: str, key: str) -> _Label | None:

@@ -51,6 +51,8 @@ class LabelSettings(Settings):
     """A class is many-shot with more pool images than this."""
     few_under: Annotated[int, Field(ge=1)] = 20
     """A class is few-shot with fewer pool images than this; between the two it is medium-shot."""
+    shots_by: Literal["pool", "seed"] = "pool"
+    """Which images of a class are counted for that: those of pool and seed, or those of the labelled seed alone."""
 
     @model_validator(mode="after")
     def _bins_are_ordered(self) -> "LabelSettings":
@@ -68,6 +70,8 @@ class DatasetSettings(Settings):
     """Folder, by path (relative to vlmine.yaml) or by fsspec URL (s3://bucket/pool)."""
     shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
     """Folder trees only: number of shards, fixed at `vlmine init`. The files of other kinds are their shards."""
+    files: str | None = None
+    """Folder trees only: text file with the relative paths that belong to the dataset, one a line; left out, all do."""
     image_column: str = "image"
     """Parquet only: column with the encoded bytes, or with a struct of `bytes` and `path`."""
     key_column: str | None = None

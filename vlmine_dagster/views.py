@@ -19,7 +19,8 @@ from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
 from vlmine_dagster.mining.advice import wilson
-from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW, rules_text
+from vlmine_dagster.mining.longtail import shot_bins
+from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW, common_tail_sentence, rules_text
 from vlmine_dagster.project import ExperimentSettings
 from vlmine_dagster.tables import TABLES
 
@@ -306,13 +307,23 @@ def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: s
         words, tables = draws.verdict(bench, draws.ArmCurves(kept), reference=reference)
     elif any(row["few_recall"] for row in rows):
         words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
-    if bench.labels is not None:
-        words.append(rules_text(bench.labels.class_counts().values()))
+    words += shot_words(bench)
     return {
         "words": words,
         "tables": tables,
         "mlflow_url": bench.tracking.comparison_url([r["mlflow_run_id"] for r in rows]),
     }
+
+
+def shot_words(bench: Workbench) -> list[str]:
+    """Say what is few-shot by both rules, and warn where that is not rare in the pool."""
+    labels, settings = bench.labels, bench.project.settings.dataset.labels
+    if labels is None or settings is None:
+        return []
+    counts = labels.class_counts()
+    bins = shot_bins(counts, many_over=settings.many_over, few_under=settings.few_under)
+    warning = common_tail_sentence(bins, labels.pool_counts(), few_under=settings.few_under)
+    return [rules_text(counts.values()), *([warning] if warning else [])]
 
 
 def _experiment(bench: Workbench, name: str) -> ExperimentSettings:

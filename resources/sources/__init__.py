@@ -3,7 +3,7 @@
 from resources.sources.contract import LOST_KEY, ImageSource, RawImage, image_id, shard_of
 from resources.sources.detection import detect
 from resources.sources.fingerprints import FingerprintCache
-from resources.sources.folder import FolderSource
+from resources.sources.folder import FolderSource, read_listed
 from resources.sources.parquet import ParquetSource
 from resources.sources.tree import FileTree
 from resources.sources.webdataset import WebDatasetSource
@@ -35,7 +35,10 @@ def open_source(project: Project) -> ImageSource:
     tree = FileTree(project.resolve(settings.root))
     cache = FingerprintCache(project.state_folder("cache") / "fingerprints.tsv")
     if settings.kind == "folder":
-        return FolderSource(tree, shard_count=settings.shard_count, max_bytes=settings.max_bytes, cache=cache)
+        listed = None if settings.files is None else read_listed(project.resolve(settings.files))
+        return FolderSource(
+            tree, shard_count=settings.shard_count, max_bytes=settings.max_bytes, cache=cache, listed=listed
+        )
     if settings.kind == "webdataset":
         return WebDatasetSource(tree, max_bytes=settings.max_bytes, cache=cache)
     return ParquetSource(

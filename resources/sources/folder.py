@@ -1,8 +1,10 @@
 """A folder tree of image files, cut into a fixed number of shards."""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+
+from upath import UPath
 
 from resources.sources.contract import RawImage, UniqueKeys, is_image, require_shard, too_large
 from resources.sources.fingerprints import FingerprintCache
@@ -21,10 +23,21 @@ class FolderSource:
         shard_count: Number of shards; another number moves images and changes every id.
         max_bytes: Larger files are not opened.
         cache: Fingerprints of an earlier time.
+        listed: Relative paths that belong to the dataset; None means all. The tree is then not listed, and a path that
+            is not there is an unreadable image.
     """
 
-    def __init__(self, tree: FileTree, *, shard_count: int, max_bytes: int, cache: FingerprintCache):
+    def __init__(
+        self,
+        tree: FileTree,
+        *,
+        shard_count: int,
+        max_bytes: int,
+        cache: FingerprintCache,
+        listed: Sequence[str] | None = None,
+    ):
         self._tree = tree
+        self._listed = listed
         self._shard_count = shard_count
         self._max_bytes = max_bytes
         self._cache = cache
@@ -78,7 +91,7 @@ class FolderSource:
     def _paths_by_shard(self) -> dict[str, list[str]]:
         width = max(3, len(str(self._shard_count - 1)))
         groups: list[list[str]] = [[] for _ in range(self._shard_count)]
-        for path in [*self._tree.paths(is_image), *self._tree.linked_folders()]:
+        for path in self._listed or [*self._tree.paths(is_image), *self._tree.linked_folders()]:
             groups[shard_index(path, self._shard_count)].append(path)
         return {f"shard-{index:0{width}d}": paths for index, paths in enumerate(groups)}
 
@@ -92,6 +105,25 @@ class FolderSource:
         entry = self._tree.entry(path)
         problem = _link_problem(entry) or entry.problem
         return problem if problem else self._tree.content_hash(path)
+
+
+def read_listed(where: str, *, setting: str = "dataset.files") -> list[str]:
+    """Return the paths that a text file lists, one a line, sorted and each once.
+
+    Raises:
+        SourceError: it cannot be read, lists nothing, or a path leaves the root.
+    """
+    try:
+        lines = UPath(where).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{where} cannot be read: {error}. Correct {setting} in vlmine.yaml.") from error
+    paths = sorted({line.strip() for line in lines} - {""})
+    for path in paths:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise SourceError(f"{where}: {path!r} leaves the root. Paths are relative to dataset.root.")
+    if not paths:
+        raise SourceError(f"{where} lists no path. It holds paths relative to dataset.root, one a line.")
+    return paths
 
 
 def shard_index(path: str, shard_count: int) -> int:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from upath import UPath
 
-from resources.sources import LOST_KEY, detect, image_id, open_source, shard_of
+from resources.sources import LOST_KEY, FolderSource, detect, image_id, open_source, shard_of
 from resources.sources.fingerprints import FingerprintCache
+from resources.sources.folder import read_listed
 from resources.sources.tree import FileTree
 from resources.sources.webdataset import read_tar
 from vlmine_dagster.errors import ConfigError, SourceError
@@ -773,3 +774,33 @@ def test_what_is_not_part_of_the_detected_dataset_is_logged(tmp_path, caplog):
 def test_a_broken_first_tar_does_not_hide_the_others(tmp_path):
     write(tmp_path / "data", {"a.tar": b"junk" * 300, "b.tar": three_images()})
     assert detect(str(tmp_path / "data")).kind == "webdataset"
+
+
+def test_a_folder_may_be_restricted_to_listed_paths(tmp_path):
+    for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg"):
+        file = tmp_path / "images" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    (tmp_path / "files.txt").write_text("a/2.jpg\n\nb/gone.jpg\na/2.jpg\n")
+    listed = read_listed(str(tmp_path / "files.txt"))
+
+    source = FolderSource(
+        FileTree(str(tmp_path / "images")), shard_count=1, max_bytes=10, cache=FingerprintCache(), listed=listed
+    )
+
+    found = {raw.key: raw.failure for raw in source.read("shard-000")}
+    assert found["a/2.jpg"] is None
+    assert "No such file" in str(found["b/gone.jpg"])
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [("../x.jpg\n", "leaves the root"), ("/x.jpg", "leaves the root"), ("\n", "lists no path")]
+)
+def test_a_list_of_paths_stays_below_the_root(content, problem, tmp_path):
+    (tmp_path / "files.txt").write_text(content)
+
+    with pytest.raises(SourceError, match=problem):
+        read_listed(str(tmp_path / "files.txt"))
+    with pytest.raises(SourceError, match=r"Correct dataset.files"):
+        read_listed(str(tmp_path / "nowhere.txt"))

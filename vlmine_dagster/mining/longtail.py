@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.errors import ConfigError, ContractError
 
 SHOTS = ("many", "medium", "few")
+LAWS = ("exponential", "pareto")
 
 
 def shot_bins(class_counts: Mapping[str, int], *, many_over: int = 100, few_under: int = 20) -> dict[str, str]:
@@ -29,6 +30,49 @@ def shot_bins(class_counts: Mapping[str, int], *, many_over: int = 100, few_unde
         name: "many" if count > many_over else "few" if count < few_under else "medium"
         for name, count in class_counts.items()
     }
+
+
+def long_tail_sizes(class_count: int, *, largest: int, imbalance: float, law: str = "exponential") -> list[int]:
+    """Return class sizes that fall from the largest to largest / imbalance.
+
+    For rank r = 0 ... C - 1: exponential n_r = largest * imbalance^(-r / (C - 1)); pareto (a power law of the rank)
+    n_r = largest * (r + 1)^(-p) with p = ln(imbalance) / ln(C), whose head is thinner and whose tail is longer.
+
+    Args:
+        class_count: C >= 1.
+        largest: Images of the first class, >= 1.
+        imbalance: Largest over smallest size, >= 1.
+        law: "exponential" or "pareto".
+
+    Returns:
+        C sizes, falling, each at least 1.
+
+    Raises:
+        ConfigError: the law is unknown, or a number is too small.
+
+    Examples:
+        >>> long_tail_sizes(3, largest=100, imbalance=100)
+        [100, 10, 1]
+        >>> long_tail_sizes(4, largest=100, imbalance=16, law="pareto")
+        [100, 25, 11, 6]
+
+    References:
+        Cui et al. 2019, arXiv 1901.05555 (exponential); Liu et al. 2019, arXiv 1904.05160 (Pareto).
+    """
+    if law not in LAWS or class_count < 1 or largest < 1 or imbalance < 1:
+        raise ConfigError(
+            f"long_tail_sizes: law {law!r}, {class_count} classes, largest {largest}, imbalance {imbalance:g}. "
+            f"Expected {' or '.join(LAWS)}, and 1 or more of each."
+        )
+    if class_count == 1:
+        return [largest]
+    ranks = np.arange(class_count)
+    shares = (
+        imbalance ** (-ranks / (class_count - 1))
+        if law == "exponential"
+        else (ranks + 1.0) ** (-np.log(imbalance) / np.log(class_count))
+    )
+    return [max(1, int(size)) for size in np.floor(largest * shares + 0.5)]
 
 
 def mining_metrics(mined: Sequence[str], pool: Sequence[str], *, bins: Mapping[str, str]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What paired draws show and do not show, in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vlmine_dagster.mining.significance import Comparison, Interval
 
@@ -96,6 +96,30 @@ def rules_text(counts: Iterable[int]) -> str:
         few = sum(count < few_under for count in given)
         told.append(f"{many}/{len(given) - many - few}/{few} by {name}")
     return f"many/medium/few classes: {', '.join(told)}"
+
+
+def common_tail_sentence(bins: Mapping[str, str], pool_counts: Mapping[str, int], *, few_under: int) -> str:
+    """Warn where classes that are few-shot are not rare among the images that can be mined; empty where they are.
+
+    Args:
+        bins: many, medium or few, by class.
+        pool_counts: Images that can be mined, by class.
+        few_under: A class is few-shot with fewer images than this.
+
+    Examples:
+        >>> common_tail_sentence({"kite": "few"}, {"kite": 12}, few_under=20)
+        ''
+        >>> common_tail_sentence({"kite": "few"}, {"kite": 900}, few_under=20)[:64]
+        'the tail is common in this pool: half of the 1 few-shot classes '
+    """
+    there = sorted(pool_counts.get(name, 0) for name, shot in bins.items() if shot == "few")
+    median = there[len(there) // 2] if there else 0
+    if median < 2 * few_under:
+        return ""
+    return (
+        f"the tail is common in this pool: half of the {len(there)} few-shot classes have {median:,} images or more "
+        f"that can be mined, so rarity cannot find them; expect it to be no better than chance, and mine by uncertainty"
+    )
 
 
 def _p_text(p_value: float) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from resources.study_charts import Band, budget_curves_png
 from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.errors import ConfigError, MissingInputError
 from vlmine_dagster.mining.longtail import mining_metrics, shot_bins
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import Comparison, area_under_budget_curve, compare_arms, mean_interval
@@ -162,7 +162,6 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     words, tables = verdict(run.bench, curves)
     words += [
         *rule_words(run, rows, headline_of(run.bench.project.settings)),
-        *common_tail_words(run),
         *_left_out(run, curves),
     ]
     return Findings(words, tables, _arms(run, curves), {"recall.png": budget_curves_png(curves.bands())})
@@ -202,19 +201,6 @@ def rule_words(run: StudyRun, rows: Sequence[Row], budget: float) -> list[str]:
     return told
 
 
-def common_tail_words(run: StudyRun) -> list[str]:
-    """Warn where classes that are few-shot by the rule are not rare among the images that can be mined."""
-    pool, settings = run.pool(), run.bench.project.settings.dataset.labels
-    few = [name for name, shot in pool.bins.items() if shot == "few"]
-    there = [int((pool.truth == name).sum()) for name in few]
-    if settings is None or not there or np.median(there) < 2 * settings.few_under:
-        return []
-    return [
-        f"the tail is common in this pool: half of the few-shot classes have {int(np.median(there))} images or more in "
-        f"it, so being rare says nothing about them. Expect rarity to fail here, and mine by uncertainty"
-    ]
-
-
 def _left_out(run: StudyRun, curves: ArmCurves) -> list[str]:
     absent = [name for name in run.bench.project.settings.experiments if name not in curves.arms]
     if not absent:
@@ -250,7 +236,7 @@ def kept_rows(bench: Workbench) -> list[Row]:
     try:
         run = StudyRun(STUDY, bench)
         files = sorted((run.folder / "steps" / run.inputs).glob("draw-*.json"))
-    except ConfigError:
+    except (ConfigError, MissingInputError):
         return []
     return [row for file in files for row in run.kept(file.stem) or []]
 
