@@ -1,0 +1,173 @@
+"""Whatever order shards come, change and go in: what is brought up to date equals what a fresh project would make."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from assets import novelty, pareto, rarity, task_model, uncertainty, vocabulary
+from assets.stages import Lineage, Stage, StageConfig, StageRun
+from resources.lake import WHOLE_POOL
+from resources.workbench import Workbench
+from vlmine_dagster.tables import EMBEDDING_SIZE, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS, TAG_COUNT
+
+AFTER_SHARDS = tuple(
+    module.STAGE for module in (vocabulary, novelty, rarity, task_model, uncertainty, pareto)
+)  # all that reads more than its own shard
+EXPERIMENTS = {
+    "both": {"signals": ["novelty_min", "entropy"]},
+    "fused": {"signals": ["expected_rarity", "keyword_value", "sparsity"], "fusion": "fisher"},
+}
+WORDS = ("cup", "table", "rocket", "cat", "road", "unicycle")
+SHARDS = ("a", "b", "c")
+CONTENTS = (0, 1, 2)
+
+
+def shard_tables(shard: str, content: int) -> dict[str, pa.Table]:
+    """Tables of a shard of five images, two of them labelled; another content has other images and words."""
+    draw = np.random.default_rng([SHARDS.index(shard), content])
+    ids = [f"{shard}/{content}-{k}" for k in range(5)]
+    common = {"outcome": ["ok"] * 5, "failure": [None] * 5}
+    usage = {name: [0] * 5 for name in ("prompt_tokens", "output_tokens", "latency_s", "cost_usd")}
+    words = [(name, str(word)) for name in ids for word in sorted(draw.choice(WORDS, 2, replace=False))]
+    rows: dict[Any, Mapping[str, Sequence[Any]]] = {
+        IMAGES: {
+            "image_id": ids,
+            "uri": ids,
+            "sha256": [f"{name:0>64}" for name in ids],
+            "width": [4] * 5,
+            "height": [3] * 5,
+            "n_bytes": [1] * 5,
+            "label": ["cup", "rocket", None, None, None],
+            "split": ["seed", "seed", "pool", "pool", "pool"],
+            **common,
+        },
+        EMBEDDINGS: {
+            "image_id": ids,
+            "embedding": list(draw.normal(size=(5, EMBEDDING_SIZE)).astype(np.float16)),
+            "tag_probabilities": list(draw.dirichlet(np.full(TAG_COUNT, 0.01), 5).astype(np.float16)),
+        },
+        KEYWORDS: {
+            "image_id": [name for name, _ in words],
+            "keyword": [word for _, word in words],
+            "variant_hash": ["v"] * len(words),
+        },
+        KEYWORD_ANSWERS: {"image_id": ids, "variant_hash": ["v"] * 5, **common, **usage},
+    }
+    return {
+        table.name: pa.table(
+            {column.name: pa.array(columns[column.name], column.type) for column in table.columns}, table.schema
+        )
+        for table, columns in rows.items()
+    }
+
+
+class Pool:
+    """A project whose shards are put into the lake as what their own stages would have made of them."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir()
+        dataset = {"kind": "folder", "root": ".", "labels": {"file": "labels.csv"}}
+        content = {"name": "any-order", "dataset": dataset, "experiments": EXPERIMENTS, "budget": 3}
+        (folder / "vlmine.yaml").write_text(yaml.safe_dump(content))
+        (folder / "labels.csv").write_text("key,split,class_id\nx,test,cup\n")
+        self.bench = Workbench(settings_file=str(folder / "vlmine.yaml"))
+        self.shards: dict[str, int] = {}
+
+    def put(self, shard: str, content: int) -> None:
+        """A shard comes, or other bytes come in its place."""
+        for name, rows in shard_tables(shard, content).items():
+            self.bench.lake.publish(name, shard, rows, inputs=f"{shard} {content}")
+        self.shards[shard] = content
+
+    def remove(self, shard: str) -> None:
+        """A shard goes; what was made of it stays in the lake."""
+        self.shards.pop(shard, None)
+
+    def bring_up(self) -> int:
+        """Make what is not fresh, in pipeline order, as `vlmine run` and the refresh do; return how much that was."""
+        made = 0
+        for stage in AFTER_SHARDS if self.shards else ():
+            for partition in self.partitions(stage):
+                lineage = Lineage(self.bench, list(self.shards))
+                if lineage.state(stage, partition) != "fresh":
+                    self._make(stage, partition, str(lineage.inputs(stage, partition)))
+                    made += 1
+        return made
+
+    def _make(self, stage: Stage, partition: str, inputs: str) -> None:
+        run = StageRun(
+            stage,
+            self.bench,
+            partition=partition,
+            variant="default",
+            shards=list(self.shards),
+            config=stage.config() if stage.config is not StageConfig else StageConfig(),
+            log=logging.getLogger("any-order"),
+            run_id="none",
+        )
+        run.inputs = inputs
+        self.bench.lake.publish(stage.table, partition, stage.compute(run).rows, inputs=inputs)
+
+    def partitions(self, stage: Stage) -> list[str]:
+        kinds = {"pool": [WHOLE_POOL], "shard": sorted(self.shards), "experiment": list(EXPERIMENTS)}
+        return kinds[stage.contract.partition]
+
+    def content(self) -> dict[tuple[str, str], dict[str, str]]:
+        """Hashes of all columns of all that follows from the shards."""
+        return {
+            (stage.table, partition): {
+                name: value
+                for name, value in self.bench.lake.stamp(stage.table, partition).columns.items()
+                if (stage.table, name) != ("task_model", "path")
+            }
+            for stage in AFTER_SHARDS
+            for partition in self.partitions(stage)
+        }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # probes on ten images: threads only wait for each other
+    yield
+    torch.set_num_threads(before)
+
+
+shards, contents = st.sampled_from(SHARDS), st.sampled_from(CONTENTS)
+events = st.lists(
+    st.tuples(st.sampled_from(["put", "put", "remove"]), shards, contents, st.booleans()), min_size=2, max_size=6
+)
+IN_BETWEEN = True
+
+
+@settings(max_examples=6, deadline=None)
+@given(events)
+@example(
+    [("put", "a", 0, IN_BETWEEN), ("put", "b", 0, IN_BETWEEN), ("remove", "a", 0, IN_BETWEEN), ("put", "a", 0, False)]
+)
+@example([("put", "a", 0, False), ("put", "b", 0, IN_BETWEEN), ("put", "a", 1, IN_BETWEEN), ("put", "a", 0, False)])
+def test_in_any_order_counts_and_scores_equal_those_of_a_fresh_project(tmp_path_factory, sequence):
+    lived = Pool(tmp_path_factory.mktemp("any-order") / "lived")
+    for what, shard, content, is_brought_up in sequence:
+        lived.put(shard, content) if what == "put" else lived.remove(shard)
+        if is_brought_up:
+            lived.bring_up()
+    lived.put("c", 0)  # a pool of nothing has no counts
+    lived.bring_up()
+    fresh = Pool(tmp_path_factory.mktemp("any-order") / "fresh")
+    for shard, content in sorted(lived.shards.items()):
+        fresh.put(shard, content)
+    assert fresh.bring_up() == len(fresh.content())
+
+    assert lived.content() == fresh.content()
+    assert lived.bring_up() == 0
