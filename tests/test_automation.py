@@ -210,6 +210,14 @@ def test_the_declarative_version_makes_what_follows_a_changed_shard(finished):
     assert not definitions.schedules
 
 
+def test_the_ui_can_load_everything_at_once(make_project):
+    made = make_project({"a": {}})
+    for mode in ("schedules", "declarative"):
+        made.settings(automation={"mode": mode})
+
+        dg.Definitions.validate_loadable(build_definitions(made.project, settings_file=str(made.file)))
+
+
 def test_what_runs_by_itself_is_as_documented(finished):
     definitions = build_definitions(finished.project, settings_file=str(finished.file))
 

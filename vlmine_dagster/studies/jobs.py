@@ -26,8 +26,12 @@ def build_study_jobs() -> list[dg.JobDefinition]:
     return [_job(study) for study in STUDIES.values()]
 
 
+def _op_name(study: str) -> str:
+    return f"ask_{study}"  # the job's own name would be taken twice, and the UI would load nothing
+
+
 def _job(study: Study) -> dg.JobDefinition:
-    @dg.op(name=f"study_{study.name}", description=study.question, out=dg.Out(dict))
+    @dg.op(name=_op_name(study.name), description=study.question, out=dg.Out(dict))
     def ask(context: dg.OpExecutionContext, config: StudyConfig, workbench: Workbench) -> dict[str, Any]:
         bench = Workbench(settings_file=workbench.settings_file)
         try:
@@ -60,7 +64,7 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
     result = job.execute_in_process(
         instance=instance,
         resources={"workbench": Workbench(settings_file=settings_file)},
-        run_config={**_QUIET, "ops": {job.name: {"config": {"draws": draws}}}},
+        run_config={**_QUIET, "ops": {_op_name(name): {"config": {"draws": draws}}}},
         raise_on_error=False,
     )
     for event in result.all_events:
@@ -68,4 +72,4 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
             failed = event.step_failure_data
             told = failed.user_failure_data and failed.user_failure_data.description
             raise ConfigError(told or (failed.error.cause or failed.error).message.strip())  # type: ignore[union-attr]
-    return Report(**result.output_for_node(job.name))
+    return Report(**result.output_for_node(_op_name(name)))
