@@ -6,26 +6,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from assets.catalog import DESCRIBED_COLUMNS
 from assets.facts import table_fact
 from assets.models import describer_of
-from assets.stages import ModelConfig, Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from resources.describers import Describer, DescriberInput, Description, ModelDescriber
 from resources.intake import ASK_AGAIN, outcome_counts, read_bytes, refuse_failures
 from resources.replies import Reply
 from resources.rows import Bill, RowBuffer, answer_row
-from resources.workbench import Workbench
-from vlmine_dagster.project import Project
 from vlmine_dagster.tables import DESCRIPTIONS, EMBEDDINGS, Outcome
-
-IMAGES_READ = Reads("images", ("image_id", "sha256", "outcome", "split"))
-EMBEDDINGS_READ = Reads("embeddings", ("image_id", "tag_probabilities"))
 
 
 def compute(run: StageRun) -> Product:
-    """One model answer about each readable image of a shard; images of the test split are left out.
-
-    A row is an answer with its outcome, tokens, latency and price. Only `ok` answers go on.
-    """
+    """Ask the describer about every readable image of a shard that is not of the test split."""
     describer = describer_of(run.bench, run.variant)
     fingerprint, wanted = describer.fingerprint, _wanted(run)
     if isinstance(describer, ModelDescriber):
@@ -57,7 +50,7 @@ def compute(run: StageRun) -> Product:
 
 def _wanted(run: StageRun) -> dict[str, str]:
     """Return SHA-256 by id of the images to describe."""
-    columns = run.read("images", list(IMAGES_READ.columns)).to_pydict()
+    columns = run.read("images", list(DESCRIBED_COLUMNS)).to_pydict()
     rows = zip(columns["image_id"], columns["sha256"], columns["outcome"], columns["split"], strict=True)
     return {name: digest for name, digest, outcome, split in rows if outcome == "ok" and split != "test"}
 
@@ -110,26 +103,3 @@ def description_row(answer: Description, fingerprint: str) -> dict[str, Any]:
 def _preview(table: pa.Table) -> list[dict[str, Any]]:
     rows = table.slice(0, 5).select(["image_id", "description", "failure"]).to_pylist()
     return [{"image": row["image_id"], "answer": row["failure"] or row["description"]} for row in rows]
-
-
-def _reads(project: Project, _partition: str, variant: str) -> tuple[Reads, ...]:
-    needs_encodings = project.settings.variant(variant).describer.kind == "tagger"
-    return (IMAGES_READ, EMBEDDINGS_READ) if needs_encodings else (IMAGES_READ,)
-
-
-def _settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
-    return [describer_of(bench, variant).fingerprint]
-
-
-STAGE = Stage(
-    table="descriptions",
-    group="describe",
-    kinds=frozenset({"python", "parquet", "ai"}),
-    compute=compute,
-    reads=(IMAGES_READ, EMBEDDINGS_READ),
-    reads_of=_reads,
-    settings=_settings,
-    is_variant=True,
-    pool="describer",
-    config=ModelConfig,
-)

@@ -4,18 +4,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from resources.encoder import Encodings
 from resources.intake import read_bytes
-from resources.workbench import Workbench
 from vlmine_dagster.tables import EMBEDDINGS
 
 
 def compute(run: StageRun) -> Product:
-    """The image encoder's features and class probabilities of every readable image of a shard.
-
-    A row is an image. Reads the pixels once; the tagger and the probe both live on what is written here.
-    """
+    """Read the pixels of a shard once, and keep what the encoder sees."""
     images = run.read("images", ["image_id", "outcome"]).to_pylist()
     wanted = [row["image_id"] for row in images if row["outcome"] == "ok"]
     progress = run.progress(len(wanted))
@@ -42,18 +38,3 @@ def embedding_rows(found: Encodings) -> pa.Table:
 
 def _vectors(values: Any, kind: Any) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float16()), type=kind)
-
-
-def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
-    return [bench.encoder.fingerprint]
-
-
-STAGE = Stage(
-    table="embeddings",
-    group="describe",
-    kinds=frozenset({"python", "onnx", "parquet"}),
-    compute=compute,
-    reads=(Reads("images", ("image_id", "sha256", "outcome")),),
-    settings=_settings,
-    pool="encoder",
-)

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.report_page import clip, visible_text
+from resources.visible import clip, visible_text
 
 LONGEST_CELL = 300
 

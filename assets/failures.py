@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from resources.lake import WHOLE_POOL
+from vlmine_dagster.tables import WHOLE_POOL
 
 FAILURE_FACT = "failure"
 _LAST_FAILURES = 1000

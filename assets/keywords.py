@@ -4,26 +4,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from assets.catalog import DESCRIPTION_COLUMNS
 from assets.models import keyworder_of
-from assets.stages import ModelConfig, Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from resources.describers import Description, Tag
 from resources.intake import ASK_AGAIN, outcome_counts, refuse_failures
 from resources.keyworders import ModelKeyworder
 from resources.rows import Bill, RowBuffer, answer_row
-from resources.workbench import Workbench
 from vlmine_dagster.project import settings_hash
 from vlmine_dagster.tables import KEYWORD_ANSWERS, KEYWORDS, Outcome
 
-_READ = ("image_id", "description", "tags", "outcome", "variant_hash")
-
 
 def compute(run: StageRun) -> Product:
-    """The keywords of each described image of a shard, each once an image.
-
-    A row is one (image, keyword). Images whose description yields nothing have no row: they are unknown, not rare. What
-    became of each, with tokens and price, stands in the table `keyword_answers`.
-    """
-    described = run.read("descriptions", list(_READ))
+    """Turn the descriptions of a shard into keywords, each once an image."""
+    described = run.read("descriptions", list(DESCRIPTION_COLUMNS))
     usable = [_description(row) for row in described.to_pylist() if row["outcome"] == Outcome.OK]
     keyworder = keyworder_of(run.bench, run.variant)
     digest = settings_hash(sorted(described.column("variant_hash").unique().to_pylist()), keyworder.fingerprint)
@@ -67,22 +61,3 @@ def _refuse(run: StageRun, told: pa.Table) -> None:
 def _description(row: dict[str, Any]) -> Description:
     tags = None if row["tags"] is None else tuple(Tag(tag["tag"], tag["probability"]) for tag in row["tags"])
     return Description(row["image_id"], row["description"], tags)
-
-
-def _settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
-    return [keyworder_of(bench, variant).fingerprint]
-
-
-STAGE = Stage(
-    table="keywords",
-    companions=("keyword_answers",),
-    group="describe",
-    kinds=frozenset({"python", "parquet"}),
-    compute=compute,
-    reads=(Reads("descriptions", _READ),),
-    settings=_settings,
-    version=2,
-    is_variant=True,
-    pool="keyworder",
-    config=ModelConfig,
-)

@@ -4,11 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from resources.batches import BatchModel
-from resources.chat import ChatModel, ChatQuestion
 from resources.describers import Describer, Description, ModelDescriber, Tagger
 from resources.keyworders import FunctionKeyworder, Keyworder, ModelKeyworder
-from resources.local_model import LocalModel
 from resources.prices import Price, price_of
 from resources.prompts import load_prompt
 from resources.replies import Asker, ReplyModel, Spending
@@ -86,8 +83,12 @@ def _describer(bench: Workbench, variant: str) -> Describer:
 def _image_model(bench: Workbench, settings: TransformersSettings | OpenAIDescriberSettings, prompt: str) -> ReplyModel:
     max_pixels = bench.project.settings.dataset.max_pixels
     if isinstance(settings, TransformersSettings):
+        from resources.local_model import LocalModel
+
         model = settings.model_copy(update={"model": _model_source(bench, settings.model)})
         return LocalModel(model, prompt=prompt, folder=bench.models_folder, max_pixels=max_pixels)
+    from resources.chat import ChatModel, ChatQuestion
+
     wants_keywords = settings.answer == "keywords"
     return ChatModel(ChatQuestion(settings, prompt, wants_keywords, price_for(bench, settings), max_pixels))
 
@@ -118,6 +119,9 @@ def rule_keyworder(settings: RulesSettings | TagsSettings) -> Keyworder:
 
 
 def _model_keyworder(bench: Workbench, settings: OpenAIKeyworderSettings) -> Keyworder:
+    from resources.batches import BatchModel
+    from resources.chat import ChatModel, ChatQuestion
+
     prompt = load_prompt(bench.project, settings.prompt, takes_description=True)
     max_pixels = bench.project.settings.dataset.max_pixels
     question = ChatQuestion(settings, prompt, True, price_for(bench, settings), max_pixels)

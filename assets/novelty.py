@@ -2,7 +2,7 @@
 
 import pyarrow.compute as pc
 
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from vlmine_dagster.errors import ContractError
 from vlmine_dagster.tables import NOVELTY_SCORES
 
@@ -30,10 +30,7 @@ _ORPHANS = "SELECT DISTINCT keyword FROM keywords ANTI JOIN places USING (keywor
 
 
 def compute(run: StageRun) -> Product:
-    """The rarity of each image's keywords over the whole pool: 1 / min and 1 / mean of their image counts.
-
-    A row is an image with keywords; higher is rarer. Images without keywords have no row: unknown is not rare.
-    """
+    """Score images by 1 / min and 1 / mean of their keywords' counts over the pool."""
     with run.connect("keywords", "vocab_counts") as connection:
         connection.execute(_PLACES)
         rows = connection.sql(_SCORES).to_arrow_table()
@@ -44,14 +41,3 @@ def compute(run: StageRun) -> Product:
                 f"pool: materialize vocab_counts again."
             )
     return Product(rows.drop_columns("has_orphan").cast(NOVELTY_SCORES.schema))
-
-
-STAGE = Stage(
-    table="novelty_scores",
-    group="score",
-    kinds=frozenset({"duckdb", "parquet"}),
-    compute=compute,
-    reads=(Reads("keywords", ("image_id", "keyword")), Reads("vocab_counts", ("keyword", "image_count"))),
-    is_variant=True,
-    is_one_run=True,
-)

@@ -11,19 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
+from assets.catalog import AGREEMENT_CHECK
 from assets.facts import table_fact
-from assets.stages import MiningConfig, Product, Reads, Stage, StageRun
+from assets.stages import MiningConfig, Product, StageRun
 from resources.tracking import INPUTS_TAG, Source, dagster_url
-from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
-from vlmine_dagster.mining.advice import MOST_JACCARD, MOST_SPEARMAN, agreement_advice
+from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
-from vlmine_dagster.project import ExperimentSettings, OpenAIKeyworderSettings, Project, settings_hash
-from vlmine_dagster.signals import SIGNALS, columns_of, tables_of
+from vlmine_dagster.project import ExperimentSettings, OpenAIKeyworderSettings, settings_hash
+from vlmine_dagster.signals import SIGNALS, columns_of
 
-_IMAGES_READ = Reads("images", ("image_id", "split", "outcome"))
-AGREEMENT_CHECK = "signals_differ"
 _BEYOND = "beyond the budget"
 _PREVIEW = 20
 
@@ -31,11 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def compute(run: StageRun) -> Product:
-    """The images of the pool in mining order, by the experiment's signals.
-
-    A row is a ranked image: its rank, its non-dominated front, one column a signal (higher is more worth mining),
-    whether the budget reaches it, and why. Failed images and images that lack a signal never enter.
-    """
+    """Rank the images of the pool; failed ones, and those that lack a signal, never enter."""
     experiment = run.project.settings.experiments[run.partition]
     pool = _pool(run, experiment)
     names = pool.column("image_id").to_pylist()
@@ -200,35 +194,5 @@ def _csv(rows: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
-    experiment = project.settings.experiments[partition]
-    return (_IMAGES_READ, *(_reads_of(name, _columns(experiment, name)) for name in experiment.tables))
-
-
 def _columns(experiment: ExperimentSettings, table: str) -> tuple[str, ...]:
     return columns_of(table, experiment.signals)
-
-
-def _reads_of(table: str, columns: tuple[str, ...]) -> Reads:
-    return Reads(table, ("image_id", *columns))
-
-
-def _settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
-    return [bench.project.settings.experiments[partition], bench.project.settings.budget]
-
-
-STAGE = Stage(
-    table="pareto_set",
-    group="mine",
-    kinds=frozenset({"duckdb", "mlflow", "parquet"}),
-    compute=compute,
-    reads=(_IMAGES_READ, *(_reads_of(name, columns_of(name)) for name in tables_of(SIGNALS))),
-    reads_of=_reads,
-    settings=_settings,
-    is_tracked=True,
-    config=MiningConfig,
-    advice={
-        AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
-        f"{MOST_JACCARD} (Jaccard); else joining them adds nothing."
-    },
-)

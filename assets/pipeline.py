@@ -1,41 +1,13 @@
-"""All stages in pipeline order, and the Dagster assets made from them."""
+"""The Dagster assets of a project, made from the catalog of stages."""
 
 from collections.abc import Sequence
 
 import dagster as dg
 
-from assets import (
-    descriptions,
-    embeddings,
-    images,
-    keywords,
-    novelty,
-    pareto,
-    rarity,
-    report,
-    retraining,
-    task_model,
-    uncertainty,
-    vocabulary,
-)
+from assets.catalog import STAGES
 from assets.stages import Stage, build_asset
 from vlmine_dagster.partitions import experiments, shards
 from vlmine_dagster.project import Project
-
-STAGES: tuple[Stage, ...] = (
-    images.STAGE,
-    embeddings.STAGE,
-    descriptions.STAGE,
-    keywords.STAGE,
-    vocabulary.STAGE,
-    novelty.STAGE,
-    rarity.STAGE,
-    task_model.STAGE,
-    uncertainty.STAGE,
-    pareto.STAGE,
-    retraining.STAGE,
-    report.STAGE,
-)
 
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from assets.stages import Product, Reads, Stage, StageRun
-from resources.workbench import Workbench
+from assets.stages import Product, StageRun
 from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.rarity import (
     class_rank_rarity,
@@ -46,12 +45,7 @@ class Evidence:
 
 
 def compute(run: StageRun) -> Product:
-    """How rare each image of the pool may be, by more than its rarest keyword.
-
-    A row is an image that can be mined. From the labelled seed alone: the probability that it is of a few-shot class,
-    its place in the lists of rare classes, and the value of its keywords; without labels these are empty. From the
-    tags: how few images look like it, and how rare what is seen in it is. Higher is rarer in every column.
-    """
+    """Join what the seed, the tags and the neighbourhood say about each image of the pool."""
     ids, labels, evidence = _known(run)
     is_seed = np.array([label is not None for label in labels], dtype=bool)
     seed, pool = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
@@ -146,26 +140,3 @@ def half(rows: pa.Table, column: str) -> npt.NDArray[np.float16]:
     size = EMBEDDINGS.column(column).type.list_size
     flat = rows.column(column).combine_chunks().flatten() if rows.num_rows else pa.array([], pa.float16())
     return np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float16).reshape(-1, size)
-
-
-def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
-    labels = bench.project.settings.dataset.labels
-    return [None if labels is None else labels.few_under]
-
-
-STAGE = Stage(
-    table="rarity_scores",
-    group="score",
-    kinds=frozenset({"pytorch", "duckdb", "parquet"}),
-    compute=compute,
-    reads=(
-        Reads("images", ("image_id", "label", "split", "outcome")),
-        Reads("embeddings", ("image_id", "embedding", "tag_probabilities")),
-        Reads("keywords", ("image_id", "keyword")),
-        Reads("keyword_answers", ("image_id", "outcome")),
-        Reads("vocab_counts", ("keyword", "image_count")),
-    ),
-    settings=_settings,
-    is_variant=True,
-    pool="trainer",
-)

@@ -13,15 +13,13 @@ import pyarrow as pa
 
 from assets.pareto import mining_run
 from assets.retraining import UNTRAINED, means
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from resources.charts import SignalCloud, scatter_png
 from resources.intake import load_pictures
 from resources.pictures import thumbnail_data_url
 from resources.report_page import AccuracyRow, Card, MeanSd, MixRow, RecallRow, Report, SignalValue, render_report
-from resources.workbench import Workbench
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
-from vlmine_dagster.project import Project
 from vlmine_dagster.tables import MINING_REPORT
 
 PICTURES = 60
@@ -29,22 +27,10 @@ _THUMBNAIL_SIDE = 320
 _MOST_CLOUD_POINTS = 20_000
 _RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
 _SHOTS = ("many", "medium", "few")
-_READS = (
-    Reads("pareto_set", ("image_id", "rank", "front", "selected", "reason")),
-    Reads("retrain_metrics", ("budget", "seed", "metric", "value")),
-    Reads("images", ("image_id", "outcome", "split")),
-)
-_NOVELTY_READ = Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"))
-_VOCABULARY_READ = Reads("vocab_counts", ("keyword", "image_count"))
 
 
 def compute(run: StageRun) -> Product:
-    """The contact sheet of an experiment: a self-contained HTML page, to be opened without a server.
-
-    Each picture stands with its driving keyword and that keyword's count, its signals with ranks, its front, and its
-    class where that is known; beneath are the histogram of keyword counts, the fronts, and recall over budget. The
-    one row says where the page lies.
-    """
+    """Write the page, and one row that says where it lies."""
     path = run.project.state_folder("reports") / f"{run.partition}.html"
     ranked = run.read("pareto_set").sort_by("rank")
     cloud = _cloud(ranked, run.project.settings.experiments[run.partition].signals)
@@ -129,7 +115,7 @@ def _cards(
 
 def _keywords_of(run: StageRun, names: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Return the rarest keyword and its count; an experiment without novelty shows none."""
-    if _NOVELTY_READ not in run.needed:
+    if not run.needs("novelty_scores"):
         return {}
     with run.connect("novelty_scores") as connection:
         query = "SELECT image_id, rarest_keyword, min_count FROM novelty_scores WHERE list_contains($names, image_id)"
@@ -161,7 +147,7 @@ def _true_classes(run: StageRun, ranked: pa.Table) -> dict[str, tuple[str, str]]
 
 
 def _keyword_counts(run: StageRun) -> Any:
-    if _VOCABULARY_READ not in run.needed:
+    if not run.needs("vocab_counts"):
         return ()
     return run.read("vocab_counts", ["image_count"]).column("image_count").to_numpy(zero_copy_only=False)
 
@@ -243,25 +229,3 @@ def _record(run: StageRun, path: Path, cloud: SignalCloud) -> Mapping[str, Any]:
         tracked.artifact("contact_sheet.html", path.read_bytes())
         tracked.artifact("signals.png", scatter_png(cloud))
     return {"MLflow run": dg.MetadataValue.url(tracked.url)}
-
-
-def _reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
-    needs_keywords = project.settings.experiments[partition].needs_keywords
-    return (*_READS, _NOVELTY_READ, _VOCABULARY_READ) if needs_keywords else _READS
-
-
-def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
-    labels = bench.labels
-    return [bench.project.settings.name, None if labels is None else labels.fingerprint]
-
-
-STAGE = Stage(
-    table="mining_report",
-    group="evaluate",
-    kinds=frozenset({"html", "mlflow"}),
-    compute=compute,
-    reads=(*_READS, _NOVELTY_READ, _VOCABULARY_READ),
-    reads_of=_reads,
-    settings=_settings,
-    is_tracked=True,
-)

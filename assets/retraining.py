@@ -10,24 +10,19 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from assets.catalog import LUCK_CHECK
 from assets.pareto import mining_run, run_tags
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from assets.task_model import model_inputs
 from resources.charts import recall_curve_png
 from resources.intake import by_shard
 from resources.labels import Labels
-from resources.workbench import Workbench
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count
-from vlmine_dagster.project import Project
 from vlmine_dagster.tables import RETRAIN_METRICS
 
 UNTRAINED = -1
-LUCK_CHECK = "better_than_random"
-_IMAGES_READ = Reads("images", ("image_id", "label", "split", "outcome"))
-_RANKED_READ = Reads("pareto_set", ("image_id", "rank"))
-_EMBEDDINGS_READ = Reads("embeddings", ("image_id", "embedding"))
 
 
 @dataclass(frozen=True)
@@ -46,12 +41,7 @@ class Truth:
 
 
 def compute(run: StageRun) -> Product:
-    """How much of the tail an experiment found at each budget, and how a model retrained with it does.
-
-    A row is a metric at a budget: recall, precision, lift and coverage of the few-shot classes of the mined images
-    (seed -1), and many/medium/few/all accuracy on the test split after retraining on the seed and the oracle's
-    labels, a row a training seed. Budgets and seeds are the same for every experiment. Without labels it is skipped.
-    """
+    """Judge the ranked images by what they are, and by what a model learns from them."""
     labels = run.bench.labels
     if labels is None:
         return _skipped("the project has no labels (dataset.labels in vlmine.yaml)")
@@ -190,37 +180,3 @@ def _record(run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[fl
             top.curves(headline)
             top.artifact("recall.png", recall_curve_png({experiment: sorted(curve)}))
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
-
-
-def _reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
-    reads = (_RANKED_READ, _IMAGES_READ)
-    return (*reads, _EMBEDDINGS_READ) if project.settings.retraining.kind == "probe" else reads
-
-
-def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
-    labels, settings = bench.labels, bench.project.settings
-    bins = settings.dataset.labels
-    return [
-        settings.retraining,
-        settings.task_model.image_size,
-        settings.task_model.epochs,
-        None if labels is None else labels.fingerprint,
-        None if bins is None else [bins.many_over, bins.few_under, bins.shots_by],
-    ]
-
-
-STAGE = Stage(
-    table="retrain_metrics",
-    group="evaluate",
-    kinds=frozenset({"pytorch", "mlflow", "parquet"}),
-    compute=compute,
-    reads=(_RANKED_READ, _IMAGES_READ, _EMBEDDINGS_READ),
-    reads_of=_reads,
-    settings=_settings,
-    is_tracked=True,
-    pool="trainer",
-    advice={
-        LUCK_CHECK: "More of the known few-shot classes at the budget than by chance (hypergeometric, p at most 0.05); "
-        "passes where too few are known to tell."
-    },
-)

@@ -14,16 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
-import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets.failures import FAILURE_FACT, standing_failures
 from resources.expectations import QUALITY, Finding, failed_critically, summarize_findings, validate
-from resources.lake import DEFAULT_VARIANT, WHOLE_POOL, Lake, Stamp
 from resources.ordered import core_count
 from resources.progress import Progress
 from resources.workbench import Workbench
@@ -36,10 +32,16 @@ from vlmine_dagster.errors import (
     TrackingError,
     VlmineError,
 )
-from vlmine_dagster.mining.advice import Advice
 from vlmine_dagster.partitions import SHARDS
-from vlmine_dagster.project import Project, settings_hash
-from vlmine_dagster.tables import TABLES, Table
+from vlmine_dagster.project import DEFAULT_VARIANT, Project, settings_hash
+from vlmine_dagster.tables import TABLES, WHOLE_POOL, Table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from resources.lake import Lake, Stamp
+    from vlmine_dagster.mining.advice import Advice
 
 OWNER = "team:data-mining"
 _MOST_VALUES = 16_000_000  # that partitions made at once read together: 128 MB as numbers, a few times that as text
@@ -88,11 +90,11 @@ class Product:
         advice: What the stage's own checks found, by name.
     """
 
-    rows: pa.Table
+    rows: "pa.Table"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     record: Callable[[], Mapping[str, Any]] | None = None
-    companions: Mapping[str, pa.Table] = field(default_factory=dict)
-    advice: Mapping[str, Advice] = field(default_factory=dict)
+    companions: "Mapping[str, pa.Table]" = field(default_factory=dict)
+    advice: "Mapping[str, Advice]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,11 @@ class Stage:
 
     Attributes:
         table: The table it publishes; the asset carries the same name.
+        description: What a row is, what it reads: shown in the Dagster UI.
         companions: Tables that are published with it, cut alike.
         group: Dagster group.
         kinds: Dagster kinds, shown as icons.
-        compute: Turns a `StageRun` into a `Product`. Its docstring is the asset's description.
+        compute: Turns a `StageRun` into a `Product`.
         reads: Everything it may read; the edges of the asset graph.
         reads_of: The part of `reads` that one partition of one variant needs, where that depends on settings.
         settings: Settings that change the result, for one partition and variant.
@@ -119,6 +122,7 @@ class Stage:
     """
 
     table: str
+    description: str
     group: str
     kinds: frozenset[str]
     compute: Callable[["StageRun"], Product]
@@ -204,7 +208,7 @@ class StageRun:
         return self.bench.project
 
     @property
-    def lake(self) -> Lake:
+    def lake(self) -> "Lake":
         """The lake."""
         return self.bench.lake
 
@@ -226,6 +230,10 @@ class StageRun:
         """What this partition reads; of several each the same."""
         return self.stage.needed(self.project, self.partitions[0], self.variant)
 
+    def needs(self, table: str) -> bool:
+        """Whether this partition reads a table."""
+        return any(reads.table == table for reads in self.needed)
+
     @property
     def code_revision(self) -> str | None:
         """Git commit of the folder of `vlmine.yaml`, None where it is no repository."""
@@ -244,12 +252,12 @@ class StageRun:
         """Return the variant under which a table is read here."""
         return self.variant if table in VARIANT_TABLES else DEFAULT_VARIANT
 
-    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    def read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
         """Read a table: these partitions of it, or all of it where the two are cut differently."""
         return self.lake.read_all(table, self._partitions_of(table), columns=columns, variant=self.variant_of(table))
 
     @contextmanager
-    def connect(self, *tables: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(self, *tables: str) -> "Iterator[duckdb.DuckDBPyConnection]":
         """Open DuckDB with one view a table, over the same files that `read` reads."""
         views = {
             table: self.lake.require(table, self._partitions_of(table), variant=self.variant_of(table))
@@ -304,7 +312,7 @@ class Lineage:
         self._shards = tuple(sorted(shards))
         self._stamps: dict[tuple[str, str, str], Stamp | None] = {}
 
-    def stamp(self, table: str, partition: str, variant: str = DEFAULT_VARIANT) -> Stamp | None:
+    def stamp(self, table: str, partition: str, variant: str = DEFAULT_VARIANT) -> "Stamp | None":
         """Return the stamp of a partition, None where it is missing."""
         key = (table, partition, variant)
         if key not in self._stamps:
@@ -405,7 +413,7 @@ def build_asset(
         group_name=stage.group,
         kinds=set(stage.kinds),
         owners=[OWNER],
-        description=inspect.cleandoc(stage.compute.__doc__ or ""),
+        description=inspect.cleandoc(stage.description),
         metadata={"dagster/column_schema": _column_schema(stage.contract), "one row is": stage.contract.row},
         code_version=str(stage.version),
         check_specs=_check_specs(stage, key),
@@ -451,7 +459,7 @@ def _column_schema(contract: Table) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 c.name,
-                str(c.type),
+                c.type_name,
                 c.description,
                 dg.TableColumnConstraints(nullable=c.nullable, unique=contract.key == (c.name,)),
             )
@@ -540,7 +548,7 @@ class Made:
 
     metadata: Mapping[str, Any]
     findings: Sequence[Finding] = ()
-    advice: Mapping[str, Advice] = field(default_factory=dict)
+    advice: "Mapping[str, Advice]" = field(default_factory=dict)
 
 
 def _batches(
@@ -561,6 +569,8 @@ def _batches(
 
 def _value_count(stage: Stage, lineage: Lineage, project: Project, partition: str, variant: str) -> int:
     """Return how many values a partition reads from tables that are cut like its own."""
+    import pyarrow as pa
+
     count = 0
     for reads in stage.needed(project, partition, variant):
         table = TABLES[reads.table]
@@ -637,7 +647,7 @@ def _inputs(run: StageRun, lineage: Lineage, partition: str, variant: str) -> st
     raise MissingInputError(f"{run.stage.table}: something upstream disappeared while it was read. Run it again.")
 
 
-def _parts(run: StageRun, tables: Mapping[str, pa.Table]) -> dict[str, dict[str, pa.Table]]:
+def _parts(run: StageRun, tables: "Mapping[str, pa.Table]") -> "dict[str, dict[str, pa.Table]]":
     """Return the rows of each partition: of several shards those whose image ids start with its name."""
     if len(run.partitions) == 1:
         return {run.partition: dict(tables)}
@@ -651,7 +661,9 @@ def _parts(run: StageRun, tables: Mapping[str, pa.Table]) -> dict[str, dict[str,
     return parts
 
 
-def _is_of(rows: pa.Table, shard: str, shards: Sequence[str]) -> pa.ChunkedArray:
+def _is_of(rows: "pa.Table", shard: str, shards: Sequence[str]) -> "pa.ChunkedArray":
+    import pyarrow.compute as pc
+
     ids = rows.column("image_id")
     is_mine = pc.starts_with(ids, pattern=f"{shard}/")
     for deeper in (other for other in shards if other.startswith(f"{shard}/")):
@@ -660,7 +672,7 @@ def _is_of(rows: pa.Table, shard: str, shards: Sequence[str]) -> pa.ChunkedArray
 
 
 def _publish(
-    run: StageRun, parts: Mapping[str, Mapping[str, pa.Table]], inputs: Mapping[str, str], variant: str
+    run: StageRun, parts: "Mapping[str, Mapping[str, pa.Table]]", inputs: Mapping[str, str], variant: str
 ) -> dict[str, dg.MetadataValue[Any]]:
     stage, stored_under = run.stage, variant if run.stage.is_variant else DEFAULT_VARIANT
 
@@ -729,7 +741,7 @@ def _check_results(
 
 
 def _advice_results(
-    stage: Stage, key: dg.AssetKey, advice: Sequence[tuple[str, str, Advice]]
+    stage: Stage, key: dg.AssetKey, advice: "Sequence[tuple[str, str, Advice]]"
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield a result for each of the stage's own checks; one bad partition is enough."""
     for name in stage.advice:

@@ -10,28 +10,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from assets.descriptions import matrix
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from resources.intake import load_pixels
-from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError
-from vlmine_dagster.project import Project
 from vlmine_dagster.tables import TASK_MODEL
-
-IMAGES_READ = Reads("images", ("image_id", "label", "split", "outcome"))
-EMBEDDINGS_READ = Reads("embeddings", ("image_id", "embedding"))
 
 
 def compute(run: StageRun) -> Product:
-    """The task model, trained on the labelled seed; it never sees a label of the pool, nor a test image.
-
-    The one row says where the model lies, what it is, and how well it does on seed images that it was not trained on.
-    A user's own predictions or checkpoint are only looked at, not trained.
-    """
+    """Train the task model on the seed, or look at the one that the user has."""
     settings = run.project.settings.task_model
     if settings.kind in ("probe", "cnn"):
         return _trained(run)
     path = run.project.resolve(str(settings.path))
-    row = {"kind": settings.kind, "path": path, "sha256": _digest(path), "class_count": _class_count(run, path)}
+    row = {"kind": settings.kind, "path": path, "sha256": path_digest(path), "class_count": _class_count(run, path)}
     return Product(pa.Table.from_pylist([{**row, "seed_count": 0, "seed_accuracy": None}], schema=TASK_MODEL.schema))
 
 
@@ -46,7 +37,12 @@ def _trained(run: StageRun) -> Product:
     accuracy = held_out_accuracy(settings.kind, inputs, labels, epochs=epochs)
     path = run.bench.models_folder / "task_model.safetensors"
     save(model, path)
-    row = {"kind": settings.kind, "path": str(path), "sha256": _digest(str(path)), "class_count": len(model.classes)}
+    row = {
+        "kind": settings.kind,
+        "path": str(path),
+        "sha256": path_digest(str(path)),
+        "class_count": len(model.classes),
+    }
     table = pa.Table.from_pylist(
         [{**row, "seed_count": len(names), "seed_accuracy": accuracy}], schema=TASK_MODEL.schema
     )
@@ -104,7 +100,7 @@ def _class_count(run: StageRun, path: str) -> int:
     return len(load_checkpoint(path).classes)
 
 
-def _digest(location: str) -> str:
+def path_digest(location: str) -> str:
     """Return the SHA-256 of a file, or of all files of a folder by name and content."""
     path = Path(location)
     if not path.exists():
@@ -116,35 +112,3 @@ def _digest(location: str) -> str:
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
-
-
-def _reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
-    kind = project.settings.task_model.kind
-    return {"probe": (IMAGES_READ, EMBEDDINGS_READ), "cnn": (IMAGES_READ,)}.get(kind, ())
-
-
-def _settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
-    settings = bench.project.settings.task_model
-    if settings.kind in ("probe", "cnn"):
-        return [settings]
-    return [settings, _digest(bench.project.resolve(str(settings.path)))]
-
-
-def skipped(project: Project) -> str | None:
-    """Return why there is no task model, or None."""
-    if project.settings.task_model.kind in ("probe", "cnn") and not project.has_labels:
-        return "the project has no labels to train a task model on (dataset.labels in vlmine.yaml)"
-    return None
-
-
-STAGE = Stage(
-    table="task_model",
-    group="score",
-    kinds=frozenset({"pytorch", "parquet"}),
-    compute=compute,
-    reads=(IMAGES_READ, EMBEDDINGS_READ),
-    reads_of=_reads,
-    settings=_settings,
-    skipped=skipped,
-    pool="trainer",
-)

@@ -7,24 +7,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from assets import task_model
-from assets.stages import Product, Reads, Stage, StageRun
+from assets.stages import Product, StageRun
 from resources.intake import load_pictures
 from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
-from vlmine_dagster.project import Project
 from vlmine_dagster.tables import UNCERTAINTY_SCORES
 
-_IMAGES_READ = Reads("images", ("image_id", "sha256", "split", "outcome"))
-_MODEL_READ = Reads("task_model", ("kind", "sha256"))
 _CHECKPOINT_BATCH = 64
 
 Floats = npt.NDArray[np.float64]
 
 
 def compute(run: StageRun) -> Product:
-    """Predictive entropy, variation ratio and margin of the task model for each readable image of a shard.
-
-    A row is an image of seed or pool; images of the test split are left out. Entropy is in nats.
-    """
+    """Judge a shard's readable images by the task model; those of the test split are left out."""
     images = run.read("images", ["image_id", "split", "outcome"]).to_pylist()
     names = [row["image_id"] for row in images if row["outcome"] == "ok" and row["split"] != "test"]
     model = run.read("task_model").to_pylist()[0]
@@ -76,20 +70,3 @@ def _predict_by_checkpoint(
         progress.add(len(batch))
     order = sorted(range(len(found)), key=found.__getitem__)
     return [found[place] for place in order], checkpoint.classes, np.concatenate(parts)[order]
-
-
-def _reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
-    reads = (_IMAGES_READ, _MODEL_READ)
-    return (*reads, task_model.EMBEDDINGS_READ) if project.settings.task_model.kind == "probe" else reads
-
-
-STAGE = Stage(
-    table="uncertainty_scores",
-    group="score",
-    kinds=frozenset({"pytorch", "parquet"}),
-    compute=compute,
-    reads=(_IMAGES_READ, _MODEL_READ, task_model.EMBEDDINGS_READ),
-    reads_of=_reads,
-    skipped=task_model.skipped,
-    is_one_run=True,
-)

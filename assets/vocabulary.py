@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from assets.facts import table_fact
-from assets.stages import VARIANT_CHECK, Product, Reads, Stage, StageRun
+from assets.stages import VARIANT_CHECK, Product, StageRun
 from vlmine_dagster.errors import MissingInputError, MixedVariantsError
-from vlmine_dagster.mining.advice import MOST_DRIFT, Advice, drift_advice, keyword_advice
+from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import vocabulary_health
 from vlmine_dagster.tables import VOCAB_COUNTS
 
@@ -20,10 +20,7 @@ _IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answ
 
 
 def compute(run: StageRun) -> Product:
-    """How many images of the whole pool yield each keyword, counted exactly by DuckDB over all shards.
-
-    A row is a keyword. Refuses a pool whose shards were described or keyworded in different ways.
-    """
+    """Count the keywords of the pool exactly, and judge whether they capture it."""
     with run.connect("keywords", "keyword_answers") as connection:
         hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
         if len(hashes) > 1:
@@ -89,22 +86,3 @@ def _mixed(run: StageRun, hashes: Sequence[str]) -> MixedVariantsError:
 def _preview(rows: pa.Table) -> list[dict[str, Any]]:
     shown = [*rows.slice(0, 10).to_pylist(), *rows.slice(max(rows.num_rows - 10, 10)).to_pylist()]
     return [{"keyword": row["keyword"], "images": row["image_count"]} for row in shown]
-
-
-STAGE = Stage(
-    table="vocab_counts",
-    group="score",
-    kinds=frozenset({"duckdb", "parquet"}),
-    compute=compute,
-    reads=(
-        Reads("keywords", ("image_id", "keyword", "variant_hash")),
-        Reads("keyword_answers", ("image_id", "outcome")),
-    ),
-    is_variant=True,
-    advice={
-        "keywords_capture_the_pool": "Most images have several keywords, no keyword stands for most images, and not "
-        "nearly all keywords are seen once: else rarity says little.",
-        "no_drift": f"No shard's keywords differ from the others' by more than chance and {MOST_DRIFT:.0%}.",
-        VARIANT_CHECK: "All shards were described and keyworded in the same way; a mixed pool is not counted.",
-    },
-)

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.tables import TABLES, Column, Outcome, Severity, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 QUALITY = "quality"
 _USABLE_SHARE = 0.95
@@ -42,7 +42,7 @@ class Finding:
         return f"{self.rule}: broken by {self.broken_count} of {self.row_count} rows{shown}"
 
 
-def validate(table: str, rows: pa.Table) -> list[Finding]:
+def validate(table: str, rows: "pa.Table") -> list[Finding]:
     """Run a table's suite.
 
     Args:
@@ -90,6 +90,7 @@ def _rules(contract: Table) -> Iterator[tuple[str, Any]]:
 
 def _column_rules(column: Column) -> Iterator[tuple[str, Any]]:
     import great_expectations.expectations as gxe
+    import pyarrow as pa
 
     if pa.types.is_nested(column.type):
         if pa.types.is_fixed_size_list(column.type):
@@ -110,9 +111,11 @@ def _finite_name(column: Column) -> str:
     return f"{column.name} is finite"
 
 
-def _scalar_frame(contract: Table, rows: pa.Table) -> Any:
+def _scalar_frame(contract: Table, rows: "pa.Table") -> Any:
     """Return the scalar columns as pandas; a vector column is judged by whether all of it is finite."""
     import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     scalars = [c.name for c in contract.columns if not pa.types.is_nested(c.type) and c.name in rows.column_names]
     frame = rows.select(scalars).to_pandas()

@@ -10,21 +10,22 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
 from vlmine_dagster.errors import ContractError, LakeError, MissingInputError, SourceError
-from vlmine_dagster.tables import TABLES
+from vlmine_dagster.project import DEFAULT_VARIANT
+from vlmine_dagster.tables import TABLES, WHOLE_POOL, arrow_type
 
-DEFAULT_VARIANT = "default"
-WHOLE_POOL = "pool"
 _STAMP_KEY = b"vlmine"
+_SUMMED = ("prompt_tokens", "output_tokens", "cost_usd")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Stamp:
         columns: SHA-256 of each column's values, in row order.
         inputs: Hash of everything that went in: settings, code version of the stage, columns read upstream.
         row_count: Rows in the file.
+        totals: What people ask of answers: rows by outcome, and sums of tokens and money, where a table has them.
     """
 
     columns: Mapping[str, str]
     inputs: str
     row_count: int
+    totals: Mapping[str, Any] = field(default_factory=dict)
 
     def version(self, columns: Iterable[str] | None = None) -> str:
         """Return one hash over some columns, or over all; it changes when a value in them does."""
@@ -59,14 +62,21 @@ class Lake:
 
     def __init__(self, root: str, *, scratch: Path | None = None):
         self.root = UPath(root)
+        self._is_local = self.root.protocol in ("", "file", "local")
         self._scratch = scratch
+        self._folders: dict[tuple[str, str], UPath] = {}
 
     def path(self, table: str, partition: str = WHOLE_POOL, *, variant: str = DEFAULT_VARIANT) -> UPath:
         """Return where a partition of a table lies, whether it exists or not."""
+        return self._folder(table, variant) / f"{partition}.parquet"
+
+    def _folder(self, table: str, variant: str) -> UPath:
         if table not in TABLES:
             raise ContractError(f"no table {table!r}. Known: {', '.join(TABLES)}")
-        folder = self.root if variant == DEFAULT_VARIANT else self.root / variant
-        return folder / table / f"{partition}.parquet"
+        if (table, variant) not in self._folders:
+            root = self.root if variant == DEFAULT_VARIANT else self.root / variant
+            self._folders[table, variant] = root / table
+        return self._folders[table, variant]
 
     def publish(
         self,
@@ -91,8 +101,9 @@ class Lake:
             LakeError: the disk is full, or may not be written.
         """
         rows = conform(table, rows)
-        stamp = Stamp({name: _column_hash(rows.column(name)) for name in rows.column_names}, inputs, rows.num_rows)
-        content = json.dumps({"columns": dict(stamp.columns), "inputs": inputs})
+        hashes = {name: _column_hash(rows.column(name)) for name in rows.column_names}
+        stamp = Stamp(hashes, inputs, rows.num_rows, _totals(rows))
+        content = json.dumps({"columns": hashes, "inputs": inputs, "totals": stamp.totals})
         rows = rows.replace_schema_metadata({_STAMP_KEY: content.encode()})
         with self._writing():
             _write_whole(self.path(table, partition, variant=variant), rows)
@@ -122,17 +133,30 @@ class Lake:
 
     def stamp(self, table: str, partition: str = WHOLE_POOL, *, variant: str = DEFAULT_VARIANT) -> Stamp | None:
         """Return the stamp of a published partition; None where there is none or the file is not one of ours."""
-        path = self.path(table, partition, variant=variant)
         try:
-            with path.open("rb") as file:
-                metadata = pq.read_metadata(file)
+            metadata = self._footer(table, partition, variant)
         except (FileNotFoundError, pa.ArrowInvalid, IsADirectoryError):
             return None
         content = (metadata.metadata or {}).get(_STAMP_KEY)
         if content is None:
             return None
         found = json.loads(content)
-        return Stamp(found["columns"], found["inputs"], metadata.num_rows)
+        return Stamp(found["columns"], found["inputs"], metadata.num_rows, found.get("totals", {}))
+
+    def _footer(self, table: str, partition: str, variant: str) -> pq.FileMetaData:
+        if self._is_local:  # by name: with a thousand shards, joining paths would cost more than reading footers
+            return pq.read_metadata(f"{self._folder(table, variant)}/{partition}.parquet")
+        with self.path(table, partition, variant=variant).open("rb") as file:
+            return pq.read_metadata(file)
+
+    def totals(self, table: str, partition: str, *, variant: str = DEFAULT_VARIANT) -> dict[str, Any]:
+        """Return rows by outcome, and the sums of tokens and money where a table has them, from the rows themselves.
+
+        Raises:
+            MissingInputError: the partition was not published.
+        """
+        asked = [column.name for column in TABLES[table].columns if column.name in ("outcome", *_SUMMED)]
+        return _totals(self.read(table, partition, columns=asked, variant=variant))
 
     def read(
         self,
@@ -223,7 +247,7 @@ class Lake:
             connection.execute("SET preserve_insertion_order = false")
             if self._scratch is not None:
                 connection.execute(f"SET temp_directory = {_literal(str(self._scratch))}")
-            if self.root.protocol not in ("", "file", "local"):
+            if not self._is_local:
                 connection.register_filesystem(self.root.fs)
             for name, paths in tables.items():
                 connection.execute(f"CREATE VIEW {name} AS FROM {self._scan(name, paths)}")
@@ -240,7 +264,7 @@ class Lake:
             file: The DuckDB file.
             shards: The shards of the pool; files of others, which went, are left out. None takes all files.
         """
-        if self.root.protocol not in ("", "file", "local"):
+        if not self._is_local:
             return
         beside = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
         try:
@@ -279,7 +303,7 @@ def conform(table: str, rows: pa.Table) -> pa.Table:
             f"{table}: missing columns {missing or 'none'}, undeclared columns {extra or 'none'}. "
             f"Declared: {', '.join(declared)}."
         )
-    fields = [pa.field(name, contract.opens_to, nullable=True) for name in extra]
+    fields = [pa.field(name, arrow_type(str(contract.opens_to)), nullable=True) for name in extra]
     schema = pa.schema([*contract.schema, *fields])
     try:
         return rows.select(schema.names).cast(schema)
@@ -294,6 +318,16 @@ def _column_hash(column: pa.ChunkedArray) -> str:
     with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), batch.schema) as writer:
         writer.write_table(batch)
     return sink.digest.hexdigest()[:16]
+
+
+def _totals(rows: pa.Table) -> dict[str, Any]:
+    """Return rows by outcome and the sums of what was used, so that a status needs no look into the file."""
+    if "outcome" not in rows.column_names:
+        return {}
+    counts = rows.column("outcome").value_counts().to_pylist()
+    used = [name for name in _SUMMED if name in rows.column_names]
+    sums = {name: pc.sum(rows.column(name)).as_py() or 0 for name in used}
+    return {"outcomes": {count["values"]: count["counts"] for count in counts}, **sums}
 
 
 class _HashSink:

@@ -6,7 +6,6 @@ reorder the text around them are spelled out.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,13 +18,12 @@ import numpy.typing as npt
 
 from resources import charts, drawing
 from resources.charts import SignalCloud
+from resources.visible import clip, visible_text
 from vlmine_dagster.errors import ContractError
 from vlmine_dagster.signals import SIGNALS
 
 SHOT_BINS = ("few", "medium", "many")
 _DATA_URL = re.compile(r"data:image/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/]+={0,2}")
-_HARMLESS_FORMATS = "\u00ad\u200c\u200d"  # soft hyphen and the joiners that Indic scripts and emoji need
-_SPELLED_OUT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 @dataclass(frozen=True)
@@ -176,30 +174,6 @@ def render_report(report: Report) -> str:
         accuracy_chart=_accuracy_drawing(report.accuracy) if report.accuracy else None,
         outcomes=sorted(report.outcomes.items(), key=lambda item: (item[0] != "ok", -item[1], item[0])),
     )
-
-
-def visible_text(text: str) -> str:
-    r"""Spell out characters that cannot be seen or that reorder the text around them; letters of any script stay.
-
-    Examples:
-        >>> visible_text("gpj.\u202eexe")
-        'gpj.\\u202eexe'
-    """
-    return "".join(f"\\u{ord(letter):04x}" if _is_hidden(letter) else letter for letter in text)
-
-
-def clip(text: str, limit: int) -> str:
-    """Cut long text, saying how long it was.
-
-    Examples:
-        >>> clip("unicycle" * 3, 10)
-        'unicycleun… (24 characters)'
-    """
-    return text if len(text) <= limit else f"{text[:limit].rstrip()}… ({len(text):,} characters)"
-
-
-def _is_hidden(letter: str) -> bool:
-    return unicodedata.category(letter) in _SPELLED_OUT and letter not in _HARMLESS_FORMATS and letter not in "\n\t"
 
 
 def _check(report: Report) -> None:

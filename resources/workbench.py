@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.lake import Lake
 from vlmine_dagster.project import Project
 
 if TYPE_CHECKING:
     from resources.cache import ReplyCache
     from resources.encoder import Encoder
     from resources.labels import Labels
+    from resources.lake import Lake
     from resources.sources import ImageSource
     from resources.tracking import Tracking
 
@@ -32,8 +32,10 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Project.load(self.settings_file or None)
 
     @cached_property
-    def lake(self) -> Lake:
+    def lake(self) -> "Lake":
         """The lake."""
+        from resources.lake import Lake
+
         home = self.project.home
         root = f"{home.rstrip('/')}/lake" if "://" in home else str(self.project.state_folder("lake"))
         return Lake(root, scratch=self.project.state_folder("scratch"))

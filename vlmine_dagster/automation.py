@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from assets.pipeline import STAGES
+from assets.catalog import STAGES
 from assets.stages import Lineage, Stage, asset_key
-from resources.lake import WHOLE_POOL
 from resources.workbench import Workbench
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
+from vlmine_dagster.tables import WHOLE_POOL
 
 SHARD_JOB = "shard_job"
 SCORE_JOB = "score_job"

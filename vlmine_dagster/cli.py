@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +140,7 @@ def status(is_json: bool) -> None:
     from vlmine_dagster.runner import open_instance
 
     bench = _bench()
-    with open_instance(bench.project) as instance:
-        rows = views.status(bench, bench.source.shards(), instance)
+    rows = views.status(bench, bench.source.shards(), partial(open_instance, bench.project))
     click.echo(json.dumps(rows)) if is_json else print_status(rows)
 
 
@@ -275,11 +274,10 @@ def study(name: str | None, draws: int | None, is_json: bool) -> None:
     from dataclasses import asdict
 
     from vlmine_dagster.printing import print_report, print_studies
-    from vlmine_dagster.studies import STUDIES
+    from vlmine_dagster.studies import QUESTIONS
 
     if name is None:
-        questions = {one.name: one.question for one in STUDIES.values()}
-        click.echo(json.dumps(questions)) if is_json else print_studies(questions)
+        click.echo(json.dumps(QUESTIONS)) if is_json else print_studies(QUESTIONS)
         return
     report = _study(name, draws=draws or 0, is_quiet=is_json)
     click.echo(json.dumps(asdict(report))) if is_json else print_report(report)

@@ -12,9 +12,8 @@ from assets.models import describer_of, keyworder_of, price_for
 from resources.describers import DescriberInput, Description, ModelDescriber
 from resources.intake import by_shard, read_bytes
 from resources.keyworders import KeywordAnswer, ModelKeyworder
-from resources.lake import DEFAULT_VARIANT
 from resources.workbench import Workbench
-from vlmine_dagster.project import OpenAIDescriberSettings, OpenAIKeyworderSettings
+from vlmine_dagster.project import DEFAULT_VARIANT, OpenAIDescriberSettings, OpenAIKeyworderSettings
 from vlmine_dagster.tables import Outcome
 
 _Z95 = 1.959964

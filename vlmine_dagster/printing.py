@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from resources.progress import Step, duration, listening
-from resources.report_page import visible_text
+from resources.visible import visible_text
 
 if TYPE_CHECKING:
     from vlmine_dagster.doctor import Advice

@@ -16,6 +16,7 @@ from vlmine_dagster.signals import SIGNALS, tables_of
 
 SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
+DEFAULT_VARIANT = "default"
 
 
 class Settings(BaseModel):

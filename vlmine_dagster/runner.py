@@ -13,13 +13,13 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from assets.stages import Lineage, ModelConfig, Stage, State, asset_key
-from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
 from resources.workbench import Workbench
 from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, stages_of
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import BudgetExceededError, ConfigError
 from vlmine_dagster.partitions import SHARDS
-from vlmine_dagster.project import Project
+from vlmine_dagster.project import DEFAULT_VARIANT, Project
+from vlmine_dagster.tables import WHOLE_POOL
 
 COMMAND_TAG = "vlmine/command"
 VIEWS_FILE = "vlmine.duckdb"

@@ -3,14 +3,19 @@
 The Parquet schema, the Great Expectations suite and the column schema in the Dagster UI are all made from here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Partition = Literal["shard", "pool", "experiment"]
 Severity = Literal["critical", "warning"]
+
+WHOLE_POOL = "pool"
+"""The one partition of a table of the whole pool."""
 
 
 class Outcome(StrEnum):
@@ -39,7 +44,7 @@ class Column:
 
     Attributes:
         name: Column name, units in the name.
-        type: Arrow type.
+        type_name: Arrow type, by name (see `arrow_type`): nothing heavy is loaded to declare a table.
         description: One line for people.
         nullable: Whether a value may be missing.
         minimum: Smallest allowed value, inclusive.
@@ -48,12 +53,17 @@ class Column:
     """
 
     name: str
-    type: Any
+    type_name: str
     description: str
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
     allowed: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> "pa.DataType":
+        """Arrow type."""
+        return arrow_type(self.type_name)
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Table:
         row: What one row is.
         columns: The columns, in order.
         key: Columns that together are unique within a file.
-        opens_to: Extra columns whose names are not known before the run (the signals of an experiment), by Arrow type.
+        opens_to: Type name of extra columns whose names are not known before the run (the signals of an experiment).
     """
 
     name: str
@@ -74,11 +84,13 @@ class Table:
     row: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    opens_to: Any = field(default=None)
+    opens_to: str | None = None
 
     @property
-    def schema(self) -> Any:
+    def schema(self) -> "pa.Schema":
         """Arrow schema of the declared columns."""
+        import pyarrow as pa
+
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
     def column(self, name: str) -> Column:
@@ -90,34 +102,50 @@ class Table:
         return next(c for c in self.columns if c.name == name)
 
 
+@cache
+def arrow_type(name: str) -> "pa.DataType":
+    """Return the Arrow type of a name.
+
+    Examples:
+        >>> arrow_type("int64"), arrow_type("float16[4]")
+        (DataType(int64), FixedSizeListType(fixed_size_list<item: halffloat>[4]))
+    """
+    import pyarrow as pa
+
+    if name == TAGS_TYPE:
+        return pa.list_(pa.struct([pa.field("tag", pa.string()), pa.field("probability", pa.float32())]))
+    item, is_vector, size = name.rstrip("]").partition("[")
+    return pa.list_(arrow_type(item), int(size)) if is_vector else pa.type_for_alias(name)
+
+
 def _image_id() -> Column:
-    return Column("image_id", pa.string(), "shard/key, stable under re-runs and under renaming of the root")
+    return Column("image_id", "string", "shard/key, stable under re-runs and under renaming of the root")
 
 
 def _outcome() -> Column:
-    return Column("outcome", pa.string(), "what became of it; only ok rows go on", allowed=tuple(Outcome))
+    return Column("outcome", "string", "what became of it; only ok rows go on", allowed=tuple(Outcome))
 
 
 def _failure() -> Column:
-    return Column("failure", pa.string(), "why the outcome is not ok", nullable=True)
+    return Column("failure", "string", "why the outcome is not ok", nullable=True)
 
 
 def _variant_hash() -> Column:
-    return Column("variant_hash", pa.string(), "hash of everything that can change an answer")
+    return Column("variant_hash", "string", "hash of everything that can change an answer")
 
 
 EMBEDDING_SIZE = 1280
 TAG_COUNT = 1000
 
-TAG_TYPE = pa.struct([pa.field("tag", pa.string()), pa.field("probability", pa.float32())])
+TAGS_TYPE = "struct<tag: string, probability: float32>[]"
 
 
 def _usage() -> tuple[Column, ...]:
     return (
-        Column("prompt_tokens", pa.int32(), "tokens read by the model", minimum=0),
-        Column("output_tokens", pa.int32(), "tokens written by the model", minimum=0),
-        Column("latency_s", pa.float32(), "seconds that the answer took", minimum=0),
-        Column("cost_usd", pa.float64(), "price of the answer in US dollars, if known", nullable=True, minimum=0),
+        Column("prompt_tokens", "int32", "tokens read by the model", minimum=0),
+        Column("output_tokens", "int32", "tokens written by the model", minimum=0),
+        Column("latency_s", "float32", "seconds that the answer took", minimum=0),
+        Column("cost_usd", "float64", "price of the answer in US dollars, if known", nullable=True, minimum=0),
     )
 
 
@@ -127,13 +155,13 @@ IMAGES = Table(
     "an image found in the shard, readable or not",
     (
         _image_id(),
-        Column("uri", pa.string(), "where the bytes lie"),
-        Column("sha256", pa.string(), "SHA-256 of the bytes, in hex"),
-        Column("width", pa.int32(), "pixels, after EXIF rotation", nullable=True, minimum=1),
-        Column("height", pa.int32(), "pixels, after EXIF rotation", nullable=True, minimum=1),
-        Column("n_bytes", pa.int64(), "size of the encoded image in bytes", minimum=0),
-        Column("label", pa.string(), "class name where it is known to the miner", nullable=True),
-        Column("split", pa.string(), "seed, test or pool", allowed=tuple(Split)),
+        Column("uri", "string", "where the bytes lie"),
+        Column("sha256", "string", "SHA-256 of the bytes, in hex"),
+        Column("width", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
+        Column("height", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
+        Column("n_bytes", "int64", "size of the encoded image in bytes", minimum=0),
+        Column("label", "string", "class name where it is known to the miner", nullable=True),
+        Column("split", "string", "seed, test or pool", allowed=tuple(Split)),
         _outcome(),
         _failure(),
     ),
@@ -146,8 +174,8 @@ EMBEDDINGS = Table(
     "a readable image, as the image encoder sees it",
     (
         _image_id(),
-        Column("embedding", pa.list_(pa.float16(), EMBEDDING_SIZE), "pooled features"),
-        Column("tag_probabilities", pa.list_(pa.float16(), TAG_COUNT), "softmax over the encoder's 1,000 classes"),
+        Column("embedding", f"float16[{EMBEDDING_SIZE}]", "pooled features"),
+        Column("tag_probabilities", f"float16[{TAG_COUNT}]", "softmax over the encoder's 1,000 classes"),
     ),
     ("image_id",),
 )
@@ -158,8 +186,8 @@ DESCRIPTIONS = Table(
     "one model answer about an image",
     (
         _image_id(),
-        Column("description", pa.string(), "what the model said", nullable=True),
-        Column("tags", pa.list_(TAG_TYPE), "the describer's own tags, likeliest first", nullable=True),
+        Column("description", "string", "what the model said", nullable=True),
+        Column("tags", TAGS_TYPE, "the describer's own tags, likeliest first", nullable=True),
         _outcome(),
         _failure(),
         *_usage(),
@@ -174,7 +202,7 @@ KEYWORDS = Table(
     "one keyword of one image, no repeats within an image",
     (
         _image_id(),
-        Column("keyword", pa.string(), "normalised keyword"),
+        Column("keyword", "string", "normalised keyword"),
         _variant_hash(),
     ),
     ("image_id", "keyword"),
@@ -199,9 +227,9 @@ VOCAB_COUNTS = Table(
     "pool",
     "a keyword of the whole pool",
     (
-        Column("keyword", pa.string(), "normalised keyword"),
-        Column("image_count", pa.int64(), "images that yield the keyword", minimum=1),
-        Column("image_share", pa.float64(), "image_count over all images with keywords", minimum=0, maximum=1),
+        Column("keyword", "string", "normalised keyword"),
+        Column("image_count", "int64", "images that yield the keyword", minimum=1),
+        Column("image_share", "float64", "image_count over all images with keywords", minimum=0, maximum=1),
     ),
     ("keyword",),
 )
@@ -212,11 +240,11 @@ NOVELTY_SCORES = Table(
     "an image with keywords",
     (
         _image_id(),
-        Column("min_count", pa.int64(), "image count of its rarest keyword", minimum=1),
-        Column("mean_count", pa.float64(), "mean image count of its keywords", minimum=1),
-        Column("novelty_min", pa.float64(), "1 / min_count, higher is rarer", minimum=0, maximum=1),
-        Column("novelty_mean", pa.float64(), "1 / mean_count, higher is rarer", minimum=0, maximum=1),
-        Column("rarest_keyword", pa.string(), "the keyword with min_count, first in the alphabet at ties"),
+        Column("min_count", "int64", "image count of its rarest keyword", minimum=1),
+        Column("mean_count", "float64", "mean image count of its keywords", minimum=1),
+        Column("novelty_min", "float64", "1 / min_count, higher is rarer", minimum=0, maximum=1),
+        Column("novelty_mean", "float64", "1 / mean_count, higher is rarer", minimum=0, maximum=1),
+        Column("rarest_keyword", "string", "the keyword with min_count, first in the alphabet at ties"),
     ),
     ("image_id",),
 )
@@ -229,7 +257,7 @@ RARITY_SCORES = Table(
         _image_id(),
         Column(
             "expected_rarity",
-            pa.float64(),
+            "float64",
             "probability of a few-shot class, by the seed",
             nullable=True,
             minimum=0,
@@ -237,14 +265,14 @@ RARITY_SCORES = Table(
         ),
         Column(
             "class_rank_rarity",
-            pa.float64(),
+            "float64",
             "how near the top of rare classes' lists it stands",
             nullable=True,
             minimum=0,
         ),
-        Column("keyword_value", pa.float64(), "value of its most telling keyword", nullable=True, minimum=0),
-        Column("sparsity", pa.float64(), "minus its similarities to its 100 nearest neighbours over tags"),
-        Column("soft_novelty", pa.float64(), "probability-weighted rarity of its tags, in nats"),
+        Column("keyword_value", "float64", "value of its most telling keyword", nullable=True, minimum=0),
+        Column("sparsity", "float64", "minus its similarities to its 100 nearest neighbours over tags"),
+        Column("soft_novelty", "float64", "probability-weighted rarity of its tags, in nats"),
     ),
     ("image_id",),
 )
@@ -254,12 +282,12 @@ TASK_MODEL = Table(
     "pool",
     "the trained task model",
     (
-        Column("kind", pa.string(), "probe, cnn, predictions or transformers"),
-        Column("path", pa.string(), "file or folder that holds it"),
-        Column("sha256", pa.string(), "SHA-256 of the file, in hex"),
-        Column("class_count", pa.int32(), "classes that it predicts", minimum=2),
-        Column("seed_count", pa.int32(), "labelled images that it was trained on", minimum=0),
-        Column("seed_accuracy", pa.float64(), "cross-validated or held-out accuracy on the seed", nullable=True),
+        Column("kind", "string", "probe, cnn, predictions or transformers"),
+        Column("path", "string", "file or folder that holds it"),
+        Column("sha256", "string", "SHA-256 of the file, in hex"),
+        Column("class_count", "int32", "classes that it predicts", minimum=2),
+        Column("seed_count", "int32", "labelled images that it was trained on", minimum=0),
+        Column("seed_accuracy", "float64", "cross-validated or held-out accuracy on the seed", nullable=True),
     ),
     ("path",),
 )
@@ -270,18 +298,16 @@ UNCERTAINTY_SCORES = Table(
     "an image that the task model judged",
     (
         _image_id(),
-        Column("entropy", pa.float64(), "predictive entropy in nats, higher is less sure", minimum=0),
+        Column("entropy", "float64", "predictive entropy in nats, higher is less sure", minimum=0),
         Column(
             "variation_ratio",
-            pa.float64(),
+            "float64",
             "1 - the largest class probability, higher is less sure",
             minimum=0,
             maximum=1,
         ),
-        Column(
-            "margin", pa.float64(), "largest minus second class probability, lower is less sure", minimum=0, maximum=1
-        ),
-        Column("predicted_label", pa.string(), "likeliest class"),
+        Column("margin", "float64", "largest minus second class probability, lower is less sure", minimum=0, maximum=1),
+        Column("predicted_label", "string", "likeliest class"),
     ),
     ("image_id",),
 )
@@ -292,13 +318,13 @@ PARETO_SET = Table(
     "a ranked image of the pool",
     (
         _image_id(),
-        Column("rank", pa.int64(), "1 is mined first; the first n rows serve a budget of n", minimum=1),
-        Column("front", pa.int64(), "non-dominated front, 1 is the best", minimum=1),
-        Column("selected", pa.bool_(), "whether the rank is within the experiment's budget"),
-        Column("reason", pa.string(), "why it stands here, for people"),
+        Column("rank", "int64", "1 is mined first; the first n rows serve a budget of n", minimum=1),
+        Column("front", "int64", "non-dominated front, 1 is the best", minimum=1),
+        Column("selected", "bool", "whether the rank is within the experiment's budget"),
+        Column("reason", "string", "why it stands here, for people"),
     ),
     ("image_id",),
-    opens_to=pa.float64(),
+    opens_to="float64",
 )
 
 RETRAIN_METRICS = Table(
@@ -306,11 +332,11 @@ RETRAIN_METRICS = Table(
     "experiment",
     "one metric at one budget, and for trained ones at one seed",
     (
-        Column("budget", pa.float64(), "mined share of the pool; 0 is the seed alone", minimum=0, maximum=1),
-        Column("mined_count", pa.int64(), "images mined at that budget", minimum=0),
-        Column("seed", pa.int64(), "training seed; -1 where nothing is trained", minimum=-1),
-        Column("metric", pa.string(), "metric name"),
-        Column("value", pa.float64(), "metric value", nullable=True),
+        Column("budget", "float64", "mined share of the pool; 0 is the seed alone", minimum=0, maximum=1),
+        Column("mined_count", "int64", "images mined at that budget", minimum=0),
+        Column("seed", "int64", "training seed; -1 where nothing is trained", minimum=-1),
+        Column("metric", "string", "metric name"),
+        Column("value", "float64", "metric value", nullable=True),
     ),
     ("budget", "seed", "metric"),
 )
@@ -320,9 +346,9 @@ MINING_REPORT = Table(
     "experiment",
     "a report page",
     (
-        Column("path", pa.string(), "where the page lies"),
-        Column("sha256", pa.string(), "SHA-256 of the page, in hex"),
-        Column("picture_count", pa.int32(), "images on the contact sheet", minimum=0),
+        Column("path", "string", "where the page lies"),
+        Column("sha256", "string", "SHA-256 of the page, in hex"),
+        Column("picture_count", "int32", "images on the contact sheet", minimum=0),
     ),
     ("path",),
 )

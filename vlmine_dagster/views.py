@@ -1,68 +1,70 @@
 """What the commands show: plain lists and dictionaries, read from the lake and from MLflow."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.catalog import STAGES
 from assets.failures import standing_failures
-from assets.models import describer_of, keyworder_of
-from assets.pipeline import STAGES
 from assets.stages import Lineage, Stage, asset_key
-from resources.describers import ModelDescriber
-from resources.keyworders import ModelKeyworder
-from resources.lake import WHOLE_POOL
-from resources.rounds import Round, check_annotations, read_annotations, write_round
-from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
-from vlmine_dagster.mining.advice import wilson
-from vlmine_dagster.mining.longtail import shot_bins
-from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW, common_tail_sentence, rules_text
 from vlmine_dagster.project import ExperimentSettings
-from vlmine_dagster.tables import TABLES
+from vlmine_dagster.tables import TABLES, WHOLE_POOL
+
+if TYPE_CHECKING:
+    from resources.lake import Lake
+    from resources.rounds import Round
+
+History = Callable[[], AbstractContextManager[dg.DagsterInstance]]
 
 
-def status(bench: Workbench, shards: Sequence[str], instance: dg.DagsterInstance | None = None) -> list[dict[str, Any]]:
+def status(bench: Workbench, shards: Sequence[str], history: History | None = None) -> list[dict[str, Any]]:
     """Return a row a table and variant: partitions by state, rows, outcomes, tokens, money, and why some failed.
 
     Args:
         bench: The project's resources.
         shards: All shards.
-        instance: Dagster's history, which knows the failures; without it none is told.
+        history: Opens Dagster's history, which knows the failures; asked only if something is not fresh. Without it
+            none is told.
     """
     lineage = Lineage(bench, shards)
-    rows: list[dict[str, Any]] = []
-    for stage, variant in _units(bench):
-        reason = stage.skipped(bench.project)
-        if reason is not None:
-            rows.append({"table": stage.table, "variant": variant, "skipped": reason})
-            continue
-        partitions = _partitions(bench, stage, shards)
-        states = {name: lineage.state(stage, name, variant) for name in partitions}
-        stamps = [stamp for name in partitions if (stamp := lineage.stamp(stage.table, name, variant)) is not None]
-        there = [name for name in partitions if lineage.stamp(stage.table, name, variant) is not None]
-        rows.append(
-            {
-                "table": stage.table,
-                "variant": variant,
-                "partitions": len(partitions),
-                "states": dict(Counter(states.values())),
-                "not_fresh": [name for name, state in states.items() if state != "fresh"],
-                "failures": {} if instance is None else _failures(instance, stage, variant, states),
-                "rows": sum(stamp.row_count for stamp in stamps),
-                **_bill(bench, stage, there, variant),
-            }
-        )
+    rows = [_row(bench, lineage, stage, variant, shards) for stage, variant in _units(bench)]
+    if history is not None and any(row.get("not_fresh") for row in rows):
+        with history() as instance:
+            for row in rows:
+                if row.get("not_fresh"):
+                    row["failures"] = _failures(instance, row)
     return rows
 
 
-def _failures(instance: dg.DagsterInstance, stage: Stage, variant: str, states: Mapping[str, str]) -> dict[str, str]:
+def _row(bench: Workbench, lineage: Lineage, stage: Stage, variant: str, shards: Sequence[str]) -> dict[str, Any]:
+    reason = stage.skipped(bench.project)
+    if reason is not None:
+        return {"table": stage.table, "variant": variant, "skipped": reason}
+    partitions = _partitions(bench, stage, shards)
+    states = {name: lineage.state(stage, name, variant) for name in partitions}
+    stamps = [lineage.stamp(stage.table, name, variant) for name in partitions]
+    return {
+        "table": stage.table,
+        "variant": variant,
+        "partitions": len(partitions),
+        "states": dict(Counter(states.values())),
+        "not_fresh": [name for name, state in states.items() if state != "fresh"],
+        "failures": {},
+        "rows": sum(stamp.row_count for stamp in stamps if stamp is not None),
+        **_bill(bench.lake, lineage, stage, variant, partitions),
+    }
+
+
+def _failures(instance: dg.DagsterInstance, row: Mapping[str, Any]) -> dict[str, str]:
     """Return why partitions that are not fresh failed, where the failure is newer than what is there."""
-    key = asset_key(stage.table, variant)
-    return standing_failures(instance, key, is_unfinished=lambda name: states.get(name, "fresh") != "fresh")
+    not_fresh = set(row["not_fresh"])
+    return standing_failures(instance, asset_key(row["table"], row["variant"]), is_unfinished=not_fresh.__contains__)
 
 
 def _units(bench: Workbench) -> Iterator[tuple[Stage, str]]:
@@ -78,31 +80,28 @@ def _partitions(bench: Workbench, stage: Stage, shards: Sequence[str]) -> list[s
     return list(bench.project.settings.experiments) if kind == "experiment" else [WHOLE_POOL]
 
 
-def _bill(bench: Workbench, stage: Stage, partitions: Sequence[str], variant: str) -> dict[str, Any]:
-    """Return outcomes, and tokens and money where a table has them."""
-    told = [TABLES[name] for name in stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
-    there = [name for name in partitions if told and bench.lake.path(told[0].name, name, variant=variant).exists()]
-    if not there:
-        return {}
-    columns = {column.name for column in told[0].columns}
-    table = told[0].name
-    with bench.lake.connect(**{table: bench.lake.require(table, there, variant=variant)}) as connection:
-        counts = f"SELECT outcome, count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC"  # noqa: S608 - our names
-        found = dict(connection.sql(counts).fetchall())
-        if "cost_usd" not in columns:
-            return {"outcomes": found}
-        query = f"SELECT sum(prompt_tokens), sum(output_tokens), sum(cost_usd) FROM {table}"  # noqa: S608
-        prompt, output, cost = connection.sql(query).fetchall()[0]
-    return {"outcomes": found, "prompt_tokens": prompt or 0, "output_tokens": output or 0, "cost_usd": cost or 0.0}
+def _bill(lake: "Lake", lineage: Lineage, stage: Stage, variant: str, partitions: Sequence[str]) -> dict[str, Any]:
+    """Return outcomes, and tokens and money where a table has them, as the stamps tell."""
+    told = [name for name in stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
+    stamps = {name: stamp for name in partitions if told and (stamp := lineage.stamp(told[0], name, variant))}
+    totals: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    for name, stamp in stamps.items():
+        found = stamp.totals or lake.totals(told[0], name, variant=variant)  # older files do not tell
+        outcomes.update(found["outcomes"])
+        totals.update({name: value for name, value in found.items() if name != "outcomes"})
+    return {"outcomes": dict(outcomes.most_common()), **totals} if stamps else {}
 
 
-def import_round(bench: Workbench, file: Path) -> Round:
+def import_round(bench: Workbench, file: Path) -> "Round":
     """Add a file of labels as the next round.
 
     Raises:
         ConfigError: the project has no label file yet.
         SourceError: the file cannot be read, or names images or classes that are not of the project.
     """
+    from resources.rounds import check_annotations, read_annotations, write_round
+
     if bench.labels is None:
         raise ConfigError(
             "this project has no labels yet. Set dataset.labels.file in vlmine.yaml (a CSV with the columns key, "
@@ -123,6 +122,10 @@ def import_round(bench: Workbench, file: Path) -> Round:
 
 def cached(bench: Workbench) -> list[dict[str, Any]]:
     """Return what the response cache holds, by way of asking, and whether `vlmine.yaml` still asks so."""
+    from assets.models import describer_of, keyworder_of
+    from resources.describers import ModelDescriber
+    from resources.keyworders import ModelKeyworder
+
     used = set()
     for variant in bench.project.settings.variant_names:
         for part in (describer_of(bench, variant), keyworder_of(bench, variant)):
@@ -166,6 +169,8 @@ def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str,
     Raises:
         SourceError: no shard holds such an image.
     """
+    from resources.sources import shard_of
+
     shard = shard_of(image_id, shards)
     card: dict[str, Any] = {"image_id": image_id, "shard": shard, "image": _one(bench, "images", shard, image_id)}
     if card["image"] is None:
@@ -251,6 +256,8 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
         MissingInputError: MLflow knows no experiment of this project.
         TrackingError: MLflow cannot be reached.
     """
+    from vlmine_dagster.mining.advice import wilson
+
     tracking = bench.tracking
     rows = []
     for name, settings in bench.project.settings.experiments.items():
@@ -296,6 +303,7 @@ def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: s
     Raises:
         ConfigError: there is no such experiment.
     """
+    from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW
     from vlmine_dagster.studies import draws
 
     if reference is not None:
@@ -320,6 +328,9 @@ def shot_words(bench: Workbench) -> list[str]:
     labels, settings = bench.labels, bench.project.settings.dataset.labels
     if labels is None or settings is None:
         return []
+    from vlmine_dagster.mining.longtail import shot_bins
+    from vlmine_dagster.mining.verdicts import common_tail_sentence, rules_text
+
     counts = labels.class_counts()
     bins = shot_bins(counts, many_over=settings.many_over, few_under=settings.few_under)
     warning = common_tail_sentence(bins, labels.pool_counts(), few_under=settings.few_under)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Made, jpeg, members, small_pool
 
-from assets import images
-from assets.pipeline import STAGES, build_assets
+from assets.catalog import IMAGES, STAGES
+from assets.pipeline import build_assets
 from assets.stages import Product, build_asset
 from resources.sources import open_source
 from vlmine_dagster import views
@@ -68,7 +69,7 @@ def last_check(made: Made, asset: str, name: str) -> dg.AssetCheckEvaluation:
 
 def told_failures(made: Made) -> dict[tuple[str, str], str]:
     """What `vlmine status` tells of failures."""
-    rows = views.status(made.bench, made.bench.source.shards(), made.instance)
+    rows = views.status(made.bench, made.bench.source.shards(), lambda: nullcontext(made.instance))
     return {(row["table"], partition): text for row in rows for partition, text in row.get("failures", {}).items()}
 
 
@@ -203,7 +204,7 @@ def test_a_broken_expectation_leaves_the_old_table_and_names_rule_count_and_exam
 
     path = finished.bench.lake.path("images", "pool/a")
     before = path.read_bytes()
-    broken = build_asset(dataclasses.replace(images.STAGE, compute=doubled), partitions_def=shards)
+    broken = build_asset(dataclasses.replace(IMAGES, compute=doubled), partitions_def=shards)
 
     result = dg.materialize(
         [broken],

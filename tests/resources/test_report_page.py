@@ -20,10 +20,9 @@ from resources.report_page import (
     RecallRow,
     Report,
     SignalValue,
-    clip,
     render_report,
-    visible_text,
 )
+from resources.visible import clip, visible_text
 from vlmine_dagster.errors import ContractError
 
 PIXEL = thumbnail_data_url(Image.new("RGB", (4, 3), "teal"), 320)

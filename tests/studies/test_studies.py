@@ -11,7 +11,7 @@ from conftest import Made
 from resources.tracking import Tracking
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import ConfigError, MissingInputError
-from vlmine_dagster.studies import STUDIES, correlation, draws
+from vlmine_dagster.studies import QUESTIONS, correlation, draws, study_of
 from vlmine_dagster.studies.jobs import run_study
 from vlmine_dagster.studies.study import StudyRun, conduct
 
@@ -71,7 +71,7 @@ def test_kept_draws_are_forgotten_when_an_experiment_changes(finished: Made):
     assert draws.kept_rows(finished.bench) == []
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("prompts", "describers")])
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in ("prompts", "describers")])
 def test_every_study_answers_in_words_with_rows_plots_and_nested_runs(name: str, finished: Made):
     report = run_study(name, finished.instance, settings_file=str(finished.file), draws=2)
 
@@ -94,7 +94,7 @@ def test_every_study_answers_in_words_with_rows_plots_and_nested_runs(name: str,
 def test_every_study_is_a_dagster_job(finished: Made):
     jobs = {job.name for job in build_definitions(finished.project, settings_file=str(finished.file)).jobs}
 
-    assert {f"study_{name}" for name in STUDIES} <= jobs
+    assert {f"study_{name}" for name in QUESTIONS} <= jobs
 
 
 def test_what_a_study_lacks_is_said(finished: Made):
@@ -147,7 +147,7 @@ def test_a_signal_correlates_with_its_likes_in_every_region(finished: Made):
 
 
 def test_the_report_can_be_read_again(finished: Made):
-    report = conduct(STUDIES["pooling"], finished.bench)
+    report = conduct(study_of("pooling"), finished.bench)
 
     kept = json.loads((Path(report.folder) / "report.json").read_text())
 

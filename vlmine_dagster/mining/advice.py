@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.errors import ContractError
+from vlmine_dagster.mining.limits import (
+    FEWEST_EXPECTED,
+    FEWEST_KEYWORDS,
+    MOST_DRIFT,
+    MOST_JACCARD,
+    MOST_SEEN_ONCE,
+    MOST_SPEARMAN,
+    MOST_TOP_KEYWORD,
+    MOST_WITHOUT_KEYWORDS,
+)
 from vlmine_dagster.mining.vocabulary import VocabularyHealth
 
-MOST_WITHOUT_KEYWORDS = 0.1
-MOST_SEEN_ONCE = 0.85
-MOST_TOP_KEYWORD = 0.6
-FEWEST_KEYWORDS = 2.0
-MOST_SPEARMAN = 0.9
-MOST_JACCARD = 0.8
-MOST_DRIFT = 0.25
-FEWEST_EXPECTED = 5.0
 _FEWEST_IMAGES = 100
 _Z95 = 1.959964
 

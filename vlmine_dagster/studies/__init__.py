@@ -1,8 +1,22 @@
 """Studies: questions about mining, each one command, one Dagster job, and one MLflow run with its arms nested."""
 
-from vlmine_dagster.studies import correlation, draws, keyworders, orthogonality, pooling
-from vlmine_dagster.studies.study import Study
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-STUDIES: dict[str, Study] = {
-    module.STUDY.name: module.STUDY for module in (draws, correlation, orthogonality, pooling, keyworders)
+if TYPE_CHECKING:
+    from vlmine_dagster.studies.study import Study
+
+QUESTIONS: dict[str, str] = {
+    "draws": "Which experiments find more of the tail, whatever the labelled seed?",
+    "correlation": "Which signals say the same, and is it so in the tail too?",
+    "orthogonality": "Do novelty and uncertainty find the same few-shot images, or each what the other misses?",
+    "pooling": "Is the minimum or the mean of keyword counts better on classes that are known to be rare?",
+    "keyworders": "Which keyworder finds more of the tail, and should counts be pooled by their minimum or mean?",
 }
+"""What each study asks, by name; its module, of the same name, is imported when it is done."""
+
+
+def study_of(name: str) -> "Study":
+    """Return a study by name."""
+    study: Study = import_module(f"vlmine_dagster.studies.{name}").STUDY
+    return study

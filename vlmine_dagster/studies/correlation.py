@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from resources.study_charts import matrices_png
-from vlmine_dagster.mining.advice import MOST_SPEARMAN
+from vlmine_dagster.mining.limits import MOST_SPEARMAN
 from vlmine_dagster.mining.longtail import SHOTS
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, interval_text
+from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import headline_of, share_name
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
@@ -104,7 +105,7 @@ def _text(rows: Sequence[Row], first: str, second: str, region: str, name: str) 
 
 STUDY = Study(
     name="correlation",
-    question="Which signals say the same, and is it so in the tail too?",
+    question=QUESTIONS["correlation"],
     reads=DRAWN_FROM,
     steps=draw_steps,
     work=measure,

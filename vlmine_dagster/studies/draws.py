@@ -20,6 +20,7 @@ from vlmine_dagster.mining.verdicts import (
     spread_text,
 )
 from vlmine_dagster.project import ProjectSettings
+from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 AREA = "area"
@@ -243,7 +244,7 @@ def kept_rows(bench: Workbench) -> list[Row]:
 
 STUDY = Study(
     name="draws",
-    question="Which experiments find more of the tail, whatever the labelled seed?",
+    question=QUESTIONS["draws"],
     reads=DRAWN_FROM,
     steps=draw_steps,
     work=judge,

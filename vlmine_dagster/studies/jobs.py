@@ -2,14 +2,16 @@
 
 import difflib
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, VlmineError
-from vlmine_dagster.studies import STUDIES
-from vlmine_dagster.studies.study import Report, Study, conduct
+from vlmine_dagster.studies import QUESTIONS, study_of
+
+if TYPE_CHECKING:
+    from vlmine_dagster.studies.study import Report
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -23,19 +25,21 @@ class StudyConfig(dg.Config):
 
 def build_study_jobs() -> list[dg.JobDefinition]:
     """Return a job a study, `study_<name>`."""
-    return [_job(study) for study in STUDIES.values()]
+    return [_job(name) for name in QUESTIONS]
 
 
 def _op_name(study: str) -> str:
     return f"ask_{study}"  # the job's own name would be taken twice, and the UI would load nothing
 
 
-def _job(study: Study) -> dg.JobDefinition:
-    @dg.op(name=_op_name(study.name), description=study.question, out=dg.Out(dict))
+def _job(name: str) -> dg.JobDefinition:
+    @dg.op(name=_op_name(name), description=QUESTIONS[name], out=dg.Out(dict))
     def ask(context: dg.OpExecutionContext, config: StudyConfig, workbench: Workbench) -> dict[str, Any]:
+        from vlmine_dagster.studies.study import conduct
+
         bench = Workbench(settings_file=workbench.settings_file)
         try:
-            report = conduct(study, bench, draws=config.draws, log=context.log, run_id=context.run_id)
+            report = conduct(study_of(name), bench, draws=config.draws, log=context.log, run_id=context.run_id)
         except VlmineError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         context.add_output_metadata(
@@ -43,24 +47,26 @@ def _job(study: Study) -> dg.JobDefinition:
         )
         return asdict(report)
 
-    @dg.job(name=f"study_{study.name}", description=study.question)
+    @dg.job(name=f"study_{name}", description=QUESTIONS[name])
     def job() -> None:
         ask()
 
     return job
 
 
-def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "", draws: int = 0) -> Report:
+def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "", draws: int = 0) -> "Report":
     """Run a study's job here, into the history that the UI shows.
 
     Raises:
         ConfigError: there is no such study, or the project lacks what it needs; the message says what.
     """
-    if name not in STUDIES:
-        near = difflib.get_close_matches(name, STUDIES, n=1)
+    from vlmine_dagster.studies.study import Report
+
+    if name not in QUESTIONS:
+        near = difflib.get_close_matches(name, QUESTIONS, n=1)
         hint = f", did you mean {near[0]!r}?" if near else "."
-        raise ConfigError(f"there is no study {name!r}{hint} There are: {', '.join(STUDIES)}")
-    job = _job(STUDIES[name])
+        raise ConfigError(f"there is no study {name!r}{hint} There are: {', '.join(QUESTIONS)}")
+    job = _job(name)
     result = job.execute_in_process(
         instance=instance,
         resources={"workbench": Workbench(settings_file=settings_file)},

@@ -15,6 +15,7 @@ from vlmine_dagster.mining.significance import Comparison, compare_arms
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, spread_text
 from vlmine_dagster.mining.vocabulary import count_images
 from vlmine_dagster.project import RulesSettings, TagsSettings
+from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import ArmCurves, headline_of, share_name
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
@@ -130,7 +131,7 @@ def _settings(bench: Workbench) -> object:
 
 STUDY = Study(
     name="keyworders",
-    question="Which keyworder finds more of the tail, and should counts be pooled by their minimum or mean?",
+    question=QUESTIONS["keyworders"],
     reads=(*DRAWN_FROM, "descriptions"),
     steps=draw_steps,
     work=judge,

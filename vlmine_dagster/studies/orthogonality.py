@@ -8,6 +8,7 @@ from resources.study_charts import bars_png
 from vlmine_dagster.mining.selection import budget_count, rank_images
 from vlmine_dagster.mining.significance import Interval, compare_arms, mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, interval_text
+from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import share_name
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
@@ -94,7 +95,7 @@ def _arm(rows: Sequence[Row], first: str, second: str) -> Arm:
 
 STUDY = Study(
     name="orthogonality",
-    question="Do novelty and uncertainty find the same few-shot images, or each what the other misses?",
+    question=QUESTIONS["orthogonality"],
     reads=DRAWN_FROM,
     steps=draw_steps,
     work=measure,

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from assets.descriptions import matrix
 from assets.rarity import Evidence, told_by_seed
 from resources.labels import Labels, load_labels
-from resources.lake import DEFAULT_VARIANT
 from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError
@@ -22,7 +21,7 @@ from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.rarity import soft_novelty
 from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
 from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
-from vlmine_dagster.project import ExperimentSettings, Project
+from vlmine_dagster.project import DEFAULT_VARIANT, ExperimentSettings, Project
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

@@ -8,6 +8,7 @@ from resources.study_charts import scatter_pairs_png
 from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.significance import compare_arms
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence
+from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun
 
 _SHOWN = 15
@@ -64,7 +65,7 @@ def conclude(_run: StudyRun, rows: Sequence[Row]) -> Findings:
 
 STUDY = Study(
     name="pooling",
-    question="Is the minimum or the mean of keyword counts better on classes that are known to be rare?",
+    question=QUESTIONS["pooling"],
     reads=DRAWN_FROM,
     steps=lambda _run: ["classes"],
     work=measure,

@@ -10,16 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from assets.pipeline import STAGES
+from assets.catalog import STAGES
 from assets.stages import VARIANT_TABLES
-from resources.lake import DEFAULT_VARIANT, WHOLE_POOL
 from resources.progress import Progress
 from resources.tracking import Tracking
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
-from vlmine_dagster.project import settings_hash
+from vlmine_dagster.project import DEFAULT_VARIANT, settings_hash
 from vlmine_dagster.studies.pool import Draw, Pool
-from vlmine_dagster.tables import TABLES
+from vlmine_dagster.tables import TABLES, WHOLE_POOL
 
 Row = dict[str, Any]
 Table = Sequence[Mapping[str, str]]

@@ -1,0 +1,404 @@
+"""The catalog of stages, in pipeline order: what each publishes, reads, depends on and looks for.
+
+Declarations only. The modules that compute are imported when a stage first runs, for they bring numpy, Arrow and DuckDB
+along: whoever only loads the definitions (code server, daemon, the start of every step) does not wait for them.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from assets.stages import VARIANT_CHECK, MiningConfig, ModelConfig, Product, Reads, Stage, StageRun
+from resources.workbench import Workbench
+from vlmine_dagster.mining.limits import MOST_DRIFT, MOST_JACCARD, MOST_SPEARMAN
+from vlmine_dagster.project import Project
+from vlmine_dagster.signals import SIGNALS, columns_of, signals_of, tables_of
+
+AGREEMENT_CHECK = "signals_differ"
+LUCK_CHECK = "better_than_random"
+DESCRIPTION_COLUMNS = ("image_id", "description", "tags", "outcome", "variant_hash")
+DESCRIBED_COLUMNS = ("image_id", "sha256", "outcome", "split")
+
+_FEATURES = Reads("embeddings", ("image_id", "embedding"))
+_TAGS = Reads("embeddings", ("image_id", "tag_probabilities"))
+_LABELS = Reads("images", ("image_id", "label", "split", "outcome"))
+
+
+def computed_by(module: str) -> Callable[[StageRun], Product]:
+    """Return the function `compute` of a module of this package; it is imported when it first runs."""
+
+    def compute(run: StageRun) -> Product:
+        product: Product = import_module(f"assets.{module}").compute(run)
+        return product
+
+    return compute
+
+
+def _image_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
+    dataset, labels = bench.project.settings.dataset, bench.labels
+    facts = [bench.source.fingerprint(partition), dataset.max_pixels, dataset.max_bytes, dataset.image_column]
+    return [*facts, dataset.key_column, None if labels is None else labels.fingerprint]
+
+
+IMAGES = Stage(
+    table="images",
+    description="""
+    Every image found in a shard, readable or not.
+
+    A row is an image: where it lies, the hash of its bytes, its size, its label if the miner may know it, and what
+    became of it when it was opened. Bad images are rows with an outcome and a reason; they never go further.
+    """,
+    group="ingest",
+    kinds=frozenset({"python", "parquet", "greatexpectations"}),
+    compute=computed_by("images"),
+    settings=_image_settings,
+)
+
+
+def _encoder_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    return [bench.encoder.fingerprint]
+
+
+EMBEDDINGS = Stage(
+    table="embeddings",
+    description="""
+    The image encoder's features and class probabilities of every readable image of a shard.
+
+    A row is an image. Reads the pixels once; the tagger and the probe both live on what is written here.
+    """,
+    group="describe",
+    kinds=frozenset({"python", "onnx", "parquet"}),
+    compute=computed_by("embeddings"),
+    reads=(Reads("images", ("image_id", "sha256", "outcome")),),
+    settings=_encoder_settings,
+    pool="encoder",
+)
+
+
+def _describer_reads(project: Project, _partition: str, variant: str) -> tuple[Reads, ...]:
+    images = Reads("images", DESCRIBED_COLUMNS)
+    return (images, _TAGS) if project.settings.variant(variant).describer.kind == "tagger" else (images,)
+
+
+def _describer_settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
+    from assets.models import describer_of
+
+    return [describer_of(bench, variant).fingerprint]
+
+
+DESCRIPTIONS = Stage(
+    table="descriptions",
+    description="""
+    One model answer about each readable image of a shard; images of the test split are left out.
+
+    A row is an answer with its outcome, tokens, latency and price. Only `ok` answers go on.
+    """,
+    group="describe",
+    kinds=frozenset({"python", "parquet", "ai"}),
+    compute=computed_by("descriptions"),
+    reads=(Reads("images", DESCRIBED_COLUMNS), _TAGS),
+    reads_of=_describer_reads,
+    settings=_describer_settings,
+    is_variant=True,
+    pool="describer",
+    config=ModelConfig,
+)
+
+
+def _keyworder_settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
+    from assets.models import keyworder_of
+
+    return [keyworder_of(bench, variant).fingerprint]
+
+
+KEYWORDS = Stage(
+    table="keywords",
+    companions=("keyword_answers",),
+    description="""
+    The keywords of each described image of a shard, each once an image.
+
+    A row is one (image, keyword). Images whose description yields nothing have no row: they are unknown, not rare. What
+    became of each, with tokens and price, stands in the table `keyword_answers`.
+    """,
+    group="describe",
+    kinds=frozenset({"python", "parquet"}),
+    compute=computed_by("keywords"),
+    reads=(Reads("descriptions", DESCRIPTION_COLUMNS),),
+    settings=_keyworder_settings,
+    version=2,
+    is_variant=True,
+    pool="keyworder",
+    config=ModelConfig,
+)
+
+VOCAB_COUNTS = Stage(
+    table="vocab_counts",
+    description="""
+    How many images of the whole pool yield each keyword, counted exactly by DuckDB over all shards.
+
+    A row is a keyword. Refuses a pool whose shards were described or keyworded in different ways.
+    """,
+    group="score",
+    kinds=frozenset({"duckdb", "parquet"}),
+    compute=computed_by("vocabulary"),
+    reads=(
+        Reads("keywords", ("image_id", "keyword", "variant_hash")),
+        Reads("keyword_answers", ("image_id", "outcome")),
+    ),
+    is_variant=True,
+    advice={
+        "keywords_capture_the_pool": "Most images have several keywords, no keyword stands for most images, and not "
+        "nearly all keywords are seen once: else rarity says little.",
+        "no_drift": f"No shard's keywords differ from the others' by more than chance and {MOST_DRIFT:.0%}.",
+        VARIANT_CHECK: "All shards were described and keyworded in the same way; a mixed pool is not counted.",
+    },
+)
+
+NOVELTY_SCORES = Stage(
+    table="novelty_scores",
+    description="""
+    The rarity of each image's keywords over the whole pool: 1 / min and 1 / mean of their image counts.
+
+    A row is an image with keywords; higher is rarer. Images without keywords have no row: unknown is not rare.
+    """,
+    group="score",
+    kinds=frozenset({"duckdb", "parquet"}),
+    compute=computed_by("novelty"),
+    reads=(Reads("keywords", ("image_id", "keyword")), Reads("vocab_counts", ("keyword", "image_count"))),
+    is_variant=True,
+    is_one_run=True,
+)
+
+
+def _rarity_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    labels = bench.project.settings.dataset.labels
+    return [None if labels is None else labels.few_under]
+
+
+def _why_no_rarity(project: Project) -> str | None:
+    if any("rarity_scores" in experiment.tables for experiment in project.settings.experiments.values()):
+        return None
+    return f"no experiment of vlmine.yaml uses any of {', '.join(signals_of(SIGNALS, 'rarity_scores'))}"
+
+
+RARITY_SCORES = Stage(
+    table="rarity_scores",
+    description="""
+    How rare each image of the pool may be, by more than its rarest keyword.
+
+    A row is an image that can be mined. From the labelled seed alone: the probability that it is of a few-shot class,
+    its place in the lists of rare classes, and the value of its keywords; without labels these are empty. From the
+    tags: how few images look like it, and how rare what is seen in it is. Higher is rarer in every column.
+    """,
+    group="score",
+    kinds=frozenset({"pytorch", "duckdb", "parquet"}),
+    compute=computed_by("rarity"),
+    reads=(
+        _LABELS,
+        Reads("embeddings", ("image_id", "embedding", "tag_probabilities")),
+        Reads("keywords", ("image_id", "keyword")),
+        Reads("keyword_answers", ("image_id", "outcome")),
+        Reads("vocab_counts", ("keyword", "image_count")),
+    ),
+    settings=_rarity_settings,
+    skipped=_why_no_rarity,
+    is_variant=True,
+    pool="trainer",
+)
+
+
+def _task_model_reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
+    kind = project.settings.task_model.kind
+    return {"probe": (_LABELS, _FEATURES), "cnn": (_LABELS,)}.get(kind, ())
+
+
+def _task_model_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    settings = bench.project.settings.task_model
+    if settings.kind in ("probe", "cnn"):
+        return [settings]
+    from assets.task_model import path_digest
+
+    return [settings, path_digest(bench.project.resolve(str(settings.path)))]
+
+
+def _why_no_task_model(project: Project) -> str | None:
+    if project.settings.task_model.kind in ("probe", "cnn") and not project.has_labels:
+        return "the project has no labels to train a task model on (dataset.labels in vlmine.yaml)"
+    return None
+
+
+TASK_MODEL = Stage(
+    table="task_model",
+    description="""
+    The task model, trained on the labelled seed; it never sees a label of the pool, nor a test image.
+
+    The one row says where the model lies, what it is, and how well it does on seed images that it was not trained on.
+    A user's own predictions or checkpoint are only looked at, not trained.
+    """,
+    group="score",
+    kinds=frozenset({"pytorch", "parquet"}),
+    compute=computed_by("task_model"),
+    reads=(_LABELS, _FEATURES),
+    reads_of=_task_model_reads,
+    settings=_task_model_settings,
+    skipped=_why_no_task_model,
+    pool="trainer",
+)
+
+_JUDGED = (Reads("images", ("image_id", "sha256", "split", "outcome")), Reads("task_model", ("kind", "sha256")))
+
+
+def _uncertainty_reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
+    return (*_JUDGED, _FEATURES) if project.settings.task_model.kind == "probe" else _JUDGED
+
+
+UNCERTAINTY_SCORES = Stage(
+    table="uncertainty_scores",
+    description="""
+    Predictive entropy, variation ratio and margin of the task model for each readable image of a shard.
+
+    A row is an image of seed or pool; images of the test split are left out. Entropy is in nats.
+    """,
+    group="score",
+    kinds=frozenset({"pytorch", "parquet"}),
+    compute=computed_by("uncertainty"),
+    reads=(*_JUDGED, _FEATURES),
+    reads_of=_uncertainty_reads,
+    skipped=_why_no_task_model,
+    is_one_run=True,
+)
+
+_POOL = Reads("images", ("image_id", "split", "outcome"))
+
+
+def _mining_reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
+    experiment = project.settings.experiments[partition]
+    return (_POOL, *(_scores(table, columns_of(table, experiment.signals)) for table in experiment.tables))
+
+
+def _scores(table: str, columns: tuple[str, ...]) -> Reads:
+    return Reads(table, ("image_id", *columns))
+
+
+def _mining_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
+    return [bench.project.settings.experiments[partition], bench.project.settings.budget]
+
+
+PARETO_SET = Stage(
+    table="pareto_set",
+    description="""
+    The images of the pool in mining order, by the experiment's signals.
+
+    A row is a ranked image: its rank, its non-dominated front, one column a signal (higher is more worth mining),
+    whether the budget reaches it, and why. Failed images and images that lack a signal never enter.
+    """,
+    group="mine",
+    kinds=frozenset({"duckdb", "mlflow", "parquet"}),
+    compute=computed_by("pareto"),
+    reads=(_POOL, *(_scores(table, columns_of(table)) for table in tables_of(SIGNALS))),
+    reads_of=_mining_reads,
+    settings=_mining_settings,
+    is_tracked=True,
+    config=MiningConfig,
+    advice={
+        AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
+        f"{MOST_JACCARD} (Jaccard); else joining them adds nothing."
+    },
+)
+
+_RANKED = Reads("pareto_set", ("image_id", "rank"))
+
+
+def _retraining_reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
+    reads = (_RANKED, _LABELS)
+    return (*reads, _FEATURES) if project.settings.retraining.kind == "probe" else reads
+
+
+def _retraining_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    labels, settings = bench.labels, bench.project.settings
+    bins = settings.dataset.labels
+    return [
+        settings.retraining,
+        settings.task_model.image_size,
+        settings.task_model.epochs,
+        None if labels is None else labels.fingerprint,
+        None if bins is None else [bins.many_over, bins.few_under, bins.shots_by],
+    ]
+
+
+RETRAIN_METRICS = Stage(
+    table="retrain_metrics",
+    description="""
+    How much of the tail an experiment found at each budget, and how a model retrained with it does.
+
+    A row is a metric at a budget: recall, precision, lift and coverage of the few-shot classes of the mined images
+    (seed -1), and many/medium/few/all accuracy on the test split after retraining on the seed and the oracle's
+    labels, a row a training seed. Budgets and seeds are the same for every experiment. Without labels it is skipped.
+    """,
+    group="evaluate",
+    kinds=frozenset({"pytorch", "mlflow", "parquet"}),
+    compute=computed_by("retraining"),
+    reads=(_RANKED, _LABELS, _FEATURES),
+    reads_of=_retraining_reads,
+    settings=_retraining_settings,
+    is_tracked=True,
+    pool="trainer",
+    advice={
+        LUCK_CHECK: "More of the known few-shot classes at the budget than by chance (hypergeometric, p at most 0.05); "
+        "passes where too few are known to tell."
+    },
+)
+
+_SHOWN = (
+    Reads("pareto_set", ("image_id", "rank", "front", "selected", "reason")),
+    Reads("retrain_metrics", ("budget", "seed", "metric", "value")),
+    Reads("images", ("image_id", "outcome", "split")),
+)
+_KEYWORDS_SHOWN = (
+    Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count")),
+    Reads("vocab_counts", ("keyword", "image_count")),
+)
+
+
+def _report_reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
+    needs_keywords = project.settings.experiments[partition].needs_keywords
+    return (*_SHOWN, *_KEYWORDS_SHOWN) if needs_keywords else _SHOWN
+
+
+def _report_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    labels = bench.labels
+    return [bench.project.settings.name, None if labels is None else labels.fingerprint]
+
+
+MINING_REPORT = Stage(
+    table="mining_report",
+    description="""
+    The contact sheet of an experiment: a self-contained HTML page, to be opened without a server.
+
+    Each picture stands with its driving keyword and that keyword's count, its signals with ranks, its front, and its
+    class where that is known; beneath are the histogram of keyword counts, the fronts, and recall over budget. The
+    one row says where the page lies.
+    """,
+    group="evaluate",
+    kinds=frozenset({"html", "mlflow"}),
+    compute=computed_by("report"),
+    reads=(*_SHOWN, *_KEYWORDS_SHOWN),
+    reads_of=_report_reads,
+    settings=_report_settings,
+    is_tracked=True,
+)
+
+STAGES: tuple[Stage, ...] = (
+    IMAGES,
+    EMBEDDINGS,
+    DESCRIPTIONS,
+    KEYWORDS,
+    VOCAB_COUNTS,
+    NOVELTY_SCORES,
+    RARITY_SCORES,
+    TASK_MODEL,
+    UNCERTAINTY_SCORES,
+    PARETO_SET,
+    RETRAIN_METRICS,
+    MINING_REPORT,
+)

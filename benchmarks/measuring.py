@@ -1,0 +1,95 @@
+"""What a command takes: seconds, processor time and peak memory, measured from outside; and where it was measured."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from resources.ordered import core_count
+
+_KILOBYTE = 1024
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took.
+
+    Attributes:
+        seconds: Wall-clock time.
+        cpu_seconds: Time on processors, of it and of its children; less noisy beside other work.
+        peak_mb: Largest resident memory of its largest process, in MB.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+def cost_of(command: Sequence[str], *, env: Mapping[str, str] | None = None, folder: Path | None = None) -> Cost:
+    """Run a command and return what it took.
+
+    Raises:
+        RuntimeError: it failed; the message holds the end of what it said.
+    """
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env=None if env is None else {**os.environ, **env},
+    ) as process:
+        said = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KILOBYTE / 1e6)
+
+
+def in_turns(work: Mapping[str, Callable[[], Cost]], *, rounds: int) -> dict[str, list[Cost]]:
+    """Measure several things turn by turn, so that noise hurts all; the first round is dropped."""
+    found: dict[str, list[Cost]] = {name: [] for name in work}
+    for place in range(rounds + 1):
+        for name, measure in work.items():
+            cost = measure()
+            if place:
+                found[name].append(cost)
+    return found
+
+
+def middle(costs: Sequence[Cost]) -> Cost:
+    """Return the medians."""
+    return Cost(*(median(getattr(cost, name) for cost in costs) for name in ("seconds", "cpu_seconds", "peak_mb")))
+
+
+def machine(*packages: str) -> str:
+    """Return the line that stands above every table: processor, cores, memory, versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    python = f"Python {platform.python_version()}"
+    return f"{_processor()}, {core_count()} cores, {memory:.0f} GB; {python}{', ' if versions else ''}{versions}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a Markdown table; the first column is text, the others numbers."""
+    print(f"| {' | '.join(columns)} |")
+    print(f"| --- |{' ---: |' * (len(columns) - 1)}")
+    for row in rows:
+        print(f"| {' | '.join(str(cell) for cell in row)} |")
+    sys.stdout.flush()

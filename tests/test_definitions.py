@@ -1,0 +1,32 @@
+"""What it costs to load the project: nobody waits for libraries that only work needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = ("numpy", "pyarrow", "duckdb", "PIL", "jinja2", "scipy", "torch", "mlflow", "great_expectations", "onnxruntime")
+
+
+def loaded_after(code: str, folder: Path) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after running some code."""
+    told = "\nimport sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code + told], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_definitions_are_built_without_any_library_that_only_work_needs(tmp_path):
+    (tmp_path / "vlmine.yaml").write_text("name: small\ndataset: {kind: folder, root: .}\n")
+    code = "import vlmine_dagster.definitions as d; assert d.defs().resolve_all_asset_keys()"
+    assert loaded_after(code, tmp_path) & set(HEAVY) == set()
+
+
+def test_no_command_loads_dagster_to_print_its_help(tmp_path):
+    code = """
+from click.testing import CliRunner
+from vlmine_dagster.cli import main
+for name in ("", *main.commands):
+    assert CliRunner().invoke(main, [*name.split(), "--help"]).exit_code == 0
+"""
+    assert loaded_after(code, tmp_path) & {"dagster", *HEAVY} == set()
