@@ -22,6 +22,8 @@ DESCRIBED_COLUMNS = ("image_id", "sha256", "outcome", "split")
 _FEATURES = Reads("embeddings", ("image_id", "embedding"))
 _TAGS = Reads("embeddings", ("image_id", "tag_probabilities"))
 _LABELS = Reads("images", ("image_id", "label", "split", "outcome"))
+_WORDS = Reads("keywords", ("image_id", "keyword"))
+_COUNTS = Reads("vocab_counts", ("keyword", "image_count"))
 
 
 def computed_by(module: str) -> Callable[[StageRun], Product]:
@@ -89,7 +91,7 @@ def _describer_settings(bench: Workbench, _partition: str, variant: str) -> list
 DESCRIPTIONS = Stage(
     table="descriptions",
     description="""
-    One model answer about each readable image of a shard; images of the test split are left out.
+    One model answer about each readable image of a shard; images that judge models (splits val, test) are left out.
 
     A row is an answer with its outcome, tokens, latency and price. Only `ok` answers go on.
     """,
@@ -164,7 +166,7 @@ NOVELTY_SCORES = Stage(
     group="score",
     kinds=frozenset({"duckdb", "parquet"}),
     compute=computed_by("novelty"),
-    reads=(Reads("keywords", ("image_id", "keyword")), Reads("vocab_counts", ("keyword", "image_count"))),
+    reads=(_WORDS, _COUNTS),
     is_variant=True,
     is_one_run=True,
 )
@@ -175,10 +177,15 @@ def _rarity_settings(bench: Workbench, _partition: str, _variant: str) -> list[A
     return [None if labels is None else labels.few_under]
 
 
-def _why_no_rarity(project: Project) -> str | None:
-    if any("rarity_scores" in experiment.tables for experiment in project.settings.experiments.values()):
-        return None
-    return f"no experiment of vlmine.yaml uses any of {', '.join(signals_of(SIGNALS, 'rarity_scores'))}"
+def _unless_asked(table: str) -> Callable[[Project], str | None]:
+    """Return what tells why a table of signals is not made: no experiment asks for any of them."""
+
+    def skipped(project: Project) -> str | None:
+        if project.settings.asked_signals(table):
+            return None
+        return f"no experiment of vlmine.yaml uses any of {', '.join(signals_of(SIGNALS, table))}"
+
+    return skipped
 
 
 RARITY_SCORES = Stage(
@@ -196,12 +203,41 @@ RARITY_SCORES = Stage(
     reads=(
         _LABELS,
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities")),
-        Reads("keywords", ("image_id", "keyword")),
+        _WORDS,
         Reads("keyword_answers", ("image_id", "outcome")),
-        Reads("vocab_counts", ("keyword", "image_count")),
+        _COUNTS,
     ),
     settings=_rarity_settings,
-    skipped=_why_no_rarity,
+    skipped=_unless_asked("rarity_scores"),
+    is_variant=True,
+    pool="trainer",
+)
+
+
+def _neighbour_reads(project: Project, _partition: str, variant: str) -> tuple[Reads, ...]:
+    asked = project.settings.asked_signals("neighbour_scores", variant=variant)
+    return (_LABELS, _FEATURES, _WORDS) if "keyword_sparsity" in asked else (_LABELS, _FEATURES)
+
+
+def _neighbour_settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
+    return [bench.project.settings.asked_signals("neighbour_scores", variant=variant)]
+
+
+NEIGHBOUR_SCORES = Stage(
+    table="neighbour_scores",
+    description="""
+    How few images of seed and pool are like an image, and how far it is from the labelled seed.
+
+    A row is an image that can be mined. Neighbours are sought over the encoder's features and over keywords, block by
+    block. Only the signals that an experiment asks for are made, the columns of the others are empty.
+    """,
+    group="score",
+    kinds=frozenset({"python", "parquet"}),
+    compute=computed_by("neighbours"),
+    reads=(_LABELS, _FEATURES, _WORDS),
+    reads_of=_neighbour_reads,
+    settings=_neighbour_settings,
+    skipped=_unless_asked("neighbour_scores"),
     is_variant=True,
     pool="trainer",
 )
@@ -212,13 +248,17 @@ def _task_model_reads(project: Project, _partition: str, _variant: str) -> tuple
     return {"probe": (_LABELS, _FEATURES), "cnn": (_LABELS,)}.get(kind, ())
 
 
-def _task_model_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
-    settings = bench.project.settings.task_model
-    if settings.kind in ("probe", "cnn"):
-        return [settings]
+def _checkpoint_digest(bench: Workbench, path: str | None) -> list[str]:
+    if path is None:
+        return []
     from assets.task_model import path_digest
 
-    return [settings, path_digest(bench.project.resolve(str(settings.path)))]
+    return [path_digest(bench.project.resolve(path))]
+
+
+def _task_model_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    settings = bench.project.settings.task_model
+    return [settings, *_checkpoint_digest(bench, settings.path)]
 
 
 def _why_no_task_model(project: Project) -> str | None:
@@ -242,6 +282,7 @@ TASK_MODEL = Stage(
     reads_of=_task_model_reads,
     settings=_task_model_settings,
     skipped=_why_no_task_model,
+    version=2,
     pool="trainer",
 )
 
@@ -257,7 +298,9 @@ UNCERTAINTY_SCORES = Stage(
     description="""
     Predictive entropy, variation ratio and margin of the task model for each readable image of a shard.
 
-    A row is an image of seed or pool; images of the test split are left out. Entropy is in nats.
+    A row is an image of seed or pool; images that judge models are left out. Entropy is in nats. An ensemble is asked
+    as one, by the mean of its members; how much they, or Monte Carlo dropout passes, disagree stands in columns that
+    are empty where the task model has neither.
     """,
     group="score",
     kinds=frozenset({"pytorch", "parquet"}),
@@ -265,15 +308,19 @@ UNCERTAINTY_SCORES = Stage(
     reads=(*_JUDGED, _FEATURES),
     reads_of=_uncertainty_reads,
     skipped=_why_no_task_model,
+    version=2,
     is_one_run=True,
 )
 
 _POOL = Reads("images", ("image_id", "split", "outcome"))
+_DIVERSITY = {"k_center": (_LABELS, _FEATURES), "coverage": (_WORDS, _COUNTS)}
 
 
 def _mining_reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
     experiment = project.settings.experiments[partition]
-    return (_POOL, *(_scores(table, columns_of(table, experiment.signals)) for table in experiment.tables))
+    images = _LABELS if "tail_first" in experiment.signals else _POOL
+    signals = (_scores(table, columns_of(table, experiment.signals)) for table in experiment.tables)
+    return (images, *signals, *(() if experiment.diversity is None else _DIVERSITY[experiment.diversity.kind]))
 
 
 def _scores(table: str, columns: tuple[str, ...]) -> Reads:
@@ -281,7 +328,9 @@ def _scores(table: str, columns: tuple[str, ...]) -> Reads:
 
 
 def _mining_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
-    return [bench.project.settings.experiments[partition], bench.project.settings.budget]
+    experiment, labels = bench.project.settings.experiments[partition], bench.labels
+    told = [labels.fingerprint] if experiment.uses_oracle and labels is not None else []
+    return [experiment, bench.project.settings.budget, *told]
 
 
 PARETO_SET = Stage(
@@ -295,7 +344,7 @@ PARETO_SET = Stage(
     group="mine",
     kinds=frozenset({"duckdb", "mlflow", "parquet"}),
     compute=computed_by("pareto"),
-    reads=(_POOL, *(_scores(table, columns_of(table)) for table in tables_of(SIGNALS))),
+    reads=(_LABELS, *(_scores(table, columns_of(table)) for table in tables_of(SIGNALS)), _FEATURES, _WORDS, _COUNTS),
     reads_of=_mining_reads,
     settings=_mining_settings,
     is_tracked=True,
@@ -319,8 +368,7 @@ def _retraining_settings(bench: Workbench, _partition: str, _variant: str) -> li
     bins = settings.dataset.labels
     return [
         settings.retraining,
-        settings.task_model.image_size,
-        settings.task_model.epochs,
+        *_checkpoint_digest(bench, settings.retraining.path),
         None if labels is None else labels.fingerprint,
         None if bins is None else [bins.many_over, bins.few_under, bins.shots_by],
     ]
@@ -341,6 +389,7 @@ RETRAIN_METRICS = Stage(
     reads=(_RANKED, _LABELS, _FEATURES),
     reads_of=_retraining_reads,
     settings=_retraining_settings,
+    version=2,
     is_tracked=True,
     pool="trainer",
     advice={
@@ -356,7 +405,7 @@ _SHOWN = (
 )
 _KEYWORDS_SHOWN = (
     Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count")),
-    Reads("vocab_counts", ("keyword", "image_count")),
+    _COUNTS,
 )
 
 
@@ -396,6 +445,7 @@ STAGES: tuple[Stage, ...] = (
     VOCAB_COUNTS,
     NOVELTY_SCORES,
     RARITY_SCORES,
+    NEIGHBOUR_SCORES,
     TASK_MODEL,
     UNCERTAINTY_SCORES,
     PARETO_SET,

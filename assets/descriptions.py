@@ -14,11 +14,11 @@ from resources.describers import Describer, DescriberInput, Description, ModelDe
 from resources.intake import ASK_AGAIN, outcome_counts, read_bytes, refuse_failures
 from resources.replies import Reply
 from resources.rows import Bill, RowBuffer, answer_row
-from vlmine_dagster.tables import DESCRIPTIONS, EMBEDDINGS, Outcome
+from vlmine_dagster.tables import DESCRIPTIONS, EMBEDDINGS, JUDGES, Outcome
 
 
 def compute(run: StageRun) -> Product:
-    """Ask the describer about every readable image of a shard that is not of the test split."""
+    """Ask the describer about every readable image of a shard that does not judge models."""
     describer = describer_of(run.bench, run.variant)
     fingerprint, wanted = describer.fingerprint, _wanted(run)
     if isinstance(describer, ModelDescriber):
@@ -52,7 +52,7 @@ def _wanted(run: StageRun) -> dict[str, str]:
     """Return SHA-256 by id of the images to describe."""
     columns = run.read("images", list(DESCRIBED_COLUMNS)).to_pydict()
     rows = zip(columns["image_id"], columns["sha256"], columns["outcome"], columns["split"], strict=True)
-    return {name: digest for name, digest, outcome, split in rows if outcome == "ok" and split != "test"}
+    return {name: digest for name, digest, outcome, split in rows if outcome == "ok" and split not in JUDGES}
 
 
 def _published(run: StageRun, fingerprint: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, Reply]]:

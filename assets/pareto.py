@@ -1,7 +1,7 @@
 """Stage `pareto_set`: the pool in the order in which it should be labelled, and why."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,20 @@ import pyarrow as pa
 import pyarrow.csv
 
 from assets.catalog import AGREEMENT_CHECK
+from assets.diversity import SAID, diversified
 from assets.facts import table_fact
+from assets.pool import load_pool, signal_values
 from assets.stages import MiningConfig, Product, StageRun
 from resources.tracking import INPUTS_TAG, Source, dagster_url
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
-from vlmine_dagster.mining.selection import Ranking, budget_count, random_signal, rank_images
+from vlmine_dagster.mining.selection import Ranking, budget_count, rank_images
 from vlmine_dagster.project import ExperimentSettings, OpenAIKeyworderSettings, settings_hash
-from vlmine_dagster.signals import SIGNALS, columns_of
+from vlmine_dagster.signals import SIGNALS
+
+ORACLE_TAG = "vlmine.oracle"
+"""Marks an MLflow run whose list could not be made without the true classes of the pool."""
 
 _BEYOND = "beyond the budget"
 _PREVIEW = 20
@@ -31,9 +36,9 @@ Floats = npt.NDArray[np.float64]
 def compute(run: StageRun) -> Product:
     """Rank the images of the pool; failed ones, and those that lack a signal, never enter."""
     experiment = run.project.settings.experiments[run.partition]
-    pool = _pool(run, experiment)
+    pool = load_pool(run, experiment)
     names = pool.column("image_id").to_pylist()
-    signals = {signal: _signal(signal, pool, names) for signal in experiment.signals}
+    signals = signal_values(run, experiment, pool)
     ranking = rank_images(signals, names, fusion=experiment.fusion)
     if not len(ranking.order):
         raise MissingInputError(
@@ -42,7 +47,9 @@ def compute(run: StageRun) -> Product:
         )
     budget = _budget(run, experiment)
     selected_count = min(budget_count(budget, len(names)), len(ranking.order))
-    rows = _rows(pool, ranking, signals, selected_count, has_fronts=experiment.fusion == "pareto")
+    if experiment.diversity is not None:
+        ranking = diversified(run, experiment.diversity, ranking, names, selected_count)
+    rows = _rows(pool, ranking, signals, selected_count, experiment)
     facts = {
         "selected": selected_count,
         "ranked": len(ranking.order),
@@ -61,30 +68,20 @@ def _budget(run: StageRun, experiment: ExperimentSettings) -> float:
     return changed or experiment.budget or run.project.settings.budget
 
 
-def _pool(run: StageRun, experiment: ExperimentSettings) -> pa.Table:
-    tables = [reads.table for reads in run.needed]
-    joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in experiment.tables)
-    columns = ", ".join(["images.image_id", *(c for name in experiment.tables for c in _columns(experiment, name))])
-    query = f"""SELECT {columns} FROM images {joins}
-                WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
-    with run.connect(*tables) as connection:
-        return connection.sql(query).to_arrow_table()
-
-
-def _signal(name: str, pool: pa.Table, image_ids: Sequence[str]) -> Floats:
-    """Return a signal oriented so that higher is more worth mining, NaN where an image has none."""
-    if name == "random":
-        return random_signal(image_ids)
-    values: Floats = pool.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    return -values if SIGNALS[name].is_negated else values
-
-
 def _rows(
-    pool: pa.Table, ranking: Ranking, signals: Mapping[str, Floats], selected_count: int, *, has_fronts: bool
+    pool: pa.Table,
+    ranking: Ranking,
+    signals: Mapping[str, Floats],
+    selected_count: int,
+    experiment: ExperimentSettings,
 ) -> pa.Table:
     count = len(ranking.order)
     ranked = pool.take(pa.array(ranking.order))
-    reasons = [_reason(place, ranked, ranking, signals, has_fronts=has_fronts) for place in range(selected_count)]
+    has_fronts = experiment.fusion == "pareto"
+    picked = "" if experiment.diversity is None else f" · {SAID[experiment.diversity.kind]}"
+    reasons = [
+        _reason(place, ranked, ranking, signals, has_fronts=has_fronts) + picked for place in range(selected_count)
+    ]
     columns = {
         "image_id": ranked.column("image_id"),
         "rank": np.arange(1, count + 1),
@@ -126,6 +123,7 @@ def _record(
     params = {
         "signals": ", ".join(experiment.signals),
         "fusion": experiment.fusion,
+        "diversity": "none" if experiment.diversity is None else experiment.diversity.kind,
         "budget": budget,
         "variant": experiment.variant,
         "describer": variant.describer.kind,
@@ -178,6 +176,7 @@ def run_tags(run: StageRun) -> dict[str, str]:
         INPUTS_TAG: run.inputs,
         "dagster.run_id": run.run_id,
         "dagster.run_url": dagster_url(run.run_id),
+        **({ORACLE_TAG: "true"} if run.project.settings.experiments[run.partition].uses_oracle else {}),
         **({} if run.code_revision is None else {"mlflow.source.git.commit": run.code_revision}),
     }
 
@@ -192,7 +191,3 @@ def _csv(rows: pa.Table) -> bytes:
     sink = io.BytesIO()
     pyarrow.csv.write_csv(rows, sink)
     return sink.getvalue()
-
-
-def _columns(experiment: ExperimentSettings, table: str) -> tuple[str, ...]:
-    return columns_of(table, experiment.signals)

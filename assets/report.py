@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.pareto import mining_run
+from assets.pool import true_labels
 from assets.retraining import UNTRAINED, means
 from assets.stages import Product, StageRun
 from resources.charts import SignalCloud, scatter_png
@@ -137,13 +138,8 @@ def _true_classes(run: StageRun, ranked: pa.Table) -> dict[str, tuple[str, str]]
     if labels is None or settings is None:
         return {}
     bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
-    found = {}
-    for name in ranked.column("image_id").to_pylist():
-        shard = next((shard for shard in run.shards if name.startswith(f"{shard}/")), "")
-        label = labels.truth(name, name[len(shard) + 1 :])
-        if label is not None:
-            found[name] = (label, bins[label])
-    return found
+    known = true_labels(run, ranked.column("image_id").to_pylist())
+    return {name: (label, bins[label]) for name, label in known.items()}
 
 
 def _keyword_counts(run: StageRun) -> Any:
@@ -200,7 +196,8 @@ def _outcomes(run: StageRun) -> dict[str, int]:
     with run.connect("images") as connection:
         return dict(
             connection.sql(
-                "SELECT outcome, count(*) FROM images WHERE split <> 'test' GROUP BY outcome ORDER BY 2 DESC, 1"
+                """SELECT outcome, count(*) FROM images
+                   WHERE split IN ('seed', 'pool') GROUP BY outcome ORDER BY 2 DESC, 1"""
             ).fetchall()
         )
 

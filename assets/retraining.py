@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from assets.catalog import LUCK_CHECK
 from assets.pareto import mining_run, run_tags
+from assets.pool import true_labels
 from assets.stages import Product, StageRun
 from assets.task_model import model_inputs
 from resources.charts import recall_curve_png
-from resources.intake import by_shard
 from resources.labels import Labels
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
@@ -75,9 +75,8 @@ def _skipped(reason: str) -> Product:
 
 def _truth(run: StageRun, labels: Labels) -> Truth:
     ranked = run.read("pareto_set", ["image_id", "rank"]).sort_by("rank").column("image_id").to_pylist()
-    shard_by_image = {name: shard for shard, names in by_shard(ranked, run.shards).items() for name in names}
-    known = [(name, labels.truth(name, name[len(shard_by_image[name]) + 1 :])) for name in ranked]
-    pairs = [(name, label) for name, label in known if label is not None]
+    known = true_labels(run, ranked)
+    pairs = [(name, known[name]) for name in ranked if name in known]
     settings = run.project.settings.dataset.labels
     assert settings is not None  # noqa: S101 - there are labels, so there are their settings
     bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
@@ -92,37 +91,54 @@ def _found(truth: Truth, counts: Mapping[float, int]) -> Iterator[dict[str, Any]
 
 
 def _learned(run: StageRun, truth: Truth, counts: Mapping[float, int]) -> Iterator[dict[str, Any]]:
-    from vlmine_dagster.learning.retraining import retrain_curve
+    from vlmine_dagster.learning.retraining import Labelled, retrain_curve
 
-    seed, test = _labelled(run, "seed"), _labelled(run, "test")
+    seed, test, watched = (_labelled(run, split) for split in ("seed", "test", "val"))
     if not seed or not test:
         run.log.warning(
             f"retrain_metrics: nothing retrained, {len(seed)} seed and {len(test)} test images are labelled"
         )
         return
-    settings = run.project.settings
-    kind, mined = settings.retraining.kind, truth.image_ids[: max(counts.values())]
-    side = settings.task_model.image_size
+    settings = run.project.settings.retraining
+    mined = truth.image_ids[: max(counts.values())]
 
     def inputs(names: Sequence[str]) -> Any:
-        return model_inputs(run, kind, names, side=side)
+        return model_inputs(run, settings.kind, names, side=settings.image_size)
 
     retrained = retrain_curve(
-        kind,
-        seed_inputs=inputs(list(seed)),
-        seed_labels=list(seed.values()),
-        pool_inputs=inputs(mined),
-        pool_labels=truth.labels[: len(mined)],
-        budgets=list(counts.values()),
-        seeds=settings.retraining.seeds,
+        _plan(run),
+        seed=Labelled(inputs(list(seed)), list(seed.values())),
+        mined=Labelled(inputs(mined), truth.labels[: len(mined)]),
+        validation=Labelled(inputs(list(watched)), list(watched.values())) if settings.patience and watched else None,
         test_inputs=inputs(list(test)),
         classes=sorted(truth.bins),
-        epochs=settings.task_model.epochs,
+        budgets=list(counts.values()),
+        training_seeds=settings.seeds,
     )
     shares = {count: share for share, count in counts.items()}
     for result in retrained:
         for metric, value in shot_accuracy(list(test.values()), result.predicted, bins=truth.bins).items():
             yield _row(shares.get(result.budget, 0.0), result.budget, result.seed, metric, value)
+
+
+def _plan(run: StageRun) -> Any:
+    from vlmine_dagster.learning.retraining import Plan
+    from vlmine_dagster.learning.training import Recipe
+
+    settings = run.project.settings.retraining
+    recipe = Recipe(
+        epochs=settings.epochs,
+        learning_rate=settings.highest_learning_rate,
+        class_balance=settings.class_balance,
+        patience=settings.patience,
+    )
+    return Plan(
+        settings.kind,
+        recipe,
+        side=settings.image_size,
+        checkpoint=run.project.resolve(settings.path) if settings.path else "",
+        validation_share=settings.validation_share,
+    )
 
 
 def _labelled(run: StageRun, split: str) -> dict[str, str]:

@@ -288,7 +288,15 @@ def git_revision(folder: Path) -> str | None:
 
 
 VARIANT_TABLES = frozenset(
-    {"descriptions", "keywords", "keyword_answers", "vocab_counts", "novelty_scores", "rarity_scores"}
+    {
+        "descriptions",
+        "keywords",
+        "keyword_answers",
+        "vocab_counts",
+        "novelty_scores",
+        "rarity_scores",
+        "neighbour_scores",
+    }
 )
 PUBLISHED_WITH = {"keyword_answers": "keywords"}
 """Companion tables and the asset that publishes them."""

@@ -32,9 +32,9 @@ def _trained(run: StageRun) -> Product:
     settings = run.project.settings.task_model
     names, labels = seed_rows(run)
     inputs = model_inputs(run, settings.kind, names, side=settings.image_size)
-    epochs = settings.epochs
-    model = train_task_model(settings.kind, inputs, labels, epochs=epochs)
-    accuracy = held_out_accuracy(settings.kind, inputs, labels, epochs=epochs)
+    how = {"epochs": settings.epochs, "dropout": settings.dropout_share}
+    model = train_task_model(settings.kind, inputs, labels, members=settings.members, **how)  # type: ignore[arg-type]
+    accuracy = held_out_accuracy(settings.kind, inputs, labels, **how)  # type: ignore[arg-type]
     path = run.bench.models_folder / "task_model.safetensors"
     save(model, path)
     row = {
@@ -46,7 +46,7 @@ def _trained(run: StageRun) -> Product:
     table = pa.Table.from_pylist(
         [{**row, "seed_count": len(names), "seed_accuracy": accuracy}], schema=TASK_MODEL.schema
     )
-    facts = {"classes": len(model.classes), "labelled seed images": len(names)}
+    facts = {"classes": len(model.classes), "labelled seed images": len(names), "members": len(model.networks)}
     return Product(table, {**facts, **({} if accuracy is None else {"held-out accuracy on the seed": accuracy})})
 
 
@@ -73,9 +73,9 @@ def model_inputs(run: StageRun, kind: str, image_ids: Sequence[str], *, side: in
     """Return what a model of a kind reads, in the order of `image_ids`.
 
     Returns:
-        For `probe` features of shape (N, 1280), float32; for `cnn` pixels of shape (N, side, side, 3), uint8.
+        For `probe` features of shape (N, 1280), float32; for networks pixels of shape (N, side, side, 3), uint8.
     """
-    if kind == "cnn":
+    if kind != "probe":
         return load_pixels(run.bench.source, image_ids, max_pixels=run.project.settings.dataset.max_pixels, side=side)
     rows = run.read("embeddings", ["image_id", "embedding"])
     places = {name: place for place, name in enumerate(rows.column("image_id").to_pylist())}
@@ -91,11 +91,11 @@ def model_inputs(run: StageRun, kind: str, image_ids: Sequence[str], *, side: in
 
 def _class_count(run: StageRun, path: str) -> int:
     if run.project.settings.task_model.kind == "predictions":
-        from vlmine_dagster.learning.task_model import read_predictions
+        from vlmine_dagster.learning.user_model import read_predictions
 
         classes, _ = read_predictions(path, [])
         return len(classes)
-    from vlmine_dagster.learning.task_model import load_checkpoint
+    from vlmine_dagster.learning.user_model import load_checkpoint
 
     return len(load_checkpoint(path).classes)
 

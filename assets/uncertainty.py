@@ -1,5 +1,8 @@
 """Stage `uncertainty_scores`: how unsure the task model is about each image."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,64 +12,126 @@ import pyarrow as pa
 from assets import task_model
 from assets.stages import Product, StageRun
 from resources.intake import load_pictures
-from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
-from vlmine_dagster.tables import UNCERTAINTY_SCORES
+from vlmine_dagster.mining.uncertainty import (
+    bald,
+    margin,
+    predictive_entropy,
+    variation_ratio,
+    variation_ratio_of_votes,
+    vote_entropy,
+)
+from vlmine_dagster.tables import JUDGES, UNCERTAINTY_SCORES
 
+_BATCH = 1024
 _CHECKPOINT_BATCH = 64
 
 Floats = npt.NDArray[np.float64]
 
 
 def compute(run: StageRun) -> Product:
-    """Judge a shard's readable images by the task model; those of the test split are left out."""
+    """Judge a shard's images of seed and pool by the task model, some at a time."""
     images = run.read("images", ["image_id", "split", "outcome"]).to_pylist()
-    names = [row["image_id"] for row in images if row["outcome"] == "ok" and row["split"] != "test"]
+    names = [row["image_id"] for row in images if row["outcome"] == "ok" and row["split"] not in JUDGES]
     model = run.read("task_model").to_pylist()[0]
-    names, classes, probabilities = _predict(run, model, names)
-    likeliest = probabilities.argmax(axis=1) if names else np.empty(0, np.int64)
-    columns = {
-        "image_id": names,
-        "entropy": predictive_entropy(probabilities),
-        "variation_ratio": variation_ratio(probabilities),
-        "margin": margin(probabilities),
-        "predicted_label": [classes[place] for place in likeliest],
-    }
-    return Product(pa.table(columns, schema=UNCERTAINTY_SCORES.schema), {"judged": len(names)})
-
-
-def _predict(run: StageRun, model: dict[str, Any], names: list[str]) -> tuple[list[str], tuple[str, ...], Floats]:
-    """Return the images that got an answer, the classes, and probabilities of shape (N, C)."""
-    from vlmine_dagster.learning.task_model import load, load_checkpoint, read_predictions
-
-    if model["kind"] == "predictions":
-        classes, probabilities = read_predictions(model["path"], names)
-        answered = np.asarray(~np.isnan(probabilities).any(axis=1))
-        return (
-            [name for name, is_there in zip(names, answered, strict=True) if is_there],
-            classes,
-            probabilities[answered],
-        )
-    if model["kind"] == "transformers":
-        return _predict_by_checkpoint(run, load_checkpoint(model["path"]), names)
-    from pathlib import Path
-
-    network = load(Path(model["path"]))
-    side = run.project.settings.task_model.image_size
-    return names, network.classes, network.predict(task_model.model_inputs(run, model["kind"], names, side=side))
-
-
-def _predict_by_checkpoint(
-    run: StageRun, checkpoint: Any, names: list[str]
-) -> tuple[list[str], tuple[str, ...], Floats]:
-    from resources.ordered import batches
-
-    found: list[str] = []
-    parts: list[Floats] = [np.empty((0, len(checkpoint.classes)))]
+    columns: dict[str, list[Any]] = {name: [] for name in UNCERTAINTY_SCORES.schema.names}
     progress = run.progress(len(names))
+    for answers in _ask(run, model, names):
+        for name, values in _scores(answers).items():
+            columns[name] += list(values)
+        progress.add(len(answers.image_ids))
+    rows = pa.table(columns, schema=UNCERTAINTY_SCORES.schema).sort_by("image_id")
+    return Product(rows, {"judged": rows.num_rows})
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the task model says about N images.
+
+    Attributes:
+        image_ids: N ids.
+        classes: The C class names.
+        probabilities: Shape (N, C).
+        passes: Shape (S, N, C), by Monte Carlo dropout; None without.
+        members: Shape (K, N, C), by the members of an ensemble; None without.
+    """
+
+    image_ids: Sequence[str]
+    classes: tuple[str, ...]
+    probabilities: Floats
+    passes: Floats | None = None
+    members: Floats | None = None
+
+
+def _scores(answers: Answers) -> dict[str, Sequence[Any] | Floats]:
+    found = answers.probabilities
+    unknown = [None] * len(answers.image_ids)
+    passes, members = answers.passes, answers.members
+    return {
+        "image_id": answers.image_ids,
+        "entropy": predictive_entropy(found),
+        "variation_ratio": variation_ratio(found),
+        "margin": margin(found),
+        "predicted_label": [answers.classes[place] for place in found.argmax(axis=1)],
+        "dropout_variation_ratio": unknown if passes is None else variation_ratio_of_votes(_votes(passes)),
+        "dropout_bald": unknown if passes is None else bald(passes),
+        "ensemble_variation_ratio": unknown if members is None else variation_ratio_of_votes(_votes(members)),
+        "ensemble_bald": unknown if members is None else bald(members),
+        "vote_entropy": unknown if members is None else vote_entropy(_votes(members)),
+    }
+
+
+def _votes(probabilities: Floats) -> npt.NDArray[np.int64]:
+    """Return the class that each of S passes or members chose, shape (N, S), for probabilities of shape (S, N, C)."""
+    return np.asarray(probabilities.argmax(axis=2).T, dtype=np.int64)
+
+
+def _ask(run: StageRun, model: dict[str, Any], names: Sequence[str]) -> Iterator[Answers]:
+    """Yield what the task model says, some images at a time: passes and members of all at once would not fit."""
+    if not names:
+        return
+    if model["kind"] == "predictions":
+        yield _read(model["path"], names)
+    elif model["kind"] == "transformers":
+        yield from _ask_checkpoint(run, model["path"], names)
+    else:
+        yield from _ask_trained(run, model, names)
+
+
+def _read(path: str, names: Sequence[str]) -> Answers:
+    from vlmine_dagster.learning.user_model import read_predictions
+
+    classes, probabilities = read_predictions(path, names)
+    is_there = np.asarray(~np.isnan(probabilities).any(axis=1))
+    answered = [name for name, is_known in zip(names, is_there, strict=True) if is_known]
+    return Answers(answered, classes, probabilities[is_there])
+
+
+def _ask_trained(run: StageRun, model: dict[str, Any], names: Sequence[str]) -> Iterator[Answers]:
+    from vlmine_dagster.learning.task_model import load
+
+    settings = run.project.settings.task_model
+    trained = load(Path(model["path"]))
+    inputs = task_model.model_inputs(run, model["kind"], names, side=settings.image_size)
+    for start in range(0, len(names), _BATCH):
+        rows = inputs[start : start + _BATCH]
+        members = trained.members(rows)
+        yield Answers(
+            names[start : start + _BATCH],
+            trained.classes,
+            members.mean(axis=0),
+            passes=trained.passes(rows, settings.dropout_passes) if settings.dropout_passes else None,
+            members=members if len(members) > 1 else None,
+        )
+
+
+def _ask_checkpoint(run: StageRun, path: str, names: Sequence[str]) -> Iterator[Answers]:
+    from resources.ordered import batches
+    from vlmine_dagster.learning.user_model import load_checkpoint
+
+    settings = run.project.settings.task_model
+    checkpoint = load_checkpoint(path, dropout=settings.dropout)
     max_pixels = run.project.settings.dataset.max_pixels
     for batch in batches(load_pictures(run.bench.source, names, max_pixels=max_pixels), _CHECKPOINT_BATCH):
-        found += [name for name, _ in batch]
-        parts.append(checkpoint.predict([picture for _, picture in batch]))
-        progress.add(len(batch))
-    order = sorted(range(len(found)), key=found.__getitem__)
-    return [found[place] for place in order], checkpoint.classes, np.concatenate(parts)[order]
+        pictures = [picture for _, picture in batch]
+        passes = checkpoint.passes(pictures, settings.dropout_passes) if settings.dropout_passes else None
+        yield Answers([name for name, _ in batch], checkpoint.classes, checkpoint.predict(pictures), passes=passes)

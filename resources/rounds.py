@@ -106,7 +106,7 @@ def check_annotations(
     tests = sorted(set(labels) & test_ids)
     if tests:
         raise SourceError(
-            f"{len(tests)} images are of the test split, such as {tests[0]!r}. They judge; leave them out."
+            f"{len(tests)} images are of the test or val split, such as {tests[0]!r}. They judge; leave them out."
         )
     unknown = sorted(set(labels.values()) - set(class_names)) if class_names else []
     if unknown:

@@ -126,6 +126,7 @@ def test_the_score_can_be_recomputed_from_the_card(inside: Made):
     assert "mined by" in card["verdict"]
     shown = vlmine("explain", first)
     assert f"novelty_min = 1 / {min(counts)}" in shown.output
+    assert "entropy: how undecided the task model is over all classes, in nats" in shown.output
 
 
 def test_explain_says_why_an_image_was_never_mined(inside: Made):

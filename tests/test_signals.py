@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.mining.reasons import selection_reason
+from vlmine_dagster.project import parse_settings
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import TABLES
 
@@ -14,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=list(SIGNALS))
 def test_a_signal_has_its_column_its_formula_with_an_example_and_a_reason_in_words(signal):
     if signal.table is not None:
-        assert TABLES[signal.table].column(signal.name)
+        assert {*(signal.made_from or (signal.name,))} <= set(TABLES[signal.table].schema.names)
     module, _, function = signal.source.rpartition(".")
     docstring = getattr(import_module(f"vlmine_dagster.{module}"), function).__doc__
     assert ">>>" in docstring
@@ -29,8 +31,9 @@ def test_a_signal_has_its_column_its_formula_with_an_example_and_a_reason_in_wor
 def test_a_column_that_is_lower_for_what_is_worth_more_is_known_as_such():
     """What a column says of itself and what mining makes of it agree."""
     for signal in SIGNALS.values():
-        if signal.table is not None and "lower is" in TABLES[signal.table].column(signal.name).description:
-            assert signal.is_negated, signal.name
+        if signal.table is not None and not signal.made_from:
+            is_lower = "lower is" in TABLES[signal.table].column(signal.name).description
+            assert signal.is_negated == is_lower, signal.name
 
 
 def test_the_document_lists_every_signal_as_the_code_knows_it():
@@ -39,3 +42,54 @@ def test_the_document_lists_every_signal_as_the_code_knows_it():
     listed = [tuple(cell.strip(" `") for cell in row.split("|")[1:5]) for row in text.splitlines() if row[:3] == "| `"]
 
     assert listed == [(s.name, s.meaning, s.needs, s.source) for s in SIGNALS.values()]
+
+
+def settings(**changes):
+    experiments = {"arm": {"signals": changes.pop("signals")}}
+    dataset = {"kind": "folder", "root": ".", **changes.pop("dataset", {})}
+    return parse_settings({"name": "p", "dataset": dataset, "experiments": experiments, **changes})
+
+
+ORACLE = {"labels": {"file": "labels.csv", "oracle": True}}
+LABELLED = {"labels": {"file": "labels.csv"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"signals": ["oracle"]}, "'arm': signal oracle reads the true classes of the pool.*dataset.labels.oracle"),
+        ({"signals": ["oracle"], "dataset": LABELLED}, "signal oracle reads the true classes"),
+        ({"signals": ["dropout_bald"]}, "signal dropout_bald needs passes: set task_model.dropout_passes"),
+        ({"signals": ["vote_entropy"]}, "signal vote_entropy needs an ensemble: set task_model.members"),
+        ({"signals": ["bald"]}, "unknown signal 'bald', did you mean 'dropout_bald'"),
+        ({"signals": ["entropi"]}, "unknown signal 'entropi', did you mean 'entropy'"),
+    ],
+)
+def test_a_signal_that_cannot_be_had_is_refused_when_settings_are_read(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        settings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"kind": "probe", "dropout_passes": 5}, "kind probe has no dropout layers"),
+        ({"kind": "predictions", "path": "p.parquet", "members": 2}, "kind predictions is one model"),
+        ({"kind": "cnn", "dropout_passes": 1}, "passes that cannot differ"),
+        ({"kind": "cnn", "dropout_passes": 5, "dropout": 0}, "passes that cannot differ"),
+        ({"kind": "cnn", "members": 51}, "members: Input should be less than or equal to 50"),
+    ],
+)
+def test_a_task_model_that_cannot_disagree_is_refused(model, message):
+    with pytest.raises(ConfigError, match=message):
+        settings(signals=["random"], task_model=model)
+
+
+def test_what_can_be_had_is_taken():
+    model = {"kind": "cnn", "members": 2, "dropout_passes": 3}
+
+    found = settings(signals=["oracle", "dropout_bald", "ensemble_bald"], dataset=ORACLE, task_model=model)
+
+    assert found.experiments["arm"].uses_oracle
+    assert found.task_model.dropout_share == 0.2
+    assert settings(signals=["random"], task_model={"kind": "cnn"}).task_model.dropout_share == 0

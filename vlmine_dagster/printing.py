@@ -184,6 +184,9 @@ def print_card(card: Mapping[str, Any]) -> None:
         )
     if card["experiments"]:
         out.print(_places(card["experiments"]))
+        told = {s: v["meaning"] for place in card["experiments"].values() for s, v in place["signals"].items()}
+        for name, meaning in told.items():
+            out.print(f"  [dim]{name}: {plain(meaning)}[/]")
 
 
 def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:

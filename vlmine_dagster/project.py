@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.errors import ConfigError
-from vlmine_dagster.signals import SIGNALS, tables_of
+from vlmine_dagster.signals import SIGNALS, signals_of, tables_of
 
 SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
@@ -257,19 +257,56 @@ class TaskModelSettings(Settings):
     """`cnn`: pixels a side."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 30
     """`cnn`: passes over the labelled images."""
+    members: Annotated[int, Field(ge=1, le=50)] = 1
+    """`probe`, `cnn`: models in the ensemble; its signals (ensemble_variation_ratio, ...) need at least 2."""
+    dropout_passes: Annotated[int, Field(ge=0, le=200)] = 0
+    """`cnn`, `transformers`: Monte Carlo dropout passes, 0 or at least 2; dropout_variation_ratio and dropout_bald need
+    them."""
+    dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """`cnn`: share of features dropped in training and in a pass, 0.2 if left out and there are passes, else none.
+    `transformers`: share for all dropout layers of the checkpoint in a pass; left out, each keeps its own."""
 
     @model_validator(mode="after")
-    def _path_where_needed(self) -> "TaskModelSettings":
+    def _kind_has_what_is_asked(self) -> "TaskModelSettings":
         if self.kind in ("predictions", "transformers") and not self.path:
             raise ValueError(f"kind {self.kind} needs `path`")
+        if self.members > 1 and self.kind not in ("probe", "cnn"):
+            raise ValueError(f"members: kind {self.kind} is one model; an ensemble needs kind probe or cnn")
+        if self.dropout_passes and self.kind not in ("cnn", "transformers"):
+            raise ValueError(
+                f"dropout_passes: kind {self.kind} has no dropout layers; take kind cnn or transformers, or members"
+            )
+        if self.dropout_passes == 1 or (self.dropout_passes and self.kind == "cnn" and self.dropout == 0):
+            raise ValueError("dropout_passes: passes that cannot differ; take 2 or more, with dropout above 0")
         return self
+
+    @property
+    def dropout_share(self) -> float:
+        """Share of the cnn's features that is dropped."""
+        return self.dropout if self.dropout is not None else (0.2 if self.dropout_passes else 0.0)
 
 
 class RetrainingSettings(Settings):
     """How mined sets are judged by retraining."""
 
-    kind: Literal["probe", "cnn"] = "probe"
-    """What is retrained."""
+    kind: Literal["probe", "cnn", "resnet18", "transformers"] = "probe"
+    """What is retrained: a linear probe on the encoder's features, a small convolutional network or a ResNet-18 from
+    scratch, or a local transformers checkpoint that is fine-tuned."""
+    path: str | None = None
+    """`transformers`: folder of the image-classification checkpoint."""
+    image_size: Annotated[int, Field(ge=16, le=512)] = 64
+    """Networks: pixels a side that pictures are squeezed to."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Networks: passes over the training images, at the most."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Networks: the highest of its cycle; left out, 0.003, and 0.0001 for `transformers`."""
+    class_balance: Literal["none", "effective_number", "inverse_frequency"] = "none"
+    """Weigh classes in the loss: by the effective number of images (Cui et al. 2019), by 1 / images, or not."""
+    patience: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Networks: stop after so many epochs without a lower loss on validation images, and take the best; 0 never stops.
+    Validation images are those of the label file's split `val`, else some of the training images, never of `test`."""
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """With `patience` and without a split `val`: share of each class's training images, rounded down."""
     budgets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.02, 0.05, 0.1, 0.2)
     """Mined shares of the pool, each judged."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
@@ -281,6 +318,17 @@ class RetrainingSettings(Settings):
         if not budgets or list(budgets) != sorted(set(budgets)):
             raise ValueError("budgets must rise and not repeat")
         return budgets
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> "RetrainingSettings":
+        if self.kind == "transformers" and not self.path:
+            raise ValueError("kind transformers needs `path`")
+        return self
+
+    @property
+    def highest_learning_rate(self) -> float:
+        """The highest learning rate of the cycle."""
+        return self.learning_rate or (0.0001 if self.kind == "transformers" else 0.003)
 
 
 class AutomationSettings(Settings):
@@ -307,15 +355,28 @@ class AutomationSettings(Settings):
         return cron
 
 
+class DiversitySettings(Settings):
+    """Pick images that differ from the top of the ranking, instead of its top itself."""
+
+    kind: Literal["k_center", "coverage"]
+    """`k_center`: the farthest from seed and earlier picks over the encoder's features (Sener and Savarese 2018);
+    `coverage`: what adds most to the rare keywords of earlier picks. Both are greedy, so any N is a prefix of N + 1."""
+    pool_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
+    """The choice is among the first pool_factor x budget images of the ranking, at most 50,000."""
+
+
 class ExperimentSettings(Settings):
     """One mining strategy: a list of signals and how they are joined."""
 
     signals: Annotated[tuple[str, ...], Field(min_length=1)]
     """Signals to join (docs/signals.md lists them); each is oriented so that higher is more worth mining."""
-    fusion: Literal["pareto", "rank_sum", "fisher"] = "pareto"
-    """Non-dominated fronts, the sum of ranks, or Fisher's sum of their logarithms. One signal is a plain ranking."""
+    fusion: Literal["pareto", "rank_sum", "reciprocal_rank", "fisher"] = "pareto"
+    """Non-dominated fronts, or the sum of ranks, of 1 / (60 + rank), or of their logarithms (Fisher). One signal is a
+    plain ranking."""
     budget: Annotated[float, Field(gt=0)] | None = None
     """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
+    diversity: DiversitySettings | None = None
+    """A second step that picks images that differ; left out, the ranking itself is mined."""
     variant: str = "default"
     """Extraction variant whose novelty is used."""
 
@@ -324,7 +385,7 @@ class ExperimentSettings(Settings):
     def _signals_are_known(cls, signals: tuple[str, ...]) -> tuple[str, ...]:
         for signal in signals:
             if signal not in SIGNALS:
-                hint = difflib.get_close_matches(signal, SIGNALS, n=1)
+                hint = [*difflib.get_close_matches(signal, SIGNALS, n=1), *(s for s in SIGNALS if signal in s)]
                 meant = f", did you mean {hint[0]!r}?" if hint else "."
                 raise ValueError(f"unknown signal {signal!r}{meant} Known: {', '.join(SIGNALS)}")
         if len(set(signals)) != len(signals):
@@ -341,12 +402,17 @@ class ExperimentSettings(Settings):
     @property
     def needs_keywords(self) -> bool:
         """Whether the list depends on how images were described."""
-        return "novelty_scores" in self.tables
+        return "novelty_scores" in self.tables or (self.diversity is not None and self.diversity.kind == "coverage")
 
     @property
     def needs_labels(self) -> bool:
         """Whether any signal comes from labels, by the task model or by the seed itself."""
         return any(SIGNALS[signal].needs != "nothing" for signal in self.signals)
+
+    @property
+    def uses_oracle(self) -> bool:
+        """Whether any signal sees the true classes of the pool."""
+        return any(SIGNALS[signal].needs == "oracle" for signal in self.signals)
 
 
 def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSettings]:
@@ -413,6 +479,31 @@ class ProjectSettings(Settings):
                 known = ", ".join(self.variant_names)
                 raise ValueError(f"experiment {name!r} uses unknown variant {experiment.variant!r}. Known: {known}")
         return self
+
+    @model_validator(mode="after")
+    def _signals_can_be_had(self) -> "ProjectSettings":
+        labels, model = self.dataset.labels, self.task_model
+        lacking = {
+            "oracle": None
+            if labels is not None and labels.oracle
+            else "reads the true classes of the pool, which only a benchmark shows: set dataset.labels.oracle to true",
+            "passes": None
+            if model.dropout_passes
+            else "needs passes: set task_model.dropout_passes (cnn, transformers)",
+            "members": None if model.members > 1 else "needs an ensemble: set task_model.members (probe, cnn)",
+        }
+        for name, experiment in self.experiments.items():
+            for signal in experiment.signals:
+                problem = lacking.get(SIGNALS[signal].needs)
+                if problem is not None:
+                    raise ValueError(f"experiment {name!r}: signal {signal} {problem}, or take the signal out")
+        return self
+
+    def asked_signals(self, table: str, *, variant: str | None = None) -> list[str]:
+        """Return the signals of a table that an experiment asks for, of one extraction variant or of any."""
+        experiments = [one for one in self.experiments.values() if variant in (None, one.variant)]
+        asked = {name for one in experiments for name in one.signals}
+        return [name for name in signals_of(SIGNALS, table) if name in asked]
 
     @property
     def variant_names(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Needs = Literal["nothing", "labels"]
+Needs = Literal["nothing", "labels", "passes", "members", "oracle"]
 
 CONTEXT = {"novelty_scores": ("min_count", "rarest_keyword"), "uncertainty_scores": ("predicted_label",)}
 """Columns that are told beside a table's signals."""
@@ -18,12 +18,15 @@ class Signal:
         name: Its name in `vlmine.yaml`.
         table: The table that holds it in a column of its name; None where it is made while mining.
         meaning: What it is, in a line for people.
-        said: How a reason tells its value. Fields: `value` as the table holds it, `inverse` (1 / value), `keyword`
-            (the rarest), `images` (its count in words), `rarest` (the keyword as an addition) and `guess` (the
-            likeliest class as an addition).
+        said: How a reason tells its value. Fields: `value` as the table holds it, `inverse` (1 / value), `negated`,
+            `keyword` (the rarest), `images` (its count in words), `rarest` (the keyword as an addition) and `guess`
+            (the likeliest class as an addition).
         source: Where its formula stands.
-        needs: What a project must have: `nothing`, or `labels` (a labelled seed, or a task model).
+        needs: What a project must have: `nothing`; `labels` (a labelled seed, or the user's own task model); `passes`
+            (a task model with Monte Carlo dropout); `members` (an ensemble as task model); `oracle` (the labels of a
+            benchmark).
         is_negated: Whether the table's column is lower for what is more worth mining.
+        made_from: Columns of the table of which it is made while mining, where it has no column itself.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Signal:
     source: str
     needs: Needs = "nothing"
     is_negated: bool = False
+    made_from: tuple[str, ...] = ()
 
 
 SIGNALS: dict[str, Signal] = {
@@ -92,6 +96,55 @@ SIGNALS: dict[str, Signal] = {
             is_negated=True,
         ),
         Signal(
+            "dropout_variation_ratio",
+            "uncertainty_scores",
+            "share of Monte Carlo dropout passes that do not choose the commonest class",
+            "{value:.0%} of dropout passes say something else{guess}",
+            "mining.uncertainty.variation_ratio_of_votes",
+            needs="passes",
+        ),
+        Signal(
+            "dropout_bald",
+            "uncertainty_scores",
+            "how much Monte Carlo dropout passes disagree: mutual information of class and weights, in nats",
+            "dropout passes disagree by {value:.2f} nats{guess}",
+            "mining.uncertainty.bald",
+            needs="passes",
+        ),
+        Signal(
+            "ensemble_variation_ratio",
+            "uncertainty_scores",
+            "share of an ensemble's members that do not choose the commonest class",
+            "{value:.0%} of the ensemble say something else{guess}",
+            "mining.uncertainty.variation_ratio_of_votes",
+            needs="members",
+        ),
+        Signal(
+            "ensemble_bald",
+            "uncertainty_scores",
+            "how much an ensemble's members disagree: mutual information of class and member, in nats",
+            "the ensemble disagrees by {value:.2f} nats{guess}",
+            "mining.uncertainty.bald",
+            needs="members",
+        ),
+        Signal(
+            "vote_entropy",
+            "uncertainty_scores",
+            "entropy of the votes of an ensemble's members, in nats",
+            "the ensemble's votes have entropy {value:.2f} nats{guess}",
+            "mining.uncertainty.vote_entropy",
+            needs="members",
+        ),
+        Signal(
+            "tail_first",
+            "uncertainty_scores",
+            "Tail First Sampling: turn by turn, the least sure image of the predicted class with the fewest labels",
+            "turn {negated:,.0f} of its class by Tail First Sampling{guess}",
+            "mining.tail_first.tail_first",
+            needs="labels",
+            made_from=("entropy", "predicted_label"),
+        ),
+        Signal(
             "expected_rarity",
             "rarity_scores",
             "probability of a few-shot class, by the labelled seed",
@@ -122,12 +175,42 @@ SIGNALS: dict[str, Signal] = {
             "few images like it",
             "mining.density.semantic_density",
         ),
+        Signal(
+            "embedding_sparsity",
+            "neighbour_scores",
+            "how few images look like it, by the encoder's features",
+            "few images look like it",
+            "mining.density.embedding_density",
+        ),
+        Signal(
+            "keyword_sparsity",
+            "neighbour_scores",
+            "how few images share its keywords, for describers without probabilities",
+            "few images share its keywords{rarest}",
+            "mining.density.keyword_density",
+        ),
+        Signal(
+            "seed_distance",
+            "neighbour_scores",
+            "how far it is from the nearest labelled image, by the encoder's features",
+            "{value:.2f} from the nearest labelled image",
+            "mining.density.seed_distance",
+            needs="labels",
+        ),
+        Signal(
+            "oracle",
+            None,
+            "the true rarity of its class, by labels that nobody has: the ceiling",
+            "an oracle says that its class has {inverse:,.0f} images",
+            "mining.longtail.true_rarity",
+            needs="oracle",
+        ),
     )
 }
 
 
 def signals_of(names: Iterable[str], table: str | None) -> list[str]:
-    """Return those of some signals that a table holds; None asks for those that are made while mining.
+    """Return those of some signals that a table holds or that are made of it; None asks for those made of no table.
 
     Examples:
         >>> signals_of(["novelty_min", "entropy", "margin"], "uncertainty_scores")
@@ -153,4 +236,5 @@ def columns_of(table: str, names: Sequence[str] = tuple(SIGNALS)) -> tuple[str, 
         >>> columns_of("novelty_scores", ["novelty_mean", "entropy"])
         ('novelty_mean', 'min_count', 'rarest_keyword')
     """
-    return (*signals_of(names, table), *CONTEXT.get(table, ()))
+    held = (column for name in signals_of(names, table) for column in SIGNALS[name].made_from or (name,))
+    return tuple(dict.fromkeys((*held, *CONTEXT.get(table, ()))))

@@ -80,8 +80,7 @@ def _plain(settings: ProjectSettings) -> dict[str, Any]:
     if settings.dataset.kind == "folder":
         dataset["shard_count"] = settings.dataset.shard_count
     experiments = {
-        name: {"signals": arm["signals"], **({} if arm["fusion"] == "pareto" else {"fusion": arm["fusion"]})}
-        for name, arm in full["experiments"].items()
+        name: arm.model_dump(mode="json", exclude_defaults=True) for name, arm in settings.experiments.items()
     }
     parts = (
         ["describer", "keyworder"]
@@ -91,6 +90,7 @@ def _plain(settings: ProjectSettings) -> dict[str, Any]:
     shown = {part: full[part] for part in parts}
     if "task_model" in shown:
         shown["task_model"] = {"kind": full["task_model"]["kind"]}
+        shown["retraining"] = {name: full["retraining"][name] for name in ("kind", "budgets", "seeds")}
     return {
         "name": settings.name,
         "dataset": dataset,

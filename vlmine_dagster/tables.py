@@ -31,11 +31,16 @@ class Outcome(StrEnum):
 
 
 class Split(StrEnum):
-    """Which part an image plays: `SEED` is labelled and trains, `TEST` judges, `POOL` is mined."""
+    """Which part an image plays: `SEED` teaches, `VAL` says when to stop, `TEST` judges, `POOL` is mined."""
 
     SEED = "seed"
+    VAL = "val"
     TEST = "test"
     POOL = "pool"
+
+
+JUDGES = frozenset({Split.VAL, Split.TEST})
+"""Splits that judge models; nothing is learnt from their images, and none is mined, described or counted."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ IMAGES = Table(
         Column("height", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
         Column("n_bytes", "int64", "size of the encoded image in bytes", minimum=0),
         Column("label", "string", "class name where it is known to the miner", nullable=True),
-        Column("split", "string", "seed, test or pool", allowed=tuple(Split)),
+        Column("split", "string", "seed, val, test or pool", allowed=tuple(Split)),
         _outcome(),
         _failure(),
     ),
@@ -277,6 +282,36 @@ RARITY_SCORES = Table(
     ("image_id",),
 )
 
+NEIGHBOUR_SCORES = Table(
+    "neighbour_scores",
+    "pool",
+    "an image that can be mined",
+    (
+        _image_id(),
+        Column(
+            "embedding_sparsity",
+            "float64",
+            "minus its similarities to its 100 nearest neighbours over embeddings; empty if no experiment asks",
+            nullable=True,
+        ),
+        Column(
+            "keyword_sparsity",
+            "float64",
+            "minus its similarities to its 100 nearest neighbours over keywords; empty if no experiment asks",
+            nullable=True,
+        ),
+        Column(
+            "seed_distance",
+            "float64",
+            "1 - cosine to the nearest labelled image; empty without a seed or if no experiment asks",
+            nullable=True,
+            minimum=0,
+            maximum=2,
+        ),
+    ),
+    ("image_id",),
+)
+
 TASK_MODEL = Table(
     "task_model",
     "pool",
@@ -291,6 +326,32 @@ TASK_MODEL = Table(
     ),
     ("path",),
 )
+
+
+def _disagreement() -> tuple[Column, ...]:
+    passes, members = "empty without Monte Carlo dropout", "empty without an ensemble"
+    return (
+        Column(
+            "dropout_variation_ratio",
+            "float64",
+            f"1 - share of passes for the commonest class; {passes}",
+            True,
+            0,
+            1,
+        ),
+        Column("dropout_bald", "float64", f"mutual information of class and weights in nats; {passes}", True, 0),
+        Column(
+            "ensemble_variation_ratio",
+            "float64",
+            f"1 - share of members for the commonest class; {members}",
+            True,
+            0,
+            1,
+        ),
+        Column("ensemble_bald", "float64", f"mutual information of class and member in nats; {members}", True, 0),
+        Column("vote_entropy", "float64", f"entropy of the members' votes in nats; {members}", True, 0),
+    )
+
 
 UNCERTAINTY_SCORES = Table(
     "uncertainty_scores",
@@ -308,6 +369,7 @@ UNCERTAINTY_SCORES = Table(
         ),
         Column("margin", "float64", "largest minus second class probability, lower is less sure", minimum=0, maximum=1),
         Column("predicted_label", "string", "likeliest class"),
+        *_disagreement(),
     ),
     ("image_id",),
 )
@@ -364,6 +426,7 @@ TABLES: dict[str, Table] = {
         VOCAB_COUNTS,
         NOVELTY_SCORES,
         RARITY_SCORES,
+        NEIGHBOUR_SCORES,
         TASK_MODEL,
         UNCERTAINTY_SCORES,
         PARETO_SET,

@@ -14,7 +14,8 @@ from assets.stages import Lineage, Stage, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
 from vlmine_dagster.project import ExperimentSettings
-from vlmine_dagster.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.signals import SIGNALS
+from vlmine_dagster.tables import JUDGES, TABLES, WHOLE_POOL
 
 if TYPE_CHECKING:
     from resources.lake import Lake
@@ -114,7 +115,7 @@ def import_round(bench: Workbench, file: Path) -> "Round":
     check_annotations(
         given,
         known_ids={row[0] for row in rows},
-        test_ids={row[0] for row in rows if row[1] == "test"},
+        test_ids={row[0] for row in rows if row[1] in JUDGES},
         class_names=bench.labels.class_names if bench.project.settings.dataset.labels.classes else (),  # type: ignore[union-attr]
     )
     return write_round(bench.project, given)
@@ -229,7 +230,7 @@ def _place(bench: Workbench, name: str, settings: ExperimentSettings, image_id: 
     if not rows:
         return None
     row = rows[0]
-    signals = {s: {"value": row[s], "rank": row[f"{s}_rank"]} for s in settings.signals}
+    signals = {s: {"value": row[s], "rank": row[f"{s}_rank"], "meaning": SIGNALS[s].meaning} for s in settings.signals}
     kept = {key: row[key] for key in ("rank", "front", "selected", "reason", "ranked")}
     return {**kept, "fusion": settings.fusion, "signals": signals}
 

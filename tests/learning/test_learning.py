@@ -1,20 +1,17 @@
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from vlmine_dagster.errors import ConfigError, ContractError, ModelError
+from vlmine_dagster.learning.examples import class_numbers
+from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
-from vlmine_dagster.learning.retraining import retrain_curve
-from vlmine_dagster.learning.task_model import (
-    held_out_accuracy,
-    load,
-    load_checkpoint,
-    read_predictions,
-    save,
-    train_task_model,
-)
-from vlmine_dagster.learning.training import class_numbers, fit_cnn, fit_probe
+from vlmine_dagster.learning.task_model import held_out_accuracy, load, save, train_task_model
+from vlmine_dagster.learning.training import Recipe, fit_network, fit_probe
+from vlmine_dagster.learning.user_model import load_checkpoint, read_predictions
 
 
 def clouds(count=40, classes=3, size=12, seed=0):
@@ -71,17 +68,22 @@ def test_a_stronger_penalty_is_less_sure():
 def test_the_network_learns_stripes_and_is_deterministic():
     pictures, labels = stripes()
 
-    first, second = (fit_cnn(pictures, labels, class_count=2, epochs=15, seed=3, batch_size=8) for _ in range(2))
+    recipe = Recipe(epochs=15, batch_size=8)
+    first, second = (
+        fit_network(partial(SmallConvNet, 2), pictures, labels, class_count=2, recipe=recipe, seed=3) for _ in range(2)
+    )
     probabilities = predict_probabilities(first, pictures)
 
     assert (probabilities.argmax(axis=1) == labels).mean() > 0.9
     np.testing.assert_array_equal(probabilities, predict_probabilities(second, pictures))
 
 
-def test_class_balance_and_a_lonely_last_picture_are_no_trouble():
+def test_a_lonely_last_picture_is_no_trouble():
     pictures, labels = stripes(count=9)
 
-    network = fit_cnn(pictures, labels, class_count=2, epochs=1, batch_size=8, is_class_balanced=True)
+    network = fit_network(
+        partial(SmallConvNet, 2), pictures, labels, class_count=2, recipe=Recipe(epochs=1, batch_size=8)
+    )
 
     assert predict_probabilities(network, pictures[:0]).shape == (0, 2)
 
@@ -143,49 +145,6 @@ def test_held_out_accuracy_is_high_on_clouds_and_unknown_for_few():
 
     assert held_out_accuracy("probe", features, [str(n) for n in labels]) > 0.9
     assert held_out_accuracy("probe", features[:4], [str(n) for n in labels[:4]]) is None
-
-
-def test_retraining_uses_the_seed_first_and_then_the_mined_in_order():
-    features, numbers = clouds(count=60)
-    labels = [f"c{n}" for n in numbers]
-    seed = [k for k in range(12) if numbers[k] < 2]  # the third class is not in the seed
-    mined = [k for k in range(12, 40) if numbers[k] == 2]
-
-    results = retrain_curve(
-        "probe",
-        seed_inputs=features[seed],
-        seed_labels=[labels[k] for k in seed],
-        pool_inputs=features[mined],
-        pool_labels=[labels[k] for k in mined],
-        budgets=[4, 2],
-        seeds=[7, 8],
-        test_inputs=features[40:],
-        classes=["c0", "c1", "c2"],
-    )
-
-    assert [(r.budget, r.seed) for r in results] == [(0, 7), (2, 7), (4, 7)]
-    assert "c2" not in results[0].predicted
-    assert results[2].predicted == labels[40:]
-
-
-def test_networks_are_retrained_once_a_seed():
-    pictures, numbers = stripes(count=12)
-    labels = [f"c{n}" for n in numbers]
-
-    results = retrain_curve(
-        "cnn",
-        seed_inputs=pictures[:6],
-        seed_labels=labels[:6],
-        pool_inputs=pictures[6:10],
-        pool_labels=labels[6:10],
-        budgets=[4],
-        seeds=[0, 1],
-        test_inputs=pictures[10:],
-        classes=["c0", "c1"],
-        epochs=1,
-    )
-
-    assert [(r.budget, r.seed) for r in results] == [(0, 0), (0, 1), (4, 0), (4, 1)]
 
 
 def test_predictions_of_a_user_are_aligned_by_image(tmp_path):

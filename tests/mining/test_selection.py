@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,13 +7,13 @@ from hypothesis import strategies as st
 
 from vlmine_dagster.errors import ConfigError, ContractError
 from vlmine_dagster.mining.pareto import non_dominated_fronts
-from vlmine_dagster.mining.selection import budget_count, mid_ranks, random_signal, rank_images
+from vlmine_dagster.mining.selection import FUSIONS, budget_count, mid_ranks, random_signal, rank_images
 
 values = st.one_of(st.integers(0, 4).map(float), st.just(float("nan")))
 tables = st.integers(1, 3).flatmap(
     lambda m: st.lists(st.lists(values, min_size=m, max_size=m), min_size=1, max_size=25)
 )
-fusions = st.sampled_from(["pareto", "rank_sum", "fisher"])
+fusions = st.sampled_from(FUSIONS)
 
 
 def peel(points):
@@ -91,7 +93,7 @@ def test_fronts_rise_along_the_order_and_rank_sums_rise_within_a_front(rows):
 def test_one_signal_is_a_plain_ranking(column):
     signals, ids = named([[value] for value in column])
 
-    for fusion in ("pareto", "rank_sum", "fisher"):
+    for fusion in FUSIONS:
         order = rank_images(signals, ids, fusion=fusion).order
         assert [column[place] for place in order] == sorted(column, reverse=True)
 
@@ -102,6 +104,35 @@ def test_a_tie_does_not_prefer_names_early_in_the_alphabet():
     order = rank_images({"s": np.ones(100)}, ids).order
 
     assert 10 < sum(place < 50 for place in order[:50]) < 40
+
+
+@given(tables, fusions, st.integers(0, 3))
+def test_copies_of_an_image_stand_together_but_for_the_hash(rows, fusion, which):
+    signals, ids = named([*rows, rows[which % len(rows)]])
+
+    ranking = rank_images(signals, ids, fusion=fusion)
+
+    keys = dict(zip(ranking.order.tolist(), zip(ranking.front, ranking.rank_sum, strict=True), strict=True))
+    assert keys.get(which % len(rows)) == keys.get(len(rows))
+
+
+@given(tables, fusions)
+def test_any_budget_is_a_prefix_of_the_next(rows, fusion):
+    signals, ids = named(rows)
+
+    ranking = rank_images(signals, ids, fusion=fusion)
+
+    sets = [set(ranking.order[: budget_count(n + 1, len(rows))].tolist()) for n in range(1, len(ranking.order))]
+    assert all(small < large or small == large for small, large in itertools.pairwise(sets))
+    assert len(set(ranking.order.tolist())) == len(ranking.order)
+
+
+def test_reciprocal_rank_by_hand():
+    # a: 1/61 + 1/63, b: 1/62 + 1/61, c: 1/63 + 1/62
+    ranking = rank_images({"novelty": [3, 2, 1], "entropy": [1, 3, 2]}, ["a", "b", "c"], fusion="reciprocal_rank")
+
+    assert ranking.order.tolist() == [1, 0, 2]
+    assert ranking.front.tolist() == [1, 2, 3]
 
 
 def test_a_small_case_by_hand():
@@ -137,7 +168,9 @@ def test_bad_input_is_named(signals, ids, message):
 
 
 def test_an_unknown_fusion_is_refused():
-    with pytest.raises(ConfigError, match="unknown fusion 'vote', expected pareto, rank_sum or fisher"):
+    with pytest.raises(
+        ConfigError, match="unknown fusion 'vote', expected pareto, rank_sum, reciprocal_rank or fisher"
+    ):
         rank_images({"s": [1.0]}, ["a"], fusion="vote")
 
 

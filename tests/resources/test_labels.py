@@ -54,6 +54,12 @@ def test_without_a_classes_file_the_class_id_is_the_name(tmp_path):
     assert labels.class_names == ("n00", "n01")
 
 
+def test_rows_that_say_when_to_stop_show_their_class_and_are_not_counted(tmp_path):
+    labels = load(tmp_path, "key,split,class_id\na,seed,0\nb,val,0\nc,val,1\n")
+    assert labels.visible("s/b", "b") == ("tram", Split.VAL)
+    assert labels.class_counts() == {"tram": 1, "horse cart": 0}
+
+
 def test_class_counts_take_pool_and_seed_and_name_classes_without_images(tmp_path):
     labels = load(tmp_path, "key,split,class_id\na,seed,0\nb,test,1\nc,pool,0\nd,pool,\n")
     assert labels.class_counts() == {"tram": 2, "horse cart": 0}
@@ -134,8 +140,9 @@ WRONG_FILES = {
     "key,class_id\na,0\n": r"labels\.csv: no column split\. Its first line holds key, class_id; expected key, split",
     "key;split;class_id\na;seed;0\n": r"separated by ';': save it with commas",
     "": r"holds nothing",
-    HEAD + "a,train,0\n": r"line 2: unknown split 'train', expected seed, test, pool \(training rows are the seed\)",
-    HEAD + "a,Seed,0\n": r"line 2: unknown split 'Seed', expected seed, test, pool\. ",
+    HEAD
+    + "a,train,0\n": r"line 2: unknown split 'train', expected seed, val, test, pool \(training rows are the seed\)",
+    HEAD + "a,Seed,0\n": r"line 2: unknown split 'Seed', expected seed, val, test, pool\. ",
     HEAD + "a,seed,0\nb,seed,0\na,test,1\n": r"line 4: key 'a' is there already, in line 2",
     HEAD + "a,seed,7\n": r"line 2: class_id '7' is not in the classes file",
     HEAD + "a,seed,\n": r"line 2: a seed row without a class_id",

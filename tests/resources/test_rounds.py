@@ -97,7 +97,7 @@ def test_labels_that_came_back_are_learnt_from_and_never_mined_again(finished, m
     ("row", "why"),
     [
         ("pool/a/nothing,rocket", "1 of 1 images are not of this pool, such as 'pool/a/nothing'"),
-        ("test/t/rocket-50,rocket", "are of the test split"),
+        ("test/t/rocket-50,rocket", "are of the test or val split"),
     ],
 )
 def test_labels_of_other_images_are_refused_and_nothing_is_kept(finished, monkeypatch, row, why):

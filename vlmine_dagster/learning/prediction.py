@@ -10,27 +10,35 @@ from torch import nn
 _BATCH = 1024
 
 
+def best_device() -> torch.device:
+    """Return an accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def predict_probabilities(
     network: nn.Module, inputs: npt.NDArray[Any], *, batch_size: int = _BATCH
 ) -> npt.NDArray[np.float64]:
     """Return softmax probabilities.
 
     Args:
-        network: A `Probe` or a `SmallConvNet`; it is put into evaluation mode.
+        network: A network of `learning.networks`; it is put into evaluation mode and moved to the best device.
         inputs: What the network reads, N rows.
         batch_size: Rows at a time.
 
     Returns:
         Shape (N, C), float64, rows sum to 1.
     """
-    network.eval()
+    device = best_device()
+    network.eval().to(device)
     with torch.inference_mode():
         parts = [
-            network(torch.from_numpy(np.ascontiguousarray(inputs[start : start + batch_size]))).double().softmax(1)
+            network(_tensor(inputs[start : start + batch_size], device)).double().softmax(1).cpu()
             for start in range(0, len(inputs), batch_size)
         ]
-    if not parts:
-        linear = network.linear
-        assert isinstance(linear, nn.Linear)  # noqa: S101 - both networks end in one
-        return np.empty((0, linear.out_features))
+        if not parts:  # only the network knows how many classes there are
+            return np.empty((0, network(_tensor(np.zeros((1, *inputs.shape[1:]), inputs.dtype), device)).shape[1]))
     return np.asarray(torch.cat(parts).numpy())
+
+
+def _tensor(rows: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)

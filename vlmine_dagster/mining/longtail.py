@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from vlmine_dagster.errors import ConfigError, ContractError
 
@@ -73,6 +74,25 @@ def long_tail_sizes(class_count: int, *, largest: int, imbalance: float, law: st
         else (ranks + 1.0) ** (-np.log(imbalance) / np.log(class_count))
     )
     return [max(1, int(size)) for size in np.floor(largest * shares + 0.5)]
+
+
+def true_rarity(labels: Sequence[str | None], class_counts: Mapping[str, int]) -> npt.NDArray[np.float64]:
+    """Score images by how rare their true class is: 1 / its number of images. Only an oracle knows; it is the ceiling.
+
+    Args:
+        labels: N true classes, None where nobody knows.
+        class_counts: Images by class, as they make classes many-, medium- or few-shot; 0 counts as 1.
+
+    Returns:
+        Shape (N,), float64, in (0, 1], higher is rarer; NaN where the class is unknown.
+
+    Examples:
+        >>> true_rarity(["cat", "rocket", None], {"cat": 4, "rocket": 1})
+        array([0.25, 1.  ,  nan])
+    """
+    return np.array(
+        [np.nan if label is None else 1 / max(class_counts[label], 1) for label in labels], dtype=np.float64
+    )
 
 
 def mining_metrics(mined: Sequence[str], pool: Sequence[str], *, bins: Mapping[str, str]) -> dict[str, float]:

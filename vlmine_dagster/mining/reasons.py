@@ -48,6 +48,7 @@ def _said(
     return signal.said.format(
         value=value,
         inverse=1 / value if value else 0.0,
+        negated=-value,
         keyword=keyword,
         images=_images(keyword_count),
         rarest="" if keyword is None else f', rarest "{keyword}"',

@@ -115,7 +115,7 @@ def variation_ratio_of_votes(votes: npt.ArrayLike) -> Floats:
         votes: Shape (N, S), int, the class that each of S passes or members chose.
 
     Returns:
-        Shape (N,), float64, from 0 (all agree) to 1 - 1/S.
+        Shape (N,), float64, from 0 (all agree) to 1 - 1/S; higher means that they disagree more.
 
     Raises:
         ContractError: votes are no (N, S) table of integers >= 0.

@@ -1,0 +1,70 @@
+"""The second step of an experiment: images that differ, from the top of its ranking."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from assets.rarity import half
+from assets.stages import StageRun
+from vlmine_dagster.mining.diversity import candidate_count, coverage_picks, k_center_picks, picked_first
+from vlmine_dagster.mining.selection import Ranking
+from vlmine_dagster.project import DiversitySettings
+
+SAID = {"k_center": "far from the seed and earlier picks", "coverage": "adds rare keywords to earlier picks"}
+"""What a reason says of a pick."""
+
+_SEED_BATCH = 4096
+
+
+def diversified(
+    run: StageRun, settings: DiversitySettings, ranking: Ranking, image_ids: Sequence[str], budget: int
+) -> Ranking:
+    """Return a ranking whose first `budget` images are picked so that they differ.
+
+    Args:
+        run: The experiment at work.
+        settings: How to pick, and from how many.
+        ranking: Its ranking.
+        image_ids: Ids of the images that the ranking's places mean.
+        budget: Images to pick. Their order is that of the greedy choice, so any N up to it is a prefix of N + 1.
+    """
+    top = ranking.order[: candidate_count(len(ranking.order), budget, settings.pool_factor)]
+    names = [image_ids[place] for place in top.tolist()]
+    pick = _by_keywords if settings.kind == "coverage" else _by_features
+    return picked_first(ranking, pick(run, names, budget))
+
+
+def _by_features(run: StageRun, names: Sequence[str], budget: int) -> npt.NDArray[np.int64]:
+    candidates = pa.table({"image_id": names, "place": np.arange(len(names))})
+    with run.connect("embeddings") as connection:
+        connection.register("candidates", candidates)
+        rows = connection.sql(
+            "SELECT embedding FROM candidates JOIN embeddings USING (image_id) ORDER BY place"
+        ).to_arrow_table()
+    return k_center_picks(half(rows, "embedding"), count=budget, covered=_seed_features(run))
+
+
+def _seed_features(run: StageRun) -> Iterator[npt.NDArray[np.float16]]:
+    with run.connect("images", "embeddings") as connection:
+        rows = connection.sql(
+            """SELECT embedding FROM images JOIN embeddings USING (image_id)
+               WHERE split = 'seed' AND outcome = 'ok' AND label IS NOT NULL"""
+        )
+        for batch in rows.to_arrow_reader(_SEED_BATCH):
+            yield half(pa.Table.from_batches([batch]), "embedding")
+
+
+def _by_keywords(run: StageRun, names: Sequence[str], budget: int) -> npt.NDArray[np.int64]:
+    keywords: dict[str, list[str]] = {name: [] for name in names}
+    with run.connect("keywords", "vocab_counts") as connection:
+        connection.register("candidates", pa.table({"image_id": names}))
+        rows = connection.sql(
+            """SELECT image_id, keyword, image_count
+               FROM keywords JOIN candidates USING (image_id) JOIN vocab_counts USING (keyword)
+               ORDER BY image_id, keyword"""
+        ).fetchall()
+    for name, word, _ in rows:
+        keywords[name].append(word)
+    return coverage_picks(list(keywords.values()), {word: count for _, word, count in rows}, count=budget)

@@ -1,0 +1,156 @@
+"""A user's own model: its checkpoint, as it is or to be fine-tuned, or its predictions."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import nn
+
+from vlmine_dagster.errors import ModelError
+from vlmine_dagster.learning.dropout import dropout_passes
+from vlmine_dagster.learning.networks import FineTuned
+from vlmine_dagster.learning.prediction import best_device
+
+_SUM_TOLERANCE = 1e-3
+
+Floats = npt.NDArray[np.float64]
+
+
+class Checkpoint:
+    """A local transformers image-classification checkpoint.
+
+    Args:
+        processor: Its image processor.
+        network: Its network.
+        dropout: Share that all its dropout layers drop in a pass; None leaves each at its own.
+    """
+
+    def __init__(self, processor: Any, network: Any, *, dropout: float | None = None):
+        self._processor = processor
+        self._network = network.eval()
+        for layer in network.modules():
+            if isinstance(layer, nn.Dropout) and dropout is not None:
+                layer.p = dropout
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The C class names, in the order of the probabilities."""
+        names = self._network.config.id2label
+        return tuple(str(names[number]) for number in sorted(names))
+
+    def predict(self, pictures: Sequence[Image.Image]) -> Floats:
+        """Return class probabilities of shape (N, C), float64."""
+        if not pictures:
+            return np.empty((0, len(self.classes)))
+        device = best_device()
+        inputs = self._processor(images=list(pictures), return_tensors="pt").to(device)
+        with torch.inference_mode():
+            logits = self._network.to(device)(**inputs).logits
+        return np.asarray(logits.double().softmax(1).cpu().numpy())
+
+    def passes(self, pictures: Sequence[Image.Image], count: int) -> Floats:
+        """Return class probabilities of shape (count, N, C), float64, by Monte Carlo dropout.
+
+        Raises:
+            ModelError: no dropout layer drops anything.
+        """
+        return dropout_passes(self._network, partial(self.predict, pictures), count)
+
+
+def load_checkpoint(folder: str, *, dropout: float | None = None) -> Checkpoint:
+    """Open a checkpoint folder by its own image processor; nothing is downloaded and no remote code is run.
+
+    Args:
+        folder: The checkpoint.
+        dropout: Share that all its dropout layers drop in a pass; None leaves each at its own.
+
+    Raises:
+        ModelError: it is no image-classification checkpoint.
+    """
+    processor, network = _open(folder)
+    return Checkpoint(processor, network, dropout=dropout)
+
+
+def _open(folder: str, **changes: Any) -> tuple[Any, Any]:
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        network = AutoModelForImageClassification.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, **changes
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"path {folder} is no local image-classification checkpoint with safetensors weights: {error}"
+        ) from error
+    return processor, network
+
+
+def open_for_fine_tuning(folder: str, class_count: int) -> FineTuned:
+    """Open a checkpoint with a head for so many classes; one that has as many already keeps its head.
+
+    Pictures are squeezed to its input size, without the crop that its processor might take.
+
+    Raises:
+        ModelError: it is no image-classification checkpoint.
+    """
+    try:
+        processor, network = _open(folder, num_labels=class_count, ignore_mismatched_sizes=True)
+        colours = {"mean": list(processor.image_mean), "deviation": list(processor.image_std)}
+        return FineTuned(network, **colours, side=_side(processor))
+    except (AttributeError, TypeError) as error:
+        raise ModelError(
+            f"checkpoint {folder}: its image processor says no size, mean and deviation: {error}"
+        ) from error
+
+
+def _side(processor: Any) -> int:
+    size = getattr(processor, "crop_size", None) or processor.size
+    return int(size.get("height") or size["shortest_edge"])
+
+
+def read_predictions(path: str, image_ids: Sequence[str]) -> tuple[tuple[str, ...], Floats]:
+    """Read a user's own class probabilities.
+
+    Args:
+        path: Parquet file with the column image_id and one column a class.
+        image_ids: The N images that are wanted.
+
+    Returns:
+        The C class names, and probabilities of shape (N, C), float64; a row of NaN where the file has no such image.
+
+    Raises:
+        ModelError: the file cannot be read, has no image_id or fewer than two classes, or a row is no probability.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        classes = tuple(name for name in table.column_names if name != "image_id")
+        names = table.column("image_id").to_pylist()
+        given = np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in classes])
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise ModelError(
+            f"task_model.path {path} cannot be read as Parquet with image_id and a column a class: {error}"
+        ) from error
+    if len(classes) < 2:
+        raise ModelError(f"task_model.path {path}: {len(classes)} class columns, expected at least 2.")
+    bad = ~np.isfinite(given).all(axis=1) | (given < 0).any(axis=1) | (abs(given.sum(axis=1) - 1) > _SUM_TOLERANCE)
+    if bad.any():
+        place = int(bad.argmax())
+        raise ModelError(
+            f"task_model.path {path}: the row of {names[place]!r} is no probability distribution (it sums to "
+            f"{given[place].sum():g}; {bad.sum()} of {len(bad)} rows). Write softmax outputs."
+        )
+    places = {name: place for place, name in enumerate(names)}
+    answer = np.full((len(image_ids), len(classes)), np.nan)
+    known = [(row, places[name]) for row, name in enumerate(image_ids) if name in places]
+    if known:
+        rows, found = np.array(known).T
+        answer[rows] = given[found]
+    return classes, answer
