@@ -40,6 +40,25 @@ def test_every_arm_sees_the_same_draws_of_the_seed(finished: Made):
     assert not any(name.startswith("test/") for name in pool.ids)
 
 
+def test_signals_that_experiments_name_are_drawn_too_and_diverse_lists_are_not(finished: Made):
+    plain = {"signals": ["random"]}
+    named = ["oracle", "tail_first", "seed_distance", "embedding_sparsity", "keyword_sparsity"]
+    StudyRun(draws.STUDY, finished.bench, draws=1).rows()  # kept without them
+    finished.settings(
+        experiments={
+            "random": plain,
+            **{name: {"signals": [name]} for name in named},
+            "diverse": {**plain, "diversity": {"kind": "coverage"}},
+        }
+    )
+
+    rows = StudyRun(draws.STUDY, finished.bench, draws=1).rows()
+
+    recall = {row["arm"]: row["few_recall"] for row in rows if row["budget"] == 0.3}
+    assert set(recall) == {"random", *named}
+    assert recall["oracle"] == max(recall.values())
+
+
 def test_the_study_finds_what_vlmine_run_found_for_the_same_draw(finished: Made):
     rows = StudyRun(draws.STUDY, finished.bench, draws=1).rows()
     judged = finished.frame("retrain_metrics", "fused")

@@ -1,6 +1,7 @@
 """A pool whose labelled seed can be drawn again: features and keywords stay, all that the seed says is new."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +17,14 @@ from resources.labels import Labels, load_labels
 from resources.sources import shard_of
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError
-from vlmine_dagster.mining.density import semantic_density
-from vlmine_dagster.mining.longtail import shot_bins
+from vlmine_dagster.mining.density import embedding_density, keyword_density, seed_distance, semantic_density
+from vlmine_dagster.mining.longtail import shot_bins, true_rarity
 from vlmine_dagster.mining.rarity import soft_novelty
 from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
+from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
 from vlmine_dagster.project import DEFAULT_VARIANT, ExperimentSettings, Project
+from vlmine_dagster.tables import JUDGES
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -52,8 +55,8 @@ class Draw:
         return rank_images({s: self.signals[s] for s in experiment.signals}, self.ids, fusion=experiment.fusion)
 
     def can_rank(self, experiment: ExperimentSettings) -> bool:
-        """Whether all signals of an experiment are there."""
-        return set(experiment.signals) <= self.signals.keys()
+        """Whether all signals of an experiment are there, and it mines the ranking itself."""
+        return experiment.diversity is None and set(experiment.signals) <= self.signals.keys()
 
 
 class Pool:
@@ -85,7 +88,7 @@ class Pool:
         truth = [labels.truth(name, key) for name, key in zip(names, keys, strict=True)]
         splits = [labels.visible(name, key)[1] for name, key in zip(names, keys, strict=True)]
         self._is_ours = np.array(
-            [split != "test" and label is not None for split, label in zip(splits, truth, strict=True)]
+            [split not in JUDGES and label is not None for split, label in zip(splits, truth, strict=True)]
         )
         self.ids: list[str] = np.array(names, dtype=object)[self._is_ours].tolist()
         self._keys: list[str] = np.array(keys, dtype=object)[self._is_ours].tolist()
@@ -111,11 +114,22 @@ class Pool:
     def constant(self) -> dict[str, Floats]:
         """Signals that do not depend on the seed, shape (N,) each."""
         tags = self.evidence.tag_probabilities
-        return {
+        found = {
             "sparsity": -semantic_density(tags),
             "soft_novelty": soft_novelty(tags),
             **_novelty(self._bench, self._shards, self.ids, self._variant),
         }
+        if "embedding_sparsity" in self._asked:
+            found["embedding_sparsity"] = 0.0 - embedding_density(self.evidence.features)
+        if "keyword_sparsity" in self._asked:
+            found["keyword_sparsity"] = 0.0 - keyword_density(self.evidence.keywords)
+        return found
+
+    @cached_property
+    def _asked(self) -> set[str]:
+        """Signals that cost something or are not for every pool: made only where an experiment names them."""
+        named = {name for one in self._bench.project.settings.experiments.values() for name in one.signals}
+        return named & {"embedding_sparsity", "keyword_sparsity", "seed_distance", "tail_first", "oracle"}
 
     def draw(self, number: int) -> Draw:
         """Draw the seed: the same images for every arm, the same probe fitted on them."""
@@ -125,10 +139,11 @@ class Pool:
         seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
         ids = [self.ids[place] for place in rest]
         file = None if self._kept is None else self._kept / f"draw-{number}.npz"
+        signals: dict[str, Floats] = {}
         if file is not None and file.exists():
             with np.load(file) as kept:
                 signals = dict(kept)
-        else:
+        if not signals or not self._asked <= signals.keys():
             signals = {"random": random_signal(ids, seed=number), **self._signals(seed, rest)}
             if file is not None:
                 _keep(file, signals)
@@ -149,13 +164,21 @@ class Pool:
             _image_counts(self._bench, self._variant),
             few_under=self._bench.project.settings.dataset.labels.few_under,  # type: ignore[union-attr]
         )
-        return {
+        found = {
             "entropy": predictive_entropy(probabilities),
             "variation_ratio": variation_ratio(probabilities),
             "margin": -margin(probabilities),
             **{name: values[rest] for name, values in self.constant.items()},
             **told,
         }
+        if "seed_distance" in self._asked:
+            found["seed_distance"] = seed_distance(features[rest], features[seed])
+        if "tail_first" in self._asked:
+            likeliest = classes[probabilities.argmax(axis=1)].tolist()
+            found["tail_first"] = tail_first(likeliest, found["entropy"], Counter(self.truth[seed].tolist()))
+        if "oracle" in self._asked:
+            found["oracle"] = true_rarity(self.truth[rest].tolist(), self.class_counts)
+        return found
 
 
 def _keep(file: Path, signals: Mapping[str, Floats]) -> None:
