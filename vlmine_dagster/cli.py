@@ -267,9 +267,10 @@ def compare(reference: str | None, is_json: bool) -> None:
 @main.command()
 @click.argument("name", required=False)
 @click.option("--draws", type=click.IntRange(1, 1000), help="Draws of the labelled seed; by default the study's own.")
+@click.option("--verdicts", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verify: a saved file.")
 @as_json
 @told
-def study(name: str | None, draws: int | None, is_json: bool) -> None:
+def study(name: str | None, draws: int | None, verdicts: Path | None, is_json: bool) -> None:
     """Do the study NAME, or list the studies. What is done is kept: stopped, it goes on where it was."""
     from dataclasses import asdict
 
@@ -279,6 +280,12 @@ def study(name: str | None, draws: int | None, is_json: bool) -> None:
     if name is None:
         click.echo(json.dumps(QUESTIONS)) if is_json else print_studies(QUESTIONS)
         return
+    if verdicts is not None:
+        from vlmine_dagster.studies.verify import take_verdicts
+
+        if name != "verify":
+            raise click.UsageError("--verdicts belongs to the study verify")
+        take_verdicts(_bench(), verdicts)
     report = _study(name, draws=draws or 0, is_quiet=is_json)
     click.echo(json.dumps(asdict(report))) if is_json else print_report(report)
 

@@ -12,6 +12,9 @@ QUESTIONS: dict[str, str] = {
     "orthogonality": "Do novelty and uncertainty find the same few-shot images, or each what the other misses?",
     "pooling": "Is the minimum or the mean of keyword counts better on classes that are known to be rare?",
     "keyworders": "Which keyworder finds more of the tail, and should counts be pooled by their minimum or mean?",
+    "describers": "Which way to describe the pool finds more of the tail?",
+    "prompts": "How much does the mined set depend on the prompt, or on any other way of asking?",
+    "verify": "Would a person call the mined images rare, more often than images drawn at random?",
 }
 """What each study asks, by name; its module, of the same name, is imported when it is done."""
 

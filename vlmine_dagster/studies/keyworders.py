@@ -6,20 +6,14 @@ import numpy as np
 
 from assets.models import rule_keyworder
 from resources.describers import Description, Tag
-from resources.study_charts import budget_curves_png
-from resources.workbench import Workbench
-from vlmine_dagster.mining.longtail import mining_metrics
 from vlmine_dagster.mining.novelty import novelty_scores
-from vlmine_dagster.mining.selection import budget_count, rank_images
-from vlmine_dagster.mining.significance import Comparison, compare_arms
-from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, spread_text
+from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED
 from vlmine_dagster.mining.vocabulary import count_images
 from vlmine_dagster.project import RulesSettings, TagsSettings
 from vlmine_dagster.studies import QUESTIONS
-from vlmine_dagster.studies.draws import ArmCurves, headline_of, share_name
-from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
+from vlmine_dagster.studies.novelties import POOLINGS, Floats, conclude_novelty, judge_novelty
+from vlmine_dagster.studies.study import DRAWN_FROM, Findings, Row, Study, StudyRun, draw_steps
 
-POOLINGS = ("min", "mean")
 _KEYWORDERS: dict[str, RulesSettings | TagsSettings] = {
     "tags": TagsSettings(),
     "rules, 1 word": RulesSettings(max_words=1),
@@ -28,105 +22,39 @@ _KEYWORDERS: dict[str, RulesSettings | TagsSettings] = {
 }
 
 
-def extracted(run: StudyRun) -> dict[str, list[list[str]]]:
-    """Return the keywords of each image of the pool, by keyworder; a describer without tags has rules alone."""
-    if run.memory:
-        return run.memory
-    rows = run.bench.lake.read_all("descriptions", run.bench.source.shards()).to_pylist()
-    described = {
+def novelty_by_keyworder(run: StudyRun) -> dict[tuple[str, str], Floats]:
+    """Return novelty by (keyworder, pooling); a describer without tags has rules alone."""
+    if not run.memory:
+        described = _descriptions(run)
+        asked = [described.get(name, Description("", "", ())) for name in run.pool().ids]
+        for name, settings in _KEYWORDERS.items():
+            if settings.kind == "tags" and not any(answer.tags for answer in described.values()):
+                continue
+            words = [list(answer.keywords) for answer in rule_keyworder(settings).extract(asked)]
+            counts = count_images(words)
+            for pooling in POOLINGS:
+                run.memory[name, pooling] = np.asarray(novelty_scores(words, counts, pooling=pooling))
+    return run.memory
+
+
+def _descriptions(run: StudyRun) -> dict[str, Description]:
+    columns = ["image_id", "description", "tags", "outcome"]
+    rows = run.bench.lake.read_all("descriptions", run.bench.source.shards(), columns=columns).to_pylist()
+    return {
         row["image_id"]: Description(
             row["image_id"], row["description"], tuple(Tag(t["tag"], t["probability"]) for t in row["tags"] or ())
         )
         for row in rows
         if row["outcome"] == "ok"
     }
-    has_tags = any(answer.tags for answer in described.values())
-    nothing = Description("", "", ())
-    asked = [described.get(name, nothing) for name in run.pool().ids]
-    for name, settings in _KEYWORDERS.items():
-        if has_tags or settings.kind != "tags":
-            run.memory[name] = [list(answer.keywords) for answer in rule_keyworder(settings).extract(asked)]
-    return run.memory
 
 
-def judge(run: StudyRun, step: str) -> list[Row]:
-    """Mine one draw by novelty alone, and with the probe's entropy, for each keyworder and pooling."""
-    pool, draw, settings = run.pool(), run.draw(step), run.bench.project.settings
-    rows: list[Row] = []
-    for keyworder, words in extracted(run).items():
-        counts = count_images(words)
-        for pooling in POOLINGS:
-            novelty = novelty_scores(words, counts, pooling=pooling)[draw.rest]
-            for mined_by, signals in (
-                ("alone", {"novelty": novelty}),
-                ("with entropy", {"novelty": novelty, "entropy": draw.signals["entropy"]}),
-            ):
-                order = rank_images(signals, draw.ids).order
-                for budget in settings.retraining.budgets:
-                    count = budget_count(budget, len(draw.ids))
-                    found = mining_metrics(draw.truth[order[:count]].tolist(), draw.truth.tolist(), bins=pool.bins)
-                    rows.append(
-                        {
-                            "draw": draw.number,
-                            "arm": f"{keyworder}; {pooling}; {mined_by}",
-                            "budget": budget,
-                            "mined": count,
-                            "few_recall": found["few_recall"],
-                            "keywords": len(counts),
-                        }
-                    )
-    return rows
+def _judge(run: StudyRun, step: str) -> list[Row]:
+    return judge_novelty(run, step, novelty_by_keyworder(run))
 
 
-def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
-    """Compare keyworders within a pooling, and poolings within a keyworder, at the project's budget."""
-    curves, budget = ArmCurves(rows), headline_of(run.bench.project.settings)
-    where = f"at {share_name(budget)}"
-    words = [
-        comparison_sentence(one, where=where)
-        for group, reference in _groups(curves.arms)
-        for one in _compared(curves, budget, group, reference)
-    ]
-    keywords = {row["arm"]: row["keywords"] for row in rows}
-    table = [
-        {
-            **dict(zip(("keyworder", "pooling", "mined"), arm.split("; "), strict=True)),
-            "keywords": f"{keywords[arm]:,}",
-            **{name: spread_text(values[arm]) for name, values in curves.points.items()},
-        }
-        for arm in curves.arms
-    ]
-    title = f"Recall of few-shot images, mean ± standard deviation over {len(curves.draws)} draws"
-    plot = budget_curves_png({name: band for name, band in curves.bands().items() if name.endswith("alone")})
-    return Findings(words, {title: table}, [_arm(curves, name) for name in curves.arms], {"recall.png": plot})
-
-
-def _groups(arms: Sequence[str]) -> list[tuple[list[str], str]]:
-    """Return (arms, reference) groups: keyworders against the first one, then `mean` against `min` of the first one."""
-    names = [arm.split("; ") for arm in arms]
-    first = names[0][0]
-    groups = []
-    for pooling in POOLINGS:
-        for mined_by in ("alone", "with entropy"):
-            group = ["; ".join(name) for name in names if name[1:] == [pooling, mined_by]]
-            groups.append((group, f"{first}; {pooling}; {mined_by}"))
-    return [*groups, ([arm for arm in arms if arm.startswith(f"{first};")], f"{first}; min; alone")]
-
-
-def _compared(curves: ArmCurves, budget: float, group: Sequence[str], reference: str) -> list[Comparison]:
-    values = {arm: curves.values(arm, budget) for arm in group}
-    return compare_arms(values, reference=reference, fewest=FEWEST_UNTRAINED)
-
-
-def _arm(curves: ArmCurves, name: str) -> Arm:
-    keyworder, pooling, mined_by = name.split("; ")
-    points = [("few_recall", curves.mined(b), float(np.mean(curves.values(name, b)))) for b in curves.budgets]
-    params = {"keyworder": keyworder, "pooling": pooling, "mined": mined_by}
-    return Arm(name, params, {"recall_area": float(np.mean(curves.areas(name)))}, points)
-
-
-def _settings(bench: Workbench) -> object:
-    return bench.project.settings.retraining.budgets
+def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
+    return conclude_novelty(run, rows, source_name="keyworder")
 
 
 STUDY = Study(
@@ -134,8 +62,8 @@ STUDY = Study(
     question=QUESTIONS["keyworders"],
     reads=(*DRAWN_FROM, "descriptions"),
     steps=draw_steps,
-    work=judge,
-    conclude=conclude,
-    settings=_settings,
+    work=_judge,
+    conclude=_conclude,
+    settings=lambda bench: bench.project.settings.retraining.budgets,
     draws=FEWEST_UNTRAINED,
 )

@@ -117,7 +117,7 @@ class Pool:
         found = {
             "sparsity": -semantic_density(tags),
             "soft_novelty": soft_novelty(tags),
-            **_novelty(self._bench, self._shards, self.ids, self._variant),
+            **self.novelty,
         }
         if "embedding_sparsity" in self._asked:
             found["embedding_sparsity"] = 0.0 - embedding_density(self.evidence.features)
@@ -130,6 +130,11 @@ class Pool:
         """Signals that cost something or are not for every pool: made only where an experiment names them."""
         named = {name for one in self._bench.project.settings.experiments.values() for name in one.signals}
         return named & {"embedding_sparsity", "keyword_sparsity", "seed_distance", "tail_first", "oracle"}
+
+    @cached_property
+    def novelty(self) -> Mapping[str, Floats]:
+        """Novelty of the variant's keywords, shape (N,) by pooling."""
+        return _novelty(self._bench, self._shards, self.ids, self._variant)
 
     def draw(self, number: int) -> Draw:
         """Draw the seed: the same images for every arm, the same probe fitted on them."""

@@ -19,7 +19,7 @@ def measure(run: StudyRun, _step: str) -> list[Row]:
     pool = run.pool()
     heights = {}
     for name in ("novelty_min", "novelty_mean"):
-        ranks = mid_ranks(pool.constant[name])
+        ranks = mid_ranks(pool.novelty[name])
         heights[name] = 1 - (ranks - 0.5) / np.isfinite(ranks).sum()
     rows = []
     for label in sorted(name for name, shot in pool.bins.items() if shot == "few"):

@@ -122,7 +122,7 @@ class StudyRun:
         self.bench = bench
         self.draws = draws or study.draws
         self.log = log
-        self.memory: dict[str, Any] = {}
+        self.memory: dict[Any, Any] = {}
         self._pools: dict[str, Pool] = {}
         self._drawn: Draw | None = None
 

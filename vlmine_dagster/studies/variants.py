@@ -1,0 +1,44 @@
+"""What the studies of describers and of prompts share: the extraction variants of a project, and their novelty."""
+
+from typing import Any
+
+from resources.workbench import Workbench
+from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.studies.draws import headline_of
+from vlmine_dagster.studies.novelties import POOLINGS, Floats
+from vlmine_dagster.studies.study import StudyRun
+
+
+def variants_of(run: StudyRun) -> tuple[str, ...]:
+    """Return the extraction variants of the project.
+
+    Raises:
+        ConfigError: there is none beside the default.
+    """
+    names = run.bench.project.settings.variant_names
+    if len(names) < 2:
+        raise ConfigError(
+            f"study {run.study.name}: the project describes its pool in one way. Add others (a prompt, a model, a "
+            f"keyworder) as `variants` in vlmine.yaml, and `vlmine run`."
+        )
+    return names
+
+
+def novelty_by_variant(run: StudyRun) -> dict[tuple[str, str], Floats]:
+    """Return novelty over the whole pool by (variant, pooling)."""
+    if not run.memory:
+        for name in variants_of(run):
+            found = run.pool(name).novelty
+            run.memory |= {(name, pooling): found[f"novelty_{pooling}"] for pooling in POOLINGS}
+    return run.memory
+
+
+def settings_read(bench: Workbench) -> list[Any]:
+    """Return what rows depend on beside the default variant's tables: the other variants' novelty."""
+    shards, names = bench.source.shards(), bench.project.settings.variants
+    stamps = [
+        (name, shard, bench.lake.stamp("novelty_scores", shard, variant=name)) for name in names for shard in shards
+    ]
+    settings = bench.project.settings
+    versions = [(name, shard, None if stamp is None else stamp.version()) for name, shard, stamp in stamps]
+    return [versions, settings.retraining.budgets, headline_of(settings)]
