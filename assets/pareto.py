@@ -16,7 +16,7 @@ from assets.diversity import SAID, diversified
 from assets.facts import table_fact
 from assets.pool import load_pool, signal_values
 from assets.stages import MiningConfig, Product, StageRun
-from resources.tracking import INPUTS_TAG, Source, dagster_url
+from resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, dagster_url, run_colour
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
@@ -138,11 +138,11 @@ def _record(
         "shards": len(run.shards),
         "round": 0 if run.bench.labels is None else run.bench.labels.round_count,
     }
-    with run.bench.tracking.run(run.partition, tags=run_tags(run)) as tracked:
+    counts = {f"vlmine.{name}": str(facts[name]) for name in ("selected", "ranked", "fronts")}
+    with run.bench.tracking.run(run.partition, tags=run_tags(run) | counts) as tracked:
         tracked.params(params)
-        tracked.metrics({name: float(facts[name]) for name in ("selected", "ranked", "fronts")})
         if experiment.needs_keywords:
-            tracked.metrics(_bill(run))
+            tracked.metrics({name: value for name, value in _bill(run).items() if value})
         tracked.artifact("mined.csv", _csv(rows.filter(rows.column("selected"))))
         tracked.dataset(_source(run, rows))
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
@@ -173,6 +173,7 @@ def run_tags(run: StageRun) -> dict[str, str]:
         "vlmine.experiment": run.partition,
         "vlmine.asset": run.stage.table,
         "vlmine.variant": run.variant,
+        COLOUR_TAG: run_colour(list(run.project.settings.experiments).index(run.partition)),
         INPUTS_TAG: run.inputs,
         "dagster.run_id": run.run_id,
         "dagster.run_url": dagster_url(run.run_id),

@@ -20,6 +20,7 @@ from resources.labels import Labels
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count
+from vlmine_dagster.mining.significance import area_under_budget_curve
 from vlmine_dagster.tables import RETRAIN_METRICS
 
 UNTRAINED = -1
@@ -187,12 +188,15 @@ def _record(run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[fl
         for (metric, budget), (_, deviation) in found.items()
         if metric.endswith("_accuracy")
     ]
+    curve = sorted((budget, mean) for (metric, budget), (mean, _) in found.items() if metric == "few_recall")
     with tracking.run(f"{experiment}: retraining", tags=run_tags(run), parent_run_id=parent) as tracked:
         tracked.params({"kind": run.project.settings.retraining.kind, "budgets": ", ".join(map(str, counts))})
         tracked.curves([*headline, *spread])
     if parent is not None:
-        curve = [(budget, mean) for (metric, budget), (mean, _) in found.items() if metric == "few_recall"]
         with tracking.reopened(parent) as top:
-            top.curves(headline)
-            top.artifact("recall.png", recall_curve_png({experiment: sorted(curve)}))
+            if curve:
+                area = area_under_budget_curve(*zip((0.0, 0.0), *curve, strict=True))
+                top.metrics({"recall_area": area})  # the first metric is what the compare view colours by
+            top.curves(point for point in headline if not point[0].startswith("class_"))
+            top.artifact("recall.png", recall_curve_png({experiment: curve}))
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}

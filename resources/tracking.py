@@ -26,6 +26,19 @@ DAGSTER_VARIABLE = "VLMINE_DAGSTER_URL"
 EXPERIMENT_TAG = "vlmine.experiment"
 ASSET_TAG = "vlmine.asset"
 INPUTS_TAG = "vlmine.inputs"
+COLOUR_TAG = "mlflow.runColor"
+_COLOURS = (
+    "#6b665e",
+    "#4c5fa8",
+    "#2f8fb8",
+    "#8a6d00",
+    "#a3386c",
+    "#5b8c2a",
+    "#c2571a",
+    "#0b6b63",
+    "#7a4fa3",
+    "#b33a3a",
+)
 _MOST_PARAM_LETTERS = 500
 _POINTS_A_CALL = 1000  # MLflow takes no more
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the view for chat traces
@@ -223,6 +236,11 @@ class Tracking:
         """Return the address of a run in the MLflow UI."""
         return f"{self._base}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
+    def curves_url(self, run_ids: Sequence[str]) -> str:
+        """Return the address at which the MLflow UI lays the curves of some runs over each other, and of no others."""
+        wanted = quote(f"attributes.run_id IN ({','.join(repr(name) for name in run_ids)})")
+        return f"{self._base}/#/experiments/{self.experiment_id}/runs?searchFilter={wanted}&compareRunsMode=CHART"
+
     def comparison_url(self, run_ids: Sequence[str]) -> str:
         """Return the address at which the MLflow UI compares some runs."""
         runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (run_ids, [self.experiment_id]))
@@ -237,6 +255,11 @@ class Tracking:
 def dagster_url(run_id: str) -> str:
     """Return the address of a run in the Dagster UI: VLMINE_DAGSTER_URL, which `vlmine ui` sets, else its default."""
     return f"{(os.environ.get(DAGSTER_VARIABLE) or DAGSTER_ADDRESS).rstrip('/')}/runs/{run_id}"
+
+
+def run_colour(place: int) -> str:
+    """Return the colour of the n-th arm in every chart of the MLflow UI, which else may paint two arms alike."""
+    return _COLOURS[place % len(_COLOURS)]
 
 
 @contextmanager

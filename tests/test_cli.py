@@ -148,7 +148,8 @@ def test_compare_shows_recall_with_intervals_and_says_that_one_draw_shows_nothin
     assert "95% Wilson intervals" in shown.output
     assert found["words"][0].startswith("one draw only: says nothing about other seeds. `vlmine study draws`")
     assert found["words"][1] == "many/medium/few classes: 0/1/2 by >100 / 20-100 / <20, 0/1/2 by >=100 / 21-99 / <=20"
-    assert all(row["mlflow_run_id"] in found["mlflow_url"] for row in rows)
+    assert all(row["mlflow_run_id"] in found[url] for row in rows for url in ("mlflow_url", "mlflow_curves_url"))
+    assert found["mlflow_curves_url"].endswith("&compareRunsMode=CHART")
     assert "compare-runs?runs=" in shown.output
 
 

@@ -237,7 +237,8 @@ def print_comparison(rows: Sequence[Mapping[str, Any]], verdict: Mapping[str, An
     for title, cells in verdict["tables"].items():
         out.print(_grid(title, cells))
     _print_words(verdict["words"])
-    out.print(f"[dim]Side by side in MLflow (`vlmine ui`): {verdict['mlflow_url']}[/]", soft_wrap=True)
+    out.print(f"[dim]In MLflow (`vlmine ui`), curves: {verdict['mlflow_curves_url']}[/]", soft_wrap=True)
+    out.print(f"[dim]Parameters and metrics side by side: {verdict['mlflow_url']}[/]", soft_wrap=True)
 
 
 def print_studies(questions: Mapping[str, str]) -> None:

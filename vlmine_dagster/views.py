@@ -317,10 +317,12 @@ def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: s
     elif any(row["few_recall"] for row in rows):
         words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
     words += shot_words(bench)
+    run_ids = [row["mlflow_run_id"] for row in rows]
     return {
         "words": words,
         "tables": tables,
-        "mlflow_url": bench.tracking.comparison_url([r["mlflow_run_id"] for r in rows]),
+        "mlflow_url": bench.tracking.comparison_url(run_ids),
+        "mlflow_curves_url": bench.tracking.curves_url(run_ids),
     }
 
 

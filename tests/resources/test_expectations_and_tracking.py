@@ -1,4 +1,5 @@
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +100,12 @@ def test_curves_come_back_by_step_and_unknown_values_are_left_out(tracking):
     assert tracking.history(run.run_id, ["recall", "absent"]) == {"recall": [(10, 0.25), (20, 0.5)]}
     assert tracking.client.list_artifacts(run.run_id, "plots")[0].path == "plots/a.txt"
     assert tracking.url(run.run_id).startswith("http://127.0.0.1:5000/#/experiments/")
+    assert unquote(tracking.comparison_url(["a", "b"])).endswith(
+        f'/#/compare-runs?runs=["a","b"]&experiments=["{tracking.experiment_id}"]'
+    )
+    assert unquote(tracking.curves_url(["a", "b"])).endswith(
+        f"/{tracking.experiment_id}/runs?searchFilter=attributes.run_id IN ('a','b')&compareRunsMode=CHART"
+    )
 
 
 def test_nobody_has_run_what_nobody_has_run(tracking):

@@ -13,7 +13,7 @@ from typing import Any
 from assets.catalog import STAGES
 from assets.stages import VARIANT_TABLES
 from resources.progress import Progress
-from resources.tracking import Tracking
+from resources.tracking import COLOUR_TAG, Tracking, run_colour
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.project import DEFAULT_VARIANT, settings_hash
@@ -25,6 +25,8 @@ Table = Sequence[Mapping[str, str]]
 STUDY_TAG = "vlmine.study"
 DRAWN_FROM = ("embeddings", "keywords", "vocab_counts", "novelty_scores")
 """Tables from which the signals of a draw are made."""
+_REDONE = ("task_model", "uncertainty_scores", "rarity_scores")
+"""Stages whose work a draw does anew; the others show in the tables that are read."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,9 @@ class StudyRun:
         return settings_hash(*version, self._hash(self.study.reads))
 
     def _hash(self, tables: Sequence[str], variant: str = DEFAULT_VARIANT) -> str:
-        """Return a hash of the tables of the whole pool, the labels, and the versions of all stages."""
+        """Return a hash of the tables of the whole pool, the labels, and the versions of the stages done anew."""
         labels = self.bench.project.settings.dataset.labels
-        parts: list[Any] = [[(stage.table, stage.version) for stage in STAGES]]
+        parts: list[Any] = [[(stage.table, stage.version) for stage in STAGES if stage.table in _REDONE]]
         parts.append(None if labels is None else labels.model_copy(update={"draw": 0}))
         shards = self.bench.source.shards()
         for table in tables:
@@ -244,10 +246,13 @@ def _record(
     run: StudyRun, tracking: Tracking, rows: Sequence[Row], found: Findings, *, dagster_run_id: str
 ) -> tuple[str, str]:
     tags = {STUDY_TAG: run.study.name, **({"dagster.run_id": dagster_run_id} if dagster_run_id else {})}
+    nested_ids: list[str] = []
     with tracking.run(run.study.name, tags=tags) as top:
         top.params({"study": run.study.name, **({"draws": run.draws} if run.draws else {})})
-        for arm in found.arms:
-            with tracking.run(arm.name, tags={**tags, "vlmine.arm": arm.name}, parent_run_id=top.run_id) as nested:
+        for place, arm in enumerate(found.arms):
+            own = {"vlmine.arm": arm.name, COLOUR_TAG: run_colour(place)}
+            with tracking.run(arm.name, tags=tags | own, parent_run_id=top.run_id) as nested:
+                nested_ids.append(nested.run_id)
                 nested.params(arm.params)
                 nested.metrics(arm.metrics)
                 nested.curves(arm.curves)
@@ -255,7 +260,7 @@ def _record(
             top.artifact(name, content)
         top.artifact("verdict.md", verdict_markdown(found.words, found.tables).encode())
         top.note(f"{run.study.question}\n\n{bullets(found.words)}")
-    return top.run_id, top.url
+    return top.run_id, tracking.curves_url(nested_ids) if nested_ids else top.url
 
 
 def bullets(words: Sequence[str]) -> str:
