@@ -173,8 +173,8 @@ NOVELTY_SCORES = Stage(
 
 
 def _rarity_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
-    labels = bench.project.settings.dataset.labels
-    return [None if labels is None else labels.few_under]
+    settings, labels = bench.project.settings.dataset.labels, bench.labels
+    return [None if settings is None else settings.few_under, None if labels is None else labels.fingerprint]
 
 
 def _unless_asked(table: str) -> Callable[[Project], str | None]:
@@ -193,9 +193,10 @@ RARITY_SCORES = Stage(
     description="""
     How rare each image of the pool may be, by more than its rarest keyword.
 
-    A row is an image that can be mined. From the labelled seed alone: the probability that it is of a few-shot class,
-    its place in the lists of rare classes, and the value of its keywords; without labels these are empty. From the
-    tags: how few images look like it, and how rare what is seen in it is. Higher is rarer in every column.
+    A row is an image that can be mined. From the labelled seed and the names of classes: the probability that it is of
+    a few-shot class, its place in the lists of rare classes, the class whose list it tops, and the value of its
+    keywords; without labels these are empty. From the tags: how few images look like it, and how rare what is seen in
+    it is. Higher is rarer in every number.
     """,
     group="score",
     kinds=frozenset({"pytorch", "duckdb", "parquet"}),
@@ -211,6 +212,7 @@ RARITY_SCORES = Stage(
     skipped=_unless_asked("rarity_scores"),
     is_variant=True,
     pool="trainer",
+    version=2,
 )
 
 

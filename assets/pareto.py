@@ -39,7 +39,7 @@ def compute(run: StageRun) -> Product:
     pool = load_pool(run, experiment)
     names = pool.column("image_id").to_pylist()
     signals = signal_values(run, experiment, pool)
-    ranking = rank_images(signals, names, fusion=experiment.fusion)
+    ranking = rank_images(signals, names, fusion=experiment.fusion, weights=experiment.weights)
     if not len(ranking.order):
         raise MissingInputError(
             f"pareto_set[{run.partition}]: none of {len(names)} pool images has all of "
@@ -112,6 +112,7 @@ def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str
         keyword=known("rarest_keyword"),
         keyword_count=known("min_count"),
         predicted_label=known("predicted_label"),
+        rare_class=known("rare_class"),
     )
 
 
@@ -123,6 +124,7 @@ def _record(
     params = {
         "signals": ", ".join(experiment.signals),
         "fusion": experiment.fusion,
+        "weights": ", ".join(f"{name} {weight:g}" for name, weight in experiment.weights.items()),
         "diversity": "none" if experiment.diversity is None else experiment.diversity.kind,
         "budget": budget,
         "variant": experiment.variant,

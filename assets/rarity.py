@@ -1,4 +1,4 @@
-"""Stage `rarity_scores`: what the labelled seed, the tags and the neighbourhood say about rarity."""
+"""Stage `rarity_scores`: what the labelled seed, the names of classes and the tags say about rarity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,24 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from assets.stages import Product, StageRun
+from resources.sources import shard_of
+from resources.workbench import Workbench
+from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_probability, unseen_share
 from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.rarity import (
+    RARE_SEED_COUNT,
     class_rank_rarity,
+    class_scores,
     expected_rarity,
-    few_shot_probability,
     keyword_value,
+    name_shares,
+    named_posterior,
     soft_novelty,
 )
 from vlmine_dagster.tables import EMBEDDINGS, RARITY_SCORES
 
 _DEFAULT_FEW_UNDER = 20
+_UNSEEN_WEIGHT = 0.3  # labels that a class counts for, of those that may be there without any
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,21 +51,36 @@ class Evidence:
         return Evidence(self.features[places], self.tag_probabilities[places], words)
 
 
+@dataclass(frozen=True)
+class Naming:
+    """By which names classes may be told.
+
+    Attributes:
+        announced: Classes that the project names, those without any label too.
+        tags: Names of the tags, in the order of their probabilities.
+        are_keywords_tags: Whether keywords are these tags again, and so tell nothing more.
+    """
+
+    announced: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    are_keywords_tags: bool = True
+
+
 def compute(run: StageRun) -> Product:
     """Join what the seed, the tags and the neighbourhood say about each image of the pool."""
     ids, labels, evidence = _known(run)
     is_seed = np.array([label is not None for label in labels], dtype=bool)
     seed, pool = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
+    is_mined = _mined(run, [ids[place] for place in seed])
     counts = run.read("vocab_counts", ["keyword", "image_count"])
-    image_counts = dict(
-        zip(counts.column("keyword").to_pylist(), counts.column("image_count").to_pylist(), strict=True)
-    )
     settings = run.project.settings.dataset.labels
     told = told_by_seed(
         evidence.take(pool),
         evidence.take(seed),
         [label for label in labels if label is not None],
-        image_counts,
+        dict(zip(counts.column("keyword").to_pylist(), counts.column("image_count").to_pylist(), strict=True)),
+        naming=naming_of(run.bench, run.variant),
+        is_mined=is_mined,
         few_under=settings.few_under if settings is not None else _DEFAULT_FEW_UNDER,
     )
     columns = {
@@ -67,47 +89,101 @@ def compute(run: StageRun) -> Product:
         "sparsity": -semantic_density(evidence.tag_probabilities)[pool],
         "soft_novelty": soft_novelty(evidence.tag_probabilities)[pool],
     }
-    arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
-    return Product(
-        pa.table(arrays).cast(RARITY_SCORES.schema), {"labelled seed images": len(seed), "scored": len(pool)}
-    )
+    arrays = {name: pa.array(columns[name], from_pandas=True) for name in RARITY_SCORES.schema.names}
+    facts = {"labelled by chance": int((~is_mined).sum()), "labelled when mined": int(is_mined.sum())}
+    return Product(pa.table(arrays).cast(RARITY_SCORES.schema), {**facts, "scored": len(pool)})
+
+
+def naming_of(bench: Workbench, variant: str) -> Naming:
+    """Return by which names the project's classes may be told."""
+    announced = bench.labels.announced if bench.labels is not None else ()
+    return Naming(announced, bench.encoder.classes, bench.project.settings.variant(variant).describer.kind == "tagger")
 
 
 def told_by_seed(
-    pool: Evidence, seed: Evidence, labels: Sequence[str], image_counts: Mapping[str, int], *, few_under: int
-) -> dict[str, Floats]:
-    """Return the three signals that the labelled seed gives, NaN where it has fewer than two classes.
+    pool: Evidence,
+    seed: Evidence,
+    labels: Sequence[str],
+    image_counts: Mapping[str, int],
+    *,
+    naming: Naming,
+    few_under: int,
+    is_mined: npt.NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
+    """Return the signals that the labelled seed gives, unknown where it has fewer than two classes.
 
-    Two probes are fitted on the seed, on the features and on the square roots of the tag probabilities; the number of
-    a class's labels tells how likely it is few-shot. See `mining.rarity` for the formulas.
+    Two probes are fitted on the seed, on the features and on the cube roots of the tag probabilities; the number of a
+    class's labels tells how likely it is few-shot. A class that has a name and no label is searched for by its name.
+    See `mining.rarity` and `mining.class_sizes` for the formulas.
+
+    Args:
+        pool: N images that could be mined.
+        seed: M labelled images.
+        labels: Their M classes.
+        image_counts: Images per keyword over the whole pool.
+        naming: By which names classes may be told.
+        few_under: A class is few-shot with fewer images than this.
+        is_mined: Shape (M,), whether a label came back for a mined image; those are learned from, but not counted as
+            chance. None: no label did.
 
     Returns:
-        expected_rarity, class_rank_rarity, keyword_value: shape (N,), higher is rarer.
+        expected_rarity, class_rank_rarity, keyword_value: shape (N,), higher is rarer; rare_class: N names or None.
     """
-    from vlmine_dagster.learning.prediction import predict_probabilities
-    from vlmine_dagster.learning.training import fit_probe
+    from vlmine_dagster.learning.examples import class_numbers
 
-    names, numbers = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
-    if len(names) < 2 or not len(pool.keywords):
-        unknown = np.full(len(pool.keywords), np.nan)
-        return {"expected_rarity": unknown, "class_rank_rarity": unknown, "keyword_value": unknown}
-    posteriors = [
-        predict_probabilities(fit_probe(known, numbers, class_count=len(names)), asked)
-        for known, asked in (
-            (seed.features, pool.features),
-            (np.sqrt(seed.tag_probabilities), np.sqrt(pool.tag_probabilities)),
-        )
-    ]
-    seed_counts = np.bincount(numbers)
-    fraction = len(labels) / (len(labels) + len(pool.keywords))
-    few = few_shot_probability(seed_counts, seed_fraction=fraction, few_under=few_under)
+    is_chance = np.ones(len(labels), dtype=bool) if is_mined is None else ~is_mined
+    count = len(pool.keywords)
+    if len(set(labels)) < 2 or not count or not is_chance.any():
+        unknown = np.full(count, np.nan)
+        return {
+            **dict.fromkeys(("expected_rarity", "class_rank_rarity", "keyword_value"), unknown),
+            "rare_class": [None] * count,
+        }
+    classes = sorted({*labels, *naming.announced})
+    numbers = class_numbers(labels, classes)
+    known, by_chance = (np.bincount(n, minlength=len(classes)) for n in (numbers, numbers[is_chance]))
+    fraction = float(is_chance.sum()) / (len(labels) + count)
+    shares, is_named = name_shares(
+        classes, naming.tags, pool.tag_probabilities, None if naming.are_keywords_tags else pool.keywords
+    )
+    is_unseen = (known == 0) & is_named
+    there = unseen_share(by_chance, int(is_unseen.sum()), seed_fraction=fraction)
+    few = few_shot_probability(by_chance, seed_fraction=fraction, few_under=few_under, known_counts=known)
+    few *= np.where(known > 0, 1.0, is_unseen * there)
+    by_name = named_posterior(shares, np.where(known > 0, known, _UNSEEN_WEIGHT * there) * is_named)
+    learned = _learned(pool, seed, numbers, len(classes))
+    rare = np.flatnonzero((by_chance <= RARE_SEED_COUNT) & (few > 0))
+    rank_rarity, likeliest = class_rank_rarity(
+        class_scores(learned, known, by_name, is_named)[:, rare],
+        few[rare],
+        expected_counts(by_chance, seed_fraction=fraction, known_counts=known)[rare],
+    )
     return {
-        "expected_rarity": expected_rarity(posteriors, few),
-        "class_rank_rarity": class_rank_rarity(posteriors, few, seed_counts, seed_fraction=fraction),
+        "expected_rarity": expected_rarity([*learned, by_name], few),
+        "class_rank_rarity": rank_rarity,
         "keyword_value": keyword_value(
             pool.keywords, seed.keywords, few[numbers], image_counts, common_count=few_under
         ),
+        "rare_class": [classes[rare[k]] if k >= 0 else None for k in likeliest.tolist()],
     }
+
+
+def _learned(pool: Evidence, seed: Evidence, numbers: npt.NDArray[np.int64], class_count: int) -> list[Floats]:
+    """Return the class posteriors of the pool's images, shape (N, C), by two probes."""
+    from vlmine_dagster.learning.prediction import predict_probabilities
+    from vlmine_dagster.learning.training import fit_probe
+
+    inputs = ((seed.features, pool.features), (np.cbrt(seed.tag_probabilities), np.cbrt(pool.tag_probabilities)))
+    return [predict_probabilities(fit_probe(known, numbers, class_count=class_count), asked) for known, asked in inputs]
+
+
+def _mined(run: StageRun, image_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which of the labelled images were labelled because they were mined."""
+    labels = run.bench.labels
+    if labels is None or not labels.round_count:
+        return np.zeros(len(image_ids), dtype=bool)
+    keys = [name[len(shard_of(name, run.shards)) + 1 :] for name in image_ids]
+    return np.array([labels.is_mined(name, key) for name, key in zip(image_ids, keys, strict=True)], dtype=bool)
 
 
 def _known(run: StageRun) -> tuple[list[str], list[str | None], Evidence]:

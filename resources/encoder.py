@@ -25,7 +25,12 @@ from vlmine_dagster.tables import EMBEDDING_SIZE, TAG_COUNT
 Half = npt.NDArray[np.float16]
 
 INPUT_SIDE = 224
-_GRAPH_VERSION = 1  # raised when the exported graph or the preparation of pixels changes
+SMALL_INPUT_SIDE = 192
+"""For small pictures: enlarged further they are named less often rightly, and cost more (docs/benchmarks.md)."""
+SMALL_PICTURE_SIDE = SMALL_INPUT_SIDE // 2
+"""A picture is small if no side is longer."""
+
+_GRAPH_VERSION = 2  # raised when the exported graph or the preparation of pixels changes
 _OPSET = 17
 
 
@@ -49,8 +54,9 @@ class Encodings:
 class Encoder:
     """EfficientNet-Lite0 on the processor.
 
-    Pixels are squeezed to 224 x 224, so that nothing at a picture's edge is lost. Workers each take a batch from
-    bytes to answers, on one engine thread: decoding then never waits for the engine, nor the engine for decoding.
+    Pixels are squeezed to 224 x 224, those of small pictures stretched to 192 x 192, so that nothing at the edge is
+    lost. Workers each take a batch from bytes to answers, on one engine thread: decoding then never waits for the
+    engine, nor the engine for decoding.
 
     Args:
         models_folder: Where the exported graph is kept.
@@ -112,12 +118,21 @@ class Encoder:
                 failures[name] = str(error)
         if not pixels:
             return Encodings([], *_nothing(), failures)
-        embeddings, probabilities = self.session.run(None, {"pixels": np.stack(pixels)})
-        return Encodings(names, embeddings.astype(np.float16), probabilities.astype(np.float16), failures)
+        return Encodings(names, *self._seen(pixels), failures)
+
+    def _seen(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> tuple[Half, Half]:
+        """Return embeddings and probabilities of pictures; those of a size go through the engine together."""
+        embeddings = np.empty((len(pixels), EMBEDDING_SIZE), np.float16)
+        probabilities = np.empty((len(pixels), TAG_COUNT), np.float16)
+        for side in {len(picture) for picture in pixels}:
+            places = [place for place, picture in enumerate(pixels) if len(picture) == side]
+            stacked = np.stack([pixels[place] for place in places])
+            embeddings[places], probabilities[places] = self.session.run(None, {"pixels": stacked})
+        return embeddings, probabilities
 
     @cached_property
     def session(self) -> Any:
-        """The onnxruntime session: `pixels` (N, 224, 224, 3) uint8 to features and probabilities, both float32."""
+        """The onnxruntime session: `pixels` (N, side, side, 3) uint8 to features and probabilities, both float32."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -138,17 +153,19 @@ class Encoder:
 
 
 def prepare_pixels(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Decode an image and squeeze it to the encoder's input.
+    """Decode an image and squeeze it to the encoder's input; a small one is stretched linearly.
 
     Returns:
-        Shape (224, 224, 3), uint8, RGB.
+        Shape (224, 224, 3), or (192, 192, 3) for a small picture, uint8, RGB.
 
     Raises:
         PictureError: it cannot be decoded.
     """
     picture = decode_picture(data, max_pixels=max_pixels, smallest_side=INPUT_SIDE)
-    squeezed = picture.resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(squeezed)
+    if max(picture.size) <= SMALL_PICTURE_SIDE:
+        # a cubic overshoots where it enlarges this much, and the network takes the ringing for texture
+        return np.asarray(picture.resize((SMALL_INPUT_SIDE, SMALL_INPUT_SIDE), Image.Resampling.BILINEAR))
+    return np.asarray(picture.resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0))
 
 
 def _joined(parts: Sequence[Encodings]) -> Encodings:
@@ -181,7 +198,7 @@ def _weights_digest(path: Path) -> str:
 
 
 def _export(path: Path) -> None:
-    """Write the network as ONNX with a free batch axis and the normalisation inside; it appears whole or not at all."""
+    """Write the network as ONNX, free in batch and sides, the normalisation inside; it appears whole or not at all."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -208,7 +225,11 @@ def _export(path: Path) -> None:
             str(beside),
             input_names=["pixels"],
             output_names=["embeddings", "probabilities"],
-            dynamic_axes={name: {0: "batch"} for name in ("pixels", "embeddings", "probabilities")},
+            dynamic_axes={
+                "pixels": {0: "batch", 1: "height", 2: "width"},
+                "embeddings": {0: "batch"},
+                "probabilities": {0: "batch"},
+            },
             opset_version=_OPSET,
             dynamo=False,
         )

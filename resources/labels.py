@@ -14,7 +14,7 @@ from resources.rounds import load_rounds, rounds_fingerprint
 from resources.sources import open_source
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.project import LabelSettings, Project, settings_hash
-from vlmine_dagster.tables import Split
+from vlmine_dagster.tables import JUDGES, Split
 
 LABEL_COLUMNS = ("key", "split", "class_id")
 CLASS_COLUMNS = ("class_id", "name")
@@ -37,10 +37,12 @@ class Labels:
 
     Args:
         labels: Split and class name by key.
-        class_names: All classes, those without any row too.
+        class_names: All classes, those without any row too; without a classes file also those of hidden labels.
+        announced: Classes that the classes file names; a miner may know them.
         settings: Whether pool rows are an oracle's, and how the seed is drawn from them.
         fingerprint: 16 hex digits that change with the files' content and with what settings make of it.
-        round_count: Rounds of labels that came back.
+        returned: Class name by image_id of labels that came back.
+        round_count: Rounds in which they did.
     """
 
     def __init__(
@@ -48,13 +50,17 @@ class Labels:
         labels: Mapping[str, _Label],
         *,
         class_names: tuple[str, ...],
+        announced: tuple[str, ...] = (),
         settings: LabelSettings,
         fingerprint: str,
+        returned: Mapping[str, str] | None = None,
         round_count: int = 0,
     ):
         self._labels = labels
+        self._returned = returned or {}
         self._settings = settings
         self.class_names = class_names
+        self.announced = announced
         self.fingerprint = fingerprint
         self.round_count = round_count
 
@@ -67,8 +73,18 @@ class Labels:
         Seed and test rows show their class, pool rows hide it. An image without a row is of the pool. With `oracle`,
         a pool row is drawn into the seed if hash(draw, image_id) < seed_fraction: each for itself, so that the
         order of images does not matter and a larger fraction keeps the smaller one's seed. The share drawn
-        varies as independent draws do.
+        varies as independent draws do. A label that came back in a round makes its image one of the seed.
         """
+        shown, split = self._by_file(image_id, key)
+        if image_id in self._returned and split not in JUDGES:
+            return self._returned[image_id], Split.SEED
+        return shown, split
+
+    def is_mined(self, image_id: str, key: str) -> bool:
+        """Return whether an image is labelled because it was mined: chosen, where the rest of the seed was drawn."""
+        return image_id in self._returned and self._by_file(image_id, key)[1] is Split.POOL
+
+    def _by_file(self, image_id: str, key: str) -> tuple[str | None, Split]:
         label = self._find(image_id, key)
         if label is None:
             return None, Split.POOL
@@ -80,6 +96,8 @@ class Labels:
 
     def truth(self, image_id: str, key: str) -> str | None:
         """Return the class name of any image that has one: the oracle, for judging and never for mining."""
+        if image_id in self._returned:
+            return self._returned[image_id]
         label = self._find(image_id, key)
         return None if label is None else label.class_name
 
@@ -101,7 +119,18 @@ class Labels:
 
     def _counts(self, *splits: Split) -> dict[str, int]:
         counted = Counter(label.class_name for label in self._labels.values() if label.split in splits)
+        for image_id, name in self._returned.items() if Split.SEED in splits else ():
+            label = self._of_id(image_id)
+            if label is not None and label.split in splits:  # counted already, perhaps as another class
+                counted.subtract([label.class_name])
+            if label is None or label.split in (Split.SEED, Split.POOL):
+                counted[name] += 1
         return {name: counted[name] for name in self.class_names}
+
+    def _of_id(self, image_id: str) -> _Label | None:
+        """Return the file's label of an image whose key within the shard is not at hand."""
+        starts = (0, *(place + 1 for place, letter in enumerate(image_id) if letter == "/"))
+        return next((self._labels[image_id[start:]] for start in starts if image_id[start:] in self._labels), None)
 
     def _find(self, image_id: str, key: str) -> _Label | None:
         return self._labels.get(image_id) or self._labels.get(key)
@@ -136,16 +165,18 @@ def load_labels(project: Project) -> Labels | None:
     _check_oracle(labels, settings, where=where)
     _check_row_numbers(labels, project, where=where)
     rounds = load_rounds(project)
-    labels |= {name: _Label(Split.SEED, label) for back in rounds for name, label in back.labels.items()}
+    returned = {name: label for back in rounds for name, label in back.labels.items()}
     digests = [hashlib.sha256(part).hexdigest() for part in (content, classes_content)]
     seeded = [settings.seed_fraction, settings.draw] if settings.oracle else []
     return Labels(
         labels,
-        class_names=_all_classes(labels, names),
+        class_names=_all_classes(labels, names, returned),
+        announced=() if names is None else tuple(names.values()),
         settings=settings,
         fingerprint=settings_hash(
             *digests, settings.oracle, *seeded, *([rounds_fingerprint(rounds)] if rounds else [])
         ),
+        returned=returned,
         round_count=len(rounds),
     )
 
@@ -282,7 +313,10 @@ def _check_row_numbers(labels: Mapping[str, _Label], project: Project, *, where:
         )
 
 
-def _all_classes(labels: Mapping[str, _Label], names: Mapping[str, str] | None) -> tuple[str, ...]:
+def _all_classes(
+    labels: Mapping[str, _Label], names: Mapping[str, str] | None, returned: Mapping[str, str]
+) -> tuple[str, ...]:
     if names is not None:
         return tuple(names.values())
-    return tuple(sorted({label.class_name for label in labels.values() if label.class_name is not None}))
+    told = {label.class_name for label in labels.values() if label.class_name is not None}
+    return tuple(sorted(told.union(returned.values())))

@@ -373,6 +373,8 @@ class ExperimentSettings(Settings):
     fusion: Literal["pareto", "rank_sum", "reciprocal_rank", "fisher"] = "pareto"
     """Non-dominated fronts, or the sum of ranks, of 1 / (60 + rank), or of their logarithms (Fisher). One signal is a
     plain ranking."""
+    weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = {}
+    """How often a signal counts in a sum, such as {class_rank_rarity: 3}; 1 for those that are left out."""
     budget: Annotated[float, Field(gt=0)] | None = None
     """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
     diversity: DiversitySettings | None = None
@@ -391,6 +393,15 @@ class ExperimentSettings(Settings):
         if len(set(signals)) != len(signals):
             raise ValueError(f"signals repeat: {', '.join(signals)}")
         return signals
+
+    @model_validator(mode="after")
+    def _weights_belong(self) -> "ExperimentSettings":
+        strange = sorted(set(self.weights) - set(self.signals))
+        if strange:
+            raise ValueError(f"weights: {strange[0]!r} is none of the signals {', '.join(self.signals)}")
+        if self.weights and self.fusion == "pareto":
+            raise ValueError("weights: fronts know none; take fusion rank_sum or fisher")
+        return self
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -426,10 +437,9 @@ def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSetting
         "pareto": ExperimentSettings(signals=("novelty_min", "entropy")),
         "rank_sum": ExperimentSettings(signals=("novelty_min", "entropy"), fusion="rank_sum"),
         "fused": ExperimentSettings(
-            signals=("expected_rarity", "class_rank_rarity", "keyword_value", "sparsity")
-            if labelled
-            else ("novelty_min", "sparsity", "soft_novelty"),
+            signals=("class_rank_rarity", "sparsity") if labelled else ("novelty_min", "sparsity", "soft_novelty"),
             fusion="fisher",
+            weights={"class_rank_rarity": 3.0} if labelled else {},
         ),
     }
     return {name: arm for name, arm in arms.items() if labelled or not arm.needs_labels}

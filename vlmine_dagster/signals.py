@@ -6,7 +6,11 @@ from typing import Literal
 
 Needs = Literal["nothing", "labels", "passes", "members", "oracle"]
 
-CONTEXT = {"novelty_scores": ("min_count", "rarest_keyword"), "uncertainty_scores": ("predicted_label",)}
+CONTEXT = {
+    "novelty_scores": ("min_count", "rarest_keyword"),
+    "uncertainty_scores": ("predicted_label",),
+    "rarity_scores": ("rare_class",),
+}
 """Columns that are told beside a table's signals."""
 
 
@@ -19,8 +23,8 @@ class Signal:
         table: The table that holds it in a column of its name; None where it is made while mining.
         meaning: What it is, in a line for people.
         said: How a reason tells its value. Fields: `value` as the table holds it, `inverse` (1 / value), `negated`,
-            `keyword` (the rarest), `images` (its count in words), `rarest` (the keyword as an addition) and `guess`
-            (the likeliest class as an addition).
+            `keyword` (the rarest), `images` (its count in words), `rarest` (the keyword as an addition), `guess` (the
+            likeliest class as an addition) and `rare_class` (the one whose list it tops, in words).
         source: Where its formula stands.
         needs: What a project must have: `nothing`; `labels` (a labelled seed, or the user's own task model); `passes`
             (a task model with Monte Carlo dropout); `members` (an ensemble as task model); `oracle` (the labels of a
@@ -155,8 +159,8 @@ SIGNALS: dict[str, Signal] = {
         Signal(
             "class_rank_rarity",
             "rarity_scores",
-            "how near the top of rare classes' own lists it stands",
-            "near the top of a rare class's list",
+            "how near the top of rare classes' own lists it stands, by their labels and their names",
+            "near the top of the list of {rare_class}",
             "mining.rarity.class_rank_rarity",
             needs="labels",
         ),

@@ -232,7 +232,8 @@ def _place(bench: Workbench, name: str, settings: ExperimentSettings, image_id: 
     row = rows[0]
     signals = {s: {"value": row[s], "rank": row[f"{s}_rank"], "meaning": SIGNALS[s].meaning} for s in settings.signals}
     kept = {key: row[key] for key in ("rank", "front", "selected", "reason", "ranked")}
-    return {**kept, "fusion": settings.fusion, "signals": signals}
+    weights = {name: settings.weights.get(name, 1.0) for name in settings.signals}
+    return {**kept, "fusion": settings.fusion, "weights": weights, "signals": signals}
 
 
 def _verdict(card: dict[str, Any]) -> str:

@@ -466,8 +466,8 @@ def test_sources_of_a_folder_run_too(make_project, tmp_path):
 def test_the_fused_list_knows_why(finished: Made):
     ranked = finished.frame("pareto_set", "fused").sort_values("rank")
 
-    assert list(ranked.columns[5:]) == ["expected_rarity", "class_rank_rarity", "keyword_value", "sparsity"]
-    assert ranked["reason"].iloc[0].startswith("of a rare class with probability ")
+    assert list(ranked.columns[5:]) == ["class_rank_rarity", "sparsity"]
+    assert ranked["reason"].iloc[0].startswith('near the top of the list of rare class "')
     assert "few images like it" in ranked["reason"].iloc[0]
     assert set(finished.frame("rarity_scores")["image_id"]) == set(finished.frame("pareto_set", "random")["image_id"])
 

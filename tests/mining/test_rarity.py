@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 
 from vlmine_dagster.errors import ContractError
+from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_probability, unseen_share
 from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.rarity import (
     class_rank_rarity,
+    class_scores,
     expected_rarity,
-    few_shot_probability,
     keyword_value,
+    name_shares,
+    named_posterior,
     soft_novelty,
 )
 
@@ -37,19 +40,70 @@ def test_expected_rarity_averages_models():
     assert expected_rarity([[[1.0, 0.0]], [[0.0, 1.0]]], [0.0, 0.5]).tolist() == [0.25]
 
 
-def test_common_classes_have_no_list():
-    scores = class_rank_rarity([[[0.9, 0.1], [0.2, 0.8]]], [0.9, 0.9], [9, 100], seed_fraction=0.2)
+def test_mined_images_bound_a_class_from_below_and_are_no_evidence_of_its_share():
+    drawn = few_shot_probability([1, 1, 1], seed_fraction=0.2, known_counts=[1, 12, 20])
+
+    assert drawn[0] == pytest.approx(few_shot_probability([1], seed_fraction=0.2)[0])
+    assert drawn[0] > drawn[1] > 0.5
+    assert drawn[2] == 0.0
+
+
+def test_what_was_mined_is_no_longer_expected():
+    assert expected_counts([2, 2, 2], seed_fraction=0.2, known_counts=[2, 7, 90]).tolist() == [14.0, 9.0, 1.0]
+
+
+@pytest.mark.parametrize(("unseen", "share"), [(0, 0.0), (1, 1.0), (16, -2 * np.log(0.2) / 16)])
+def test_as_many_unseen_classes_are_there_as_classes_seen_once_suggest(unseen, share):
+    assert unseen_share([1, 1, 7], unseen, seed_fraction=0.2) == pytest.approx(share)
+
+
+def test_names_agree_whatever_their_case_and_tags_of_one_name_add_up():
+    tags = np.array([[0.25, 0.5, 0.125]], dtype=np.float16)
+
+    shares, is_named = name_shares(["Sea  Lion", "crane (3)"], ["sea lion", "crane", "Sea Lion"], tags)
+
+    assert shares.tolist() == [[0.375, 0.0]]
+    assert is_named.tolist() == [True, False]
+
+
+def test_keywords_name_classes_that_no_tag_names_and_never_lower_a_tag():
+    said = [["yak", "tram"], []]
+
+    shares, is_named = name_shares(["tram", "yak", "fern"], ["tram"], [[0.75], [0.25]], said)
+
+    assert shares.tolist() == [[0.75, 0.5, 0.0], [0.25, 0.0, 0.0]]
+    assert is_named.tolist() == [True, True, False]
+
+
+def test_an_image_in_which_no_class_is_named_has_no_posterior_by_names():
+    assert named_posterior([[0.0, 0.2], [0.3, 0.1]], [0.0, 2.0]).tolist() == [[0.0, 1.0], [0.0, 1.0]]
+    assert named_posterior([[0.3, 0.0]], [0.0, 2.0]).tolist() == [[0.0, 0.0]]
+
+
+def test_a_class_without_labels_is_scored_by_its_name_alone():
+    posteriors = [[[0.9, 0.1], [0.1, 0.9]]]
+
+    scores = class_scores(posteriors, [0, 50], [[0.2, 0.8], [0.4, 0.6]], np.array([True, True]))
+
+    assert scores[:, 0] == pytest.approx(np.log([0.2, 0.4]))
+    assert scores[1, 1] > scores[0, 1]
+
+
+def test_classes_that_are_not_few_shot_add_nothing_and_nobody_tops_their_list():
+    scores, likeliest = class_rank_rarity([[0.9, 0.1], [0.2, 0.8]], [0.0, 0.0], [3.0, 3.0])
 
     assert scores.tolist() == [0.0, 0.0]
+    assert likeliest.tolist() == [-1, -1]
 
 
 def test_the_first_of_a_rare_class_scores_highest_however_small_its_posterior():
     posterior = np.array([[0.001, 0.999], [0.0001, 0.9999], [0.00001, 0.99999]])
 
-    scores = class_rank_rarity([posterior], [0.9, 0.0], [1, 50], seed_fraction=0.2)
+    scores, likeliest = class_rank_rarity(posterior, [0.9, 0.0], [10.0, 200.0])
 
     assert scores.argmax() == 0
     assert (np.diff(scores) < 0).all()
+    assert (likeliest == 0).all()
 
 
 def test_keywords_that_the_seed_never_saw_go_by_their_rarity():

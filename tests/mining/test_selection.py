@@ -217,3 +217,18 @@ def test_budgets(budget, size, expected):
 def test_a_budget_that_means_nothing_is_refused(budget):
     with pytest.raises(ConfigError, match="expected a share of the pool"):
         budget_count(budget, 10)
+
+
+def test_a_weight_of_two_counts_a_signal_twice():
+    rng = np.random.default_rng(5)
+    signals = {"a": rng.random(40), "b": rng.random(40)}
+    ids = [f"i{k}" for k in range(40)]
+    for fusion in ("rank_sum", "fisher"):
+        twice = rank_images({**signals, "again": signals["a"]}, ids, fusion=fusion)
+        assert rank_images(signals, ids, fusion=fusion, weights={"a": 2.0}).order.tolist() == twice.order.tolist()
+
+
+@pytest.mark.parametrize("weights", [{"a": 0.0}, {"a": float("inf")}, {"c": 1.0}])
+def test_a_weight_that_means_nothing_is_refused(weights):
+    with pytest.raises(ConfigError, match=r"rank_images: weight .* expected above 0, for a, b"):
+        rank_images({"a": [1.0, 2.0], "b": [1.0, 0.0]}, ["x", "y"], fusion="fisher", weights=weights)

@@ -206,3 +206,35 @@ def test_row_numbers_as_keys_are_refused_where_several_parquet_files_count_their
         load_labels(project_at(tmp_path, dataset={"kind": "parquet"}))
     (tmp_path / "labels.csv").write_text(HEAD + "part-1/000003,seed,0\n")
     assert load_labels(project_at(tmp_path, dataset={"kind": "parquet"})).truth("part-1/000003", "000003") == "0"
+
+
+def with_round(folder, text, returned, **labels):
+    rows = "".join(f"{name},{label}\n" for name, label in returned.items())
+    project = project_at(folder)
+    (project.state_folder("labels") / "round-0001.csv").write_text(f"image_id,class_name\n{rows}")
+    return load(folder, text, **labels)
+
+
+def test_labels_that_came_back_are_told_from_those_that_were_there(tmp_path):
+    text = "key,split,class_id\na,seed,0\nb,pool,\nt,test,1\n"
+    labels = with_round(tmp_path, text, {"s/a": "horse cart", "s/b": "tram", "s/t": "tram"})
+
+    assert labels.visible("s/a", "a") == ("horse cart", Split.SEED)
+    assert labels.visible("s/b", "b") == ("tram", Split.SEED)
+    assert labels.visible("s/t", "t") == ("horse cart", Split.TEST)
+    assert [labels.is_mined(f"s/{key}", key) for key in "abtz"] == [False, True, False, False]
+    assert labels.truth("s/b", "b") == "tram"
+
+
+def test_an_image_that_was_mined_is_counted_once(tmp_path):
+    text = "key,split,class_id\na,seed,0\nb,pool,1\nc,pool,1\n"
+    returned = {"pool/s/b": "tram", "pool/s/c": "horse cart", "pool/s/new": "tram"}
+
+    assert with_round(tmp_path, text, returned).class_counts() == {"tram": 3, "horse cart": 1}
+
+
+def test_only_the_classes_file_announces_classes_and_hidden_labels_do_not(tmp_path):
+    text = "key,split,class_id\na,seed,n01\nb,pool,n02\n"
+
+    assert load(tmp_path, text, classes=None, oracle=True).announced == ()
+    assert load(tmp_path, "key,split,class_id\na,seed,0\nb,pool,1\n", oracle=True).announced == ("tram", "horse cart")

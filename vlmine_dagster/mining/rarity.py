@@ -1,55 +1,115 @@
-"""What the labelled seed says about rarity: how likely a class is few-shot, and which images may be of such a class."""
+"""What the labelled seed and the names of classes say about rarity: which classes are few-shot, and who is of them."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.errors import ContractError
-
-LARGEST_CLASS = 20_000
-"""Class sizes that are thought possible; larger ones have no weight worth the time."""
+from vlmine_dagster.mining.keywords import tag_keywords
 
 RARE_SEED_COUNT = 8
 """Classes with more labels in the seed are not searched for."""
 
 _PRIOR_WEIGHT = 3.0
+_LEAST = np.float32(1e-7)
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 
-def few_shot_probability(seed_counts: npt.ArrayLike, *, seed_fraction: float, few_under: int = 20) -> Floats:
-    """Return P(class size < few_under | labels in the seed).
+def name_shares(
+    class_names: Sequence[str],
+    tag_names: Sequence[str],
+    tag_probabilities: npt.ArrayLike,
+    keywords: Sequence[Sequence[str]] | None = None,
+) -> tuple[Singles, npt.NDArray[np.bool_]]:
+    """Return how much of what is seen in an image goes by a class's own name.
 
-    A class of size N has prior weight 1 / N, and m ~ Binomial(N, seed_fraction) of its images are labelled.
+    Names agree when they are the same keyword (`mining.keywords.tag_keywords`: lower case, single spaces). A class that
+    the tags know has their probability (the sum, where tags share a name); an image whose K keywords hold the name of a
+    class has at least 1 / K of it.
 
     Args:
-        seed_counts: Shape (C,), int >= 0, labelled images of each class.
-        seed_fraction: Share of all images that is labelled, in (0, 1).
-        few_under: A class is few-shot with fewer images than this.
+        class_names: C names.
+        tag_names: T names.
+        tag_probabilities: Shape (N, T).
+        keywords: N lists by another describer than the tags' own; None where keywords are the tags.
 
     Returns:
-        Shape (C,), float64, in [0, 1]; lower with more labels.
-
-    Raises:
-        ContractError: the fraction lies outside (0, 1) or a count is negative.
+        Shares, shape (N, C), float32, in [0, 1]; and whether a class is known by its name at all, shape (C,).
 
     Examples:
-        >>> few_shot_probability([0, 2, 50], seed_fraction=0.2).round(2)
-        array([1.  , 0.92, 0.  ])
+        >>> said = [["yak", "snow"]]
+        >>> shares, is_named = name_shares(["Tabby", "yak", "x-17"], ["tabby", "fox"], [[0.75, 0.25]], said)
+        >>> shares, is_named
+        (array([[0.75, 0.5 , 0.  ]], dtype=float32), array([ True,  True, False]))
     """
-    counts = np.asarray(seed_counts, dtype=np.int64)
-    if not 0 < seed_fraction < 1 or (counts < 0).any():
-        raise ContractError(
-            f"few_shot_probability: seed_fraction {seed_fraction:g} must lie in (0, 1) and counts be >= 0."
-        )
-    from scipy.stats import binom
+    tags = np.asarray(tag_probabilities)
+    places: dict[str, list[int]] = {}
+    for place, word in enumerate(_name(tag) for tag in tag_names):
+        places.setdefault(word, []).append(place)
+    words = [_name(name) for name in class_names]
+    shares = np.zeros((len(tags), len(words)), dtype=np.float32)
+    for k, word in enumerate(words):
+        if word in places:
+            shares[:, k] = tags[:, places[word]].sum(axis=1, dtype=np.float32)
+    is_named = np.array([word in places for word in words], dtype=bool)
+    classes = {word: k for k, word in enumerate(words)}
+    for i, said in enumerate(keywords or ()):
+        for k in {classes[word] for word in said if word in classes}:
+            shares[i, k] = max(shares[i, k], 1 / len(said))
+            is_named[k] = True
+    return shares, is_named
 
-    sizes = np.arange(1, max(LARGEST_CLASS, int(counts.max(initial=0) / seed_fraction * 4)) + 1)
-    distinct, place = np.unique(counts, return_inverse=True)
-    weights = binom.pmf(distinct[:, None], sizes[None, :], seed_fraction) / sizes[None, :]
-    few = weights[:, sizes < few_under].sum(axis=1) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)
-    return np.asarray(few[place])
+
+def named_posterior(shares: npt.ArrayLike, weights: npt.ArrayLike) -> Singles:
+    """Return class posteriors by names: shares times class sizes, made to sum to 1.
+
+    Args:
+        shares: Shape (N, C), from `name_shares`.
+        weights: Shape (C,), >= 0, proportional to the size that each class is thought to have; 0 leaves it out.
+
+    Returns:
+        Shape (N, C), float32; rows sum to 1, or to 0 where no class is named in an image.
+
+    Examples:
+        >>> named_posterior([[0.5, 0.5], [0.0, 0.0]], [3, 1])
+        array([[0.75, 0.25],
+               [0.  , 0.  ]], dtype=float32)
+    """
+    weighed = np.asarray(shares, dtype=np.float32) * np.asarray(weights, dtype=np.float32)
+    return np.asarray(weighed / np.maximum(weighed.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny))
+
+
+def class_scores(
+    posteriors: Sequence[npt.ArrayLike],
+    seed_counts: npt.ArrayLike,
+    name_posterior: npt.ArrayLike,
+    is_named: npt.NDArray[np.bool_],
+) -> Singles:
+    """Score images against classes by what was learned from labels and by the classes' names.
+
+    With q the geometric mean of the posteriors of models and z the posterior by names, class k with m labels scores
+    log z + m / (m + 3) log q where it has a name, and log q where it has none: three labels weigh as much as a name.
+
+    Args:
+        posteriors: M >= 1 arrays of shape (N, C), class probabilities by models.
+        seed_counts: Shape (C,), m, labels that the models have learned from; 0 for classes that they do not know.
+        name_posterior: Shape (N, C).
+        is_named: Shape (C,).
+
+    Returns:
+        Shape (N, C), float32, in nats, higher is nearer to the class; comparable within a class only.
+
+    Examples:
+        >>> scores = class_scores([[[0.5, 0.5]]], [3, 3], [[0.1, 0.0]], np.array([True, False]))
+        >>> np.exp(scores * 2).round(3)
+        array([[0.005, 0.25 ]], dtype=float32)
+    """
+    learned = np.mean([np.log(np.maximum(np.asarray(one, dtype=np.float32), _LEAST)) for one in posteriors], axis=0)
+    counts = np.asarray(seed_counts, dtype=np.float32)
+    named = np.log(np.maximum(np.asarray(name_posterior, dtype=np.float32), _LEAST))
+    return np.asarray(np.where(is_named, named + counts / (counts + _PRIOR_WEIGHT) * learned, learned), np.float32)
 
 
 def soft_novelty(probabilities: npt.ArrayLike) -> Floats:
@@ -92,38 +152,40 @@ def expected_rarity(posteriors: Sequence[npt.ArrayLike], few_shot: npt.ArrayLike
 
 
 def class_rank_rarity(
-    posteriors: Sequence[npt.ArrayLike], few_shot: npt.ArrayLike, seed_counts: npt.ArrayLike, *, seed_fraction: float
-) -> Floats:
+    scores: npt.ArrayLike, few_shot: npt.ArrayLike, expected_counts: npt.ArrayLike
+) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Score images that stand near the top of some rare class's own list.
 
-    For each class k with few labels, x_ik is the image's place (0 the best) by the geometric mean of the posteriors,
-    divided by the number of images that the class should have among these, (m_k + 1.5) (1 - f) / f. The score is
-    -log prod_k (1 - P(few | k) / (1 + x_ik)^2): a posterior may be small everywhere and still find its class first.
+    x_ik is image i's place (0 the best) by its score for class k, divided by the number of images that the class should
+    have among these. The score is -log prod_k (1 - P(few | k) / (1 + x_ik)^2): a posterior may be small everywhere and
+    still find its class first.
 
     Args:
-        posteriors: M >= 1 arrays of shape (N, C), of the images that could be mined.
-        few_shot: Shape (C,), `few_shot_probability` of each class.
-        seed_counts: Shape (C,), m_k, labelled images of each class.
-        seed_fraction: f, share of all images that is labelled.
+        scores: Shape (N, K), of the images that could be mined, higher is nearer to the class; only the order within
+            a column matters.
+        few_shot: Shape (K,), how likely each class is there and few-shot.
+        expected_counts: Shape (K,), images that each class should have among these, above 0.
 
     Returns:
-        Shape (N,), float64, >= 0, higher is rarer.
+        The score, shape (N,), float64, >= 0, higher is rarer; and the class that adds most to it, shape (N,), int64,
+        the first of equal ones, -1 where none adds anything.
 
     Examples:
-        >>> scores = class_rank_rarity([[[0.1, 0.9], [0.6, 0.4]]], [0.5, 0.0], [1, 90], seed_fraction=0.5)
-        >>> scores.round(3)
-        array([0.295, 0.693])
+        >>> score, likeliest = class_rank_rarity([[0.1, 0.3], [0.6, 0.1]], [0.5, 0.25], [2.5, 1.0])
+        >>> score.round(3), likeliest
+        (array([0.582, 0.758]), array([0, 0]))
     """
-    few, counts = np.asarray(few_shot, dtype=np.float64), np.asarray(seed_counts, dtype=np.int64)
-    logs = np.mean([np.log(np.maximum(np.asarray(one, dtype=np.float64), 1e-300)) for one in posteriors], axis=0)
-    score = np.zeros(len(logs))
-    for k in np.flatnonzero(counts <= RARE_SEED_COUNT):
-        order = np.argsort(-logs[:, k], kind="stable")
-        place = np.empty(len(logs))
-        place[order] = np.arange(len(logs))
-        expected = (counts[k] + 1.5) * (1 - seed_fraction) / seed_fraction
-        score -= np.log1p(-np.minimum(few[k] / (1 + place / expected) ** 2, 1 - 1e-12))
-    return score
+    given = np.asarray(scores)
+    score, most = np.zeros(len(given)), np.zeros(len(given))
+    place, likeliest = np.empty(len(given)), np.full(len(given), -1)
+    lists = zip(given.T, np.asarray(few_shot), np.asarray(expected_counts), strict=True)
+    for k, (column, few, expected) in enumerate(lists):
+        place[np.argsort(-column, kind="stable")] = np.arange(len(given))
+        chance = np.minimum(few / (1 + place / expected) ** 2, 1 - 1e-12)
+        score -= np.log1p(-chance)
+        likeliest[chance > most] = k
+        most = np.maximum(most, chance)
+    return score, likeliest
 
 
 def keyword_value(
@@ -172,3 +234,7 @@ def keyword_value(
         for word, rare in rarity.items()
     }
     return np.array([max((value[word] for word in words), default=np.nan) for words in keywords], dtype=np.float64)
+
+
+def _name(text: str) -> str:
+    return next(iter(tag_keywords([text])), "")

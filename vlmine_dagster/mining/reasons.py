@@ -13,6 +13,7 @@ def selection_reason(
     keyword: str | None = None,
     keyword_count: int | None = None,
     predicted_label: str | None = None,
+    rare_class: str | None = None,
 ) -> str:
     """Say why an image stands where it does.
 
@@ -23,6 +24,7 @@ def selection_reason(
         keyword: Its rarest keyword.
         keyword_count: Images that yield that keyword.
         predicted_label: What the task model takes it for.
+        rare_class: The rare class whose list it stands highest on.
 
     Examples:
         >>> values = {"novelty_min": (0.25, 3.0), "entropy": (2.306, 17.5)}
@@ -33,27 +35,19 @@ def selection_reason(
     """
     if list(signals) == ["random"]:
         return SIGNALS["random"].said
+    words = {
+        "keyword": keyword,
+        "images": _images(keyword_count),
+        "rarest": "" if keyword is None else f', rarest "{keyword}"',
+        "guess": "" if predicted_label is None else f', perhaps "{predicted_label}"',
+        "rare_class": "a rare class" if rare_class is None else f'rare class "{rare_class}"',
+    }
     parts = []
     for place, (name, (value, rank)) in enumerate(signals.items()):
-        said = _said(name, value, keyword=keyword, keyword_count=keyword_count, predicted_label=predicted_label)
+        said = SIGNALS[name].said.format(value=value, inverse=1 / value if value else 0.0, negated=-value, **words)
         of = f" of {pool_size:,}" if place == 0 else ""
         parts.append(f"{said} (rank {rank:,g}{of})" if rank < 1e6 else f"{said} (rank {rank:,.0f}{of})")
     return " · ".join(parts if front is None or len(signals) == 1 else [*parts, f"front {front:,}"])
-
-
-def _said(
-    name: str, value: float, *, keyword: str | None, keyword_count: int | None, predicted_label: str | None
-) -> str:
-    signal = SIGNALS[name]
-    return signal.said.format(
-        value=value,
-        inverse=1 / value if value else 0.0,
-        negated=-value,
-        keyword=keyword,
-        images=_images(keyword_count),
-        rarest="" if keyword is None else f', rarest "{keyword}"',
-        guess="" if predicted_label is None else f', perhaps "{predicted_label}"',
-    )
 
 
 def _images(count: int | None) -> str:

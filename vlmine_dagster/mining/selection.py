@@ -27,7 +27,7 @@ class Ranking:
     Attributes:
         order: Shape (K,), int64, places of the ranked images, best first; its first n serve a budget of n.
         front: Shape (K,), int64, in that order; 1 is the best.
-        rank_sum: Shape (K,), float64, in that order; sum of the mid-ranks over the signals, lower is better.
+        rank_sum: Shape (K,), float64, in that order; weighted sum of the mid-ranks over the signals, lower is better.
         signal_ranks: For each signal shape (N,), float64, mid-rank of each image, 1 is the best; NaN if left out.
         excluded_count: Images left out because a signal is missing.
     """
@@ -39,24 +39,32 @@ class Ranking:
     excluded_count: int
 
 
-def rank_images(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str], *, fusion: str = "pareto") -> Ranking:
+def rank_images(
+    signals: Mapping[str, npt.ArrayLike],
+    image_ids: Sequence[str],
+    *,
+    fusion: str = "pareto",
+    weights: Mapping[str, float] | None = None,
+) -> Ranking:
     """Put images into mining order.
 
     `pareto` orders by (front, sum of mid-ranks, hash of image_id); `rank_sum` by (sum of mid-ranks, hash), where images
     of equal sum share a front; `reciprocal_rank` likewise by -sum 1 / (60 + mid-rank) (Cormack et al. 2009, who fuse
-    result lists so); `fisher` likewise by -sum log((mid-rank - 1/2) / K) over K ranked images, in which one
-    very good rank outweighs many fair ones (Fisher 1925, ranks in place of p-values). The hash decides between images
-    that nothing else tells apart: it is stable, and unlike the name itself it does not prefer folders early in the
-    alphabet. The order of the rows and strictly increasing maps of a signal change nothing.
+    result lists so); `fisher` likewise by -sum log((mid-rank - 1/2) / K) over K ranked images, in which one very good
+    rank outweighs many fair ones (Fisher 1925, ranks in place of p-values). In these sums a signal counts as often as
+    its weight says (Good 1955); fronts know no weights. The hash decides between images that nothing else tells apart:
+    it is stable, and unlike the name itself it does not prefer folders early in the alphabet. The order of the rows
+    and strictly increasing maps of a signal change nothing.
 
     Args:
         signals: S >= 1 arrays of shape (N,), higher is more worth mining. NaN: the image lacks the signal and is left
             out.
         image_ids: N ids without repeats.
         fusion: "pareto", "rank_sum", "reciprocal_rank" or "fisher".
+        weights: Above 0, by signal; 1 for those that are left out.
 
     Raises:
-        ConfigError: fusion is unknown.
+        ConfigError: fusion is unknown, a weight is not above 0, or is of no signal.
         ContractError: lengths differ, a value is infinite, an id repeats, or there is no signal.
 
     Examples:
@@ -67,6 +75,9 @@ def rank_images(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str], 
         {'novelty': [3.0, 1.0, 2.0, nan], 'entropy': [1.0, 3.0, 2.0, nan]}
         >>> rank_images({"novelty": [0.5, 1.0, 0.2]}, list("abc")).order
         array([1, 0, 2])
+        >>> two = {"novelty": [3.0, 2.0, 1.0], "entropy": [1.0, 2.0, 3.0]}
+        >>> rank_images(two, list("abc"), fusion="rank_sum", weights={"entropy": 2}).order
+        array([2, 1, 0])
     """
     if fusion not in FUSIONS:
         raise ConfigError(
@@ -77,8 +88,9 @@ def rank_images(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str], 
     ranks = np.full(values.shape, np.nan)
     for column in range(values.shape[1]):
         ranks[ranked, column] = mid_ranks(values[ranked, column])
-    rank_sum = ranks[ranked].sum(axis=1)
-    fronts = _fronts(fusion, values[ranked], ranks[ranked])
+    factors = _factors(signals, weights or {})
+    rank_sum = ranks[ranked] @ factors
+    fronts = _fronts(fusion, values[ranked], ranks[ranked], factors)
     hashes = np.array([_hash(image_ids[place]) for place in ranked.tolist()], dtype=np.uint64)
     order = np.lexsort((hashes, rank_sum, fronts))
     return Ranking(
@@ -178,14 +190,23 @@ def _columns(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str]) -> 
     return np.column_stack(list(arrays.values())) if image_ids else np.empty((0, len(arrays)))
 
 
-def _fronts(fusion: str, values: Floats, ranks: Floats) -> Integers:
+def _factors(signals: Mapping[str, npt.ArrayLike], weights: Mapping[str, float]) -> Floats:
+    for name, weight in weights.items():
+        if name not in signals or not 0 < weight < float("inf"):
+            raise ConfigError(
+                f"rank_images: weight {weight:g} of {name!r}, expected above 0, for {', '.join(signals)}."
+            )
+    return np.array([weights.get(name, 1.0) for name in signals], dtype=np.float64)
+
+
+def _fronts(fusion: str, values: Floats, ranks: Floats, factors: Floats) -> Integers:
     if fusion == "pareto":
         return non_dominated_fronts(values)
     if fusion == "fisher":  # rounded: equal sums of logarithms may differ in the last digit
-        return _dense_ranks(np.log((ranks - 0.5) / max(len(ranks), 1)).sum(axis=1).round(12))
+        return _dense_ranks((np.log((ranks - 0.5) / max(len(ranks), 1)) @ factors).round(12))
     if fusion == "reciprocal_rank":
-        return _dense_ranks(-(1 / (RECIPROCAL_OFFSET + ranks)).sum(axis=1).round(15))
-    return _dense_ranks(ranks.sum(axis=1))
+        return _dense_ranks((-(1 / (RECIPROCAL_OFFSET + ranks)) @ factors).round(15))
+    return _dense_ranks((ranks @ factors).round(9))
 
 
 def _dense_ranks(values: Floats) -> Integers:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.descriptions import matrix
-from assets.rarity import Evidence, told_by_seed
+from assets.rarity import Evidence, naming_of, told_by_seed
 from resources.labels import Labels, load_labels
 from resources.sources import shard_of
 from resources.workbench import Workbench
@@ -24,6 +24,7 @@ from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
 from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
 from vlmine_dagster.project import DEFAULT_VARIANT, ExperimentSettings, Project
+from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import JUDGES
 
 Floats = npt.NDArray[np.float64]
@@ -36,7 +37,7 @@ class Draw:
 
     Attributes:
         number: Number of the draw.
-        seed: Places of the seed in the pool.
+        seed: Places of the labelled images in the pool: the seed, and what was mined in earlier rounds.
         rest: Places of the images that are left to mine.
         ids: Their image ids.
         truth: Their true classes, for judging alone.
@@ -52,7 +53,8 @@ class Draw:
 
     def rank(self, experiment: ExperimentSettings) -> Ranking:
         """Put the images into an experiment's mining order."""
-        return rank_images({s: self.signals[s] for s in experiment.signals}, self.ids, fusion=experiment.fusion)
+        signals = {name: self.signals[name] for name in experiment.signals}
+        return rank_images(signals, self.ids, fusion=experiment.fusion, weights=experiment.weights)
 
     def can_rank(self, experiment: ExperimentSettings) -> bool:
         """Whether all signals of an experiment are there, and it mines the ranking itself."""
@@ -136,25 +138,31 @@ class Pool:
         """Novelty of the variant's keywords, shape (N,) by pooling."""
         return _novelty(self._bench, self._shards, self.ids, self._variant)
 
-    def draw(self, number: int) -> Draw:
-        """Draw the seed: the same images for every arm, the same probe fitted on them."""
-        labels = _oracle(self._bench.project, draw=number)
+    def draw(self, number: int, *, mined: Sequence[str] = ()) -> Draw:
+        """Draw the seed: the same images for every arm, the same probe fitted on them.
+
+        Args:
+            number: Another number draws another seed.
+            mined: Image ids whose labels have come back by now; they are learned from too, and nothing is kept.
+        """
+        labels, returned = _oracle(self._bench.project, draw=number), frozenset(mined)
         pairs = zip(self.ids, self._keys, strict=True)
-        is_seed = np.array([labels.visible(name, key)[1] == "seed" for name, key in pairs])
+        is_drawn = np.array([labels.visible(name, key)[1] == "seed" for name, key in pairs])
+        is_seed = is_drawn | np.array([name in returned for name in self.ids])
         seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
         ids = [self.ids[place] for place in rest]
-        file = None if self._kept is None else self._kept / f"draw-{number}.npz"
+        file = None if self._kept is None or returned else self._kept / f"draw-{number}.npz"
         signals: dict[str, Floats] = {}
         if file is not None and file.exists():
             with np.load(file) as kept:
                 signals = dict(kept)
         if not signals or not self._asked <= signals.keys():
-            signals = {"random": random_signal(ids, seed=number), **self._signals(seed, rest)}
+            signals = {"random": random_signal(ids, seed=number), **self._signals(seed, rest, ~is_drawn[seed])}
             if file is not None:
                 _keep(file, signals)
         return Draw(number, seed, rest, ids, self.truth[rest], signals)
 
-    def _signals(self, seed: Places, rest: Places) -> dict[str, Floats]:
+    def _signals(self, seed: Places, rest: Places, is_mined: npt.NDArray[np.bool_]) -> dict[str, Floats]:
         from vlmine_dagster.learning.prediction import predict_probabilities
         from vlmine_dagster.learning.training import fit_probe
 
@@ -167,6 +175,8 @@ class Pool:
             self.evidence.take(seed),
             self.truth[seed].tolist(),
             _image_counts(self._bench, self._variant),
+            naming=naming_of(self._bench, self._variant),
+            is_mined=is_mined,
             few_under=self._bench.project.settings.dataset.labels.few_under,  # type: ignore[union-attr]
         )
         found = {
@@ -174,7 +184,7 @@ class Pool:
             "variation_ratio": variation_ratio(probabilities),
             "margin": -margin(probabilities),
             **{name: values[rest] for name, values in self.constant.items()},
-            **told,
+            **{name: values for name, values in told.items() if name in SIGNALS},
         }
         if "seed_distance" in self._asked:
             found["seed_distance"] = seed_distance(features[rest], features[seed])

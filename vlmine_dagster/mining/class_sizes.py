@@ -1,0 +1,101 @@
+"""How large classes are, by what chance put of them into the labelled seed."""
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmine_dagster.errors import ContractError
+
+LARGEST_CLASS = 20_000
+"""Class sizes that are thought possible; larger ones have no weight worth the time."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def few_shot_probability(
+    seed_counts: npt.ArrayLike,
+    *,
+    seed_fraction: float,
+    few_under: int = 20,
+    known_counts: npt.ArrayLike | None = None,
+) -> Floats:
+    """Return P(class size < few_under | labels in the seed).
+
+    A class of size N has prior weight 1 / N, and m ~ Binomial(N, seed_fraction) of its images are labelled. Images that
+    were labelled because they were mined are no random draw; they only say that N is at least what is known.
+
+    Args:
+        seed_counts: Shape (C,), int >= 0, images of each class that chance put into the seed.
+        seed_fraction: Share of all images that chance put into the seed, in (0, 1).
+        few_under: A class is few-shot with fewer images than this.
+        known_counts: Shape (C,), int, labelled images of each class, the mined ones too; None: the seed's.
+
+    Returns:
+        Shape (C,), float64, in [0, 1]; lower with more labels.
+
+    Raises:
+        ContractError: the fraction lies outside (0, 1) or a count is negative.
+
+    Examples:
+        >>> few_shot_probability([0, 2, 50], seed_fraction=0.2).round(2)
+        array([1.  , 0.92, 0.  ])
+        >>> few_shot_probability([2, 2], seed_fraction=0.2, known_counts=[15, 20]).round(2)
+        array([0.58, 0.  ])
+    """
+    counts = np.asarray(seed_counts, dtype=np.int64)
+    known = counts if known_counts is None else np.maximum(counts, np.asarray(known_counts, dtype=np.int64))
+    if not 0 < seed_fraction < 1 or (counts < 0).any():
+        raise ContractError(
+            f"few_shot_probability: seed_fraction {seed_fraction:g} must lie in (0, 1) and counts be >= 0."
+        )
+    from scipy.stats import binom
+
+    sizes = np.arange(1, max(LARGEST_CLASS, int(known.max(initial=0) / seed_fraction * 4)) + 1)
+    pairs, place = np.unique(np.column_stack([counts, known]), axis=0, return_inverse=True)
+    weights = binom.pmf(pairs[:, :1], sizes[None, :], seed_fraction) / sizes[None, :]
+    weights[sizes[None, :] < pairs[:, 1:]] = 0.0
+    few = weights[:, sizes < few_under].sum(axis=1) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)
+    return np.asarray(few[place.reshape(-1)])
+
+
+def expected_counts(
+    seed_counts: npt.ArrayLike, *, seed_fraction: float, known_counts: npt.ArrayLike | None = None
+) -> Floats:
+    """Return how many images each class should have left in the pool: (m + 1.5) (1 - f) / f less the mined, >= 1.
+
+    With prior weight 1 / N the mean of N - m is m (1 - f) / f; 1.5 more keeps the lists of the rarest from being too
+    short to hold their images.
+
+    Args:
+        seed_counts: Shape (C,), m, labels by chance.
+        seed_fraction: f, in (0, 1).
+        known_counts: Shape (C,), all labels; None: the seed's.
+
+    Examples:
+        >>> expected_counts([0, 2], seed_fraction=0.2, known_counts=[0, 9])
+        array([6., 7.])
+    """
+    counts = np.asarray(seed_counts, dtype=np.float64)
+    mined = 0.0 if known_counts is None else np.asarray(known_counts, dtype=np.float64) - counts
+    return np.maximum((counts + 1.5) * (1 - seed_fraction) / seed_fraction - mined, 1.0)
+
+
+def unseen_share(seed_counts: npt.ArrayLike, unseen_count: int, *, seed_fraction: float) -> float:
+    """Return the share of classes without a label that the pool may be expected to hold.
+
+    With as many classes of size N as is proportional to 1 / N, c of them have one label in a seed of the share f, and
+    -c ln f have none. So many of the named ones without a label are there.
+
+    Args:
+        seed_counts: Shape (C,), int, labels in the seed of the classes that have some.
+        unseen_count: Classes that are known by name only.
+        seed_fraction: f, in (0, 1).
+
+    Returns:
+        In [0, 1]. At least one class counts as seen once, so that hope never dies.
+
+    Examples:
+        >>> round(unseen_share([1, 1, 40], 100, seed_fraction=0.2), 4)
+        0.0322
+    """
+    once = max(int((np.asarray(seed_counts) == 1).sum()), 1)
+    return float(min(1.0, -np.log(seed_fraction) * once / unseen_count)) if unseen_count else 0.0
