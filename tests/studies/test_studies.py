@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import Made
 
+from benchmarks.recall import recall_by_rounds
 from resources.tracking import Tracking
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import ConfigError, MissingInputError
@@ -67,6 +68,22 @@ def test_the_study_finds_what_vlmine_run_found_for_the_same_draw(finished: Made)
 
     judged = judged[(judged["metric"] == "few_recall") & (judged["seed"] == -1)]
     assert found == dict(zip(judged["budget"], judged["value"], strict=True))
+
+
+def test_a_second_round_learns_from_the_first_and_mines_none_of_it_again(finished: Made):
+    pool = StudyRun(draws.STUDY, finished.bench).pool()
+    first = pool.draw(0)
+
+    second = pool.draw(0, mined=first.ids[:5])
+
+    assert set(second.ids) == set(first.ids[5:])
+    assert len(second.seed) == len(first.seed) + 5
+    assert pool.draw(0).ids == first.ids
+    fused = finished.project.settings.experiments["fused"]
+    once, twice = (recall_by_rounds(pool, fused, number=0, budget=0.3, rounds=rounds) for rounds in (1, 2))
+    rows = StudyRun(draws.STUDY, finished.bench, draws=1).rows()
+    assert once == next(row["few_recall"] for row in rows if row["arm"] == "fused" and row["budget"] == 0.3)
+    assert 0 < twice <= 1
 
 
 def test_a_study_that_was_stopped_goes_on_where_it_was(finished: Made, monkeypatch: pytest.MonkeyPatch):
