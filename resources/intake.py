@@ -115,8 +115,9 @@ def read_bytes(source: ImageSource, shard: str, image_ids: Sequence[str]) -> Ite
 def by_shard(image_ids: Sequence[str], shards: Sequence[str]) -> dict[str, list[str]]:
     """Group image ids by their shard."""
     groups: dict[str, list[str]] = {}
+    known = frozenset(shards)
     for name in image_ids:
-        groups.setdefault(shard_of(name, shards), []).append(name)
+        groups.setdefault(shard_of(name, known), []).append(name)
     return groups
 
 

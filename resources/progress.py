@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+ALL_SHARDS = "all shards"
+"""The work whose units are shards; each shard has progress of its own."""
 _LOG_EVERY_S = 15.0
 
 
@@ -41,7 +43,8 @@ class Step:
         if self.total is not None and self.rate > 0 and self.done < self.total:
             eta = f", {duration((self.total - self.done) / self.rate)} left"
         note = f", {self.note}" if self.note else ""
-        return f"{self.work}: {self.done:,}{of} {self.unit}, {self.rate:.0f} {self.unit}/s{eta}{note}"
+        rate = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
+        return f"{self.work}: {self.done:,}{of} {self.unit}, {rate} {self.unit}/s{eta}{note}"
 
 
 Listener = Callable[[Step], None]

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from resources.progress import Step, duration, listening
+from resources.progress import ALL_SHARDS, Step, duration, listening
 from resources.visible import visible_text
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class RunDisplay:
             disable=is_quiet,
         )
         self._task = self._progress.add_task("starting", total=None, step="")
+        self._overall = self._progress.add_task(ALL_SHARDS, total=None, step="", visible=False)
+        self._overall_text = ""
         self._current: str | None = None
         self._started = time.monotonic()
 
@@ -78,12 +80,17 @@ class RunDisplay:
 
     def _on_step(self, step: Step) -> None:
         text = str(step).partition(": ")[2]
+        if step.work == ALL_SHARDS:
+            self._overall_text = f", {text}"
+            self._progress.update(self._overall, total=step.total, completed=step.done, step=text, visible=True)
+            return
         self._progress.update(self._task, total=step.total, completed=step.done, step=text)
 
     def _close_line(self) -> None:
         if self._current is not None and not self._is_quiet:
-            self._progress.console.print(f"{self._current} [dim]{time.monotonic() - self._started:.1f} s[/]")
-        self._current = None
+            seconds = time.monotonic() - self._started
+            self._progress.console.print(f"{self._current} [dim]{seconds:.1f} s{self._overall_text}[/]")
+        self._current, self._overall_text = None, ""
 
 
 def print_outcome(outcome: "Outcome") -> None:

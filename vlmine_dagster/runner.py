@@ -13,6 +13,7 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from assets.stages import Lineage, ModelConfig, Stage, State, asset_key
+from resources.progress import ALL_SHARDS, Progress
 from resources.workbench import Workbench
 from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, stages_of
 from vlmine_dagster.definitions import build_definitions
@@ -143,12 +144,8 @@ class Runner:
             known = self.sync_shards()
             wanted = _chosen(shards, known, "shard")
             arms = _chosen(experiments, list(self._project.settings.experiments), "experiment")
-            for place, shard in enumerate(wanted):
-                self._chain(SHARD_JOB, shard)
-                if self.outcome.stopped:
-                    self.outcome.waiting[f"{len(wanted) - place - 1} more shards"] = "the money is spent"
-                    return self.outcome
-            if shards and not experiments:
+            self._make_shards(wanted)
+            if self.outcome.stopped or (shards and not experiments):
                 return self.outcome
             self._chain(GLOBAL_JOB, WHOLE_POOL)
             self._score(wanted)
@@ -160,6 +157,22 @@ class Runner:
             self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, shards=known)
         return self.outcome
 
+    def _make_shards(self, wanted: Sequence[str]) -> None:
+        """Bring shards up to date, one after the other; those that are fresh cost a look at their stamps."""
+        units, lineage = self._units(SHARD_JOB), self._lineage()
+        todo = [shard for shard in wanted if not self._is_fresh(lineage, units, shard)]
+        self.outcome.fresh_count += len(units) * (len(wanted) - len(todo))
+        progress = Progress(ALL_SHARDS, total=len(todo), unit="shards")
+        for place, shard in enumerate(todo):
+            self._bring_up(SHARD_JOB, shard, units)
+            progress.add(1)
+            if self.outcome.stopped:
+                self.outcome.waiting[f"{len(todo) - place - 1} more shards"] = "the money is spent"
+                return
+
+    def _is_fresh(self, lineage: Lineage, units: Sequence[Unit], partition: str) -> bool:
+        return all(self._state(lineage, unit, partition) == "fresh" for unit in units)
+
     def inspect_images(self) -> list[str]:
         """Bring the `images` of all shards up to date, which costs nothing; return the shards.
 
@@ -170,8 +183,10 @@ class Runner:
             self._bury_dead_runs()
             known = self.sync_shards()
             units = [unit for unit in self._units(SHARD_JOB) if unit.stage.table == "images"]
+            lineage = self._lineage()
             for shard in known:
-                self._bring_up(SHARD_JOB, shard, units)
+                if not self._is_fresh(lineage, units, shard):
+                    self._bring_up(SHARD_JOB, shard, units)
         return known
 
     def sync_shards(self) -> list[str]:
@@ -234,7 +249,8 @@ class Runner:
     def _score(self, shards: Sequence[str]) -> None:
         """Score the shards that need it, each unbroken range of them in one run."""
         lineage = self._lineage()
-        order = [shard for shard in self._instance.get_dynamic_partitions(SHARDS) if shard in set(shards)]
+        chosen = set(shards)
+        order = [shard for shard in self._instance.get_dynamic_partitions(SHARDS) if shard in chosen]
         for unit in self._units(SCORE_JOB):
             states = {shard: lineage.state(unit.stage, shard, unit.variant) for shard in order}
             self.outcome.fresh_count += sum(state == "fresh" for state in states.values())

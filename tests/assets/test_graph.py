@@ -16,6 +16,7 @@ from conftest import Made, jpeg, members, small_pool
 from assets.catalog import IMAGES
 from assets.pipeline import applicable, build_assets
 from assets.stages import Product, build_asset
+from resources.progress import ALL_SHARDS, Step, listening
 from resources.sources import open_source
 from vlmine_dagster import views
 from vlmine_dagster.definitions import build_definitions
@@ -76,8 +77,12 @@ def told_failures(made: Made) -> dict[tuple[str, str], str]:
 def test_a_failing_shard_stops_nobody_else(make_project):
     pool, labels = small_pool()
     made = make_project({**pool, "pool/b": {f"{k}.jpg": b"no image" for k in range(4)}}, labels=labels)
+    steps: list[Step] = []
 
-    outcome = made.run()
+    with listening(steps.append):
+        outcome = made.run()
+
+    assert [(step.done, step.total) for step in steps if step.work == ALL_SHARDS] == [(k, 4) for k in (1, 2, 3, 4)]
 
     ((asset, partition), message), *rest = outcome.failures.items()
     assert rest == []
