@@ -15,8 +15,13 @@ test: .venv/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
+# Sizes that end within a quarter of an hour on 2 cores; docs/benchmarks.md has those behind its numbers.
 bench: .venv/.dev
-	$(BIN)/python -m benchmarks.describing
+	$(BIN)/python -m benchmarks.startup --shards 200
+	$(BIN)/python -m benchmarks.describing --images 256
+	$(BIN)/python -m benchmarks.new_shard --images 200000 --shards 20
+	$(BIN)/python -m benchmarks.growth --images 10000 --images 100000 --shards 1 --shards 30
+	$(BIN)/python -m benchmarks.endpoint --calls 1000 --memory 1000
 
 # torch comes first and alone: of the builds that fit, this picks the one without an accelerator's libraries.
 .venv/.user: pyproject.toml constraints.txt

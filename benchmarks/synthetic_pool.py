@@ -138,16 +138,19 @@ def key(place: int) -> str:
     return f"{place:07d}"
 
 
-def photo(number: int) -> bytes:
-    """Return a real photo of 64 pixels a side as JPEG: a crop of one that scikit-image brings along."""
+def photo(number: int, size: tuple[int, int] = (64, 48)) -> bytes:
+    """Return a real photo as JPEG: a crop of one that scikit-image brings along, in a size (width, height)."""
     import skimage.data
 
     names = ("coffee", "chelsea", "rocket", "astronaut", "brick")
     picture = Image.fromarray(getattr(skimage.data, names[number % len(names)])()).convert("RGB")
     draw = np.random.default_rng(number)
-    left, top = int(draw.integers(picture.width - 128)), int(draw.integers(picture.height - 128))
+    scale = min(picture.width / size[0], picture.height / size[1]) * draw.uniform(0.6, 1)
+    width, height = size[0] * scale, size[1] * scale
+    left, top = draw.uniform(0, picture.width - width), draw.uniform(0, picture.height - height)
     file = io.BytesIO()
-    picture.crop((left, top, left + 128, top + 128)).resize((64, 64)).save(file, "JPEG", quality=85)
+    cut = picture.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
+    cut.save(file, "JPEG", quality=90)
     return file.getvalue()
 
 

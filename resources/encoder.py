@@ -62,12 +62,15 @@ class Encoder:
         models_folder: Where the exported graph is kept.
         batch_size: Images an engine call.
         threads: Workers; 0 means one a core.
+
+    Attributes:
+        worker_count: Workers.
     """
 
     def __init__(self, models_folder: Path, *, batch_size: int = 16, threads: int = 0):
         self._folder = models_folder
         self._batch_size = batch_size
-        self._workers = threads or core_count()
+        self.worker_count = threads or core_count()
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -99,7 +102,7 @@ class Encoder:
         """
         found: list[Encodings] = []
         answers = map_in_order(
-            lambda batch: self._answer(batch, max_pixels), batches(images, self._batch_size), workers=self._workers
+            lambda batch: self._answer(batch, max_pixels), batches(images, self._batch_size), workers=self.worker_count
         )
         for answer in answers:
             found.append(answer)

@@ -1,0 +1,112 @@
+"""How time and memory grow with images and with shards, from keywords to the mined list and its page, all by Dagster.
+
+    python -m benchmarks.growth --images 10000 --images 1000000 --shards 1 --shards 1000 --plot docs/images/growth.svg
+
+Each point is a made-up pool (`synthetic_pool`) on which nothing beyond keywords was made yet, and one `vlmine run` in a
+process of its own. To the processor seconds t = a + b n^p is fitted: a is what starting costs, p the exponent.
+"""
+
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.measuring import Cost, machine, print_table
+from benchmarks.new_shard import run
+from benchmarks.synthetic_pool import SyntheticPool
+
+FEW_SHARDS = 10
+FEW_IMAGES = 10_000
+Costs = Mapping[int, Cost]
+
+
+@click.command()
+@click.option(
+    "--images", "image_counts", multiple=True, type=int, default=(10_000, 30_000, 100_000, 300_000, 1_000_000)
+)
+@click.option("--shards", "shard_counts", multiple=True, type=int, default=(1, 10, 30, 100, 300, 1000))
+@click.option("--folder", type=click.Path(path_type=Path), help="Where pools and results are kept; by default nowhere.")
+@click.option("--plot", type=click.Path(path_type=Path), help="SVG to write, such as docs/images/growth.svg.")
+def main(image_counts: Sequence[int], shard_counts: Sequence[int], folder: Path | None, plot: Path | None) -> None:
+    """Print both tables with their exponents, and draw them if asked to."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = folder or Path(temporary)
+        by_images = {n: measured(root / f"images-{n}", FEW_SHARDS, n) for n in image_counts}
+        by_shards = {n: measured(root / f"shards-{n}", n, FEW_IMAGES) for n in shard_counts}
+    print(f"{machine('dagster', 'duckdb')}\n")
+    for what, costs in (("images", by_images), ("shards", by_shards)):
+        _, _, exponent = fit({n: cost.cpu_seconds for n, cost in costs.items()})
+        rows = [
+            [f"{n:,}", *(f"{v:.1f}" for v in (c.seconds, c.cpu_seconds)), f"{c.peak_mb:,.0f}"] for n, c in costs.items()
+        ]
+        print_table([what, "s", "processor s", "peak MB"], rows)
+        print(f"\nexponent of processor seconds against {what}: {exponent:.2f}\n")
+    if plot is not None:
+        plot.write_bytes(drawn(by_images, by_shards))
+
+
+def measured(folder: Path, shard_count: int, image_count: int) -> Cost:
+    """Return what a run over a new pool takes; a result that is kept already is read."""
+    kept = folder / "cost.json"
+    if not kept.exists():
+        pool = SyntheticPool(folder, shard_count, image_count // shard_count)
+        pool.make()
+        cost = run(pool)
+        kept.write_text(json.dumps([cost.seconds, cost.cpu_seconds, cost.peak_mb]), encoding="ascii")
+    cost = Cost(*json.loads(kept.read_text(encoding="ascii")))
+    print(f"{folder.name}: {cost.seconds:.1f} s, {cost.cpu_seconds:.1f} processor s", file=sys.stderr)
+    return cost
+
+
+def fit(times: Mapping[int, float]) -> tuple[float, float, float]:
+    """Fit t = a + b n^p by least squares of relative errors, p from 0.5 to 2 in steps of 0.01.
+
+    Returns:
+        a, b, p.
+
+    Examples:
+        >>> [round(float(value), 2) for value in fit({n: 8 + 0.5 * n for n in (1, 10, 100, 1000)})]
+        [8.0, 0.5, 1.0]
+    """
+    counts, seconds = np.array([*times], float), np.array([*times.values()], float)
+    found = []
+    for exponent in np.arange(0.5, 2.005, 0.01):
+        terms = np.column_stack([np.ones_like(counts), counts**exponent]) / seconds[:, None]
+        (start, slope), *_ = np.linalg.lstsq(terms, np.ones_like(counts), rcond=None)
+        error = float(((terms @ [start, slope] - 1) ** 2).sum())
+        found.append((error, float(start), float(slope), float(exponent)))
+    return min(found)[1:]
+
+
+def drawn(by_images: Costs, by_shards: Costs) -> bytes:
+    """Return an SVG of time and memory against images and shards, with the fits."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    axes = figure.subplots(2, 2, sharex="col")
+    for column, (what, costs) in enumerate((("images", by_images), ("shards", by_shards))):
+        counts = np.array([*costs], float)
+        start, slope, exponent = fit({n: cost.cpu_seconds for n, cost in costs.items()})
+        line = np.geomspace(counts[0], counts[-1], 50)
+        top, bottom = axes[0][column], axes[1][column]
+        top.loglog(counts, [cost.cpu_seconds for cost in costs.values()], "o", color="#1f6f8b")
+        top.loglog(line, start + slope * line**exponent, color="#1f6f8b", label=f"{start:.0f} s + n^{exponent:.2f}")
+        top.legend(frameon=False)
+        bottom.semilogx(counts, [cost.peak_mb for cost in costs.values()], "o-", color="#b5562a")
+        bottom.set(xlabel=what, ylim=(0, None))
+    axes[0][0].set_ylabel("processor seconds")
+    axes[1][0].set_ylabel("peak memory, MB")
+    axes[0][0].set_title(f"{FEW_SHARDS} shards", fontsize=10)
+    axes[0][1].set_title(f"{FEW_IMAGES:,} images", fontsize=10)
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    main()
