@@ -45,13 +45,15 @@ defs = dg.Definitions(assets=assets, jobs=jobs)
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="Turns; one more warms up.")
 @click.option("--shards", "shard_count", default=1000, show_default=True, help="Shards of the pool of `vlmine status`.")
-def main(rounds: int, shard_count: int) -> None:
+@click.option("--pool", "kept", type=click.Path(path_type=Path), help="Where that pool is kept, or made if it is not.")
+def main(rounds: int, shard_count: int, kept: Path | None) -> None:
     """Print what validating, importing and the command take."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "bare_definitions.py").write_text(BARE, encoding="utf-8")
-        pool = SyntheticPool(folder / "pool", shard_count, 10)
-        pool.make()
+        pool = SyntheticPool(kept or folder / "pool", shard_count, 10)
+        if not pool.file.exists():
+            pool.make()
         work = {
             "bare: dagster definitions validate": _validated("bare_definitions", folder),
             "vlmine: dagster definitions validate": _validated("vlmine_dagster.definitions", pool.folder),
