@@ -1,5 +1,6 @@
 """What the documents say is true: commands exist, files exist."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from vlmine_dagster import errors
 from vlmine_dagster.cli import main
 from vlmine_dagster.starter import sample_settings, starter_yaml
 
@@ -61,3 +63,52 @@ def test_every_command_has_help():
     for name, command in main.commands.items():
         assert isinstance(command, click.Command)
         assert command.help, name
+
+
+MESSAGES = (ROOT / "docs/messages.md").read_text(encoding="utf-8")
+PROGRAMMERS = ("vlmine_dagster/mining", "vlmine_dagster/learning/training", "resources/report_page", "resources/charts")
+"""Where a ContractError is told to who calls a function; the page has one row for all of them."""
+
+
+def raised() -> dict[str, tuple[str, str]]:
+    """Return class and text, with `...` for values, of every error of ours that is raised with a text, by place."""
+    ours = {name for name, value in vars(errors).items() if isinstance(value, type)} | {"ValueError"}
+    found = {}
+    for part in ("vlmine_dagster", "assets", "resources"):
+        for file in sorted((ROOT / part).rglob("*.py")):
+            place = file.relative_to(ROOT).as_posix()
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                    name, text = ast.unparse(node.exc.func), literal(node.exc.args[0])
+                    is_told = name in ours and not (name == "ContractError" and place.startswith(PROGRAMMERS))
+                    if is_told and len(text.replace("...", "").strip(" :.")) > 3:
+                        found[f"{place}:{node.lineno}"] = (name, text)
+    return found
+
+
+def literal(text: ast.expr) -> str:
+    """Return what a message always says."""
+    if isinstance(text, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in text.values)
+    return str(text.value) if isinstance(text, ast.Constant) else ""
+
+
+def test_every_failure_message_is_explained():
+    phrases = {
+        part: [phrase.strip(". ") for phrase in re.findall(r"`([^`]+)`", part)] for part in MESSAGES.split("\n## ")
+    }
+    unexplained = []
+    for place, (name, text) in raised().items():
+        sections = [part for part in phrases if name == "ValueError" or name in part.partition("\n")[0]]
+        if not any(phrase in text for part in sections for phrase in phrases[part] if len(phrase) > 4):
+            unexplained.append(f"{place} {name}: {text}")
+
+    assert unexplained == [], "add a phrase of each to the section of its class in docs/messages.md, and what to do"
+
+
+def test_every_class_of_error_has_its_section_and_stands_in_the_tree():
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"VlmineError"}
+    headings = " ".join(line for line in MESSAGES.splitlines() if line.startswith("## "))
+
+    assert {name for name in classes if name not in headings} == set()
+    assert {name for name in classes if name not in str(errors.__doc__)} == set()

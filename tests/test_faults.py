@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -103,6 +104,36 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
     records = finished.instance.fetch_materializations(dg.AssetKey("pareto_set"), limit=1).records
     assert "connection refused" in str(records[0].asset_materialization.metadata["mlflow"].value)
     assert finished.run().materialized == []
+
+
+def test_a_run_killed_between_lake_and_mlflow_is_made_again_so_that_mlflow_hears_of_it(finished: Made, monkeypatch):
+    lake = finished.bench.lake
+    lake.remove("pareto_set", "entropy")
+    known = finished.bench.tracking.latest(experiment="entropy", asset="pareto_set")
+
+    class Gone(BaseException):
+        """The process is gone."""
+
+    def dies(*_: object) -> None:
+        raise Gone
+
+    with monkeypatch.context() as killed:
+        killed.setattr("assets.stages._recorded", dies)
+        with suppress(Gone):
+            finished.run(experiments=["entropy"])
+    published = lake.stamp("pareto_set", "entropy")
+    assert published is not None
+    assert finished.bench.tracking.latest(experiment="entropy", asset="pareto_set") == known
+    mark = finished.folder / ".vlmine" / "pending" / "pareto_set-entropy"
+    assert mark.exists()
+
+    again = finished.run(experiments=["entropy"])
+
+    assert ("pareto_set", "entropy") in again.materialized
+    assert lake.stamp("pareto_set", "entropy") == published
+    assert finished.bench.tracking.latest(experiment="entropy", asset="pareto_set") != known
+    assert not mark.exists()
+    assert finished.run(experiments=["entropy"]).materialized == []
 
 
 def test_a_half_written_file_is_made_again(finished: Made, clean):

@@ -11,6 +11,7 @@ VlmineError
 ├── ModelError            weights are missing, unreadable or do not fit
 ├── BudgetExceededError   max_cost_usd is reached; what was paid for is kept
 ├── CacheError            the response cache cannot be read or written
+├── LakeError             the lake cannot be written; what was published before is whole
 ├── TooManyFailuresError  the share of failed images in a shard passed the limit
 └── TrackingError         the MLflow server cannot be reached or refuses
 
