@@ -152,6 +152,11 @@ class Tracking:
         """The server's address as it may be seen: without user and password."""
         return _without_password(self.uri)
 
+    @property
+    def is_server(self) -> bool:
+        """Whether a server answers at the address; a database (SQLite, PostgreSQL) needs one for people to look at."""
+        return self.uri.startswith("http")
+
     def connect(self) -> None:
         """Reach the server and make the experiment.
 

@@ -2,6 +2,7 @@
 """What a person does in the Dagster UI, through the GraphQL that its pages send, on real servers and a real daemon."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -9,9 +10,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from browse_ui import CHROMIUM, Person, open_browser, play
 from conftest import Made, small_pool
 
 from vlmine_dagster.automation import MINING_JOB
@@ -44,6 +47,7 @@ class Page:
     """What a page of the UI asks for."""
 
     def __init__(self, port: int):
+        self.port = port
         self._url = f"http://127.0.0.1:{port}/graphql"
         found = self.ask(REPOSITORY)["repositoriesOrError"]["nodes"][0]
         self.repository = {
@@ -104,6 +108,9 @@ def page(finished: Made) -> Iterator[Page]:
 
 
 def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
+    with pytest.raises(ConnectionRefusedError):  # a server that listened on all addresses would take this one too
+        socket.create_connection(("127.0.0.2", page.port), timeout=5)
+
     # The sensor, on by default, asked for the shard that changed; its failure shows with its reason.
     (failed,) = until(lambda: page.ask(RUNS, f={"statuses": ["FAILURE"]})["runsOrError"]["results"])
     assert {"key": "dagster/partition", "value": "pool/b"} in failed["tags"]
@@ -154,3 +161,25 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     made = page.asset("pareto_set")["assetMaterializations"][0]
     (url,) = [entry["url"] for entry in made["metadataEntries"] if entry.get("url")]
     assert finished.bench.tracking.latest(experiment="pareto", asset="pareto_set") in url
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(
+    not CHROMIUM.exists() or find_spec("playwright") is None,
+    reason=f"needs {CHROMIUM} and playwright (pip install 'vlmine-dagster[browser]')",
+)
+def test_a_person_clicks_through_a_bad_day(page: Page, finished: Made):
+    with open_browser() as tab:
+        shard, run = play(
+            Person(tab, f"http://127.0.0.1:{page.port}"),
+            broken="pool/b",
+            mend=lambda: finished.replace_shard("pool/b", small_pool()[0]["pool/b"]),
+            chosen=["pool/a", "pool/c"],
+            experiment="pareto",
+            budget=3,
+        )
+
+    assert re.search(r"outcomes\s+{\s+\"ok\": 12\s+}", shard)
+    assert re.search(r"cost_usd\s+0", shard)
+    assert re.search(r"budget\s+3", run)
+    assert finished.frame("pareto_set", "pareto")["selected"].sum() == 3

@@ -35,23 +35,24 @@ def serve(project: Project, *, host: str, port: int, mlflow_port: int, say: Call
     Raises:
         ConfigError: a port is taken.
     """
-    for number in (port, mlflow_port):
-        _refuse_taken(host, number)
     tracking = Tracking(project)
+    for number in (port,) if tracking.is_server else (port, mlflow_port):
+        _refuse_taken(host, number)
     tracking.connect()
     home = prepare_dagster_home(project)
     file = project.folder / Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).name
     environment = {
         # Pages link to each other by these; behind a proxy they are set from outside.
         DAGSTER_VARIABLE: f"http://{host}:{port}",
-        **({UI_VARIABLE: f"http://{host}:{mlflow_port}"} if tracking.is_local else {}),
+        **({} if tracking.is_server else {UI_VARIABLE: f"http://{host}:{mlflow_port}"}),
         **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": tracking.uri,  # an argument would show its password to all who list processes
         "DAGSTER_HOME": str(home),
         "VLMINE_PROJECT": str(file),
     }
     logs = project.state_folder("logs")
     commands = {"dagster": _dagster(host, port)}
-    if tracking.is_local:
+    if not tracking.is_server:
         commands["mlflow"] = _mlflow(tracking, host, mlflow_port)
     processes = {name: _start(command, environment, logs / f"{name}.log") for name, command in commands.items()}
     stop = _StopSignal()
@@ -62,7 +63,7 @@ def serve(project: Project, *, host: str, port: int, mlflow_port: int, say: Call
                 say(f"{name} did not start; its last words are in {logs / f'{name}.log'}")
                 return 0 if stop.came else 1
         say(f"Dagster  http://{host}:{port}")
-        say(f"MLflow   {f'http://{host}:{mlflow_port}' if tracking.is_local else tracking.shown_uri}")
+        say(f"MLflow   {tracking.shown_uri if tracking.is_server else f'http://{host}:{mlflow_port}'}")
         say("Ctrl-C ends both.")
         while not stop.came and all(process.poll() is None for process in processes.values()):
             time.sleep(_WATCH_S)
@@ -89,7 +90,7 @@ def _dagster(host: str, port: int) -> list[str]:
 
 
 def _mlflow(tracking: Tracking, host: str, port: int) -> list[str]:
-    store = ["--backend-store-uri", tracking.uri, "--artifacts-destination", tracking.artifacts_folder.as_uri()]
+    store = ["--artifacts-destination", tracking.artifacts_folder.as_uri()]
     return [sys.executable, "-m", "mlflow", "server", *store, "--host", host, "--port", str(port), "--workers", "1"]
 
 
