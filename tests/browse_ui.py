@@ -20,7 +20,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-PATIENCE_MS = 240_000
+PATIENCE_MS = 480_000
 
 
 @contextmanager
@@ -88,15 +88,18 @@ class Person:
         self._page.get_by_text("Manually launched").nth(earlier).wait_for()
         self._page.get_by_text("Success", exact=True).nth(earlier).wait_for()
 
-    def mine(self, experiment: str, *, budget: int, job_path: str, picture: str = "") -> None:
+    def mine(self, experiment: str, *, budget: int, picture: str = "") -> None:
         """Run the mining_job of an experiment with another budget."""
-        self._open(f"{job_path}/playground")
+        self._open("/locations/vlmine_dagster.definitions/jobs/mining_job/playground")
         self._page.get_by_placeholder("Partition").click()
         self._page.get_by_role("menuitem").filter(has_text=re.compile(f"^{experiment}$")).first.click()
         self._page.locator(".CodeMirror-line", has_text="budget:").click()
-        for key in ("End", *["Backspace"] * len("0.0")):
+        for key in ("End", "Shift+Home"):
             self._page.keyboard.press(key)
-        self._page.keyboard.type(str(budget))
+        self._page.keyboard.type(f"budget: {budget}")
+        self._page.keyboard.press("Escape")  # closes the editor's hints
+        self._page.mouse.move(900, 550)
+        self._page.wait_for_timeout(2000)  # what was typed is checked after a pause
         self._page.get_by_text("No errors").wait_for()
         self._keep(picture)
         self._page.get_by_role("button", name="Launch Run").click()
@@ -110,12 +113,6 @@ class Person:
         self._page.get_by_text("Parameters").first.wait_for()
         self._keep(picture)
         return str(self._page.inner_text("body"))
-
-    def job_path(self, job: str) -> str:
-        """Return the path of a job's page."""
-        self._open("/jobs")
-        link = self._page.get_by_role("link", name=job, exact=True).first
-        return str(link.get_attribute("href"))
 
     def _open(self, path: str) -> None:
         self._page.goto(f"{self._url}{path}")
@@ -141,8 +138,7 @@ def play(
     person.look_at_check("images", "contract", expected="expectations hold")
     person.backfill("descriptions", chosen, picture="ui-backfill")
     shard = person.look_at_shard("descriptions", chosen[0], expected="cost_usd", picture="ui-shard")
-    job_path = person.job_path("mining_job")
-    person.mine(experiment, budget=budget, job_path=job_path, picture="ui-launchpad")
+    person.mine(experiment, budget=budget, picture="ui-launchpad")
     person.look_at_shard("pareto_set", experiment, expected="MLflow run", picture="ui-experiment")
     return shard, person.open_mlflow_run(picture="ui-mlflow")
 

@@ -1,6 +1,8 @@
 """The commands that have to do with money, against a scripted endpoint."""
 
 import json
+import shutil
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -94,6 +96,25 @@ def test_only_failures_are_asked_about_again_even_when_the_cache_was_pruned(insi
 
     assert [call.digest for call in endpoint.calls[calls:]] == list(bad)
     assert json.loads(vlmine("status", "--json").output)[2]["outcomes"] == {"ok": 11}
+
+
+def test_a_backup_that_is_restored_is_whole_and_the_cache_alone_costs_no_call(inside, endpoint):
+    assert vlmine("run").exit_code == 0
+    calls = len(endpoint.calls)
+    home = inside.folder / ".vlmine"
+    subprocess.run(["tar", "-czf", "vlmine-backup.tar.gz", "vlmine.yaml", ".vlmine"], cwd=inside.folder, check=True)
+    shutil.rmtree(home)
+
+    subprocess.run(["tar", "-xzf", "vlmine-backup.tar.gz"], cwd=inside.folder, check=True)
+    restored = json.loads(vlmine("run", "--json").output)
+    assert (restored["materialized"], restored["failures"]) == ([], [])
+
+    kept = ("cache", "models", "mlflow")  # this process holds MLflow's database open
+    for folder in (path for path in home.iterdir() if path.is_dir() and path.name not in kept):
+        shutil.rmtree(folder)
+    again = json.loads(vlmine("run", "--json").output)
+    assert ["descriptions", "pool/a"] in again["materialized"]
+    assert len(endpoint.calls) == calls
 
 
 def test_a_run_without_a_key_says_where_it_belongs(inside, monkeypatch):

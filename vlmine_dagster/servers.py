@@ -14,7 +14,7 @@ from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.project import SETTINGS_FILE, Project
 from vlmine_dagster.runner import prepare_dagster_home
 
-_START_S = 120.0
+_START_S = 300.0
 _STOP_S = 10.0
 _WATCH_S = 1.0
 
