@@ -66,7 +66,13 @@ def test_every_command_has_help():
 
 
 MESSAGES = (ROOT / "docs/messages.md").read_text(encoding="utf-8")
-PROGRAMMERS = ("vlmine_dagster/mining", "vlmine_dagster/learning/training", "resources/report_page", "resources/charts")
+PROGRAMMERS = (
+    "vlmine_dagster/mining",
+    "vlmine_dagster/learning/training",
+    "vlmine_dagster/learning/examples",
+    "resources/report_page",
+    "resources/charts",
+)
 """Where a ContractError is told to who calls a function; the page has one row for all of them."""
 
 
