@@ -53,6 +53,7 @@ def _report(run: StageRun, ranked: pa.Table, cloud: SignalCloud) -> Report:
         project=run.project.settings.name,
         experiment=run.partition,
         fusion=experiment.fusion,
+        diversity="" if experiment.diversity is None else experiment.diversity.kind,
         signals=experiment.signals,
         pool_size=ranked.num_rows,
         selected_count=selected.num_rows,

@@ -120,7 +120,7 @@ class Report:
     Attributes:
         project: Name of the project.
         experiment: Name of the experiment.
-        fusion: How signals are joined: pareto, rank_sum or fisher.
+        fusion: How signals are joined: pareto, rank_sum, reciprocal_rank or fisher.
         signals: Names of the signals.
         pool_size: Ranked images.
         selected_count: Images within the budget.
@@ -133,6 +133,7 @@ class Report:
         class_mix: Mined images by shot bin; empty where no labels are known.
         outcomes: Images of the pool by outcome.
         facts: What the run was made of, in order; values that are http addresses become links.
+        diversity: How images that differ were picked from the top of the ranking: k_center or coverage, "" if not.
     """
 
     project: str
@@ -150,6 +151,7 @@ class Report:
     class_mix: tuple[MixRow, ...] = ()
     outcomes: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    diversity: str = ""
 
 
 def render_report(report: Report) -> str:

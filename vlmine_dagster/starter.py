@@ -28,7 +28,7 @@ _NOTES = {
     "task_model": "The model whose uncertainty is mined, trained on the labelled seed.",
     "retraining": "How mined sets are judged: budgets are shares of the pool.",
     "budget": "What an experiment selects: a share of the pool (up to 1) or a number of images.",
-    "experiments": "Mining strategies, one MLflow run each. Signals are joined by Pareto fronts, rank_sum or fisher.",
+    "experiments": "Mining strategies, one MLflow run each. Signals (docs/signals.md) are joined by fronts or ranks.",
 }
 
 

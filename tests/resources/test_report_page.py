@@ -225,6 +225,13 @@ class TestContent:
         text = " ".join(Page(render_report(full_report(selected_count=19))).text.split())
         assert "Labelling 10% of the pool finds 40%" in text
 
+    def test_the_lede_says_how_ranks_are_joined_and_how_images_that_differ_are_picked(self):
+        page = Page(render_report(full_report(fusion="reciprocal_rank", diversity="k_center")))
+        text = " ".join(page.text.split())
+        assert "joined by the sum of 1 / (60 + rank), of the first ones those far from the labelled seed" in text
+        covering = " ".join(Page(render_report(full_report(diversity="coverage"))).text.split())
+        assert "joined by non-dominated fronts, of the first ones those that together cover most of" in covering
+
     def test_fronts_are_named_only_where_they_mean_something(self):
         assert "front 1" in Page(render_report(full_report())).text
         assert "front 1" not in Page(render_report(full_report(fusion="rank_sum"))).text
