@@ -15,7 +15,7 @@ test: .venv/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-# Sizes that end within a quarter of an hour on 2 cores; docs/benchmarks.md has those behind its numbers.
+# Sizes that end within a quarter of an hour on 2 cores; docs/benchmarks.md names the sizes behind its numbers.
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.startup --shards 200
 	$(BIN)/python -m benchmarks.describing --images 256
