@@ -1,7 +1,8 @@
 """Stage `pareto_set`: the pool in the order in which it should be labelled, and why."""
 
+import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,14 +15,14 @@ import pyarrow.csv
 from assets.catalog import AGREEMENT_CHECK
 from assets.diversity import SAID, diversified
 from assets.facts import table_fact
-from assets.pool import load_pool, signal_values
+from assets.pool import image_ids, load_pool, signal_values
 from assets.stages import MiningConfig, Product, StageRun
 from resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, dagster_url, run_colour
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
-from vlmine_dagster.mining.selection import Ranking, budget_count, rank_images
-from vlmine_dagster.project import ExperimentSettings, OpenAIKeyworderSettings, settings_hash
+from vlmine_dagster.mining.selection import Hashes, Ranking, budget_count, id_hashes, rank_images
+from vlmine_dagster.project import ExperimentSettings, OpenAIKeyworderSettings
 from vlmine_dagster.signals import SIGNALS
 
 ORACLE_TAG = "vlmine.oracle"
@@ -37,18 +38,18 @@ def compute(run: StageRun) -> Product:
     """Rank the images of the pool; failed ones, and those that lack a signal, never enter."""
     experiment = run.project.settings.experiments[run.partition]
     pool = load_pool(run, experiment)
-    names = pool.column("image_id").to_pylist()
     signals = signal_values(run, experiment, pool)
-    ranking = rank_images(signals, names, fusion=experiment.fusion, weights=experiment.weights)
+    hashes = id_hashes(image_ids(pool))
+    ranking = rank_images(signals, hashes, fusion=experiment.fusion, weights=experiment.weights)
     if not len(ranking.order):
         raise MissingInputError(
-            f"pareto_set[{run.partition}]: none of {len(names)} pool images has all of "
+            f"pareto_set[{run.partition}]: none of {pool.num_rows} pool images has all of "
             f"{', '.join(experiment.signals)}. Are there readable images outside the seed and the test split?"
         )
     budget = _budget(run, experiment)
-    selected_count = min(budget_count(budget, len(names)), len(ranking.order))
+    selected_count = min(budget_count(budget, pool.num_rows), len(ranking.order))
     if experiment.diversity is not None:
-        ranking = diversified(run, experiment.diversity, ranking, names, selected_count)
+        ranking = diversified(run, experiment.diversity, ranking, list(image_ids(pool)), selected_count)
     rows = _rows(pool, ranking, signals, selected_count, experiment)
     facts = {
         "selected": selected_count,
@@ -58,7 +59,15 @@ def compute(run: StageRun) -> Product:
         "shards": f"{len(run.shards)} used",
     }
     preview = table_fact(rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())
-    record = partial(_record, run, experiment, budget, rows, facts)
+    record = partial(
+        _record,
+        run,
+        experiment,
+        budget=budget,
+        mined=rows.slice(0, selected_count),
+        facts=facts,
+        source=_source(run, hashes[ranking.order]),
+    )
     advice = {AGREEMENT_CHECK: agreement_advice(signals, mined_count=selected_count)}
     return Product(rows, {**facts, "top of the list": preview}, record, advice=advice)
 
@@ -76,48 +85,51 @@ def _rows(
     experiment: ExperimentSettings,
 ) -> pa.Table:
     count = len(ranking.order)
-    ranked = pool.take(pa.array(ranking.order))
-    has_fronts = experiment.fusion == "pareto"
+    selected = pool.take(pa.array(ranking.order[:selected_count]))
     picked = "" if experiment.diversity is None else f" · {SAID[experiment.diversity.kind]}"
-    reasons = [
-        _reason(place, ranked, ranking, signals, has_fronts=has_fronts) + picked for place in range(selected_count)
-    ]
+    reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=experiment.fusion == "pareto")
+    said = [f"{reason}{picked}" for reason in reasons]
     columns = {
-        "image_id": ranked.column("image_id"),
+        "image_id": pool.select(["image_id"]).take(pa.array(ranking.order)).column(0),
         "rank": np.arange(1, count + 1),
         "front": ranking.front,
         "selected": np.arange(count) < selected_count,
-        "reason": reasons + [_BEYOND] * (count - selected_count),
+        "reason": pa.chunked_array([pa.array(said, pa.string()), pa.repeat(_BEYOND, count - selected_count)]),
     }
     return pa.table({**columns, **{name: values[ranking.order] for name, values in signals.items()}})
 
 
-def _reason(place: int, ranked: pa.Table, ranking: Ranking, signals: Mapping[str, Floats], *, has_fronts: bool) -> str:
-    row = ranking.order[place]
-    found = {
-        name: (
-            -float(values[row]) if SIGNALS[name].is_negated else float(values[row]),
-            float(ranking.signal_ranks[name][row]),
+def _reasons(
+    selected: Sequence[Mapping[str, Any]], ranking: Ranking, signals: Mapping[str, Floats], *, has_fronts: bool
+) -> list[str]:
+    """Return why each selected image, best first, stands where it does."""
+    places = ranking.order[: len(selected)]
+    told = [
+        zip((-values if SIGNALS[name].is_negated else values)[places].tolist(), ranks[places].tolist(), strict=True)
+        for (name, values), ranks in zip(signals.items(), ranking.signal_ranks.values(), strict=True)
+    ]
+    return [
+        selection_reason(
+            dict(zip(signals, found, strict=True)),
+            front=front if has_fronts else None,
+            pool_size=len(ranking.order),
+            keyword=row.get("rarest_keyword"),
+            keyword_count=row.get("min_count"),
+            predicted_label=row.get("predicted_label"),
+            rare_class=row.get("rare_class"),
         )
-        for name, values in signals.items()
-    }
-
-    def known(column: str) -> Any:
-        return ranked.column(column)[place].as_py() if column in ranked.column_names else None
-
-    return selection_reason(
-        found,
-        front=int(ranking.front[place]) if has_fronts else None,
-        pool_size=ranked.num_rows,
-        keyword=known("rarest_keyword"),
-        keyword_count=known("min_count"),
-        predicted_label=known("predicted_label"),
-        rare_class=known("rare_class"),
-    )
+        for row, front, *found in zip(selected, ranking.front[: len(selected)].tolist(), *told, strict=True)
+    ]
 
 
 def _record(
-    run: StageRun, experiment: ExperimentSettings, budget: float, rows: pa.Table, facts: Mapping[str, Any]
+    run: StageRun,
+    experiment: ExperimentSettings,
+    *,
+    budget: float,
+    mined: pa.Table,
+    facts: Mapping[str, Any],
+    source: Source,
 ) -> Mapping[str, Any]:
     settings = run.project.settings
     variant = settings.variant(experiment.variant)
@@ -145,8 +157,8 @@ def _record(
         tracked.params(params)
         if experiment.needs_keywords:
             tracked.metrics({name: value for name, value in _bill(run).items() if value})
-        tracked.artifact("mined.csv", _csv(rows.filter(rows.column("selected"))))
-        tracked.dataset(_source(run, rows))
+        tracked.artifact("mined.csv", _csv(mined))
+        tracked.dataset(source)
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
 
 
@@ -184,10 +196,10 @@ def run_tags(run: StageRun) -> dict[str, str]:
     }
 
 
-def _source(run: StageRun, rows: pa.Table) -> Source:
-    digest = settings_hash(sorted(rows.column("image_id").to_pylist()))
+def _source(run: StageRun, hashes: Hashes) -> Source:
+    digest = hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:16]
     settings = run.project.settings
-    return Source(settings.name, run.project.resolve(settings.dataset.root), digest, rows.num_rows)
+    return Source(settings.name, run.project.resolve(settings.dataset.root), digest, len(hashes))
 
 
 def _csv(rows: pa.Table) -> bytes:

@@ -1,6 +1,6 @@
 """The pool as an experiment sees it: the images that can be mined, and their signals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,28 @@ Floats = npt.NDArray[np.float64]
 
 
 def load_pool(run: StageRun, experiment: ExperimentSettings) -> pa.Table:
-    """Return the readable images of the pool by image id, with the columns of the experiment's signals."""
+    """Return the readable images of the pool with the columns of the experiment's signals, joined shards by shards."""
     tables = experiment.tables
     joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in tables)
     columns = ", ".join(["images.image_id", *(c for name in tables for c in columns_of(name, experiment.signals))])
     query = f"""SELECT {columns} FROM images {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
-    with run.connect("images", *tables) as connection:
-        return connection.sql(query).to_arrow_table()
+    parts = []
+    for shards in run.shard_batches("images"):
+        with run.connect("images", *tables, shards=shards) as connection:
+            parts.append(connection.sql(query).to_arrow_table())
+    return pa.concat_tables(parts)
 
 
 def signal_values(run: StageRun, experiment: ExperimentSettings, pool: pa.Table) -> dict[str, Floats]:
     """Return each signal of an experiment, higher is more worth mining, NaN where an image has none."""
     return {name: _made(run, name, pool) if name in _MAKERS else _column(name, pool) for name in experiment.signals}
+
+
+def image_ids(pool: pa.Table) -> Iterator[str]:
+    """Yield the ids of a table one by one: as a list of text, those of ten million images would take a gigabyte."""
+    for batch in pool.select(["image_id"]).to_batches(max_chunksize=100_000):
+        yield from batch.column(0).to_pylist()
 
 
 def _column(name: str, pool: pa.Table) -> Floats:
@@ -45,7 +54,7 @@ def _made(run: StageRun, name: str, pool: pa.Table) -> Floats:
 
 
 def _random(_run: StageRun, pool: pa.Table) -> Floats:
-    return random_signal(pool.column("image_id").to_pylist())
+    return random_signal(image_ids(pool))
 
 
 def _tail_first(run: StageRun, pool: pa.Table) -> Floats:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.mining.advice import Advice
 
 OWNER = "team:data-mining"
+_ROWS_A_BATCH = 1_000_000
 _MOST_VALUES = 16_000_000  # that partitions made at once read together: 128 MB as numbers, a few times that as text
 State = Literal["missing", "stale", "fresh", "blocked"]
 
@@ -257,17 +258,32 @@ class StageRun:
         return self.lake.read_all(table, self._partitions_of(table), columns=columns, variant=self.variant_of(table))
 
     @contextmanager
-    def connect(self, *tables: str) -> "Iterator[duckdb.DuckDBPyConnection]":
-        """Open DuckDB with one view a table, over the same files that `read` reads."""
+    def connect(self, *tables: str, shards: Sequence[str] | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """Open DuckDB with one view a table, over the same files that `read` reads, or over some shards of them."""
         views = {
-            table: self.lake.require(table, self._partitions_of(table), variant=self.variant_of(table))
+            table: self.lake.require(table, self._partitions_of(table, shards), variant=self.variant_of(table))
             for table in tables
         }
         with self.lake.connect(**views) as connection:
             yield connection
 
-    def _partitions_of(self, table: str) -> list[str]:
-        cuts = (read_partitions(self.stage.contract, TABLES[table], name, self.shards) for name in self.partitions)
+    def shard_batches(self, table: str) -> Iterator[list[str]]:
+        """Cut the shards of the pool into lists of about a million rows of a table, to be worked on one by one."""
+        batch: list[str] = []
+        count = 0
+        for shard in self.shards:
+            batch.append(shard)
+            stamp = self.lake.stamp(table, shard, variant=self.variant_of(table))
+            count += 0 if stamp is None else stamp.row_count
+            if count >= _ROWS_A_BATCH:
+                yield batch
+                batch, count = [], 0
+        if batch:
+            yield batch
+
+    def _partitions_of(self, table: str, shards: Sequence[str] | None = None) -> list[str]:
+        read, all_shards = TABLES[table], self.shards if shards is None else shards
+        cuts = (read_partitions(self.stage.contract, read, name, all_shards) for name in self.partitions)
         return list(dict.fromkeys(itertools.chain.from_iterable(cuts)))
 
 
@@ -487,7 +503,7 @@ def _materialize(
     advice: list[tuple[str, str, Advice]] = []
     failures: dict[str, str] = {}
     metadata: dict[str, Any] = {}
-    for batch in _batches(stage, lineage, bench.project, partitions or [WHOLE_POOL], variant):
+    for batch in batches(stage, lineage, bench.project, partitions or [WHOLE_POOL], variant):
         runs = partial(
             StageRun,
             stage,
@@ -559,7 +575,7 @@ class Made:
     advice: "Mapping[str, Advice]" = field(default_factory=dict)
 
 
-def _batches(
+def batches(
     stage: Stage, lineage: Lineage, project: Project, partitions: Sequence[str], variant: str
 ) -> Iterator[list[str]]:
     """Put partitions together that are made at once: those of a cheap stage, as many as fit in memory."""

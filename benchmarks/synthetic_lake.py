@@ -44,7 +44,7 @@ class LakeSize:
 
 
 def make_lake(folder: Path, size: LakeSize) -> Workbench:
-    """Write `vlmine.yaml` and publish images, keywords, their answers and uncertainty; return the workbench."""
+    """Write `vlmine.yaml` and publish every table up to keywords, and uncertainty; return the workbench."""
     settings = {
         "name": "synthetic",
         "dataset": {"kind": "folder", "root": "."},
@@ -92,6 +92,11 @@ _QUERIES = {
                         2000 + (random() * 1000)::BIGINT AS n_bytes, NULL::VARCHAR AS label, 'pool' AS split,
                         'ok' AS outcome, NULL::VARCHAR AS failure
                  FROM pool ORDER BY image_id""",
+    "descriptions": """SELECT image_id, 'a photo' AS description,
+                              NULL::STRUCT(tag VARCHAR, probability FLOAT)[] AS tags, 'ok' AS outcome,
+                              NULL::VARCHAR AS failure, 0::INT AS prompt_tokens, 0::INT AS output_tokens,
+                              0::FLOAT AS latency_s, 0::DOUBLE AS cost_usd, 'synthetic' AS variant_hash
+                       FROM pool ORDER BY image_id""",
     "keywords": """SELECT image_id, 'word' || word AS keyword, 'synthetic' AS variant_hash
                     FROM (SELECT image_id, word, row_number() OVER (PARTITION BY image_id ORDER BY draw) AS place
                           FROM (SELECT image_id, word, min(draw) AS draw

@@ -58,13 +58,22 @@ class Lake:
         root: Folder or fsspec URL; tables lie at `<root>/<table>/<partition>.parquet`, those of a variant other than
             the default at `<root>/<variant>/<table>/<partition>.parquet`.
         scratch: Local folder where DuckDB may spill.
+        memory_gb: Memory that DuckDB takes before it spills; its own rule, 80% of the machine's, if None.
+        threads: Threads of a query; one a core if None.
     """
 
-    def __init__(self, root: str, *, scratch: Path | None = None):
+    def __init__(
+        self, root: str, *, scratch: Path | None = None, memory_gb: float | None = None, threads: int | None = None
+    ):
         self.root = UPath(root)
         self._is_local = self.root.protocol in ("", "file", "local")
-        self._scratch = scratch
         self._folders: dict[tuple[str, str], UPath] = {}
+        settings: dict[str, Any] = {
+            "temp_directory": None if scratch is None else str(scratch),
+            "memory_limit": None if memory_gb is None else f"{round(memory_gb * 1e9)}B",
+            "threads": threads,
+        }
+        self._settings = {name: value for name, value in settings.items() if value is not None}
 
     def path(self, table: str, partition: str = WHOLE_POOL, *, variant: str = DEFAULT_VARIANT) -> UPath:
         """Return where a partition of a table lies, whether it exists or not."""
@@ -242,11 +251,9 @@ class Lake:
     @contextmanager
     def connect(self, **tables: Sequence[UPath]) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an in-memory DuckDB in which each keyword argument is a view over the given Parquet files."""
-        connection = duckdb.connect()
+        connection = duckdb.connect(config={"preserve_insertion_order": False, **self._settings})
         try:
-            connection.execute("SET preserve_insertion_order = false")
-            if self._scratch is not None:
-                connection.execute(f"SET temp_directory = {_literal(str(self._scratch))}")
+            connection.execute("SET enable_progress_bar = false")
             if not self._is_local:
                 connection.register_filesystem(self.root.fs)
             for name, paths in tables.items():

@@ -38,7 +38,13 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         home = self.project.home
         root = f"{home.rstrip('/')}/lake" if "://" in home else str(self.project.state_folder("lake"))
-        return Lake(root, scratch=self.project.state_folder("scratch"))
+        limits = self.project.settings.duckdb
+        return Lake(
+            root,
+            scratch=self.project.state_folder("scratch"),
+            memory_gb=limits.memory_gb,
+            threads=limits.threads,
+        )
 
     @cached_property
     def source(self) -> "ImageSource":

@@ -365,6 +365,15 @@ class DiversitySettings(Settings):
     """The choice is among the first pool_factor x budget images of the ranking, at most 50,000."""
 
 
+class DuckDBSettings(Settings):
+    """DuckDB, which counts, scores and joins."""
+
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Memory that a query takes before it spills to disk; 80% of the machine's if left out."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads of a query; one a core if left out."""
+
+
 class ExperimentSettings(Settings):
     """One mining strategy: a list of signals and how they are joined."""
 
@@ -470,6 +479,8 @@ class ProjectSettings(Settings):
     """How mined sets are judged."""
     automation: AutomationSettings = AutomationSettings()
     """What runs by itself."""
+    duckdb: DuckDBSettings = DuckDBSettings()
+    """Memory and threads of queries."""
     budget: Annotated[float, Field(gt=0)] = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vlmine_dagster.errors import ConfigError, ContractError
 from vlmine_dagster.mining.pareto import non_dominated_fronts
-from vlmine_dagster.mining.selection import FUSIONS, budget_count, mid_ranks, random_signal, rank_images
+from vlmine_dagster.mining.selection import FUSIONS, budget_count, id_hashes, mid_ranks, random_signal, rank_images
 
 values = st.one_of(st.integers(0, 4).map(float), st.just(float("nan")))
 tables = st.integers(1, 3).flatmap(
@@ -133,6 +133,26 @@ def test_reciprocal_rank_by_hand():
 
     assert ranking.order.tolist() == [1, 0, 2]
     assert ranking.front.tolist() == [1, 2, 3]
+
+
+def test_the_hash_that_decides_ties_is_the_same_everywhere_and_for_good():
+    ids = ["pool/a/17", "pool/b/18", "é", ""]
+
+    assert [f"{number:016x}" for number in id_hashes(iter(ids)).tolist()] == [
+        "cadd7ce17548ff0a",
+        "09d9ca247295603e",
+        "cb1abf8beff3192f",
+        "e4a6a0577479b2b4",
+    ]
+    assert rank_images({"s": np.ones(4)}, ids).order.tolist() == [1, 0, 2, 3]
+
+
+def test_hashes_in_place_of_ids_give_the_same_order():
+    ids, signals = [f"i{k}" for k in range(200)], {"s": np.arange(200) % 7, "t": np.arange(200) % 5}
+
+    by_hash = rank_images(signals, id_hashes(ids))
+
+    np.testing.assert_array_equal(by_hash.order, rank_images(signals, ids).order)
 
 
 def test_a_small_case_by_hand():

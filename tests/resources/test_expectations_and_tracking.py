@@ -11,7 +11,7 @@ from resources.progress import Progress, Step, listening
 from resources.rows import Bill
 from resources.tracking import Source, Tracking
 from vlmine_dagster.errors import TrackingError
-from vlmine_dagster.tables import EMBEDDINGS, VOCAB_COUNTS, Outcome
+from vlmine_dagster.tables import EMBEDDINGS, KEYWORD_ANSWERS, VOCAB_COUNTS, Outcome
 
 
 def counts(**columns):
@@ -49,6 +49,36 @@ def test_a_missing_value_is_found():
     (broken,) = failed_critically(validate("vocab_counts", pa.table({**counts().to_pydict(), "keyword": ["a", None]})))
 
     assert broken.check == "no_missing_values"
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr("resources.expectations._ROWS_A_PART", 4)
+
+
+def test_a_table_that_is_validated_in_parts_hides_no_repeat_and_no_bad_value(small_parts):
+    names = [f"word{k}" for k in range(30)]
+    rows = counts(keyword=[*names, "word7"], image_count=[*range(1, 31), 0], image_share=[0.5] * 31)
+
+    found = {finding.check: finding for finding in failed_critically(validate("vocab_counts", rows))}
+
+    assert set(found) == {"key_is_unique", "values_in_range"}
+    assert (found["key_is_unique"].broken_count, found["key_is_unique"].row_count) == (2, 31)
+    assert found["values_in_range"].broken_count == 1
+    assert found["values_in_range"].examples == ("0",)
+
+
+@pytest.mark.parametrize(("failed_count", "is_met"), [(2, True), (3, False)])
+def test_a_share_is_one_of_all_rows_though_parts_differ(small_parts, failed_count, is_met):
+    outcomes = ["corrupt"] * failed_count + ["ok"] * (40 - failed_count)
+    usage = {"prompt_tokens": 0, "output_tokens": 0, "latency_s": 0.0, "cost_usd": None, "failure": None}
+    columns = {"outcome": outcomes, **{name: [value] * 40 for name, value in usage.items()}, "variant_hash": ["v"] * 40}
+    rows = pa.table({"image_id": [f"i{k}" for k in range(40)], **columns}, schema=KEYWORD_ANSWERS.schema)
+
+    (quality,) = [finding for finding in validate("keyword_answers", rows) if finding.check == "quality"]
+
+    assert quality.is_met == is_met
+    assert (quality.broken_count, quality.row_count) == (failed_count, 40)
 
 
 def test_a_vector_that_is_not_finite_is_found():
