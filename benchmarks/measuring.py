@@ -25,11 +25,13 @@ class Cost:
         seconds: Wall-clock time.
         cpu_seconds: Time on processors, of it and of its children; less noisy beside other work.
         peak_mb: Largest resident memory of its largest process, in MB.
+        output: What it said.
     """
 
     seconds: float
     cpu_seconds: float
     peak_mb: float
+    output: str = ""
 
 
 def cost_of(command: Sequence[str], *, env: Mapping[str, str] | None = None, folder: Path | None = None) -> Cost:
@@ -52,7 +54,8 @@ def cost_of(command: Sequence[str], *, env: Mapping[str, str] | None = None, fol
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
-    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KILOBYTE / 1e6)
+    seconds = time.perf_counter() - started
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KILOBYTE / 1e6, said)
 
 
 def in_turns(work: Mapping[str, Callable[[], Cost]], *, rounds: int) -> dict[str, list[Cost]]:

@@ -1,0 +1,109 @@
+"""Non-dominated fronts: ours against moocore, pymoo and paretoset on the same points, turn by turn in one run.
+
+    python -m benchmarks.ranking --points 10000 --points 100000 --signals 2 --signals 3 --signals 6
+
+pymoo and paretoset (`pip install -c constraints.txt -e '.[bench]'`) compare points in pairs, and are left out above
+`--peer-points`. paretoset knows only the first front: it is taken away, and asked again. All must find the same fronts.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.measuring import machine, print_table
+from vlmine_dagster.mining.pareto import non_dominated_fronts
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Ranker = Callable[[Floats], Integers]
+
+
+def signals_that_agree(count: int, width: int) -> Floats:
+    """Draw signals that share half of their variance, the first one tied like image counts are."""
+    draw = np.random.default_rng(count + width)
+    points = draw.normal(size=(count, 1)) + draw.normal(size=(count, width))
+    points[:, 0] = 1 / np.ceil(np.exp(4 - 2 * points[:, 0]))
+    return points
+
+
+def by_moocore(points: Floats) -> Integers:
+    """Rank by moocore alone."""
+    import moocore
+
+    return np.asarray(moocore.pareto_rank(points, maximise=True), dtype=np.int64) + 1
+
+
+def by_pymoo(points: Floats) -> Integers:
+    """Rank by pymoo's efficient non-dominated sort (ENS)."""
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+    _, rank = NonDominatedSorting(method="efficient_non_dominated_sort").do(-points, return_rank=True)
+    return np.asarray(rank, dtype=np.int64) + 1
+
+
+def by_paretoset(points: Floats) -> Integers:
+    """Peel fronts off by paretoset; equal points are told to share one."""
+    from paretoset import paretoset
+
+    fronts = np.zeros(len(points), np.int64)
+    left, front = np.arange(len(points)), 0
+    while len(left):
+        front += 1
+        is_best = paretoset(points[left], sense=["max"] * points.shape[1], distinct=False)
+        fronts[left[is_best]] = front
+        left = left[~is_best]
+    return fronts
+
+
+PEERS: Mapping[str, Ranker] = {"pymoo, ENS": by_pymoo, "paretoset, peeled": by_paretoset}
+
+
+def seconds_of(ranker: Ranker, points: Floats, expected: Integers | None) -> tuple[float, Integers]:
+    """Return processor seconds and fronts.
+
+    Raises:
+        SystemExit: the fronts are not the expected ones.
+    """
+    started = time.process_time()
+    fronts = ranker(points)
+    seconds = time.process_time() - started
+    if expected is not None and not np.array_equal(fronts, expected):
+        raise SystemExit(f"{ranker.__name__} finds other fronts")
+    return seconds, fronts
+
+
+def compare(count: int, width: int, *, rounds: int, peer_points: int) -> list[Any]:
+    """Return a row of the table: medians of processor seconds, and our ratio to moocore."""
+    points = signals_that_agree(count, width)
+    ours, bare = [], []
+    for _ in range(rounds):
+        seconds, fronts = seconds_of(non_dominated_fronts, points, None)
+        ours.append(seconds)
+        bare.append(seconds_of(by_moocore, points, fronts)[0])
+    peers = [
+        f"{seconds_of(ranker, points, fronts)[0]:.2f}" if count <= peer_points else "not tried"
+        for ranker in PEERS.values()
+    ]
+    mine, theirs = float(np.median(ours)), float(np.median(bare))
+    ratio = f"{mine / theirs:.2f}" if theirs else "-"
+    return [f"{count:,} x {width}", int(fronts.max()), f"{mine:.2f}", f"{theirs:.2f}", ratio, *peers]
+
+
+@click.command()
+@click.option("--points", "counts", multiple=True, type=int, default=(10_000, 100_000), show_default=True)
+@click.option("--signals", "widths", multiple=True, type=int, default=(2, 3, 4, 6), show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--peer-points", default=10_000, show_default=True, help="The most that pymoo and paretoset are asked.")
+def main(counts: tuple[int, ...], widths: tuple[int, ...], rounds: int, peer_points: int) -> None:
+    """Print a Markdown table of processor seconds."""
+    print(f"{machine('moocore', 'pymoo', 'paretoset', 'numpy')}; processor seconds, median of {rounds}\n")
+    rows = [compare(count, width, rounds=rounds, peer_points=peer_points) for count in counts for width in widths]
+    print_table(("points x signals", "fronts", "vlmine", "moocore", "vlmine / moocore", *PEERS), rows)
+
+
+if __name__ == "__main__":
+    main()
