@@ -66,7 +66,15 @@ def make_lake(folder: Path, size: LakeSize) -> Workbench:
 
 def _publish(lake: Lake, size: LakeSize, number: int) -> None:
     for table, rows in _tables(size, number):
-        lake.publish(table, size.names[number], rows, inputs=_INPUTS)
+        lake.publish(table, size.names[number], _filled(table, rows), inputs=_INPUTS)
+
+
+def _filled(table: str, rows: pa.Table) -> pa.Table:
+    """Return the rows with nulls in the columns that nobody asked for."""
+    for column in TABLES[table].columns:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
+    return rows
 
 
 def _tables(size: LakeSize, number: int) -> Iterator[tuple[str, pa.Table]]:

@@ -1,0 +1,90 @@
+"""Every benchmark of the engine runs at a tiny size and finds what it compares with."""
+
+import numpy as np
+import pytest
+
+from benchmarks import engine, neighbours, peers, ranking
+from benchmarks.synthetic_lake import KEYWORDS_AN_IMAGE, LakeSize, make_lake
+
+
+@pytest.fixture(scope="module")
+def lake_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lake")
+    make_lake(folder, LakeSize(images=300, shards=3, vocabulary=100))
+    return folder
+
+
+def test_scores_of_the_stages_are_those_of_bare_duckdb(lake_folder):
+    bench = engine.Workbench(settings_file=str(lake_folder / "vlmine.yaml"))
+
+    parts = [engine.run_stage(bench, name) for name in (engine.POOL_STAGE, engine.SHARD_STAGE)]
+    engine.run_bare_query(bench, lake_folder)
+
+    engine.check_scores(bench, lake_folder)
+    assert all(part["checked"] > 0 and part["published"] > 0 for part in parts)
+    assert bench.lake.read_all("keywords", bench.lake.partitions("keywords")).num_rows == 300 * KEYWORDS_AN_IMAGE
+
+
+def test_scores_that_differ_are_refused(lake_folder):
+    bench = engine.Workbench(settings_file=str(lake_folder / "vlmine.yaml"))
+    for name in (engine.POOL_STAGE, engine.SHARD_STAGE):
+        engine.run_stage(bench, name)
+    engine.run_bare_query(bench, lake_folder)
+    scores = bench.lake.read("novelty_scores", "pool/00000")
+    bench.lake.publish("novelty_scores", "pool/00000", scores.slice(1), inputs="")
+
+    with pytest.raises(SystemExit, match="scores differ"):
+        engine.check_scores(bench, lake_folder)
+
+
+def test_the_report_tells_stages_and_ratios(capsys):
+    costs = {"seconds": 2.0, "cpu": 1.0, "peak": 300.0, "part fronts": 0.5}
+
+    engine.report({1000: dict.fromkeys(engine.WORK, costs)})
+
+    said = capsys.readouterr().out
+    assert "| novelty_scores | 1,000 | 2.0 | 1.0 |" in said
+    assert "| 1,000 | 2.00 | 2.00 | 1.00 |" in said
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_ours_and_moocore_find_the_same_fronts(width):
+    row = ranking.compare(200, width, rounds=1, peer_points=0)
+
+    assert row[0] == f"200 x {width}"
+    assert row[-2:] == ["not tried", "not tried"]
+
+
+def test_fronts_that_differ_are_refused():
+    with pytest.raises(SystemExit, match="finds other fronts"):
+        ranking.seconds_of(ranking.by_moocore, np.eye(3), np.zeros(3, np.int64))
+
+
+def test_selection_in_pandas_finds_the_same_images(lake_folder):
+    bench = engine.Workbench(settings_file=str(lake_folder / "vlmine.yaml"))
+    for name in (engine.POOL_STAGE, engine.SHARD_STAGE):
+        engine.run_stage(bench, name)
+
+    by_pandas = peers.select_by_pandas(lake_folder, 300)
+
+    counts = bench.lake.read_all("novelty_scores", bench.lake.partitions("novelty_scores")).column("min_count")
+    assert by_pandas == sorted(map(float, counts.to_pylist()))[:3]
+
+
+def test_uniqueness_is_that_of_scikit_learn(lake_folder):
+    found = [peers.uniqueness_by_vlmine(lake_folder, 200), peers.uniqueness_by_sklearn(lake_folder, 200)]
+
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+
+
+def test_a_library_that_is_not_there_is_told():
+    assert "nowhere cannot be compared with" in (peers.missing("nowhere") or "")
+
+
+def test_the_index_is_measured_against_all_pairs():
+    real = neighbours.unit(np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32))
+
+    few, many = (neighbours.measure(real, size, 20) for size in (400, 900))
+
+    assert (few[0], many[0]) == ("400", "900")
+    assert float(few[5]) > 0.5
