@@ -11,6 +11,8 @@ DISAGREEMENT = ["dropout_variation_ratio", "dropout_bald", "ensemble_variation_r
 
 
 def test_disagreement_tail_first_and_oracle_are_mined_and_a_resnet_is_retrained(finished: Made):
+    labels = finished.folder / "labels.csv"
+    labels.write_text(labels.read_text().replace("-50,test,", "-50,val,"))
     finished.settings(
         task_model={"kind": "cnn", "image_size": 16, "epochs": 1, "members": 2, "dropout_passes": 3, "dropout": 0.5},
         retraining={
@@ -29,6 +31,9 @@ def test_disagreement_tail_first_and_oracle_are_mined_and_a_resnet_is_retrained(
     assert outcome.is_whole, outcome.failures
     scores = finished.frame("uncertainty_scores").set_index("image_id")
     assert scores[DISAGREEMENT].notna().all(axis=None)
+    found = finished.frame("images").set_index("image_id")["split"]
+    assert found.value_counts()[["val", "test"]].tolist() == [3, 6]
+    assert not scores.index.isin(found.index[found.isin(["val", "test"])]).any()
     assert set(scores["dropout_variation_ratio"].round(4)) <= {0.0, 0.3333, 0.6667}
     assert set(scores["ensemble_variation_ratio"]) <= {0.0, 0.5}
     np.testing.assert_allclose(scores["vote_entropy"], scores["ensemble_variation_ratio"] * 2 * np.log(2))
