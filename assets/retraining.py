@@ -21,6 +21,7 @@ from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import area_under_budget_curve
+from vlmine_dagster.project import Project
 from vlmine_dagster.tables import RETRAIN_METRICS
 
 UNTRAINED = -1
@@ -107,7 +108,7 @@ def _learned(run: StageRun, truth: Truth, counts: Mapping[float, int]) -> Iterat
         return model_inputs(run, settings.kind, names, side=settings.image_size)
 
     retrained = retrain_curve(
-        _plan(run),
+        retraining_plan(run.project),
         seed=Labelled(inputs(list(seed)), list(seed.values())),
         mined=Labelled(inputs(mined), truth.labels[: len(mined)]),
         validation=Labelled(inputs(list(watched)), list(watched.values())) if settings.patience and watched else None,
@@ -122,11 +123,12 @@ def _learned(run: StageRun, truth: Truth, counts: Mapping[float, int]) -> Iterat
             yield _row(shares.get(result.budget, 0.0), result.budget, result.seed, metric, value)
 
 
-def _plan(run: StageRun) -> Any:
+def retraining_plan(project: Project) -> Any:
+    """Return what a project retrains, and how."""
     from vlmine_dagster.learning.retraining import Plan
     from vlmine_dagster.learning.training import Recipe
 
-    settings = run.project.settings.retraining
+    settings = project.settings.retraining
     recipe = Recipe(
         epochs=settings.epochs,
         learning_rate=settings.highest_learning_rate,
@@ -137,7 +139,7 @@ def _plan(run: StageRun) -> Any:
         settings.kind,
         recipe,
         side=settings.image_size,
-        checkpoint=run.project.resolve(settings.path) if settings.path else "",
+        checkpoint=project.resolve(settings.path) if settings.path else "",
         validation_share=settings.validation_share,
     )
 

@@ -22,16 +22,25 @@ class Band:
     high: Sequence[float]
 
 
-def budget_curves_png(bands: Mapping[str, Band], *, y_name: str = "few-shot images found") -> bytes:
-    """Draw curves over the mined share with their intervals, each labelled at its end."""
+def budget_curves_png(
+    bands: Mapping[str, Band], *, y_name: str = "few-shot images found", is_from_zero: bool = True
+) -> bytes:
+    """Draw curves over the mined share with their intervals, each labelled at its end.
+
+    Args:
+        bands: Curve by arm.
+        y_name: What is on the vertical axis.
+        is_from_zero: Whether each curve starts with 0 where nothing is mined.
+    """
+    start = [0.0] if is_from_zero else []
     figure, (axes,) = png_figure()
     end = max((band.budgets[-1] for band in bands.values()), default=1.0)
     top = 1.08 * max((max(band.high) for band in bands.values()), default=1.0)
     for place, band in enumerate(bands.values()):
         colour = _COLOURS[place % len(_COLOURS)]
-        shares = [0.0, *band.budgets]
-        axes.plot(shares, [0.0, *band.mean], color=colour, linewidth=1.8, marker="o", ms=3.5)
-        axes.fill_between(shares, [0.0, *band.low], [0.0, *band.high], color=colour, alpha=0.15, linewidth=0)
+        shares = [*start, *band.budgets]
+        axes.plot(shares, [*start, *band.mean], color=colour, linewidth=1.8, marker="o", ms=3.5)
+        axes.fill_between(shares, [*start, *band.low], [*start, *band.high], color=colour, alpha=0.15, linewidth=0)
     ends = [
         (-band.mean[-1] / top * HEIGHT, band.budgets[-1], name, str(k)) for k, (name, band) in enumerate(bands.items())
     ]

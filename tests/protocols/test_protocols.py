@@ -103,7 +103,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def splits(folder: Path) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {"seed": set(), "pool": set(), "test": set()}
+    found: dict[str, set[str]] = {"seed": set(), "pool": set(), "val": set(), "test": set()}
     for row in rows(folder):
         found[row["split"]].add(row["key"])
     return found
@@ -141,7 +141,7 @@ def test_images_for_validation_and_test_never_enter_the_pool_of_imagenet_lt(
     found = images_of(tmp_path)
     minable = {key for key, split in found.items() if split in ("pool", "seed")}
     assert not minable & (validation | test)
-    assert not found.keys() & validation
+    assert {key for key, split in found.items() if split == "val"} == validation
     assert {key for key, split in found.items() if split == "test"} == test
     train = listed(lists, "ImageNet_LT_train.txt")
     if pool == "split":
@@ -164,7 +164,7 @@ def test_places_lt_takes_class_names_from_its_folders(tmp_path: Path, monkeypatc
 
     assert "34 long-tailed images, 30 down to 4 a class" in shown
     assert (tmp_path / "classes.csv").read_text() == "class_id,name\n0,airfield\n1,arena-hockey\n"
-    assert Counter(images_of(tmp_path).values()).keys() == {"pool", "seed", "test"}
+    assert Counter(images_of(tmp_path).values()).keys() == {"pool", "seed", "val", "test"}
 
 
 def test_lists_that_share_an_image_are_refused_by_name(tmp_path: Path):
@@ -200,7 +200,7 @@ def test_missing_lists_images_and_protocols_are_said(tmp_path: Path):
     benchmark = read_protocol("imagenet-lt", root=root, folder=tmp_path, lists=lists)
     (root / f"train/{WNIDS[0]}/{WNIDS[0]}_0.JPEG").unlink()
 
-    with pytest.raises(SourceError, match="1 of 81 images are not under"):
+    with pytest.raises(SourceError, match="1 of 87 images are not under"):
         write_benchmark(benchmark, tmp_path)
     with pytest.raises(ConfigError, match="needs --lists"):
         read_protocol("places-lt", root=root, folder=tmp_path)

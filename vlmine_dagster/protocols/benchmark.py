@@ -112,7 +112,8 @@ def write_benchmark(
     if not splits["pool"]:
         raise SourceError(f"{benchmark.name}: the full set under {benchmark.root} holds nothing beyond the train set.")
     rows = [(path, split, label) for split, images in splits.items() for path, label in images.items()]
-    rows += [(path, "test", label) for path, label in benchmark.test.items()]
+    judges = {"val": benchmark.validation, "test": benchmark.test}
+    rows += [(path, split, label) for split, images in judges.items() for path, label in images.items()]
     if benchmark.kind == "folder":
         _refuse_missing(benchmark, [path for path, _, _ in rows])
     settings = _settings(benchmark, pool=pool, few_shot=few_shot, image_count=len(rows))

@@ -14,6 +14,7 @@ QUESTIONS: dict[str, str] = {
     "keyworders": "Which keyworder finds more of the tail, and should counts be pooled by their minimum or mean?",
     "describers": "Which way to describe the pool finds more of the tail?",
     "prompts": "How much does the mined set depend on the prompt, or on any other way of asking?",
+    "retraining": "Does a model learn more of the tail from what an experiment mined, whatever the labelled seed?",
     "verify": "Would a person call the mined images rare, more often than images drawn at random?",
 }
 """What each study asks, by name; its module, of the same name, is imported when it is done."""

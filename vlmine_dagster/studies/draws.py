@@ -34,6 +34,7 @@ class ArmCurves:
     Args:
         rows: One a draw, arm and budget, with the columns draw, arm, budget, mined and the metric's.
         metric: What is compared.
+        start: Its value where nothing is mined; None where the rows tell, at budget 0.
 
     Attributes:
         arms: Names, in the order of the rows.
@@ -41,7 +42,8 @@ class ArmCurves:
         draws: Numbers of the draws.
     """
 
-    def __init__(self, rows: Sequence[Row], metric: str = "few_recall"):
+    def __init__(self, rows: Sequence[Row], metric: str = "few_recall", *, start: float | None = 0.0):
+        self._start = [] if start is None else [start]
         self.arms = list(dict.fromkeys(row["arm"] for row in rows))
         self.budgets = sorted({row["budget"] for row in rows})
         self.draws = sorted({row["draw"] for row in rows})
@@ -54,9 +56,9 @@ class ArmCurves:
 
     def areas(self, arm: str) -> list[float]:
         """Return an arm's area under the budget curve from nothing to the largest budget, a draw each."""
-        shares = [0.0, *self.budgets]
+        shares = [*(0.0 for _ in self._start), *self.budgets]
         curves = zip(*(self.values(arm, budget) for budget in self.budgets), strict=True)
-        return [area_under_budget_curve(shares, [0.0, *curve]) for curve in curves]
+        return [area_under_budget_curve(shares, [*self._start, *curve]) for curve in curves]
 
     def mined(self, budget: float) -> int:
         """Return the images that a budget means."""
@@ -219,7 +221,7 @@ def _arms(run: StudyRun, curves: ArmCurves) -> list[Arm]:
             Arm(
                 name,
                 {"signals": ", ".join(settings.signals), "fusion": settings.fusion},
-                {"recall_area": float(np.mean(curves.areas(name)))},
+                {"recall_area": float(np.mean(curves.areas(name)))},  # the headline of the compare view
                 [*points, *spread],
             )
         )

@@ -260,7 +260,8 @@ def _record(
             top.artifact(name, content)
         top.artifact("verdict.md", verdict_markdown(found.words, found.tables).encode())
         top.note(f"{run.study.question}\n\n{bullets(found.words)}")
-    return top.run_id, tracking.curves_url(nested_ids) if nested_ids else top.url
+    # The page of overlaid curves folds nested runs away, whatever is searched for; the compare view takes them.
+    return top.run_id, tracking.comparison_url(nested_ids) if nested_ids else top.url
 
 
 def bullets(words: Sequence[str]) -> str:
