@@ -21,6 +21,8 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.describing --images 256
 	$(BIN)/python -m benchmarks.new_shard --images 200000 --shards 20
 	$(BIN)/python -m benchmarks.growth --images 10000 --images 100000 --shards 1 --shards 30
+	$(BIN)/python -m benchmarks.engine --images 200000
+	$(BIN)/python -m benchmarks.ranking --points 10000
 	$(BIN)/python -m benchmarks.endpoint --calls 1000 --memory 1000
 
 # torch comes first and alone: of the builds that fit, this picks the one without an accelerator's libraries.

@@ -6,6 +6,7 @@ pymoo and paretoset (`pip install -c constraints.txt -e '.[bench]'`) compare poi
 `--peer-points`. paretoset knows only the first front: it is taken away, and asked again. All must find the same fronts.
 """
 
+import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -59,7 +60,13 @@ def by_paretoset(points: Floats) -> Integers:
     return fronts
 
 
-PEERS: Mapping[str, Ranker] = {"pymoo, ENS": by_pymoo, "paretoset, peeled": by_paretoset}
+PEERS: Mapping[str, Ranker] = {"pymoo": by_pymoo, "paretoset": by_paretoset}
+"""Efficient non-dominated sort, and peeling."""
+
+
+def is_installed(library: str) -> bool:
+    """Whether a library can be imported."""
+    return importlib.util.find_spec(library) is not None
 
 
 def seconds_of(ranker: Ranker, points: Floats, expected: Integers | None) -> tuple[float, Integers]:
@@ -84,10 +91,14 @@ def compare(count: int, width: int, *, rounds: int, peer_points: int) -> list[An
         seconds, fronts = seconds_of(non_dominated_fronts, points, None)
         ours.append(seconds)
         bare.append(seconds_of(by_moocore, points, fronts)[0])
-    peers = [
-        f"{seconds_of(ranker, points, fronts)[0]:.2f}" if count <= peer_points else "not tried"
-        for ranker in PEERS.values()
-    ]
+    peers = []
+    for name, ranker in PEERS.items():
+        if count > peer_points:
+            peers.append("not tried")
+        elif not is_installed(name):
+            peers.append("not installed")
+        else:
+            peers.append(f"{seconds_of(ranker, points, fronts)[0]:.2f}")
     mine, theirs = float(np.median(ours)), float(np.median(bare))
     ratio = f"{mine / theirs:.2f}" if theirs else "-"
     return [f"{count:,} x {width}", int(fronts.max()), f"{mine:.2f}", f"{theirs:.2f}", ratio, *peers]
@@ -100,7 +111,10 @@ def compare(count: int, width: int, *, rounds: int, peer_points: int) -> list[An
 @click.option("--peer-points", default=10_000, show_default=True, help="The most that pymoo and paretoset are asked.")
 def main(counts: tuple[int, ...], widths: tuple[int, ...], rounds: int, peer_points: int) -> None:
     """Print a Markdown table of processor seconds."""
-    print(f"{machine('moocore', 'pymoo', 'paretoset', 'numpy')}; processor seconds, median of {rounds}\n")
+    there = [name for name in PEERS if is_installed(name)]
+    for ranker in (non_dominated_fronts, by_moocore, *(PEERS[name] for name in there)):
+        ranker(signals_that_agree(50, 3))  # imports and compilation are not counted
+    print(f"{machine('moocore', 'numpy', *there)}; processor seconds, median of {rounds}\n")
     rows = [compare(count, width, rounds=rounds, peer_points=peer_points) for count in counts for width in widths]
     print_table(("points x signals", "fronts", "vlmine", "moocore", "vlmine / moocore", *PEERS), rows)
 
