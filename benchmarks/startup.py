@@ -67,13 +67,14 @@ def main(rounds: int, shard_count: int, kept: Path | None) -> None:
         }
         found = {what: middle(costs) for what, costs in in_turns(work, rounds=rounds).items()}
     print(f"{machine('dagster')}; medians of {rounds}\n")
-    print_table(["what", "s", "processor s", "peak MB", "of bare"], [_row(what, found) for what in found])
+    print_table(["what", "s", "processor s", "of bare"], [_row(what, found) for what in found])
 
 
 def _row(what: str, found: dict[str, Cost]) -> list[str]:
-    cost, bare = found[what], found.get(what.replace("vlmine:", "bare:"))
+    cost = found[what]
+    bare = found["bare: " + what.partition(": ")[2]] if ": " in what else None
     ratio = "" if bare is None else f"{cost.cpu_seconds / bare.cpu_seconds:.2f}"
-    return [what, f"{cost.seconds:.2f}", f"{cost.cpu_seconds:.2f}", f"{cost.peak_mb:.0f}", ratio]
+    return [what, f"{cost.seconds:.2f}", f"{cost.cpu_seconds:.2f}", ratio]
 
 
 def _validated(module: str, folder: Path) -> "partial[Cost]":
