@@ -21,7 +21,7 @@ from resources.local_model import LocalModel
 from resources.replies import Request
 from vlmine_dagster.cli import main
 from vlmine_dagster.errors import ConfigError, ModelError
-from vlmine_dagster.learning.task_model import load_checkpoint
+from vlmine_dagster.learning.user_model import load_checkpoint
 from vlmine_dagster.project import TransformersSettings
 from vlmine_dagster.tables import TABLES
 
