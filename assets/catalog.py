@@ -8,7 +8,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from assets.stages import VARIANT_CHECK, MiningConfig, ModelConfig, Product, Reads, Stage, StageRun
+from assets.checks import VARIANT_CHECK
+from assets.stages import MiningConfig, ModelConfig, Product, Reads, Stage, StageRun
 from resources.workbench import Workbench
 from vlmine_dagster.mining.limits import MOST_DRIFT, MOST_JACCARD, MOST_SPEARMAN
 from vlmine_dagster.project import Project

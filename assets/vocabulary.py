@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from assets.checks import VARIANT_CHECK
 from assets.facts import table_fact
-from assets.stages import VARIANT_CHECK, Product, StageRun
+from assets.stages import Product, StageRun
 from vlmine_dagster.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import vocabulary_health

@@ -27,8 +27,10 @@ import duckdb
 import numpy as np
 import yaml
 
-from assets import stages
+from assets import making
 from assets.catalog import STAGES
+from assets.lineage import Lineage
+from assets.stages import StageRun
 from benchmarks.measuring import cost_of, machine, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
 from resources.lake import Lake
@@ -62,11 +64,11 @@ def run_stage(bench: Workbench, name: str) -> dict[str, float]:
     stage = next(stage for stage in STAGES if stage.table == table)
     shards = bench.lake.partitions("keywords")
     partitions = {"shard": shards, "pool": ["pool"], "experiment": [name]}[stage.contract.partition]
-    lineage = stages.Lineage(bench, shards)
+    lineage = Lineage(bench, shards)
     parts: dict[str, float] = {}
     with _timed(parts):
-        for batch in stages.batches(stage, lineage, bench.project, partitions, "default"):
-            run = stages.StageRun(
+        for batch in making.batches(stage, lineage, bench.project, partitions, "default"):
+            run = StageRun(
                 stage,
                 bench,
                 partitions=batch,
@@ -76,14 +78,14 @@ def run_stage(bench: Workbench, name: str) -> dict[str, float]:
                 log=logging.getLogger("benchmark"),
                 run_id="benchmark",
             )
-            stages.make(run, lineage)
+            making.make(run, lineage)
     return parts
 
 
 @contextmanager
 def _timed(parts: dict[str, float]) -> Iterator[None]:
     """Add up the seconds of some functions, from outside."""
-    watched = {"checked": (stages, "validate"), "published": (stages, "_publish"), "fronts": (selection, "_fronts")}
+    watched = {"checked": (making, "validate"), "published": (making, "_publish"), "fronts": (selection, "_fronts")}
     with ExitStack() as stack:
         for part, (owner, function) in watched.items():
             stack.enter_context(mock.patch.object(owner, function, _clocked(getattr(owner, function), part, parts)))

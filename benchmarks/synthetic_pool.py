@@ -16,7 +16,8 @@ import yaml
 from PIL import Image
 
 from assets.catalog import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORDS
-from assets.stages import Lineage, Stage
+from assets.lineage import Lineage
+from assets.stages import Stage
 from resources.workbench import Workbench
 from vlmine_dagster.project import settings_hash
 from vlmine_dagster.tables import TABLES

@@ -118,7 +118,7 @@ def test_a_run_killed_between_lake_and_mlflow_is_made_again_so_that_mlflow_hears
         raise Gone
 
     with monkeypatch.context() as killed:
-        killed.setattr("assets.stages._recorded", dies)
+        killed.setattr("assets.making._recorded", dies)
         with suppress(Gone):
             finished.run(experiments=["entropy"])
     published = lake.stamp("pareto_set", "entropy")

@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from assets.catalog import STAGES
-from assets.stages import Lineage, Stage, asset_key
+from assets.lineage import Lineage
+from assets.stages import Stage, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project

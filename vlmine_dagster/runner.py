@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from assets.stages import Lineage, ModelConfig, Stage, State, asset_key
+from assets.lineage import Lineage, State
+from assets.stages import ModelConfig, Stage, asset_key
 from resources.progress import ALL_SHARDS, Progress
 from resources.workbench import Workbench
 from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, stages_of

@@ -10,7 +10,8 @@ import dagster as dg
 
 from assets.catalog import STAGES
 from assets.failures import standing_failures
-from assets.stages import Lineage, Stage, asset_key
+from assets.lineage import Lineage
+from assets.stages import Stage, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
 from vlmine_dagster.project import ExperimentSettings

@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assets import novelty, pareto, rarity, task_model, uncertainty, vocabulary
-from assets.stages import Lineage, Stage, StageConfig, StageRun
+from assets.lineage import Lineage
+from assets.stages import Stage, StageConfig, StageRun
 from resources.lake import WHOLE_POOL
 from resources.workbench import Workbench
 from vlmine_dagster.tables import EMBEDDING_SIZE, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS, TAG_COUNT

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from assets import stages
+from assets import making
 from assets.catalog import STAGES
+from assets.lineage import Lineage
+from assets.stages import StageRun
 from benchmarks.engine import run_stage
 from benchmarks.synthetic_lake import LakeSize, make_lake
 from vlmine_dagster.errors import ContractError, MissingInputError
@@ -25,7 +27,7 @@ def bench(tmp_path):
 def test_only_the_shard_that_has_to_fails_in_a_batch(bench):
     bench.lake.remove("keywords", SIZE.names[1])
     runs = partial(
-        stages.StageRun,
+        StageRun,
         NOVELTY,
         bench,
         variant="default",
@@ -35,7 +37,7 @@ def test_only_the_shard_that_has_to_fails_in_a_batch(bench):
         run_id="run",
     )
 
-    made = dict(stages._attempt(runs, list(SIZE.names), stages.Lineage(bench, SIZE.names), "default"))
+    made = dict(making.attempt(runs, list(SIZE.names), Lineage(bench, SIZE.names), "default"))
 
     assert isinstance(made[SIZE.names[1]], MissingInputError)
     assert bench.lake.partitions("novelty_scores") == [SIZE.names[0], SIZE.names[2]]
@@ -46,9 +48,9 @@ def test_scores_made_at_once_are_those_made_one_by_one(bench):
     run_stage(bench, "novelty_scores")
     at_once = [bench.lake.stamp("novelty_scores", name) for name in SIZE.names]
 
-    lineage = stages.Lineage(bench, SIZE.names)
+    lineage = Lineage(bench, SIZE.names)
     for name in SIZE.names:
-        run = stages.StageRun(
+        run = StageRun(
             NOVELTY,
             bench,
             partitions=[name],
@@ -58,18 +60,18 @@ def test_scores_made_at_once_are_those_made_one_by_one(bench):
             log=logging.getLogger("test"),
             run_id="run",
         )
-        stages.make(run, lineage)
+        making.make(run, lineage)
 
     assert [bench.lake.stamp("novelty_scores", name) for name in SIZE.names] == at_once
 
 
 def test_batches_hold_as_many_values_as_fit(bench, monkeypatch):
-    lineage = stages.Lineage(bench, SIZE.names)
-    assert list(stages.batches(NOVELTY, lineage, bench.project, SIZE.names, "default")) == [list(SIZE.names)]
+    lineage = Lineage(bench, SIZE.names)
+    assert list(making.batches(NOVELTY, lineage, bench.project, SIZE.names, "default")) == [list(SIZE.names)]
 
-    monkeypatch.setattr(stages, "_MOST_VALUES", 800)  # of a shard 200 keywords of 2 columns are read
+    monkeypatch.setattr(making, "_MOST_VALUES", 800)  # of a shard 200 keywords of 2 columns are read
 
-    batches = list(stages.batches(NOVELTY, lineage, bench.project, SIZE.names, "default"))
+    batches = list(making.batches(NOVELTY, lineage, bench.project, SIZE.names, "default"))
     assert batches == [list(SIZE.names[:2]), [SIZE.names[2]]]
 
 
@@ -77,7 +79,7 @@ def test_a_row_goes_to_the_deepest_shard_that_its_id_starts_with():
     run = SimpleNamespace(partitions=("a", "a/b", "c"), partition="a to c")
     rows = pa.table({"image_id": ["a/1", "a/b/2", "c/3", "a/bc/4"]})
 
-    parts = stages._parts(run, {"images": rows})
+    parts = making._parts(run, {"images": rows})
 
     found = {name: part["images"].column("image_id").to_pylist() for name, part in parts.items()}
     assert found == {"a": ["a/1", "a/bc/4"], "a/b": ["a/b/2"], "c": ["c/3"]}
@@ -87,4 +89,4 @@ def test_rows_of_no_shard_of_the_batch_are_refused():
     run = SimpleNamespace(partitions=("a", "b"), partition="a to b")
 
     with pytest.raises(ContractError, match=r"images\[a to b\]: rows of other shards came out"):
-        stages._parts(run, {"images": pa.table({"image_id": ["a/1", "z/2"]})})
+        making._parts(run, {"images": pa.table({"image_id": ["a/1", "z/2"]})})

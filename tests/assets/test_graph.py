@@ -14,8 +14,8 @@ import pytest
 from conftest import Made, jpeg, members, small_pool
 
 from assets.catalog import IMAGES
-from assets.pipeline import applicable, build_assets
-from assets.stages import Product, build_asset
+from assets.pipeline import applicable, build_asset, build_assets
+from assets.stages import Product
 from resources.progress import ALL_SHARDS, Step, listening
 from resources.sources import open_source
 from vlmine_dagster import views
