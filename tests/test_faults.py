@@ -15,7 +15,10 @@ from resources.cache import ReplyCache
 from resources.lake import Lake
 from resources.replies import Reply
 from vlmine_dagster import views
+from vlmine_dagster.automation import GLOBAL_JOB
+from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import CacheError, ConfigError, LakeError, TrackingError
+from vlmine_dagster.runner import Runner, open_instance
 from vlmine_dagster.tables import TABLES, Outcome
 
 
@@ -187,3 +190,20 @@ def test_a_cache_of_a_newer_version_is_refused(tmp_path):
 
     with pytest.raises(CacheError, match="Update vlmine"):
         ReplyCache(tmp_path).spent_usd()
+
+
+def test_a_slot_that_a_dead_run_holds_is_given_back_though_the_run_was_buried_before(finished: Made):
+    file = str(finished.file)
+    finished.bench.lake.remove("task_model", "pool")
+    with open_instance(finished.project) as instance:
+        job = build_definitions(finished.project, settings_file=file).resolve_job_def(GLOBAL_JOB)
+        dead = instance.create_run_for_job(job)
+        history = instance.event_log_storage
+        history.set_concurrency_slots("trainer", 1)
+        assert history.claim_concurrency_slot("trainer", dead.run_id, "task_model").is_claimed
+        instance.report_run_failed(dead, "whoever buried it was killed before it came to the slots")
+
+        outcome = Runner(file, instance).run()
+
+        assert ("task_model", "pool") in outcome.materialized
+        assert history.get_concurrency_run_ids() == set()

@@ -307,13 +307,21 @@ class Runner:
                     self.outcome.stopped = text
 
     def _bury_dead_runs(self) -> None:
-        """End runs of an earlier `vlmine run` that was killed: we hold the lock, so none of them is alive."""
+        """End runs of an earlier `vlmine run` that was killed (we hold the lock, so none of them is alive).
+
+        Slots of pools are given back by every run that has ended, not by those that are buried now alone: whoever
+        buried a run may itself have been killed before it came to the slots, and a step would wait for them for ever.
+        """
         alive = dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING], tags={COMMAND_TAG: "run"}
         )
         for run in self._instance.get_runs(alive):
             self._instance.report_run_failed(run, "The process of `vlmine run` is gone.")
-            self._instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        history = self._instance.event_log_storage
+        for run_id in history.get_concurrency_run_ids():
+            holder = self._instance.get_run_by_id(run_id)
+            if holder is None or holder.is_finished:
+                history.free_concurrency_slots_for_run(run_id)
 
 
 @contextmanager
