@@ -47,7 +47,8 @@ def status(bench: Workbench, shards: Sequence[str], history: History | None = No
 def _row(bench: Workbench, lineage: Lineage, stage: Stage, variant: str, shards: Sequence[str]) -> dict[str, Any]:
     reason = stage.skipped(bench.project)
     if reason is not None:
-        return {"table": stage.table, "variant": variant, "skipped": reason}
+        nothing = {"partitions": 0, "states": {}, "not_fresh": [], "failures": {}, "rows": 0}
+        return {"table": stage.table, "variant": variant, "skipped": reason, **nothing}
     partitions = _partitions(bench, stage, shards)
     states = {name: lineage.state(stage, name, variant) for name in partitions}
     stamps = [lineage.stamp(stage.table, name, variant) for name in partitions]

@@ -12,16 +12,22 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from assets import novelty, pareto, rarity, task_model, uncertainty, vocabulary
+from assets.catalog import STAGES
 from assets.lineage import Lineage
 from assets.stages import Stage, StageConfig, StageRun
 from resources.lake import WHOLE_POOL
 from resources.workbench import Workbench
 from vlmine_dagster.tables import EMBEDDING_SIZE, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS, TAG_COUNT
 
-AFTER_SHARDS = tuple(
-    module.STAGE for module in (vocabulary, novelty, rarity, task_model, uncertainty, pareto)
-)  # all that reads more than its own shard
+READ_MORE_THAN_THEIR_SHARD = {
+    "vocab_counts",
+    "novelty_scores",
+    "rarity_scores",
+    "task_model",
+    "uncertainty_scores",
+    "pareto_set",
+}
+AFTER_SHARDS = tuple(stage for stage in STAGES if stage.table in READ_MORE_THAN_THEIR_SHARD)
 EXPERIMENTS = {
     "both": {"signals": ["novelty_min", "entropy"]},
     "fused": {"signals": ["expected_rarity", "keyword_value", "sparsity"], "fusion": "fisher"},
@@ -107,7 +113,7 @@ class Pool:
         run = StageRun(
             stage,
             self.bench,
-            partition=partition,
+            partitions=[partition],
             variant="default",
             shards=list(self.shards),
             config=stage.config() if stage.config is not StageConfig else StageConfig(),

@@ -256,7 +256,7 @@ def test_materializations_carry_facts_for_the_ui(make_project):
     assert facts["images"]["dagster/row_count"].value == 4
     assert facts["images"]["outcomes"].value == {"ok": 4}
     assert facts["embeddings"]["images/s"].value > 0
-    assert "espresso" in facts["descriptions"]["preview"].value
+    assert "espresso" in str(facts["descriptions"]["preview"].records)
 
 
 def test_a_partial_pool_is_refused_unless_asked_for(finished: Made):

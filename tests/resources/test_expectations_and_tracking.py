@@ -181,7 +181,7 @@ def test_progress_is_logged_at_a_sane_rate(monkeypatch):
     for _ in range(3):
         progress.add(1)
 
-    assert lines == ["work: 2 images, 0 images/s"]
+    assert lines == ["work: 2 images, 0.1 images/s"]
 
 
 def test_artifacts_of_a_database_lie_in_the_home_and_not_in_the_working_folder(finished, monkeypatch, tmp_path):
@@ -217,7 +217,8 @@ def test_behind_the_progress_stand_tokens_money_and_failures():
         Progress("descriptions[a]", total=4).add(2, str(bill))
 
     assert re.fullmatch(
-        r"descriptions\[a\]: 2 of 4 images, \d+ images/s, .*left, [\d,]+ tokens/s, \$0.7500, 1 failed", str(steps[-1])
+        r"descriptions\[a\]: 2 of 4 images, [\d,]+ images/s, .*left, [\d,]+ tokens/s, \$0.7500, 1 failed",
+        str(steps[-1]),
     )
     assert bill.facts() == {"prompt_tokens": 180, "output_tokens": 10, "cost_usd": 0.75}
     bill.add(Description("c", "x", prompt_tokens=1, cost_usd=None))
