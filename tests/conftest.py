@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
+
+
+def run_together(children: Sequence[BaseProcess]) -> list[int | None]:
+    """Start processes, wait for all, return their exit codes; none outlives a test that gave up."""
+    for child in children:
+        child.daemon = True
+        child.start()
+    try:
+        for child in children:
+            child.join()
+    finally:
+        for child in children:
+            child.kill()
+    return [child.exitcode for child in children]
 
 
 def members(counts: Mapping[str, int], *, start: int) -> dict[str, bytes]:

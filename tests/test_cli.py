@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Made, members, write_tar
+from web_uis import web_uis
 
 from vlmine_dagster.cli import main
 
@@ -268,27 +268,12 @@ def test_dagster_finds_the_definitions_valid(finished: Made):
     assert "All code locations passed validation" in done.stderr + done.stdout
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.slow
 def test_both_web_uis_start_on_one_history_and_stop_together(finished: Made):
-    ports = [free_port(), free_port()]
-    command = [sys.executable, "-m", "vlmine_dagster", "ui", "--port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    with subprocess.Popen(command, cwd=finished.folder, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            lines = [process.stdout.readline() for _ in range(3)]
-            assert lines[0].strip() == f"Dagster  http://127.0.0.1:{ports[0]}"
-            for port in ports:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
-                    assert page.status == 200
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0
+    with web_uis(finished.folder) as ports:
+        for port in ports:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
+                assert page.status == 200
     for port in ports:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0

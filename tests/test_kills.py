@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import Made, Maker, members, small_pool
+from conftest import Made, Maker, members, run_together, small_pool
 
 from vlmine_dagster import views
 from vlmine_dagster.automation import SHARD_JOB
@@ -60,10 +60,7 @@ def run_shards(file: str, chosen: list[str]) -> None:
 
 
 def exit_of(target: Any, *args: Any) -> int | None:
-    child = _children.Process(target=target, args=args)
-    child.start()
-    child.join()
-    return child.exitcode
+    return run_together([_children.Process(target=target, args=args)])[0]
 
 
 def few_arms(make_project: Maker) -> Made:
@@ -123,12 +120,8 @@ def test_sixteen_shards_by_four_processes_equal_one_after_the_other(make_project
         instance.add_dynamic_partitions(SHARDS, list(shards))
     names = list(shards)
     workers = [_children.Process(target=run_shards, args=(str(together.file), names[place::4])) for place in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
 
-    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert run_together(workers) == [0] * 4
     assert exit_of(run_project, str(together.file), 0) == 0
     assert content(together) == content(serial)
     assert in_mlflow(together) == in_mlflow(serial)

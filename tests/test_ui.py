@@ -1,30 +1,22 @@
-# ruff: noqa: S310 - the address is of our own server
 """What a person does in the Dagster UI, through the GraphQL that its pages send, on real servers and a real daemon."""
 
-import json
 import re
-import signal
 import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from browse_ui import CHROMIUM, Person, open_browser, play
 from conftest import Made, small_pool
+from web_uis import Page, until, web_uis
 
 from vlmine_dagster.automation import MINING_JOB
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.runner import open_instance
 
 pytestmark = pytest.mark.slow
-PATIENCE_S = 300
 
-REPOSITORY = "{repositoriesOrError{... on RepositoryConnection{nodes{name location{name}}}}}"
 BACKFILL = """mutation($p:LaunchBackfillParams!){launchPartitionBackfill(backfillParams:$p){
   __typename ... on LaunchBackfillSuccess{backfillId} ... on PythonError{message}}}"""
 BACKFILLED = """query($id:String!){partitionBackfillOrError(backfillId:$id){... on PartitionBackfill{
@@ -33,7 +25,6 @@ LAUNCH = """mutation($p:ExecutionParams!){launchRun(executionParams:$p){
   __typename ... on LaunchRunSuccess{run{runId}} ... on RunConfigValidationInvalid{errors{message}}}}"""
 RERUN = """mutation($p:ReexecutionParams!){launchRunReexecution(reexecutionParams:$p){
   __typename ... on LaunchRunSuccess{run{runId}} ... on PythonError{message}}}"""
-RUN = "query($id:ID!){runOrError(runId:$id){... on Run{status}}}"
 RUNS = "query($f:RunsFilter){runsOrError(filter:$f){... on Runs{results{runId status tags{key value}}}}}"
 ASSET = """query($key:AssetKeyInput!){assetNodeOrError(assetKey:$key){... on AssetNode{
   partitionStats{numMaterialized numFailed numPartitions}
@@ -43,50 +34,8 @@ CHECK = """query($key:AssetKeyInput!,$name:String!){assetCheckExecutions(assetKe
   evaluation{success description}}}"""
 
 
-class Page:
-    """What a page of the UI asks for."""
-
-    def __init__(self, port: int):
-        self.port = port
-        self._url = f"http://127.0.0.1:{port}/graphql"
-        found = self.ask(REPOSITORY)["repositoriesOrError"]["nodes"][0]
-        self.repository = {
-            "repositoryName": found["name"],
-            "repositoryLocationName": found["location"]["name"],
-        }
-
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = json.load(answer)
-        assert "errors" not in content, content["errors"]
-        return content["data"]
-
-    def asset(self, name: str) -> dict[str, Any]:
-        return self.ask(ASSET, key={"path": [name]})["assetNodeOrError"]
-
-    def end_of(self, run_id: str) -> str:
-        return until(lambda: ended(self.ask(RUN, id=run_id)["runOrError"]["status"]))
-
-
-def ended(status: str) -> str | None:
-    return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
-
-
-def until(look: Callable[[], Any]) -> Any:
-    """Return what `look` gives as soon as it gives something."""
-    end = time.monotonic() + PATIENCE_S
-    while not (found := look()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(1)
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def asset(page: Page, name: str) -> dict[str, Any]:
+    return page.ask(ASSET, key={"path": [name]})["assetNodeOrError"]
 
 
 @pytest.fixture
@@ -95,16 +44,8 @@ def page(finished: Made) -> Iterator[Page]:
     (finished.folder / "data/pool/b.tar").write_bytes(b"no tar")
     with open_instance(finished.project) as instance:
         instance.add_dynamic_partitions(SHARDS, finished.bench.source.shards())
-    ports = [free_port(), free_port()]
-    command = [sys.executable, "-m", "vlmine_dagster", "ui", "--port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    with subprocess.Popen(command, cwd=finished.folder, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("Dagster")
-            yield Page(ports[0])
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
+    with web_uis(finished.folder) as (port, _):
+        yield Page(port)
 
 
 def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
@@ -114,7 +55,7 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     # The sensor, on by default, asked for the shard that changed; its failure shows with its reason.
     (failed,) = until(lambda: page.ask(RUNS, f={"statuses": ["FAILURE"]})["runsOrError"]["results"])
     assert {"key": "dagster/partition", "value": "pool/b"} in failed["tags"]
-    assert page.asset("images")["partitionStats"]["numFailed"] == 1
+    assert asset(page, "images")["partitionStats"]["numFailed"] == 1
     checks = page.ask(CHECK, key={"path": ["images"]}, name="contract")["assetCheckExecutions"]
     (told,) = [check["evaluation"] for check in checks if check["evaluation"]]
     assert not told["success"]
@@ -124,7 +65,7 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     finished.replace_shard("pool/b", small_pool()[0]["pool/b"])
     again = page.ask(RERUN, p={"parentRunId": failed["runId"], "strategy": "ALL_STEPS"})["launchRunReexecution"]
     assert page.end_of(again["run"]["runId"]) == "SUCCESS"
-    assert page.asset("images")["partitionStats"]["numFailed"] == 0
+    assert asset(page, "images")["partitionStats"]["numFailed"] == 0
 
     # Chosen shards are backfilled with settings of the launchpad.
     config = {"ops": {name: {"config": {"retry_failed": True}} for name in ("descriptions", "keywords")}}
@@ -144,7 +85,9 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     told = [next(tag["value"] for tag in run["tags"] if tag["key"] == "dagster/partition") for run in runs]
     assert sorted(told) == ["pool/a", "pool/c"]
     assert all(run["status"] == "SUCCESS" and "retry_failed: true" in run["runConfigYaml"] for run in runs)
-    facts = {made["partition"]: made["metadataEntries"] for made in page.asset("descriptions")["assetMaterializations"]}
+    facts = {
+        made["partition"]: made["metadataEntries"] for made in asset(page, "descriptions")["assetMaterializations"]
+    }
     assert all({"outcomes", "images/s"} <= {entry["label"] for entry in facts[shard]} for shard in told)
 
     # A chosen experiment is mined with another budget; its MLflow run is a click away.
@@ -158,7 +101,7 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     )["launchRun"]
     assert page.end_of(launched["run"]["runId"]) == "SUCCESS"
     assert finished.frame("pareto_set", "pareto")["selected"].sum() == 3
-    made = page.asset("pareto_set")["assetMaterializations"][0]
+    made = asset(page, "pareto_set")["assetMaterializations"][0]
     (url,) = [entry["url"] for entry in made["metadataEntries"] if entry.get("url")]
     assert finished.bench.tracking.latest(experiment="pareto", asset="pareto_set") in url
 

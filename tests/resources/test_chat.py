@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 import pytest
-from conftest import jpeg
+from conftest import jpeg, run_together
 from scripted_endpoint import Answer, ScriptedEndpoint
 
 from resources.batches import BatchModel
@@ -328,11 +328,8 @@ class TestCache:
     def test_processes_write_at_once_and_nothing_is_lost(self, tmp_path):
         context = multiprocessing.get_context("spawn")
         workers = [context.Process(target=write_many, args=(tmp_path, number)) for number in range(4)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
 
+        assert run_together(workers) == [0] * 4
         (row,) = ReplyCache(tmp_path).variants()
         assert (row.reply_count, row.calls) == (200, 200)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from conftest import run_together
 
 from resources.lake import Lake, conform
 from vlmine_dagster.errors import ContractError, MissingInputError, SourceError
@@ -85,7 +86,7 @@ def test_a_reader_never_sees_a_half_table(lake):
             table = lake.read("keywords", "a")
             seen.append((table.num_rows, len(set(table.column("keyword").to_pylist()))))
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     for k in range(20):
         lake.publish("keywords", "a", rows["dog" if k % 2 else "cat"], inputs="")
@@ -104,12 +105,8 @@ def _publish_many(root: str, shard: str) -> None:
 def test_two_processes_write_different_shards_at_once(lake):
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_publish_many, args=(str(lake.root), shard)) for shard in ("a", "b")]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
 
-    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert run_together(writers) == [0, 0]
     with lake.connect(keywords=lake.require("keywords", ["a", "b"])) as connection:
         assert connection.sql("SELECT keyword, count(*) FROM keywords GROUP BY 1").fetchall() == [("w9", 1000)]
 

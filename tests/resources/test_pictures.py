@@ -258,7 +258,7 @@ def test_many_threads_decode_at_once_and_leave_the_warning_filters_as_they_were(
     def work():
         outcomes.extend(inspect_picture(data, max_pixels=MAX_PIXELS).outcome for data in [tiff, jpeg] * 20)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

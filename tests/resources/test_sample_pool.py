@@ -113,7 +113,7 @@ def test_two_at_once_make_one_pool_and_leave_nothing_beside_it(sample, tmp_path)
         except Exception as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
