@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from PIL import Image
@@ -23,6 +24,7 @@ from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
 from vlmine_dagster.runner import Outcome, Runner
+from vlmine_dagster.tables import Column, Table
 
 PHOTOS = ("coffee", "chelsea", "rocket", "astronaut", "brick")
 BUDGETS = {"kind": "probe", "budgets": [0.1, 0.3], "seeds": [0]}
@@ -73,6 +75,24 @@ def run_together(children: Sequence[BaseProcess]) -> list[int | None]:
 def members(counts: Mapping[str, int], *, start: int) -> dict[str, bytes]:
     """Crops of photos by file name; `start` keeps shards apart."""
     return {f"{name}-{k}.jpg": jpeg(name, k) for name, count in counts.items() for k in range(start, start + count)}
+
+
+def plain_rows(table: Table, **columns: Any) -> pa.Table:
+    """Rows of a table: the columns that are given, and in every other the plainest value that its contract allows."""
+    count = len(next(iter(columns.values())))
+
+    def plain(column: Column) -> Any:
+        if column.nullable:
+            return None
+        return next(iter(column.allowed), "x" if column.type_name == "string" else column.minimum)
+
+    return pa.table(
+        {
+            column.name: pa.array(columns.get(column.name, [plain(column)] * count), column.type)
+            for column in table.columns
+        },
+        table.schema,
+    )
 
 
 @dataclass

@@ -1,14 +1,14 @@
 """Whatever order shards come, change and go in: what is brought up to date equals what a fresh project would make."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from conftest import plain_rows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -41,38 +41,15 @@ def shard_tables(shard: str, content: int) -> dict[str, pa.Table]:
     """Tables of a shard of five images, two of them labelled; another content has other images and words."""
     draw = np.random.default_rng([SHARDS.index(shard), content])
     ids = [f"{shard}/{content}-{k}" for k in range(5)]
-    common = {"outcome": ["ok"] * 5, "failure": [None] * 5}
-    usage = {name: [0] * 5 for name in ("prompt_tokens", "output_tokens", "latency_s", "cost_usd")}
     words = [(name, str(word)) for name in ids for word in sorted(draw.choice(WORDS, 2, replace=False))]
-    rows: dict[Any, Mapping[str, Sequence[Any]]] = {
-        IMAGES: {
-            "image_id": ids,
-            "uri": ids,
-            "sha256": [f"{name:0>64}" for name in ids],
-            "width": [4] * 5,
-            "height": [3] * 5,
-            "n_bytes": [1] * 5,
-            "label": ["cup", "rocket", None, None, None],
-            "split": ["seed", "seed", "pool", "pool", "pool"],
-            **common,
-        },
-        EMBEDDINGS: {
-            "image_id": ids,
-            "embedding": list(draw.normal(size=(5, EMBEDDING_SIZE)).astype(np.float16)),
-            "tag_probabilities": list(draw.dirichlet(np.full(TAG_COUNT, 0.01), 5).astype(np.float16)),
-        },
-        KEYWORDS: {
-            "image_id": [name for name, _ in words],
-            "keyword": [word for _, word in words],
-            "variant_hash": ["v"] * len(words),
-        },
-        KEYWORD_ANSWERS: {"image_id": ids, "variant_hash": ["v"] * 5, **common, **usage},
-    }
+    labels, splits = ["cup", "rocket", None, None, None], ["seed", "seed", "pool", "pool", "pool"]
+    embeddings = list(draw.normal(size=(5, EMBEDDING_SIZE)).astype(np.float16))
+    tags = list(draw.dirichlet(np.full(TAG_COUNT, 0.01), 5).astype(np.float16))
     return {
-        table.name: pa.table(
-            {column.name: pa.array(columns[column.name], column.type) for column in table.columns}, table.schema
-        )
-        for table, columns in rows.items()
+        "images": plain_rows(IMAGES, image_id=ids, label=labels, split=splits),
+        "embeddings": plain_rows(EMBEDDINGS, image_id=ids, embedding=embeddings, tag_probabilities=tags),
+        "keywords": plain_rows(KEYWORDS, image_id=[name for name, _ in words], keyword=[word for _, word in words]),
+        "keyword_answers": plain_rows(KEYWORD_ANSWERS, image_id=ids),
     }
 
 
