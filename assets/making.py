@@ -1,6 +1,7 @@
 """Making partitions: compute, check, publish, tell MLflow; those of cheap stages many at a time."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -133,24 +134,42 @@ def _parts(run: StageRun, tables: "Mapping[str, pa.Table]") -> "dict[str, dict[s
     """Return the rows of each partition: of several shards those whose image ids start with its name."""
     if len(run.partitions) == 1:
         return {run.partition: dict(tables)}
-    parts = {
-        name: {table: rows.filter(_is_of(rows, name, run.partitions)) for table, rows in tables.items()}
-        for name in run.partitions
-    }
+    cuts = {table: _cut(rows, run.partitions) for table, rows in tables.items()}
     for table, rows in tables.items():
-        if sum(part[table].num_rows for part in parts.values()) != rows.num_rows:
+        if sum(part.num_rows for part in cuts[table].values()) != rows.num_rows:
             raise ContractError(f"{table}[{run.partition}]: rows of other shards came out, nothing is published.")
-    return parts
+    return {name: {table: parts[name] for table, parts in cuts.items()} for name in run.partitions}
 
 
-def _is_of(rows: "pa.Table", shard: str, shards: Sequence[str]) -> "pa.ChunkedArray":
+def _cut(rows: "pa.Table", shards: Sequence[str]) -> "dict[str, pa.Table]":
+    """Cut rows by shard: in the order of ids those of a shard lie together, but for shards that lie inside it."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     ids = rows.column("image_id")
-    is_mine = pc.starts_with(ids, pattern=f"{shard}/")
-    for deeper in (other for other in shards if other.startswith(f"{shard}/")):
-        is_mine = pc.and_not(is_mine, pc.starts_with(ids, pattern=f"{deeper}/"))
-    return is_mine
+    if not pc.all(pc.less_equal(ids.slice(0, max(len(ids) - 1, 0)), ids.slice(1))).as_py():
+        rows = rows.sort_by("image_id")
+        ids = rows.column("image_id")
+    names = sorted(f"{shard}/" for shard in shards)
+    spans = [tuple(_place(ids, edge) for edge in (name, _end(name))) for name in names]
+    parts = {}
+    for number, (name, (start, stop)) in enumerate(zip(names, spans, strict=True)):
+        pieces, place = [], start
+        for inner_start, inner_stop in spans[number + 1 : bisect_left(names, _end(name))]:
+            pieces.append(rows.slice(place, max(inner_start - place, 0)))
+            place = max(place, inner_stop)
+        parts[name[:-1]] = pa.concat_tables([*pieces, rows.slice(place, stop - place)])
+    return parts
+
+
+def _place(ids: "pa.ChunkedArray", edge: str) -> int:
+    """Return the first place whose id is not before an edge."""
+    return bisect_left(range(len(ids)), edge, key=lambda place: str(ids[place].as_py()))
+
+
+def _end(prefix: str) -> str:
+    """Return the least text after all that starts with a prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def _publish(

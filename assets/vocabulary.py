@@ -60,10 +60,10 @@ def _drift(run: StageRun, words: Sequence[str]) -> Advice:
     counts, sizes = np.zeros((len(run.shards), len(words))), np.zeros(len(run.shards))
     places = {shard: place for place, shard in enumerate(run.shards)}
     with run.lake.connect() as connection:
-        query = f"""SELECT filename, list_position($words, keyword), count(*)
-                    FROM {keywords} WHERE keyword IN $words GROUP BY ALL"""  # noqa: S608 - our own paths, quoted
-        for file, place, count in connection.execute(query, {"words": list(words)}).fetchall():
-            counts[places[shard_by_file["keywords"][file]], place - 1] = count
+        connection.register("watched", pa.table({"keyword": words, "place": np.arange(len(words))}))
+        query = f"SELECT filename, place, count(*) FROM {keywords} JOIN watched USING (keyword) GROUP BY ALL"  # noqa: S608 - our own paths, quoted
+        for file, place, count in connection.execute(query).fetchall():
+            counts[places[shard_by_file["keywords"][file]], place] = count
         query = f"SELECT filename, count(*) FROM {answers} WHERE outcome = 'ok' GROUP BY 1"  # noqa: S608
         for file, count in connection.execute(query).fetchall():
             sizes[places[shard_by_file["keyword_answers"][file]]] = count

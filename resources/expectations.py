@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from resources.witnesses import is_finite, witnesses
 from vlmine_dagster.tables import TABLES, Column, Outcome, Severity, Table
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class Finding:
 
 
 def validate(table: str, rows: "pa.Table") -> list[Finding]:
-    """Run a table's suite, on a million rows at a time.
+    """Run a table's suite: on the rows that tell whether a rule is broken, and only if one is on all of them.
 
-    Rows with equal keys come into one part, so that a repeated key is found whatever the number of parts.
+    All rows are looked at a million at a time; those with equal keys come into one part, so that a repeated key is
+    counted whatever the number of parts.
 
     Args:
         table: Table name.
@@ -56,8 +58,13 @@ def validate(table: str, rows: "pa.Table") -> list[Finding]:
     Returns:
         One finding an expectation, in the order of the contract.
     """
-    is_cut = rows.num_rows > _ROWS_A_PART
-    found = [_validated(table, part, is_counted=is_cut) for part in _parts(TABLES[table], rows)]
+    contract = TABLES[table]
+    rules = list(_rules(contract))
+    if all(check != QUALITY for check, _ in rules):  # a share is one of all rows
+        results = _run(table, _scalar_frame(contract, witnesses(contract, rows)), rules, result_format="BOOLEAN_ONLY")
+        if all(result.success for result in results):
+            return [_finding(result, check, rows.num_rows) for result, (check, _) in zip(results, rules, strict=True)]
+    found = [_validated(contract, part) for part in _parts(contract, rows)]
     return [_joined(same) for same in zip(*found, strict=True)]
 
 
@@ -90,46 +97,10 @@ def _parts(contract: Table, rows: "pa.Table") -> "Iterator[pa.Table]":
         yield rows.filter(pc.equal(part, place))
 
 
-def _validated(table: str, rows: "pa.Table", *, is_counted: bool) -> list[Finding]:
-    """Ask first whether every rule holds; what breaks one is counted only where one is broken, for that costs more."""
-    contract = TABLES[table]
+def _validated(contract: Table, rows: "pa.Table") -> list[Finding]:
     rules = list(_rules(contract))
-    is_share_needed = is_counted and any(check == QUALITY for check, _ in rules)
-    results = [] if is_share_needed else _run(table, _scalar_frame(contract, _hashed(contract, rows)), rules)
-    if is_share_needed or not all(result.success for result in results):
-        rules = list(_rules(contract))
-        results = _run(table, _scalar_frame(contract, rows), rules, result_format="BASIC")
+    results = _run(contract.name, _scalar_frame(contract, rows), rules, result_format="BASIC")
     return [_finding(result, check, rows.num_rows) for result, (check, _) in zip(results, rules, strict=True)]
-
-
-def _hashed(contract: Table, rows: "pa.Table") -> "pa.Table":
-    """Put hashes in the place of free text without gaps: equal text has equal hashes, and numbers are judged faster.
-
-    Two texts with one hash would look like a repeat; then the text itself is looked at.
-    """
-    import pyarrow as pa
-
-    texts = [
-        column.name
-        for column in contract.columns
-        if column.name in rows.column_names
-        and pa.types.is_string(column.type)
-        and not column.allowed
-        and rows.column(column.name).null_count == 0
-    ]
-    if not texts:
-        return rows
-    import duckdb
-
-    with duckdb.connect() as connection:
-        connection.register("rows", rows.select(texts))
-        hashes = ", ".join(f'hash("{name}") AS "{name}"' for name in texts)
-        found = connection.sql(f"SELECT {hashes} FROM rows").to_arrow_table()  # noqa: S608 - our own column names
-    return pa.table({**_columns(rows), **_columns(found)})
-
-
-def _columns(rows: "pa.Table") -> "dict[str, pa.ChunkedArray]":
-    return dict(zip(rows.column_names, rows.columns, strict=True))
 
 
 def _joined(parts: Sequence[Finding]) -> Finding:
@@ -188,23 +159,17 @@ def _finite_name(column: Column) -> str:
 
 def _scalar_frame(contract: Table, rows: "pa.Table") -> Any:
     """Return the scalar columns as pandas; a vector column is judged by whether all of it is finite."""
-    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     scalars = [c.name for c in contract.columns if not pa.types.is_nested(c.type) and c.name in rows.column_names]
     frame = rows.select(scalars).to_pandas()
     for column in contract.columns:
         if pa.types.is_fixed_size_list(column.type) and column.name in rows.column_names:
-            vectors = rows.column(column.name).combine_chunks()
-            values = pc.list_flatten(vectors).to_numpy(zero_copy_only=False)
-            size = column.type.list_size
-            finite = np.isfinite(values.reshape(-1, size)).all(axis=1) if len(vectors) else np.empty(0, bool)
-            frame[_finite_name(column)] = finite.astype(object)
+            frame[_finite_name(column)] = is_finite(rows.column(column.name)).astype(object)
     return frame
 
 
-def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]], *, result_format: Any = "BOOLEAN_ONLY") -> list[Any]:
+def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]], *, result_format: str) -> list[Any]:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

@@ -115,7 +115,7 @@ class Lake:
         content = json.dumps({"columns": hashes, "inputs": inputs, "totals": stamp.totals})
         rows = rows.replace_schema_metadata({_STAMP_KEY: content.encode()})
         with self._writing():
-            _write_whole(self.path(table, partition, variant=variant), rows)
+            _write_whole(self.path(table, partition, variant=variant), rows, _parquet_options(table, rows))
         return stamp
 
     def check_writable(self) -> None:
@@ -356,16 +356,16 @@ class _HashSink:
         """Nothing to close."""
 
 
-def _write_whole(path: UPath, rows: pa.Table) -> None:
+def _write_whole(path: UPath, rows: pa.Table, options: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.protocol not in ("", "file", "local"):
         with path.open("wb") as file:  # object stores publish on close
-            pq.write_table(rows, file, **_parquet_options(rows))
+            pq.write_table(rows, file, **options)
         return
     beside = Path(f"{path}.{uuid.uuid4().hex}.tmp")
     try:
         with beside.open("wb") as file:
-            pq.write_table(rows, file, **_parquet_options(rows))
+            pq.write_table(rows, file, **options)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(str(path))
@@ -373,9 +373,10 @@ def _write_whole(path: UPath, rows: pa.Table) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _parquet_options(rows: pa.Table) -> dict[str, Any]:
-    """Return options of the writer: dictionaries are for text; looking for repeats among vectors costs a third."""
-    texts = [column.name for column in rows.schema if pa.types.is_string(column.type)]
+def _parquet_options(table: str, rows: pa.Table) -> dict[str, Any]:
+    """Return options of the writer: dictionaries are for text that repeats, which a key of one column never does."""
+    key = TABLES[table].key
+    texts = [column.name for column in rows.schema if pa.types.is_string(column.type) and key != (column.name,)]
     return {"compression": "zstd", "use_dictionary": texts}
 
 

@@ -1,0 +1,88 @@
+"""A few rows of a table that break its contract if any row does: what keeps checking ten million rows cheap."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from vlmine_dagster.tables import Column, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+_MOST_REPEATS = 10  # repeats of the key that are shown: more than one, for hashes of two keys may agree
+
+
+def witnesses(contract: Table, rows: "pa.Table") -> "pa.Table":
+    """Return rows by which a contract can be judged as by all of them.
+
+    A column keeps its bounds if its least and its greatest value do, has no gap if there is no first one, knows no
+    other categories than are allowed if the first of each kind are, and a key repeats if one is met again. So it is
+    enough to look at these rows. Shares of rows cannot be judged so.
+
+    Args:
+        contract: What holds for each column.
+        rows: All rows; columns that are missing are passed over.
+
+    Returns:
+        Some of the rows, in their order.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from vlmine_dagster.tables import VOCAB_COUNTS
+        >>> rows = pa.table({"keyword": list("abca"), "image_count": [5, 9, 6, 7], "image_share": [0.5] * 4})
+        >>> witnesses(VOCAB_COUNTS, rows).column("image_count").to_pylist()
+        [5, 9, 7]
+    """
+    import pyarrow as pa
+
+    columns = [column for column in contract.columns if column.name in rows.column_names]
+    places = {place for column in columns for place in _telling(column, rows.column(column.name)) if place >= 0}
+    if set(contract.key) <= set(rows.column_names):
+        places.update(_repeats(rows.select(list(contract.key))))
+    return rows.take(pa.array(sorted(places), pa.int64()))
+
+
+def is_finite(vectors: "pa.ChunkedArray") -> "npt.NDArray[np.bool_]":
+    """Return which vectors of a column hold finite numbers only, shape (N,)."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    if not len(vectors):
+        return np.empty(0, bool)
+    values = pc.list_flatten(vectors.combine_chunks()).to_numpy(zero_copy_only=False)
+    return np.asarray(np.isfinite(values.reshape(-1, vectors.type.list_size)).all(axis=1))
+
+
+def _telling(column: Column, values: "pa.ChunkedArray") -> Iterator[int]:
+    """Yield the places of a column's telling values, -1 where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if values.null_count or pa.types.is_floating(values.type):
+        yield pc.index(pc.is_null(values, nan_is_null=True), True).as_py()
+    if pa.types.is_nested(column.type):
+        if pa.types.is_fixed_size_list(column.type) and len(values):
+            finite = is_finite(values)
+            yield from (int(finite.argmin()), int(finite.argmax()))
+        return
+    if column.minimum is not None or column.maximum is not None:
+        yield from (pc.index(values, extreme).as_py() for extreme in pc.min_max(values).values())
+    if column.allowed:
+        kinds = pc.unique(values).slice(0, len(column.allowed) + 2)  # one of them is not allowed, or it is a gap
+        yield from (pc.index(values, kind).as_py() for kind in kinds)
+
+
+def _repeats(keys: "pa.Table") -> list[int]:
+    """Return places of keys that were met before, and of those that they repeat, by 64-bit hashes."""
+    import duckdb
+    import numpy as np
+    import pandas as pd
+
+    names = ", ".join(f'"{name}"' for name in keys.column_names)
+    with duckdb.connect() as connection:
+        connection.register("keys", keys)
+        found = connection.sql(f"SELECT hash({names}) AS hash FROM keys").to_arrow_table()  # noqa: S608 - our own names
+    hashes = found.column("hash").to_numpy()
+    again = np.flatnonzero(pd.Series(hashes).duplicated())[:_MOST_REPEATS]
+    return [*again.tolist(), *(int((hashes == hashes[place]).argmax()) for place in again)]
