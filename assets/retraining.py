@@ -114,7 +114,7 @@ def _learned(run: StageRun, truth: Truth, counts: Mapping[float, int]) -> Iterat
         validation=Labelled(inputs(list(watched)), list(watched.values())) if settings.patience and watched else None,
         test_inputs=inputs(list(test)),
         classes=sorted(truth.bins),
-        budgets=list(counts.values()),
+        budgets=[0, *counts.values()],
         training_seeds=settings.seeds,
     )
     shares = {count: share for share, count in counts.items()}

@@ -78,7 +78,7 @@ def retrain_curve(
     budgets: Sequence[int],
     training_seeds: Sequence[int],
 ) -> list[Retrained]:
-    """Train on the labelled seed, then on it and the first n mined images for each budget n.
+    """Train on the labelled seed and the first n mined images for each budget n.
 
     The probe is convex and has no randomness, so it is trained once a budget, under the first training seed. Networks
     start from the same weights under the same training seed, whatever the experiment. The test images are asked when
@@ -91,7 +91,7 @@ def retrain_curve(
         validation: Images of a validation split, that tell when to stop; without them some of the training images do.
         test_inputs: What the model reads of the test images.
         classes: All classes.
-        budgets: Numbers of mined images; 0 is added.
+        budgets: Numbers of mined images; 0 is the labelled seed alone.
         training_seeds: One model each.
 
     Returns:
@@ -103,7 +103,7 @@ def retrain_curve(
     """
     watched = None if validation is None else Examples(validation.inputs, class_numbers(validation.labels, classes))
     results = []
-    for budget in sorted({0, *budgets}):
+    for budget in sorted(set(budgets)):
         inputs = np.concatenate([seed.inputs, mined.inputs[:budget]])
         taught = Examples(inputs, class_numbers([*seed.labels, *mined.labels[:budget]], classes))
         for number in training_seeds[:1] if plan.kind == "probe" else training_seeds:

@@ -1,7 +1,8 @@
 """Study `retraining`: models retrained with what each arm mined, same draws and initial weights."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.longtail import shot_accuracy
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
+from vlmine_dagster.project import DEFAULT_VARIANT
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import (
     ArmCurves,
@@ -23,47 +25,73 @@ from vlmine_dagster.studies.draws import (
     settings_read,
     share_name,
 )
+from vlmine_dagster.studies.pool import Draw, Places
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
+
+if TYPE_CHECKING:
+    from vlmine_dagster.learning.retraining import Labelled, Retrained
 
 METRICS = {"few_accuracy": "few-shot accuracy", "all_accuracy": "accuracy over all classes"}
 
 
 def retrain(run: StudyRun, step: str) -> list[Row]:
-    """Retrain once an arm and budget in one draw; the draw's number is the training seed of all."""
-    from vlmine_dagster.learning.retraining import Labelled, retrain_curve
+    """Train on the seed, then once an arm and budget in one draw; the draw's number is the training seed of all."""
+    from vlmine_dagster.learning.retraining import Labelled
 
-    pool, draw, settings = run.pool(), run.draw(step), run.bench.project.settings
-    test, watched = (_judges(run, split) for split in ("test", "val"))
-    if not test:
+    pool, draw = run.pool(), run.draw(step)
+    counts = {share: budget_count(share, len(draw.ids)) for share in run.bench.project.settings.retraining.budgets}
+    seed, mined = _lessons(run, draw, count=max(counts.values()))
+    test = _judges(run, "test")
+    if test is None:
         raise MissingInputError("study retraining: no image is labelled as `test`, so nobody can judge a model.")
-    counts = {share: budget_count(share, len(draw.ids)) for share in settings.retraining.budgets}
-    seed_ids = [pool.ids[place] for place in draw.seed]
-    taught = Labelled(_inputs(run, seed_ids), pool.truth[draw.seed].tolist())
-    is_watched = settings.retraining.patience and watched
-    validation = Labelled(_inputs(run, list(watched)), list(watched.values())) if is_watched else None
+    curve = _curve(run, seed, test, training_seed=draw.number)
+    alone = curve(mined=Labelled(seed.inputs[:0], []), budgets=[0])
+    shares = {0: 0.0, **{count: share for share, count in counts.items()}}
     rows: list[Row] = []
-    for arm, experiment in settings.experiments.items():
-        if experiment.variant != "default" or not draw.can_rank(experiment):
-            continue
-        order = draw.rank(experiment).order[: max(counts.values())]
-        mined = Labelled(_inputs(run, [draw.ids[place] for place in order]), draw.truth[order].tolist())
-        retrained = retrain_curve(
-            retraining_plan(run.bench.project),
-            seed=taught,
-            mined=mined,
-            validation=validation,
-            test_inputs=_inputs(run, list(test)),
-            classes=sorted(pool.bins),
-            budgets=list(counts.values()),
-            training_seeds=(draw.number,),
-        )
-        shares = {0: 0.0, **{count: share for share, count in counts.items()}}
-        for result in retrained:
-            found = shot_accuracy(list(test.values()), result.predicted, bins=pool.bins)
+    for arm, lesson in mined.items():
+        for result in [*alone, *curve(mined=lesson, budgets=list(counts.values()))]:
+            found = shot_accuracy(list(test.labels), result.predicted, bins=pool.bins)
             rows.append(
                 {"draw": draw.number, "arm": arm, "budget": shares[result.budget], "mined": result.budget, **found}
             )
     return rows
+
+
+def _curve(
+    run: StudyRun, seed: "Labelled", test: "Labelled", *, training_seed: int
+) -> Callable[..., Sequence["Retrained"]]:
+    """Return `retrain_curve` with all that arms share."""
+    from vlmine_dagster.learning.retraining import retrain_curve
+
+    settings = run.bench.project.settings.retraining
+    return partial(
+        retrain_curve,
+        retraining_plan(run.bench.project),
+        seed=seed,
+        validation=_judges(run, "val") if settings.patience else None,
+        test_inputs=test.inputs,
+        classes=sorted(run.pool().bins),
+        training_seeds=(training_seed,),
+    )
+
+
+def _lessons(run: StudyRun, draw: Draw, *, count: int) -> tuple["Labelled", dict[str, "Labelled"]]:
+    """Return the seed and what each arm mines first; an image that several arms mine is read once."""
+    from vlmine_dagster.learning.retraining import Labelled
+
+    pool, arms = run.pool(), run.bench.project.settings.experiments
+    orders = {
+        arm: draw.rest[draw.rank(experiment).order[:count]]
+        for arm, experiment in arms.items()
+        if experiment.variant == DEFAULT_VARIANT and draw.can_rank(experiment)
+    }
+    read = np.unique(np.concatenate([draw.seed, *orders.values()]))
+    inputs = _inputs(run, [pool.ids[place] for place in read])
+
+    def lesson(places: Places) -> Labelled:
+        return Labelled(inputs[np.searchsorted(read, places)], pool.truth[places].tolist())
+
+    return lesson(draw.seed), {arm: lesson(places) for arm, places in orders.items()}
 
 
 def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
@@ -108,13 +136,18 @@ def _arms(run: StudyRun, rows: Sequence[Row]) -> list[Arm]:
     ]
 
 
-def _judges(run: StudyRun, split: str) -> dict[str, str]:
-    """Return class by image of a split that judges."""
-    shards = run.bench.source.shards()
-    with run.bench.lake.connect(images=run.bench.lake.require("images", shards)) as connection:
-        query = """SELECT image_id, label FROM images
-                   WHERE split = $split AND outcome = 'ok' AND label IS NOT NULL ORDER BY image_id"""
-        return dict(connection.sql(query, params={"split": split}).fetchall())
+def _judges(run: StudyRun, split: str) -> "Labelled | None":
+    """Return the images of a split that judges, read once; None where there are none."""
+    from vlmine_dagster.learning.retraining import Labelled
+
+    if split not in run.memory:
+        shards = run.bench.source.shards()
+        with run.bench.lake.connect(images=run.bench.lake.require("images", shards)) as connection:
+            query = """SELECT image_id, label FROM images
+                       WHERE split = $split AND outcome = 'ok' AND label IS NOT NULL ORDER BY image_id"""
+            labels = dict(connection.sql(query, params={"split": split}).fetchall())
+        run.memory[split] = Labelled(_inputs(run, list(labels)), list(labels.values())) if labels else None
+    return run.memory[split]  # type: ignore[no-any-return]
 
 
 def _inputs(run: StudyRun, names: Sequence[str]) -> Any:
@@ -122,7 +155,7 @@ def _inputs(run: StudyRun, names: Sequence[str]) -> Any:
     if settings.retraining.kind != "probe":
         side = settings.retraining.image_size
         return load_pixels(run.bench.source, names, max_pixels=settings.dataset.max_pixels, side=side)
-    if not run.memory:
+    if "features" not in run.memory:
         rows = run.bench.lake.read_all("embeddings", run.bench.source.shards(), columns=["image_id", "embedding"])
         run.memory["places"] = {name: place for place, name in enumerate(rows.column("image_id").to_pylist())}
         run.memory["features"] = matrix(rows, "embedding")
