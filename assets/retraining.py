@@ -133,6 +133,7 @@ def retraining_plan(project: Project) -> Any:
         epochs=settings.epochs,
         learning_rate=settings.highest_learning_rate,
         class_balance=settings.class_balance,
+        is_half=settings.precision == "bfloat16",
         patience=settings.patience,
     )
     return Plan(

@@ -127,6 +127,18 @@ def test_nothing_about_test_labels_can_be_told_to_training_and_test_images_chang
     assert whole[1].predicted == [one[1].predicted[0] for one in alone]
 
 
+def test_bfloat16_learns_the_same_task_from_the_same_weights_and_is_as_deterministic():
+    pictures, labels = stripes(count=24)
+    full, half = (Recipe(epochs=12, learning_rate=0.01, batch_size=8, is_half=h) for h in (False, True))
+    fit = partial(fit_network, partial(SmallConvNet, 2), pictures[:16], labels[:16], class_count=2)
+
+    first, second, whole = fit(recipe=half), fit(recipe=half), fit(recipe=full)
+
+    assert weights(first) == weights(second) != weights(whole)
+    assert all(tensor.dtype != torch.bfloat16 for tensor in first.state_dict().values())
+    assert predict_probabilities(first, pictures[16:]).argmax(axis=1).tolist() == labels[16:].tolist()
+
+
 def test_training_stops_early_and_takes_the_best_weights_by_validation_images_alone():
     pictures, labels = stripes(count=16)
     wrong = Examples(pictures[:4], 1 - labels[:4])  # the more is learnt, the worse it looks here
