@@ -213,7 +213,7 @@ RARITY_SCORES = Stage(
     skipped=_unless_asked("rarity_scores"),
     is_variant=True,
     pool="trainer",
-    version=2,
+    version=3,
 )
 
 

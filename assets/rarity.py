@@ -11,10 +11,17 @@ import pyarrow as pa
 from assets.stages import Product, StageRun
 from resources.sources import shard_of
 from resources.workbench import Workbench
-from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_probability, unseen_share
+from vlmine_dagster.mining.class_sizes import (
+    expected_counts,
+    few_shot_probability,
+    unseen_class_count,
+    unseen_share,
+)
 from vlmine_dagster.mining.density import semantic_density
+from vlmine_dagster.mining.novelty import novelty_scores
 from vlmine_dagster.mining.rarity import (
     RARE_SEED_COUNT,
+    Singles,
     class_rank_rarity,
     class_scores,
     expected_rarity,
@@ -22,7 +29,9 @@ from vlmine_dagster.mining.rarity import (
     name_shares,
     named_posterior,
     soft_novelty,
+    strangeness,
 )
+from vlmine_dagster.mining.uncertainty import predictive_entropy
 from vlmine_dagster.tables import EMBEDDINGS, RARITY_SCORES
 
 _DEFAULT_FEW_UNDER = 20
@@ -74,11 +83,13 @@ def compute(run: StageRun) -> Product:
     is_mined = _mined(run, [ids[place] for place in seed])
     counts = run.read("vocab_counts", ["keyword", "image_count"])
     settings = run.project.settings.dataset.labels
+    sparsity = -semantic_density(evidence.tag_probabilities)[pool]
     told = told_by_seed(
         evidence.take(pool),
         evidence.take(seed),
         [label for label in labels if label is not None],
         dict(zip(counts.column("keyword").to_pylist(), counts.column("image_count").to_pylist(), strict=True)),
+        sparsity=sparsity,
         naming=naming_of(run.bench, run.variant),
         is_mined=is_mined,
         few_under=settings.few_under if settings is not None else _DEFAULT_FEW_UNDER,
@@ -86,7 +97,7 @@ def compute(run: StageRun) -> Product:
     columns = {
         "image_id": [ids[place] for place in pool],
         **told,
-        "sparsity": -semantic_density(evidence.tag_probabilities)[pool],
+        "sparsity": sparsity,
         "soft_novelty": soft_novelty(evidence.tag_probabilities)[pool],
     }
     arrays = {name: pa.array(columns[name], from_pandas=True) for name in RARITY_SCORES.schema.names}
@@ -106,6 +117,7 @@ def told_by_seed(
     labels: Sequence[str],
     image_counts: Mapping[str, int],
     *,
+    sparsity: Floats,
     naming: Naming,
     few_under: int,
     is_mined: npt.NDArray[np.bool_] | None = None,
@@ -114,13 +126,15 @@ def told_by_seed(
 
     Two probes are fitted on the seed, on the features and on the cube roots of the tag probabilities; the number of a
     class's labels tells how likely it is few-shot. A class that has a name and no label is searched for by its name.
-    See `mining.rarity` and `mining.class_sizes` for the formulas.
+    Classes that have neither share one list, of what is strange. See `mining.rarity` and `mining.class_sizes` for the
+    formulas.
 
     Args:
         pool: N images that could be mined.
         seed: M labelled images.
         labels: Their M classes.
         image_counts: Images per keyword over the whole pool.
+        sparsity: Shape (N,), how few images look like each, by the tags.
         naming: By which names classes may be told.
         few_under: A class is few-shot with fewer images than this.
         is_mined: Shape (M,), whether a label came back for a mined image; those are learned from, but not counted as
@@ -141,31 +155,99 @@ def told_by_seed(
         }
     classes = sorted({*labels, *naming.announced})
     numbers = class_numbers(labels, classes)
-    known, by_chance = (np.bincount(n, minlength=len(classes)) for n in (numbers, numbers[is_chance]))
-    fraction = float(is_chance.sum()) / (len(labels) + count)
     shares, is_named = name_shares(
         classes, naming.tags, pool.tag_probabilities, None if naming.are_keywords_tags else pool.keywords
     )
-    is_unseen = (known == 0) & is_named
-    there = unseen_share(by_chance, int(is_unseen.sum()), seed_fraction=fraction)
-    few = few_shot_probability(by_chance, seed_fraction=fraction, few_under=few_under, known_counts=known)
-    few *= np.where(known > 0, 1.0, is_unseen * there)
-    by_name = named_posterior(shares, np.where(known > 0, known, _UNSEEN_WEIGHT * there) * is_named)
-    learned = _learned(pool, seed, numbers, len(classes))
-    rare = np.flatnonzero((by_chance <= RARE_SEED_COUNT) & (few > 0))
-    rank_rarity, likeliest = class_rank_rarity(
-        class_scores(learned, known, by_name, is_named)[:, rare],
-        few[rare],
-        expected_counts(by_chance, seed_fraction=fraction, known_counts=known)[rare],
+    census = _Census(
+        known=np.bincount(numbers, minlength=len(classes)),
+        by_chance=np.bincount(numbers[is_chance], minlength=len(classes)),
+        fraction=float(is_chance.sum()) / (len(labels) + count),
+        is_named=is_named,
+        is_announced=bool(naming.announced),
+        few_under=few_under,
     )
+    learned = _learned(pool, seed, numbers, len(classes))
+    by_name = named_posterior(shares, census.name_weights)
+    scores = class_scores(learned, census.known, by_name, is_named)
+    novelty = novelty_scores(pool.keywords, image_counts, pooling="mean")
+    strange = strangeness([sparsity, predictive_entropy(learned[0]), novelty])
+    listed, lists = census.lists(scores, strange)
+    rank_rarity, likeliest = class_rank_rarity(*lists)
+    few = census.few_shot
     return {
         "expected_rarity": expected_rarity([*learned, by_name], few),
         "class_rank_rarity": rank_rarity,
         "keyword_value": keyword_value(
             pool.keywords, seed.keywords, few[numbers], image_counts, common_count=few_under
         ),
-        "rare_class": [classes[rare[k]] if k >= 0 else None for k in likeliest.tolist()],
+        "rare_class": [classes[listed[k]] if 0 <= k < len(listed) else None for k in likeliest.tolist()],
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Census:
+    """What labels and names say about the sizes of C classes, announced ones without a label among them.
+
+    Attributes:
+        known: Shape (C,), labels.
+        by_chance: Shape (C,), labels that chance put into the seed.
+        fraction: Share of all images that chance put there.
+        is_named: Shape (C,), whether a class can be told by its name.
+        is_announced: Whether the project names its classes, so that there are no others.
+        few_under: A class is few-shot with fewer images than this.
+    """
+
+    known: npt.NDArray[np.int64]
+    by_chance: npt.NDArray[np.int64]
+    fraction: float
+    is_named: npt.NDArray[np.bool_]
+    is_announced: bool
+    few_under: int
+
+    @property
+    def share_there(self) -> float:
+        """Share of the announced classes without a label that the pool may hold."""
+        return unseen_share(self.by_chance, int((self.known == 0).sum()), seed_fraction=self.fraction)
+
+    @property
+    def name_weights(self) -> Floats:
+        """Sizes that classes are thought to have among named ones, shape (C,)."""
+        return np.asarray(np.where(self.known > 0, self.known, _UNSEEN_WEIGHT * self.share_there) * self.is_named)
+
+    @property
+    def few_shot(self) -> Floats:
+        """Probability that a class is there and few-shot, shape (C,); 0 where it has neither a label nor a name."""
+        few = few_shot_probability(
+            self.by_chance, seed_fraction=self.fraction, few_under=self.few_under, known_counts=self.known
+        )
+        return few * np.where(self.known > 0, 1.0, self.is_named * self.share_there)
+
+    @property
+    def nameless_count(self) -> float:
+        """Classes of the pool that may be expected to have neither a label nor a name."""
+        if self.is_announced:
+            return self.share_there * int(((self.known == 0) & ~self.is_named).sum())
+        found = int(((self.known > 0) & (self.by_chance == 0)).sum())
+        return max(unseen_class_count(self.by_chance, seed_fraction=self.fraction) - found, 0.0)
+
+    def lists(
+        self, scores: Singles, strange: Floats
+    ) -> tuple[npt.NDArray[np.int64], tuple[npt.NDArray[Any], Floats, Floats]]:
+        """Return the classes that have a list, and what `class_rank_rarity` asks; last comes the list of the nameless.
+
+        Args:
+            scores: Shape (N, C), images against classes.
+            strange: Shape (N,), how likely they are of a class with neither a label nor a name.
+        """
+        listed = np.flatnonzero((self.by_chance <= RARE_SEED_COUNT) & (self.few_shot > 0))
+        few, columns = self.few_shot[listed], scores[:, listed]
+        counts = expected_counts(self.by_chance, seed_fraction=self.fraction, known_counts=self.known)[listed]
+        if not self.nameless_count:
+            return listed, (columns, few, counts)
+        unseen = {"seed_fraction": self.fraction}
+        few = np.append(few, few_shot_probability([0], few_under=self.few_under, **unseen))
+        counts = np.append(counts, self.nameless_count * expected_counts([0], **unseen))
+        return listed, (np.column_stack([columns, strange.astype(np.float32)]), few, counts)
 
 
 def _learned(pool: Evidence, seed: Evidence, numbers: npt.NDArray[np.int64], class_count: int) -> list[Floats]:

@@ -275,7 +275,12 @@ RARITY_SCORES = Table(
             nullable=True,
             minimum=0,
         ),
-        Column("rare_class", "string", "the rare class whose list it stands highest on", nullable=True),
+        Column(
+            "rare_class",
+            "string",
+            "the rare class whose list it stands highest on; null: that of classes without label or name",
+            nullable=True,
+        ),
         Column("keyword_value", "float64", "value of its most telling keyword", nullable=True, minimum=0),
         Column("sparsity", "float64", "minus its similarities to its 100 nearest neighbours over tags"),
         Column("soft_novelty", "float64", "probability-weighted rarity of its tags, in nats"),

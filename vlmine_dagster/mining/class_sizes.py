@@ -79,23 +79,42 @@ def expected_counts(
     return np.maximum((counts + 1.5) * (1 - seed_fraction) / seed_fraction - mined, 1.0)
 
 
-def unseen_share(seed_counts: npt.ArrayLike, unseen_count: int, *, seed_fraction: float) -> float:
-    """Return the share of classes without a label that the pool may be expected to hold.
+def unseen_class_count(seed_counts: npt.ArrayLike, *, seed_fraction: float) -> float:
+    """Return how many classes of the pool should have no label in the seed.
 
     With as many classes of size N as is proportional to 1 / N, c of them have one label in a seed of the share f, and
-    -c ln f have none. So many of the named ones without a label are there.
+    -c ln f have none. Real pools have no end of smaller and smaller classes, so it is rather too many.
 
     Args:
         seed_counts: Shape (C,), int, labels in the seed of the classes that have some.
-        unseen_count: Classes that are known by name only.
         seed_fraction: f, in (0, 1).
 
     Returns:
-        In [0, 1]. At least one class counts as seen once, so that hope never dies.
+        Above 0: at least one class counts as seen once, so that hope never dies.
+
+    Examples:
+        >>> round(unseen_class_count([1, 1, 40], seed_fraction=0.2), 2)
+        3.22
+    """
+    once = max(int((np.asarray(seed_counts) == 1).sum()), 1)
+    return float(-np.log(seed_fraction) * once)
+
+
+def unseen_share(seed_counts: npt.ArrayLike, unseen_count: int, *, seed_fraction: float) -> float:
+    """Return the share of announced classes without a label that the pool may be expected to hold.
+
+    Args:
+        seed_counts: Shape (C,), int, labels in the seed of the classes that have some.
+        unseen_count: Classes that are announced and have no label.
+        seed_fraction: f, in (0, 1).
+
+    Returns:
+        In [0, 1]: `unseen_class_count` of them.
 
     Examples:
         >>> round(unseen_share([1, 1, 40], 100, seed_fraction=0.2), 4)
         0.0322
     """
-    once = max(int((np.asarray(seed_counts) == 1).sum()), 1)
-    return float(min(1.0, -np.log(seed_fraction) * once / unseen_count)) if unseen_count else 0.0
+    return (
+        min(1.0, unseen_class_count(seed_counts, seed_fraction=seed_fraction) / unseen_count) if unseen_count else 0.0
+    )

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.mining.keywords import tag_keywords
+from vlmine_dagster.mining.selection import mid_ranks
 
 RARE_SEED_COUNT = 8
 """Classes with more labels in the seed are not searched for."""
@@ -149,6 +150,25 @@ def expected_rarity(posteriors: Sequence[npt.ArrayLike], few_shot: npt.ArrayLike
     """
     mean = np.mean([np.asarray(one, dtype=np.float64) for one in posteriors], axis=0)
     return np.asarray(mean @ np.asarray(few_shot, dtype=np.float64))
+
+
+def strangeness(signals: Sequence[npt.ArrayLike]) -> Floats:
+    """Score images by how likely they are of a class that has neither a label nor a name.
+
+    -sum over signals of ln((r - 1/2) / N), r the mid-rank of the image: Fisher's rule.
+
+    Args:
+        signals: S >= 1 arrays of shape (N,), higher is stranger; NaN: nobody knows.
+
+    Returns:
+        Shape (N,), float64, > 0, higher is stranger; NaN where a signal is.
+
+    Examples:
+        >>> strangeness([[0.1, 0.9], [2.0, 5.0]]).round(3)
+        array([0.575, 2.773])
+    """
+    ranks = [mid_ranks(values) for values in signals]
+    return np.asarray(-np.sum([np.log((one - 0.5) / len(one)) for one in ranks], axis=0))
 
 
 def class_rank_rarity(

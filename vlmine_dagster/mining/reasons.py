@@ -24,7 +24,7 @@ def selection_reason(
         keyword: Its rarest keyword.
         keyword_count: Images that yield that keyword.
         predicted_label: What the task model takes it for.
-        rare_class: The rare class whose list it stands highest on.
+        rare_class: The rare class whose list it stands highest on; None: that of classes without a label or a name.
 
     Examples:
         >>> values = {"novelty_min": (0.25, 3.0), "entropy": (2.306, 17.5)}
@@ -40,7 +40,7 @@ def selection_reason(
         "images": _images(keyword_count),
         "rarest": "" if keyword is None else f', rarest "{keyword}"',
         "guess": "" if predicted_label is None else f', perhaps "{predicted_label}"',
-        "rare_class": "a rare class" if rare_class is None else f'rare class "{rare_class}"',
+        "rare_class": "a class without a label" if rare_class is None else f'rare class "{rare_class}"',
     }
     parts = []
     for place, (name, (value, rank)) in enumerate(signals.items()):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.descriptions import matrix
-from assets.rarity import Evidence, naming_of, told_by_seed
+from assets.rarity import Evidence, Naming, naming_of, told_by_seed
 from resources.labels import Labels, load_labels
 from resources.sources import shard_of
 from resources.workbench import Workbench
@@ -70,6 +70,7 @@ class Pool:
         bench: A project that was run.
         variant: Extraction variant whose keywords count.
         kept: Folder in which the signals of each draw are kept, valid for these tables and labels alone.
+        seed_fraction: Share that is drawn as the seed, in place of the project's; nothing is kept then.
 
     Attributes:
         ids: N image ids, in name order of the shards.
@@ -81,9 +82,17 @@ class Pool:
         MissingInputError: a table is missing.
     """
 
-    def __init__(self, bench: Workbench, *, variant: str = DEFAULT_VARIANT, kept: Path | None = None):
+    def __init__(
+        self,
+        bench: Workbench,
+        *,
+        variant: str = DEFAULT_VARIANT,
+        kept: Path | None = None,
+        seed_fraction: float | None = None,
+    ):
         labels = _oracle(bench.project)
-        self._bench, self._variant, self._kept = bench, variant, kept
+        self._bench, self._variant, self._kept = bench, variant, None if seed_fraction else kept
+        self._seed_fraction = {} if seed_fraction is None else {"seed_fraction": seed_fraction}
         self._shards = bench.source.shards()
         names = bench.lake.read_all("embeddings", self._shards, columns=["image_id"]).column("image_id").to_pylist()
         keys = [name[len(shard_of(name, self._shards)) + 1 :] for name in names]
@@ -138,6 +147,16 @@ class Pool:
         """Novelty of the variant's keywords, shape (N,) by pooling."""
         return _novelty(self._bench, self._shards, self.ids, self._variant)
 
+    @cached_property
+    def image_counts(self) -> Mapping[str, int]:
+        """Images by keyword."""
+        return _image_counts(self._bench, self._variant)
+
+    @cached_property
+    def naming(self) -> Naming:
+        """By which names classes may be told."""
+        return naming_of(self._bench, self._variant)
+
     def draw(self, number: int, *, mined: Sequence[str] = ()) -> Draw:
         """Draw the seed: the same images for every arm, the same probe fitted on them.
 
@@ -145,7 +164,8 @@ class Pool:
             number: Another number draws another seed.
             mined: Image ids whose labels have come back by now; they are learned from too, and nothing is kept.
         """
-        labels, returned = _oracle(self._bench.project, draw=number), frozenset(mined)
+        labels = _oracle(self._bench.project, draw=number, **self._seed_fraction)
+        returned = frozenset(mined)
         pairs = zip(self.ids, self._keys, strict=True)
         is_drawn = np.array([labels.visible(name, key)[1] == "seed" for name, key in pairs])
         is_seed = is_drawn | np.array([name in returned for name in self.ids])
@@ -174,8 +194,9 @@ class Pool:
             self.evidence.take(rest),
             self.evidence.take(seed),
             self.truth[seed].tolist(),
-            _image_counts(self._bench, self._variant),
-            naming=naming_of(self._bench, self._variant),
+            self.image_counts,
+            sparsity=self.constant["sparsity"][rest],
+            naming=self.naming,
             is_mined=is_mined,
             few_under=self._bench.project.settings.dataset.labels.few_under,  # type: ignore[union-attr]
         )
@@ -204,16 +225,16 @@ def _keep(file: Path, signals: Mapping[str, Floats]) -> None:
     unfinished.replace(file)
 
 
-def _oracle(project: Project, *, draw: int | None = None) -> Labels:
-    """Return labels with a given draw of the seed."""
+def _oracle(project: Project, **drawn: float) -> Labels:
+    """Return labels with a given `draw` of the seed, and its `seed_fraction`."""
     settings = project.settings.dataset.labels
     if settings is None or not settings.oracle:
         raise ConfigError(
             "a study draws the labelled seed again and again, so it needs labels of the whole pool: "
             "dataset.labels with `oracle: true` in vlmine.yaml."
         )
-    if draw is not None:
-        dataset = project.settings.dataset.model_copy(update={"labels": settings.model_copy(update={"draw": draw})})
+    if drawn:
+        dataset = project.settings.dataset.model_copy(update={"labels": settings.model_copy(update=drawn)})
         project = Project(project.settings.model_copy(update={"dataset": dataset}), project.folder, project.home)
     labels = load_labels(project)
     assert labels is not None  # noqa: S101 - its settings are there
