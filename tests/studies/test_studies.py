@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import Made
 
-from benchmarks.recall import recall_by_rounds
+from assets.rarity import Naming
+from benchmarks.recall import main, recall_by_rounds
+from benchmarks.tails import CutPool, Tail
 from resources.tracking import Tracking
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import ConfigError, MissingInputError
-from vlmine_dagster.studies import QUESTIONS, correlation, draws, study_of
+from vlmine_dagster.learning import retraining as learning
+from vlmine_dagster.studies import QUESTIONS, correlation, draws, retraining, study_of
 from vlmine_dagster.studies.jobs import run_study
 from vlmine_dagster.studies.study import StudyRun, conduct
 
@@ -84,6 +88,76 @@ def test_a_second_round_learns_from_the_first_and_mines_none_of_it_again(finishe
     rows = StudyRun(draws.STUDY, finished.bench, draws=1).rows()
     assert once == next(row["few_recall"] for row in rows if row["arm"] == "fused" and row["budget"] == 0.3)
     assert 0 < twice <= 1
+
+
+def test_the_seed_alone_is_trained_once_a_draw_and_test_images_are_read_once(finished: Made, monkeypatch):
+    trained: list[int] = []
+    read: list[int] = []
+    fit, inputs = learning.retrain, retraining._inputs
+    monkeypatch.setattr(
+        learning,
+        "retrain",
+        lambda plan, taught, *a, **k: trained.append(len(taught.labels)) or fit(plan, taught, *a, **k),
+    )
+    monkeypatch.setattr(retraining, "_inputs", lambda run, names: read.append(len(names)) or inputs(run, names))
+    run = StudyRun(retraining.STUDY, finished.bench, draws=2)
+
+    rows = run.rows()
+
+    settings = finished.project.settings
+    assert len(trained) == 2 * (1 + len(settings.experiments) * len(settings.retraining.budgets))
+    assert len(read) == 3  # the test images, and what is learnt from in each draw
+    unmined = [row for row in rows if row["budget"] == 0 and row["draw"] == 0]
+    assert len({row["all_accuracy"] for row in unmined}) == 1
+    assert [row["arm"] for row in unmined] == list(settings.experiments)
+
+
+def test_retraining_in_a_study_finds_what_vlmine_run_found_for_the_same_draw(finished: Made):
+    rows = StudyRun(retraining.STUDY, finished.bench, draws=1).rows()
+    judged = finished.frame("retrain_metrics", "fused")
+
+    judged = judged[judged["metric"] == "all_accuracy"]
+    found = {row["budget"]: row["all_accuracy"] for row in rows if row["arm"] == "fused"}
+    assert found == dict(zip(judged["budget"], judged["value"], strict=True))
+
+
+def test_another_tail_is_cut_with_counts_and_novelty_of_its_own(finished: Made):
+    whole = StudyRun(draws.STUDY, finished.bench).pool()
+    tail = Tail(1, class_count=2, imbalance=4, largest=8, smallest_supply=8)
+
+    pool = CutPool(whole, tail.places(whole.truth))
+
+    assert sorted(pool.class_counts.values()) == [2, 8]
+    assert pool.bins.keys() == set(pool.truth.tolist())
+    assert max(pool.image_counts.values()) <= len(pool.ids) == 10
+    found = dict(zip(whole.ids, whole.novelty["novelty_min"], strict=True))
+    assert all(new >= found[name] for name, new in zip(pool.ids, pool.novelty["novelty_min"], strict=True))
+    assert set(pool.draw(0).ids) < set(pool.ids)
+    with pytest.raises(ConfigError, match=r"classes have 500 images or more, expected 2. Ask for fewer --classes"):
+        Tail(1, class_count=2, smallest_supply=500).places(whole.truth)
+
+
+def test_a_tail_without_names_differs_in_what_names_tell_alone(finished: Made):
+    whole = StudyRun(draws.STUDY, finished.bench).pool()
+    pool = CutPool(whole, np.arange(len(whole.ids)))
+    classes = sorted(pool.class_counts)
+    vars(pool)["naming"] = Naming((), [*classes, *pool.naming.tags[len(classes) :]])  # as if the tagger knew them
+
+    named, nameless = pool.draw(0), pool.nameless().draw(0)
+
+    differs = {name for name in named.signals if not np.array_equal(named.signals[name], nameless.signals[name], True)}
+    assert differs == {"class_rank_rarity", "expected_rarity"}
+    assert not pool.nameless().naming.tags
+
+
+def test_recall_of_another_tail_is_printed_with_and_without_names_and_labels(finished: Made):
+    asked = ["--tail-seed", "1", "--classes", "1", "--imbalance", "4", "--seed-fraction", "0.4", "--draws", "2"]
+
+    result = CliRunner().invoke(main, ["--project", str(finished.file), *asked], catch_exceptions=False)
+
+    assert "Tail(number=1, class_count=1, imbalance=4.0" in result.output
+    for arm in ("fused", "fused, classes without names", "fused, nothing labelled", "random"):
+        assert f"| {arm} | 0." in result.output or f"| {arm} | 1." in result.output
 
 
 def test_a_study_that_was_stopped_goes_on_where_it_was(finished: Made, monkeypatch: pytest.MonkeyPatch):

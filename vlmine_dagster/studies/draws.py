@@ -19,8 +19,9 @@ from vlmine_dagster.mining.verdicts import (
     rules_text,
     spread_text,
 )
-from vlmine_dagster.project import ProjectSettings
+from vlmine_dagster.project import DEFAULT_VARIANT, ExperimentSettings, ProjectSettings
 from vlmine_dagster.studies import QUESTIONS
+from vlmine_dagster.studies.pool import Draw, Pool
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 AREA = "area"
@@ -131,17 +132,25 @@ def difference_table(compared: Mapping[str, Sequence[Comparison]]) -> list[dict[
 
 def judge(run: StudyRun, step: str) -> list[Row]:
     """Rank the pool of one draw by every experiment, and judge it at every budget by both rules."""
-    pool, draw = run.pool(), run.draw(step)
-    settings, truth = run.bench.project.settings, draw.truth.tolist()
+    settings = run.bench.project.settings
+    own = {name: arm for name, arm in settings.experiments.items() if arm.variant == DEFAULT_VARIANT}
+    return judged(run.pool(), run.draw(step), own, budgets=settings.retraining.budgets)
+
+
+def judged(
+    pool: Pool, draw: Draw, experiments: Mapping[str, ExperimentSettings], *, budgets: Sequence[float]
+) -> list[Row]:
+    """Return a row an experiment that can be ranked and a budget."""
+    truth = draw.truth.tolist()
     bins = {"few_recall": pool.bins} | {
         name: shot_bins(pool.class_counts, many_over=many, few_under=few) for name, (many, few) in RULES.items()
     }
     rows = []
-    for arm, experiment in settings.experiments.items():
-        if experiment.variant != "default" or not draw.can_rank(experiment):
+    for arm, experiment in experiments.items():
+        if not draw.can_rank(experiment):
             continue
         order = draw.rank(experiment).order
-        for budget in settings.retraining.budgets:
+        for budget in budgets:
             count = budget_count(budget, len(draw.ids))
             mined = draw.truth[order[:count]].tolist()
             metrics = {name: mining_metrics(mined, truth, bins=rule) for name, rule in bins.items()}
