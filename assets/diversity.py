@@ -10,7 +10,7 @@ from assets.rarity import half
 from assets.stages import StageRun
 from vlmine_dagster.mining.diversity import candidate_count, coverage_picks, k_center_picks, picked_first
 from vlmine_dagster.mining.selection import Ranking
-from vlmine_dagster.project import DiversitySettings
+from vlmine_dagster.settings import DiversitySettings
 
 SAID = {"k_center": "far from the seed and earlier picks", "coverage": "adds rare keywords to earlier picks"}
 """What a reason says of a pick."""

@@ -11,7 +11,7 @@ from resources.describers import Description, Tag
 from resources.intake import ASK_AGAIN, outcome_counts, refuse_failures
 from resources.keyworders import ModelKeyworder
 from resources.rows import Bill, RowBuffer, answer_row
-from vlmine_dagster.project import settings_hash
+from vlmine_dagster.settings import settings_hash
 from vlmine_dagster.tables import KEYWORD_ANSWERS, KEYWORDS, Outcome
 
 

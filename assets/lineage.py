@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from assets.stages import PUBLISHED_WITH, VARIANT_TABLES, Stage, read_partitions
 from resources.workbench import Workbench
-from vlmine_dagster.project import DEFAULT_VARIANT, Project, settings_hash
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 from vlmine_dagster.tables import TABLES
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from assets.stages import Product, Stage, StageRun, read_partitions
 from resources.expectations import Finding, failed_critically, summarize_findings, validate
 from resources.ordered import core_count
 from vlmine_dagster.errors import ContractError, ExpectationError, MissingInputError, TrackingError, VlmineError
-from vlmine_dagster.project import DEFAULT_VARIANT, Project
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import TABLES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
 from vlmine_dagster.mining.keywords import extract_keywords, tag_keywords
-from vlmine_dagster.project import (
+from vlmine_dagster.settings import (
     OpenAIDescriberSettings,
     OpenAIKeyworderSettings,
     RulesSettings,

@@ -22,7 +22,7 @@ from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Hashes, Ranking, budget_count, id_hashes, rank_images
-from vlmine_dagster.project import ExperimentSettings, OpenAIKeyworderSettings
+from vlmine_dagster.settings import ExperimentSettings, OpenAIKeyworderSettings
 from vlmine_dagster.signals import SIGNALS
 
 ORACLE_TAG = "vlmine.oracle"

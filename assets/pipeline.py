@@ -16,7 +16,8 @@ from assets.stages import PUBLISHED_WITH, VARIANT_TABLES, Stage, StageConfig, St
 from resources.workbench import Workbench
 from vlmine_dagster.errors import VlmineError
 from vlmine_dagster.partitions import SHARDS, experiments, shards
-from vlmine_dagster.project import DEFAULT_VARIANT, Project
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import TABLES, WHOLE_POOL, Table
 
 OWNER = "team:data-mining"

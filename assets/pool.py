@@ -13,7 +13,7 @@ from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.mining.longtail import true_rarity
 from vlmine_dagster.mining.selection import random_signal
 from vlmine_dagster.mining.tail_first import tail_first
-from vlmine_dagster.project import ExperimentSettings
+from vlmine_dagster.settings import ExperimentSettings
 from vlmine_dagster.signals import SIGNALS, columns_of
 
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,8 @@ import dagster as dg
 
 from resources.progress import Progress
 from resources.workbench import Workbench
-from vlmine_dagster.project import DEFAULT_VARIANT, Project
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import TABLES, WHOLE_POOL, Table
 
 if TYPE_CHECKING:

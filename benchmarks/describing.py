@@ -30,7 +30,7 @@ from resources.lake import Lake
 from resources.ordered import core_count
 from resources.rows import RowBuffer
 from resources.workbench import Workbench
-from vlmine_dagster.project import TaggerSettings
+from vlmine_dagster.settings import TaggerSettings
 from vlmine_dagster.tables import DESCRIPTIONS
 
 SHARD = "photos"

@@ -27,7 +27,7 @@ from resources.chat import ChatModel, ChatQuestion
 from resources.describers import DescriberInput, ModelDescriber
 from resources.replies import Asker, Spending
 from vlmine_dagster.mining.answers import judge_description
-from vlmine_dagster.project import OpenAIDescriberSettings
+from vlmine_dagster.settings import OpenAIDescriberSettings
 
 SLOTS, LATENCY_S = 64, 0.2
 CALLS_IN_FLIGHT = 96  # half as many again wait at the server, so that a slot never waits for the client

@@ -19,7 +19,7 @@ from PIL import Image
 
 from resources.local_model import LocalModel
 from resources.replies import Request
-from vlmine_dagster.project import TransformersSettings
+from vlmine_dagster.settings import TransformersSettings
 
 SIDE, PATCH, OUTPUT_TOKENS = 336, 14, 60
 _TEMPLATE = (

@@ -19,7 +19,7 @@ from assets.catalog import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORDS
 from assets.lineage import Lineage
 from assets.stages import Stage
 from resources.workbench import Workbench
-from vlmine_dagster.project import settings_hash
+from vlmine_dagster.settings import settings_hash
 from vlmine_dagster.tables import TABLES
 
 KEYWORDS_AN_IMAGE = 10

@@ -23,7 +23,7 @@ from resources.pictures import jpeg_for_model
 from resources.prices import Price
 from resources.replies import Reply, Request
 from vlmine_dagster.errors import ModelError, PictureError
-from vlmine_dagster.project import OpenAIDescriberSettings, OpenAIKeyworderSettings, settings_hash
+from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings, settings_hash
 from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resources.replies import Asker, Reply, Request
-from vlmine_dagster.project import TaggerSettings, settings_hash
+from vlmine_dagster.settings import TaggerSettings, settings_hash
 from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:

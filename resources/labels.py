@@ -13,7 +13,8 @@ from upath import UPath
 from resources.rounds import load_rounds, rounds_fingerprint
 from resources.sources import open_source
 from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.project import LabelSettings, Project, settings_hash
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import LabelSettings, settings_hash
 from vlmine_dagster.tables import JUDGES, Split
 
 LABEL_COLUMNS = ("key", "split", "class_id")

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from vlmine_dagster.errors import ContractError, LakeError, MissingInputError, SourceError
-from vlmine_dagster.project import DEFAULT_VARIANT
+from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import TABLES, WHOLE_POOL, arrow_type
 
 _STAMP_KEY = b"vlmine"

@@ -19,7 +19,7 @@ from resources.ordered import batches, core_count, map_in_order
 from resources.pictures import decode_picture
 from resources.replies import Reply, Request
 from vlmine_dagster.errors import ModelError, PictureError
-from vlmine_dagster.project import TransformersSettings, settings_hash
+from vlmine_dagster.settings import TransformersSettings, settings_hash
 from vlmine_dagster.tables import Outcome
 
 _LLAVA_PROMPT = "USER: <image>\n{prompt} ASSISTANT:"

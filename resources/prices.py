@@ -6,7 +6,8 @@ from importlib.resources import files
 
 import yaml
 
-from vlmine_dagster.project import PriceSettings, Project
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import PriceSettings
 
 BATCH_DISCOUNT = 0.5
 """The Batch API charges half."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from resources.ordered import batches
 from vlmine_dagster.errors import BudgetExceededError
-from vlmine_dagster.project import settings_hash
+from vlmine_dagster.settings import settings_hash
 from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from vlmine_dagster import views
 from vlmine_dagster.automation import SHARD_JOB
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.partitions import SHARDS
-from vlmine_dagster.project import Project, default_experiments
+from vlmine_dagster.project import Project
 from vlmine_dagster.runner import Runner, open_instance
+from vlmine_dagster.settings import default_experiments
 from vlmine_dagster.tables import TABLES
 
 pytestmark = pytest.mark.slow

@@ -22,7 +22,7 @@ from resources.replies import Request
 from vlmine_dagster.cli import main
 from vlmine_dagster.errors import ConfigError, ModelError
 from vlmine_dagster.learning.user_model import load_checkpoint
-from vlmine_dagster.project import TransformersSettings
+from vlmine_dagster.settings import TransformersSettings
 from vlmine_dagster.tables import TABLES
 
 ROOT = Path(__file__).parent.parent

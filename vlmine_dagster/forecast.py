@@ -13,7 +13,7 @@ from resources.describers import DescriberInput, Description, ModelDescriber
 from resources.intake import by_shard, read_bytes
 from resources.keyworders import KeywordAnswer, ModelKeyworder
 from resources.workbench import Workbench
-from vlmine_dagster.project import DEFAULT_VARIANT, OpenAIDescriberSettings, OpenAIKeyworderSettings
+from vlmine_dagster.settings import DEFAULT_VARIANT, OpenAIDescriberSettings, OpenAIKeyworderSettings
 from vlmine_dagster.tables import Outcome
 
 _Z95 = 1.959964

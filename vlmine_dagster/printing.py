@@ -349,7 +349,11 @@ def print_settings(model: type[BaseModel], prefix: str = "") -> None:
     """Print every setting with its default and its meaning."""
     out = console()
     for name, field in model.model_fields.items():
-        default = "" if field.is_required() or _models(field.annotation) else f" [dim]= {plain(field.default)}[/]"
+        default = (
+            ""
+            if field.is_required() or _models(field.annotation)
+            else f" [dim]= {plain(field.get_default(call_default_factory=True))}[/]"
+        )
         out.print(f"{prefix}[bold]{name}[/]{default}  {plain(field.description or '')}")
         for nested in _models(field.annotation):
             if name != "variants":

@@ -20,7 +20,8 @@ from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import BudgetExceededError, ConfigError
 from vlmine_dagster.partitions import SHARDS
-from vlmine_dagster.project import DEFAULT_VARIANT, Project
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import WHOLE_POOL
 
 COMMAND_TAG = "vlmine/command"

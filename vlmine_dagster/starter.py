@@ -6,14 +6,8 @@ from typing import Any
 import yaml
 
 from vlmine_dagster.errors import ConfigError
-from vlmine_dagster.project import (
-    SETTINGS_FILE,
-    DatasetSettings,
-    LabelSettings,
-    ProjectSettings,
-    default_experiments,
-    parse_settings,
-)
+from vlmine_dagster.project import SETTINGS_FILE, ProjectSettings, parse_settings
+from vlmine_dagster.settings import DatasetSettings, LabelSettings, default_experiments
 
 SAMPLE_FOLDER = ".vlmine/sample-pool"
 

@@ -14,7 +14,7 @@ from assets.lineage import Lineage
 from assets.stages import Stage, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
-from vlmine_dagster.project import ExperimentSettings
+from vlmine_dagster.settings import ExperimentSettings
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import JUDGES, TABLES, WHOLE_POOL
 

@@ -16,7 +16,7 @@ from resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, holds_bytes, is_
 from resources.sources.tree import FileTree
 from resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.errors import SourceError
-from vlmine_dagster.project import DatasetSettings, LabelSettings
+from vlmine_dagster.settings import DatasetSettings, LabelSettings
 
 _logger = logging.getLogger(__name__)
 

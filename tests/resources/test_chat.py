@@ -17,7 +17,7 @@ from resources.prices import Price
 from resources.replies import Asker, Reply, Request, Spending, ask
 from vlmine_dagster.errors import BudgetExceededError, CacheError, ModelError
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
-from vlmine_dagster.project import OpenAIDescriberSettings, OpenAIKeyworderSettings
+from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings
 from vlmine_dagster.tables import Outcome
 
 KEY = "sk-very-secret-0123456789"

@@ -11,7 +11,7 @@ from resources.describers import Describer, DescriberInput, Description, Tag, Ta
 from resources.encoder import Encoder
 from resources.keyworders import Keyworder
 from vlmine_dagster.errors import ConfigError, ModelError
-from vlmine_dagster.project import RulesSettings, TaggerSettings, TagsSettings
+from vlmine_dagster.settings import RulesSettings, TaggerSettings, TagsSettings
 from vlmine_dagster.tables import Outcome
 
 PIXELS = 100_000_000

@@ -2,7 +2,8 @@ import pytest
 
 from resources.labels import load_labels
 from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.project import DatasetSettings, LabelSettings, Project, ProjectSettings
+from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.tables import Split
 
 CLASSES = "class_id,name\n0,tram\n1,horse cart\n"

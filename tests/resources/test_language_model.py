@@ -11,7 +11,8 @@ from resources.keyworders import ModelKeyworder
 from resources.prompts import load_prompt
 from resources.replies import Asker, Spending
 from vlmine_dagster.mining.answers import judge_keywords
-from vlmine_dagster.project import OpenAIKeyworderSettings, Project, ProjectSettings
+from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.settings import OpenAIKeyworderSettings
 from vlmine_dagster.tables import Outcome
 
 TEXTS = {

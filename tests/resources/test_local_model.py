@@ -12,7 +12,7 @@ from resources import local_model
 from resources.local_model import LocalModel, folder_fingerprint, pinned_revision
 from resources.replies import Request
 from vlmine_dagster.errors import ModelError
-from vlmine_dagster.project import TransformersSettings
+from vlmine_dagster.settings import TransformersSettings
 from vlmine_dagster.tables import Outcome
 
 MAKERS = {"llava": make_llava, "idefics3": make_idefics3}

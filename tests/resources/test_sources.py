@@ -23,7 +23,8 @@ from resources.sources.folder import read_listed
 from resources.sources.tree import FileTree
 from resources.sources.webdataset import read_tar
 from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.project import DatasetSettings, Project, ProjectSettings
+from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.settings import DatasetSettings
 
 LONG_AGO = 1_600_000_000
 

@@ -12,7 +12,8 @@ from typing import Literal
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.verdicts import common_tail_sentence, rules_text
-from vlmine_dagster.project import DatasetSettings, LabelSettings, ProjectSettings
+from vlmine_dagster.project import ProjectSettings
+from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.starter import write_starter
 
 PoolMode = Literal["split", "rest"]

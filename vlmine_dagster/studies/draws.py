@@ -19,7 +19,8 @@ from vlmine_dagster.mining.verdicts import (
     rules_text,
     spread_text,
 )
-from vlmine_dagster.project import DEFAULT_VARIANT, ExperimentSettings, ProjectSettings
+from vlmine_dagster.project import ProjectSettings
+from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.pool import Draw, Pool
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps

@@ -9,7 +9,7 @@ from resources.describers import Description, Tag
 from vlmine_dagster.mining.novelty import novelty_scores
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED
 from vlmine_dagster.mining.vocabulary import count_images
-from vlmine_dagster.project import RulesSettings, TagsSettings
+from vlmine_dagster.settings import RulesSettings, TagsSettings
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.novelties import POOLINGS, Floats, conclude_novelty, judge_novelty
 from vlmine_dagster.studies.study import DRAWN_FROM, Findings, Row, Study, StudyRun, draw_steps

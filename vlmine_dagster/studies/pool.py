@@ -23,7 +23,8 @@ from vlmine_dagster.mining.rarity import soft_novelty
 from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
 from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
-from vlmine_dagster.project import DEFAULT_VARIANT, ExperimentSettings, Project
+from vlmine_dagster.project import Project
+from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import JUDGES
 

@@ -15,7 +15,7 @@ from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.mining.longtail import shot_accuracy
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
-from vlmine_dagster.project import DEFAULT_VARIANT
+from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import (
     ArmCurves,

@@ -16,7 +16,7 @@ from resources.progress import Progress
 from resources.tracking import COLOUR_TAG, Tracking, run_colour
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
-from vlmine_dagster.project import DEFAULT_VARIANT, settings_hash
+from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 from vlmine_dagster.studies.pool import Draw, Pool
 from vlmine_dagster.tables import TABLES, WHOLE_POOL
 

@@ -16,7 +16,7 @@ from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.selection import random_signal
-from vlmine_dagster.project import settings_hash
+from vlmine_dagster.settings import settings_hash
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.study import Arm, Findings, Row, Study, StudyRun
 

@@ -1,0 +1,31 @@
+"""What all settings share."""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+DEFAULT_VARIANT = "default"
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _public(location: str) -> str:
+    """Refuse an address that holds a user or password: settings are shown, logged and sent to MLflow."""
+    if "@" in location.partition("://")[2].partition("/")[0]:
+        raise ValueError("the address holds a user or password; put them into the environment (docs/operations.md)")
+    return location
+
+
+PublicLocation = Annotated[str, AfterValidator(_public)]
+
+
+def settings_hash(*parts: Any) -> str:
+    """Return 16 hex digits that change when any of the parts does: settings, strings, numbers, or lists of them."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,59 @@
+"""Settings of the images and of their labels."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from vlmine_dagster.settings.base import PublicLocation, Settings
+
+
+class LabelSettings(Settings):
+    """Where labels come from and who may see them."""
+
+    file: PublicLocation
+    """CSV file or URL with the columns key, split, class_id. `key` is a key within the shard, or an image_id."""
+    classes: PublicLocation | None = None
+    """CSV file with the columns class_id and name; without it the class_id is the name."""
+    oracle: bool = False
+    """True for a benchmark: pool rows carry labels, a drawn seed shows them, the rest stays hidden until mined."""
+    seed_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """With `oracle`: share of the pool that is drawn as the labelled seed."""
+    draw: Annotated[int, Field(ge=0)] = 0
+    """With `oracle`: number of the draw; another number, another seed."""
+    many_over: Annotated[int, Field(ge=1)] = 100
+    """A class is many-shot with more pool images than this."""
+    few_under: Annotated[int, Field(ge=1)] = 20
+    """A class is few-shot with fewer pool images than this; between the two it is medium-shot."""
+    shots_by: Literal["pool", "seed"] = "pool"
+    """Which images of a class are counted for that: those of pool and seed, or those of the labelled seed alone."""
+
+    @model_validator(mode="after")
+    def _bins_are_ordered(self) -> "LabelSettings":
+        if self.few_under > self.many_over:
+            raise ValueError(f"few_under ({self.few_under}) must not exceed many_over ({self.many_over})")
+        return self
+
+
+class DatasetSettings(Settings):
+    """The images: where they lie and how they are cut into shards."""
+
+    kind: Literal["folder", "webdataset", "parquet"]
+    """A folder tree of image files, a folder of WebDataset tars, or a folder of Parquet files with an image column."""
+    root: PublicLocation
+    """Folder, by path (relative to vlmine.yaml) or by fsspec URL (s3://bucket/pool)."""
+    shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
+    """Folder trees only: number of shards, fixed at `vlmine init`. The files of other kinds are their shards."""
+    files: str | None = None
+    """Folder trees only: text file with the relative paths that belong to the dataset, one a line; left out, all do."""
+    image_column: str = "image"
+    """Parquet only: column with the encoded bytes, or with a struct of `bytes` and `path`."""
+    key_column: str | None = None
+    """Parquet only: column with the key; without it the row number."""
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    """Images with more pixels are refused as corrupt (decompression bombs)."""
+    max_bytes: Annotated[int, Field(ge=1)] = 200_000_000
+    """Encoded images larger than this are refused as corrupt without being opened."""
+    max_failure_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A shard fails when a larger share of its images cannot be read."""
+    labels: LabelSettings | None = None
+    """Labels, where there are some. Without them novelty alone can be mined."""

@@ -1,0 +1,95 @@
+"""Settings of the models that learn: the one whose uncertainty is mined, and the one that judges mined images."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from vlmine_dagster.settings.base import Settings
+
+
+class TaskModelSettings(Settings):
+    """The downstream model whose uncertainty is mined and which is retrained."""
+
+    kind: Literal["probe", "cnn", "predictions", "transformers"] = "probe"
+    """A linear probe on the encoder's features, a small convolutional network from scratch, your own model's
+    predictions, or a local transformers image-classification checkpoint."""
+    path: str | None = None
+    """`predictions`: Parquet with image_id and one column a class; `transformers`: folder of the checkpoint."""
+    image_size: Annotated[int, Field(ge=16, le=512)] = 64
+    """`cnn`: pixels a side."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 30
+    """`cnn`: passes over the labelled images."""
+    members: Annotated[int, Field(ge=1, le=50)] = 1
+    """`probe`, `cnn`: models in the ensemble; its signals (ensemble_variation_ratio, ...) need at least 2."""
+    dropout_passes: Annotated[int, Field(ge=0, le=200)] = 0
+    """`cnn`, `transformers`: Monte Carlo dropout passes, 0 or at least 2; dropout_variation_ratio and dropout_bald need
+    them."""
+    dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """`cnn`: share of features dropped in training and in a pass, 0.2 if left out and there are passes, else none.
+    `transformers`: share for all dropout layers of the checkpoint in a pass; left out, each keeps its own."""
+
+    @model_validator(mode="after")
+    def _kind_has_what_is_asked(self) -> "TaskModelSettings":
+        if self.kind in ("predictions", "transformers") and not self.path:
+            raise ValueError(f"kind {self.kind} needs `path`")
+        if self.members > 1 and self.kind not in ("probe", "cnn"):
+            raise ValueError(f"members: kind {self.kind} is one model; an ensemble needs kind probe or cnn")
+        if self.dropout_passes and self.kind not in ("cnn", "transformers"):
+            raise ValueError(
+                f"dropout_passes: kind {self.kind} has no dropout layers; take kind cnn or transformers, or members"
+            )
+        if self.dropout_passes == 1 or (self.dropout_passes and self.kind == "cnn" and self.dropout == 0):
+            raise ValueError("dropout_passes: passes that cannot differ; take 2 or more, with dropout above 0")
+        return self
+
+    @property
+    def dropout_share(self) -> float:
+        """Share of the cnn's features that is dropped."""
+        return self.dropout if self.dropout is not None else (0.2 if self.dropout_passes else 0.0)
+
+
+class RetrainingSettings(Settings):
+    """How mined sets are judged by retraining."""
+
+    kind: Literal["probe", "cnn", "resnet18", "transformers"] = "probe"
+    """What is retrained: a linear probe on the encoder's features, a small convolutional network or a ResNet-18 from
+    scratch, or a local transformers checkpoint that is fine-tuned."""
+    path: str | None = None
+    """`transformers`: folder of the image-classification checkpoint."""
+    image_size: Annotated[int, Field(ge=16, le=512)] = 64
+    """Networks: pixels a side that pictures are squeezed to."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Networks: passes over the training images, at the most."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Networks: the highest of its cycle; left out, 0.003, and 0.0001 for `transformers`."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Networks: numbers multiplied in training; bfloat16 is faster on accelerators and on processors with AMX."""
+    class_balance: Literal["none", "effective_number", "inverse_frequency"] = "none"
+    """Weigh classes in the loss: by the effective number of images (Cui et al. 2019), by 1 / images, or not."""
+    patience: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Networks: stop after so many epochs without a lower loss on validation images, and take the best; 0 never stops.
+    Validation images are those of the label file's split `val`, else some of the training images, never of `test`."""
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """With `patience` and without a split `val`: share of each class's training images, rounded down."""
+    budgets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.02, 0.05, 0.1, 0.2)
+    """Mined shares of the pool, each judged."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
+    """Training seeds, the same for every experiment."""
+
+    @field_validator("budgets")
+    @classmethod
+    def _budgets_rise(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
+        if not budgets or list(budgets) != sorted(set(budgets)):
+            raise ValueError("budgets must rise and not repeat")
+        return budgets
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> "RetrainingSettings":
+        if self.kind == "transformers" and not self.path:
+            raise ValueError("kind transformers needs `path`")
+        return self
+
+    @property
+    def highest_learning_rate(self) -> float:
+        """The highest learning rate of the cycle."""
+        return self.learning_rate or (0.0001 if self.kind == "transformers" else 0.003)

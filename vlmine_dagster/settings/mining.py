@@ -1,0 +1,99 @@
+"""Settings of mining strategies."""
+
+import difflib
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from vlmine_dagster.settings.base import DEFAULT_VARIANT, Settings
+from vlmine_dagster.signals import SIGNALS, tables_of
+
+
+class DiversitySettings(Settings):
+    """Pick images that differ from the top of the ranking, instead of its top itself."""
+
+    kind: Literal["k_center", "coverage"]
+    """`k_center`: the farthest from seed and earlier picks over the encoder's features (Sener and Savarese 2018);
+    `coverage`: what adds most to the rare keywords of earlier picks. Both are greedy, so any N is a prefix of N + 1."""
+    pool_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
+    """The choice is among the first pool_factor x budget images of the ranking, at most 50,000."""
+
+
+class ExperimentSettings(Settings):
+    """One mining strategy: a list of signals and how they are joined."""
+
+    signals: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Signals to join (docs/signals.md lists them); each is oriented so that higher is more worth mining."""
+    fusion: Literal["pareto", "rank_sum", "reciprocal_rank", "fisher"] = "pareto"
+    """Non-dominated fronts, or the sum of ranks, of 1 / (60 + rank), or of their logarithms (Fisher). One signal is a
+    plain ranking."""
+    weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
+    """How often a signal counts in a sum, such as {class_rank_rarity: 3}; 1 for those that are left out."""
+    budget: Annotated[float, Field(gt=0)] | None = None
+    """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
+    diversity: DiversitySettings | None = None
+    """A second step that picks images that differ; left out, the ranking itself is mined."""
+    variant: str = DEFAULT_VARIANT
+    """Extraction variant whose novelty is used."""
+
+    @field_validator("signals")
+    @classmethod
+    def _signals_are_known(cls, signals: tuple[str, ...]) -> tuple[str, ...]:
+        for signal in signals:
+            if signal not in SIGNALS:
+                hint = [*difflib.get_close_matches(signal, SIGNALS, n=1), *(s for s in SIGNALS if signal in s)]
+                meant = f", did you mean {hint[0]!r}?" if hint else "."
+                raise ValueError(f"unknown signal {signal!r}{meant} Known: {', '.join(SIGNALS)}")
+        if len(set(signals)) != len(signals):
+            raise ValueError(f"signals repeat: {', '.join(signals)}")
+        return signals
+
+    @model_validator(mode="after")
+    def _weights_belong(self) -> "ExperimentSettings":
+        strange = sorted(set(self.weights) - set(self.signals))
+        if strange:
+            raise ValueError(f"weights: {strange[0]!r} is none of the signals {', '.join(self.signals)}")
+        if self.weights and self.fusion == "pareto":
+            raise ValueError("weights: fronts know none; take fusion rank_sum or fisher")
+        return self
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that hold the signals; a fused list tells its rarest keyword too, so it reads novelty as well."""
+        tables = tables_of(self.signals)
+        has_keywords = "rarity_scores" in tables and "novelty_scores" not in tables
+        return ("novelty_scores", *tables) if has_keywords else tuple(tables)
+
+    @property
+    def needs_keywords(self) -> bool:
+        """Whether the list depends on how images were described."""
+        return "novelty_scores" in self.tables or (self.diversity is not None and self.diversity.kind == "coverage")
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether any signal comes from labels, by the task model or by the seed itself."""
+        return any(SIGNALS[signal].needs != "nothing" for signal in self.signals)
+
+    @property
+    def uses_oracle(self) -> bool:
+        """Whether any signal sees the true classes of the pool."""
+        return any(SIGNALS[signal].needs == "oracle" for signal in self.signals)
+
+
+def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSettings]:
+    """Return the experiments of a fresh `vlmine.yaml`; without labels only those that need none."""
+    arms: dict[str, ExperimentSettings] = {
+        "random": ExperimentSettings(signals=("random",)),
+        "entropy": ExperimentSettings(signals=("entropy",)),
+        "variation_ratio": ExperimentSettings(signals=("variation_ratio",)),
+        "novelty_min": ExperimentSettings(signals=("novelty_min",)),
+        "novelty_mean": ExperimentSettings(signals=("novelty_mean",)),
+        "pareto": ExperimentSettings(signals=("novelty_min", "entropy")),
+        "rank_sum": ExperimentSettings(signals=("novelty_min", "entropy"), fusion="rank_sum"),
+        "fused": ExperimentSettings(
+            signals=("class_rank_rarity", "sparsity") if labelled else ("novelty_min", "sparsity", "soft_novelty"),
+            fusion="fisher",
+            weights={"class_rank_rarity": 3.0} if labelled else {},
+        ),
+    }
+    return {name: arm for name, arm in arms.items() if labelled or not arm.needs_labels}
