@@ -87,7 +87,8 @@ def _image_model(bench: Workbench, settings: TransformersSettings | OpenAIDescri
 
         model = settings.model_copy(update={"model": _model_source(bench, settings.model)})
         return LocalModel(model, prompt=prompt, folder=bench.models_folder, max_pixels=max_pixels)
-    from resources.chat import ChatModel, ChatQuestion
+    from resources.chat import ChatModel
+    from resources.questions import ChatQuestion
 
     wants_keywords = settings.answer == "keywords"
     return ChatModel(ChatQuestion(settings, prompt, wants_keywords, price_for(bench, settings), max_pixels))
@@ -120,7 +121,8 @@ def rule_keyworder(settings: RulesSettings | TagsSettings) -> Keyworder:
 
 def _model_keyworder(bench: Workbench, settings: OpenAIKeyworderSettings) -> Keyworder:
     from resources.batches import BatchModel
-    from resources.chat import ChatModel, ChatQuestion
+    from resources.chat import ChatModel
+    from resources.questions import ChatQuestion
 
     prompt = load_prompt(bench.project, settings.prompt, takes_description=True)
     max_pixels = bench.project.settings.dataset.max_pixels

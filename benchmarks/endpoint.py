@@ -23,8 +23,9 @@ import numpy as np
 from PIL import Image
 
 from resources.cache import ReplyCache
-from resources.chat import ChatModel, ChatQuestion
+from resources.chat import ChatModel
 from resources.describers import DescriberInput, ModelDescriber
+from resources.questions import ChatQuestion
 from resources.replies import Asker, Spending
 from vlmine_dagster.mining.answers import judge_description
 from vlmine_dagster.settings import OpenAIDescriberSettings

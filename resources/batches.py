@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resources.chat import ChatQuestion, address_of, client_of, masked
+from resources.endpoint import address_of, client_of
 from resources.ordered import batches
+from resources.questions import ChatQuestion, masked
 from resources.replies import Reply, Request
 from vlmine_dagster.errors import ModelError
 from vlmine_dagster.tables import Outcome

@@ -11,9 +11,10 @@ from scripted_endpoint import Answer, ScriptedEndpoint
 
 from resources.batches import BatchModel
 from resources.cache import ReplyCache
-from resources.chat import ChatModel, ChatQuestion, masked
+from resources.chat import ChatModel
 from resources.describers import DescriberInput, ModelDescriber
 from resources.prices import Price
+from resources.questions import ChatQuestion, masked
 from resources.replies import Asker, Reply, Request, Spending, ask
 from vlmine_dagster.errors import BudgetExceededError, CacheError, ModelError
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
@@ -375,7 +376,7 @@ class TestBatches:
         with ScriptedEndpoint(lambda call: f'["{call.text}"]') as endpoint:
             model = BatchModel(question(endpoint, wants_keywords=True, batch=True), cache, first_poll_s=0.01)
             from resources.batches import _digest
-            from resources.chat import client_of
+            from resources.endpoint import client_of
 
             part = [Request("dog", "dog")]
             with client_of(question(endpoint)) as client:

@@ -5,10 +5,11 @@ from importlib.metadata import files
 import pytest
 
 from resources.cache import ReplyCache
-from resources.chat import ChatModel, ChatQuestion
+from resources.chat import ChatModel
 from resources.describers import Description
 from resources.keyworders import ModelKeyworder
 from resources.prompts import load_prompt
+from resources.questions import ChatQuestion
 from resources.replies import Asker, Spending
 from vlmine_dagster.mining.answers import judge_keywords
 from vlmine_dagster.project import Project, ProjectSettings

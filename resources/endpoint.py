@@ -1,0 +1,129 @@
+"""How an OpenAI-compatible endpoint is reached: its address, its key, its clients, its pace."""
+
+import asyncio
+import email.utils
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from resources.questions import ChatQuestion
+from vlmine_dagster.errors import ModelError
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
+
+_LONGEST_RETRY_AFTER_S = 300.0
+_CONNECTIONS_A_POOL = 8
+
+
+def async_clients(question: ChatQuestion) -> "list[AsyncOpenAI]":
+    """Return clients to take in turn: a pool of connections looks at all of them at each call, so pools are small."""
+    import httpx2
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    s = question.settings
+    access = _access(question)
+    trusted = httpx2.create_ssl_context()  # costs 40 ms, so all share it
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    return [
+        AsyncOpenAI(
+            **access,
+            http_client=DefaultAsyncHttpxClient(limits=limits, timeout=s.timeout_s, verify=trusted),
+            max_retries=0,
+            timeout=s.timeout_s,
+        )
+        for _ in range(max(1, s.concurrency // _CONNECTIONS_A_POOL))
+    ]
+
+
+def client_of(question: ChatQuestion) -> "OpenAI":
+    """Return a client for single calls, which tries again by itself."""
+    from openai import OpenAI
+
+    return OpenAI(**_access(question), max_retries=question.settings.max_attempts)
+
+
+def address_of(question: ChatQuestion) -> str:
+    """Return the address of the endpoint."""
+    return question.settings.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+
+
+def _access(question: ChatQuestion) -> dict[str, Any]:
+    s = question.settings
+    key = os.environ.get(s.api_key_env, "")
+    base_url = s.base_url or os.environ.get("OPENAI_BASE_URL")
+    if not key and base_url is None:
+        raise ModelError(f"{s.model}: no key. Put it into the environment as {s.api_key_env}.")
+    return {"api_key": key or "none", "base_url": base_url}
+
+
+def raw_response() -> Any:
+    """Return the type that a client is asked for where its answer should be left as it came."""
+    import httpx2
+
+    return httpx2.Response
+
+
+def retry_after(headers: Any) -> float | None:
+    """Return the pause that an endpoint asks for, in seconds."""
+    with suppress(KeyError, ValueError):
+        return min(float(str(headers["retry-after-ms"])) / 1000, _LONGEST_RETRY_AFTER_S)
+    given = headers.get("retry-after")
+    if given is None:
+        return None
+    try:
+        pause = float(given)
+    except ValueError:
+        when = email.utils.parsedate_tz(given)
+        pause = email.utils.mktime_tz(when) - time.time() if when is not None else 0.0
+    return min(max(pause, 0.0), _LONGEST_RETRY_AFTER_S) or None
+
+
+class Throttle:
+    """Lets so many calls through at once: half as many after a 429, slowly more again with each answer."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._limit = float(most)
+        self._in_flight = 0
+        self._resume_at = 0.0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        while True:
+            pause = self._resume_at - time.monotonic()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            elif self._in_flight < int(self._limit):
+                self._in_flight += 1
+                return
+            else:
+                turn = asyncio.get_running_loop().create_future()
+                self._queue.append(turn)
+                await turn
+
+    async def __aexit__(self, *_: object) -> None:
+        self._in_flight -= 1
+        self._wake()
+
+    def tighten(self, pause_s: float) -> None:
+        """Let half as many through, after a pause."""
+        now = time.monotonic()
+        if now >= self._resume_at:  # the calls that were under way are refused together: count them once
+            self._limit = max(1.0, self._limit / 2)
+        self._resume_at = max(self._resume_at, now + pause_s)
+
+    def relax(self) -> None:
+        """Let a little more through."""
+        self._limit = min(float(self._most), self._limit + 1 / self._limit)
+        self._wake()
+
+    def _wake(self) -> None:
+        for _ in range(int(self._limit) - self._in_flight):
+            while self._queue:
+                turn = self._queue.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    break
