@@ -94,12 +94,14 @@ def tell_rounds(run: StudyRun, arms: Sequence[str], *, rounds: int) -> None:
 @click.option("--tail-seed", type=int, help="Cut another long-tailed pool; another number, another pool.")
 @click.option("--classes", default=Tail.class_count, show_default=True, help="Classes of it.")
 @click.option("--imbalance", default=Tail.imbalance, show_default=True, help="Its largest class over its smallest.")
+@click.option("--largest", default=Tail.largest, show_default=True, help="Images of its largest class.")
+@click.option("--supply", default=Tail.smallest_supply, show_default=True, help="Images a class has to have before.")
 @click.option("--seed-fraction", type=float, help="Labelled share of it; the project's if left out.")
 def main(file: str, count: int, rounds: int, arms: Sequence[str], **cut: Any) -> None:
     """Print what the draws show, and tables of recall by experiment and budget."""
     bench = Workbench(settings_file=file)
     if cut["tail_seed"] is not None:
-        tail = Tail(cut["tail_seed"], class_count=cut["classes"], imbalance=cut["imbalance"])
+        tail = Tail(cut["tail_seed"], cut["classes"], cut["imbalance"], cut["largest"], cut["supply"])
         tell_tail(bench, tail, count=count, seed_fraction=cut["seed_fraction"])
         return
     run = StudyRun(draws.STUDY, bench, draws=count)

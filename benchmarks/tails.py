@@ -51,7 +51,7 @@ class Tail:
         if len(known) < self.class_count:
             raise ConfigError(
                 f"tail {self.number}: {len(known)} classes have {self.smallest_supply} images or more, expected "
-                f"{self.class_count}. Ask for fewer --classes."
+                f"{self.class_count}. Ask for fewer --classes or a smaller --supply."
             )
         sizes = long_tail_sizes(self.class_count, largest=self.largest, imbalance=self.imbalance)
         chosen = draw.permutation(known)[: self.class_count]

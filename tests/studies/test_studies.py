@@ -133,7 +133,7 @@ def test_another_tail_is_cut_with_counts_and_novelty_of_its_own(finished: Made):
     found = dict(zip(whole.ids, whole.novelty["novelty_min"], strict=True))
     assert all(new >= found[name] for name, new in zip(pool.ids, pool.novelty["novelty_min"], strict=True))
     assert set(pool.draw(0).ids) < set(pool.ids)
-    with pytest.raises(ConfigError, match=r"classes have 500 images or more, expected 2. Ask for fewer --classes"):
+    with pytest.raises(ConfigError, match=r"classes have 500 images or more, expected 2. Ask for fewer --classes or"):
         Tail(1, class_count=2, smallest_supply=500).places(whole.truth)
 
 
@@ -150,12 +150,21 @@ def test_a_tail_without_names_differs_in_what_names_tell_alone(finished: Made):
     assert not pool.nameless().naming.tags
 
 
+def test_a_drawn_seed_of_one_class_is_refused_with_what_to_do(finished: Made):
+    whole = StudyRun(draws.STUDY, finished.bench).pool()
+    pool = CutPool(whole, np.flatnonzero(whole.truth == "coffee"))
+
+    with pytest.raises(ConfigError, match=r"draw 3 of the seed: \d+ images of one class, expected at least 2"):
+        pool.draw(3)
+
+
 def test_recall_of_another_tail_is_printed_with_and_without_names_and_labels(finished: Made):
-    asked = ["--tail-seed", "1", "--classes", "1", "--imbalance", "4", "--seed-fraction", "0.4", "--draws", "2"]
+    cut = ["--tail-seed", "2", "--classes", "2", "--imbalance", "3", "--largest", "12", "--supply", "12"]
+    asked = ["--project", str(finished.file), *cut, "--seed-fraction", "0.6", "--draws", "2"]
 
-    result = CliRunner().invoke(main, ["--project", str(finished.file), *asked], catch_exceptions=False)
+    result = CliRunner().invoke(main, asked, catch_exceptions=False)
 
-    assert "Tail(number=1, class_count=1, imbalance=4.0" in result.output
+    assert "Tail(number=2, class_count=2, imbalance=3.0, largest=12, smallest_supply=12): 16 images" in result.output
     for arm in ("fused", "fused, classes without names", "fused, nothing labelled", "random"):
         assert f"| {arm} | 0." in result.output or f"| {arm} | 1." in result.output
 

@@ -164,6 +164,9 @@ class Pool:
         Args:
             number: Another number draws another seed.
             mined: Image ids whose labels have come back by now; they are learned from too, and nothing is kept.
+
+        Raises:
+            ConfigError: the seed holds images of fewer than two classes, of which no probe can learn.
         """
         labels = _oracle(self._bench.project, draw=number, **self._seed_fraction)
         returned = frozenset(mined)
@@ -171,6 +174,7 @@ class Pool:
         is_drawn = np.array([labels.visible(name, key)[1] == "seed" for name, key in pairs])
         is_seed = is_drawn | np.array([name in returned for name in self.ids])
         seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
+        _check_classes(number, self.truth[seed])
         ids = [self.ids[place] for place in rest]
         file = None if self._kept is None or returned else self._kept / f"draw-{number}.npz"
         signals: dict[str, Floats] = {}
@@ -216,6 +220,14 @@ class Pool:
         if "oracle" in self._asked:
             found["oracle"] = true_rarity(self.truth[rest].tolist(), self.class_counts)
         return found
+
+
+def _check_classes(number: int, labels: npt.NDArray[np.str_]) -> None:
+    if len(set(labels.tolist())) < 2:
+        raise ConfigError(
+            f"draw {number} of the seed: {len(labels)} images of one class, expected at least "
+            f"2 classes to tell apart. Raise dataset.labels.seed_fraction, or take a pool of more classes."
+        )
 
 
 def _keep(file: Path, signals: Mapping[str, Floats]) -> None:
