@@ -211,6 +211,7 @@ RARITY_SCORES = Stage(
     ),
     settings=_rarity_settings,
     skipped=_unless_asked("rarity_scores"),
+    is_on_demand=True,
     is_variant=True,
     pool="trainer",
     version=3,
@@ -241,6 +242,7 @@ NEIGHBOUR_SCORES = Stage(
     reads_of=_neighbour_reads,
     settings=_neighbour_settings,
     skipped=_unless_asked("neighbour_scores"),
+    is_on_demand=True,
     is_variant=True,
     pool="trainer",
 )

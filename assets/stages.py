@@ -111,6 +111,7 @@ class Stage:
         reads_of: The part of `reads` that one partition of one variant needs, where that depends on settings.
         settings: Settings that change the result, for one partition and variant.
         skipped: Why the stage does not apply to a project, or None.
+        is_on_demand: Whether it is skipped only where nobody asks for it, which a run has no need to tell.
         version: Raised when the code changes what it writes.
         is_one_run: Whether a range of partitions is computed in one run (cheap stages).
         is_tracked: Whether it tells MLflow; the server is then asked for before any work.
@@ -129,6 +130,7 @@ class Stage:
     reads_of: Callable[[Project, str, str], tuple[Reads, ...]] | None = None
     settings: Callable[[Workbench, str, str], list[Any]] = lambda _bench, _partition, _variant: []
     skipped: Callable[[Project], str | None] = lambda _project: None
+    is_on_demand: bool = False
     version: int = 1
     is_one_run: bool = False
     is_tracked: bool = False

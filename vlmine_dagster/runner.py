@@ -51,7 +51,7 @@ class Outcome:
         fresh_count: Pairs that were fresh already.
         failures: What failed, by (asset, partition).
         waiting: Why assets had to wait, by asset.
-        skipped: Why stages do not apply, by table.
+        skipped: Why stages do not apply, by table; not of those that nobody asked for.
         stopped: Why paid work was stopped early, empty where it was not.
     """
 
@@ -206,7 +206,7 @@ class Runner:
             reason = stage.skipped(self._project)
             if reason is None:
                 units += [Unit(stage, variant) for variant in stage.variants(self._project)]
-            else:
+            elif not stage.is_on_demand:
                 self.outcome.skipped[stage.table] = reason
         return units
 
