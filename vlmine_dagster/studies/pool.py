@@ -146,7 +146,7 @@ class Pool:
     @cached_property
     def novelty(self) -> Mapping[str, Floats]:
         """Novelty of the variant's keywords, shape (N,) by pooling."""
-        return _novelty(self._bench, self._shards, self.ids, self._variant)
+        return novelty_of(self._bench, self._shards, self.ids, self._variant)
 
     @cached_property
     def image_counts(self) -> Mapping[str, int]:
@@ -268,7 +268,8 @@ def _image_counts(bench: Workbench, variant: str) -> dict[str, int]:
     return dict(zip(rows.column("keyword").to_pylist(), rows.column("image_count").to_pylist(), strict=True))
 
 
-def _novelty(bench: Workbench, shards: Sequence[str], ids: Sequence[str], variant: str) -> Mapping[str, Floats]:
+def novelty_of(bench: Workbench, shards: Sequence[str], ids: Sequence[str], variant: str) -> Mapping[str, Floats]:
+    """Return the novelty of images by a variant's keywords, shape (N,) by pooling, NaN for images without any."""
     names = ["novelty_min", "novelty_mean"]
     rows: Any = bench.lake.read_all("novelty_scores", shards, columns=["image_id", *names], variant=variant)
     aligned = rows.to_pandas().set_index("image_id").reindex(ids)

@@ -12,8 +12,8 @@ from vlmine_dagster.mining.significance import overlap_intervals
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import headline_of, share_name
 from vlmine_dagster.studies.novelties import POOLINGS
-from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun
-from vlmine_dagster.studies.variants import novelty_by_variant, settings_read, variants_of
+from vlmine_dagster.studies.study import Arm, Findings, Row, Study, StudyRun
+from vlmine_dagster.studies.variants import novelty_without_labels, settings_read, variants_of
 
 _ALIKE = 0.9
 
@@ -25,7 +25,7 @@ def _pairs(run: StudyRun) -> list[str]:
 def _measure(run: StudyRun, step: str) -> list[Row]:
     """Compare two variants' orders over the whole pool: Spearman, and the overlap of the sets that they would mine."""
     first, second = step.split("--")
-    found, rows = novelty_by_variant(run), []
+    found, rows = novelty_without_labels(run), []
     for pooling in POOLINGS:
         pair = np.column_stack([found[first, pooling], found[second, pooling]])
         known = pair[np.isfinite(pair).all(axis=1)]
@@ -91,7 +91,7 @@ def _matrix(rows: Sequence[Row], names: Sequence[str], pooling: str) -> Any:
 STUDY = Study(
     name="prompts",
     question=QUESTIONS["prompts"],
-    reads=DRAWN_FROM,
+    reads=("images", "novelty_scores"),
     steps=_pairs,
     work=_measure,
     conclude=_conclude,

@@ -1,12 +1,15 @@
 """What the studies of describers and of prompts share: the extraction variants of a project, and their novelty."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.studies.draws import headline_of
 from vlmine_dagster.studies.novelties import POOLINGS, Floats
+from vlmine_dagster.studies.pool import novelty_of
 from vlmine_dagster.studies.study import StudyRun
+from vlmine_dagster.tables import JUDGES
 
 
 def variants_of(run: StudyRun) -> tuple[str, ...]:
@@ -28,8 +31,19 @@ def novelty_by_variant(run: StudyRun) -> dict[tuple[str, str], Floats]:
     """Return novelty over the whole pool by (variant, pooling)."""
     if not run.memory:
         for name in variants_of(run):
-            found = run.pool(name).novelty
-            run.memory |= {(name, pooling): found[f"novelty_{pooling}"] for pooling in POOLINGS}
+            _remember(run, name, run.pool(name).novelty)
+    return run.memory
+
+
+def novelty_without_labels(run: StudyRun) -> dict[tuple[str, str], Floats]:
+    """Return novelty by (variant, pooling) of all images that are not there to judge, whether anything is labelled."""
+    if not run.memory:
+        bench, shards = run.bench, run.bench.source.shards()
+        with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
+            query = "SELECT image_id FROM images WHERE outcome = 'ok' AND split NOT IN $judges ORDER BY image_id"
+            ids = [name for (name,) in connection.sql(query, params={"judges": list(JUDGES)}).fetchall()]
+        for name in variants_of(run):
+            _remember(run, name, novelty_of(bench, shards, ids, name))
     return run.memory
 
 
@@ -42,3 +56,7 @@ def settings_read(bench: Workbench) -> list[Any]:
     settings = bench.project.settings
     versions = [(name, shard, None if stamp is None else stamp.version()) for name, shard, stamp in stamps]
     return [versions, settings.retraining.budgets, headline_of(settings)]
+
+
+def _remember(run: StudyRun, variant: str, found: Mapping[str, Floats]) -> None:
+    run.memory |= {(variant, pooling): found[f"novelty_{pooling}"] for pooling in POOLINGS}
