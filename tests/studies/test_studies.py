@@ -45,7 +45,7 @@ def test_every_arm_sees_the_same_draws_of_the_seed(finished: Made):
     assert not any(name.startswith("test/") for name in pool.ids)
 
 
-def test_signals_that_experiments_name_are_drawn_too_and_diverse_lists_are_not(finished: Made):
+def test_signals_that_experiments_name_are_drawn_too_and_what_is_left_out_is_told_with_its_reason(finished: Made):
     plain = {"signals": ["random"]}
     named = ["oracle", "tail_first", "seed_distance", "embedding_sparsity", "keyword_sparsity"]
     StudyRun(draws.STUDY, finished.bench, draws=1).rows()  # kept without them
@@ -54,14 +54,27 @@ def test_signals_that_experiments_name_are_drawn_too_and_diverse_lists_are_not(f
             "random": plain,
             **{name: {"signals": [name]} for name in named},
             "diverse": {**plain, "diversity": {"kind": "coverage"}},
-        }
+            "bald": {"signals": ["novelty_min", "ensemble_bald"]},
+            "by_rules": {**plain, "variant": "rules"},
+        },
+        variants={"rules": {"keyworder": {"kind": "rules"}}},
+        task_model={"kind": "probe", "members": 3},
     )
 
-    rows = StudyRun(draws.STUDY, finished.bench, draws=1).rows()
+    run = StudyRun(draws.STUDY, finished.bench, draws=1)
+    rows = run.rows()
 
     recall = {row["arm"]: row["few_recall"] for row in rows if row["budget"] == 0.3}
     assert set(recall) == {"random", *named}
     assert recall["oracle"] == max(recall.values())
+    told = draws.conclude(run, rows).words
+    assert [sentence.partition(", for ")[0] for sentence in told if sentence.startswith("not drawn")] == [
+        "not drawn: diverse",
+        "not drawn: bald",
+        "not drawn: by_rules",
+    ]
+    assert any("ensemble_bald needs models that only `vlmine run` trains" in sentence for sentence in told)
+    assert told[-1].endswith("not of the project's task model (probe of 3 members)")
 
 
 def test_the_study_finds_what_vlmine_run_found_for_the_same_draw(finished: Made):

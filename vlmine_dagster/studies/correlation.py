@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from resources.study_charts import matrices_png
+from resources.workbench import Workbench
 from vlmine_dagster.mining.limits import MOST_SPEARMAN
 from vlmine_dagster.mining.longtail import SHOTS
 from vlmine_dagster.mining.selection import budget_count
@@ -14,6 +16,7 @@ from vlmine_dagster.mining.significance import mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, interval_text
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import headline_of, share_name
+from vlmine_dagster.studies.left_out import UNDRAWN
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 REGIONS = ("all", *SHOTS)
@@ -62,7 +65,8 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         Arm(region, {"region": region}, {f"{a} / {b}": _mean(rows, a, b, region) for a, b in pairs})
         for region in REGIONS
     ]
-    return Findings(_words(names, panels), tables, arms, plots)
+    words = [*_words(names, panels), f"not compared: {', '.join(UNDRAWN)}; only `vlmine run` trains their models"]
+    return Findings(words, tables, arms, plots)
 
 
 def _words(names: Sequence[str], panels: dict[str, npt.NDArray[np.float64]]) -> list[str]:
@@ -103,6 +107,12 @@ def _text(rows: Sequence[Row], first: str, second: str, region: str, name: str) 
     return interval_text(mean_interval(found), signed=name == "spearman") if found else "unknown"
 
 
+def _settings(bench: Workbench) -> list[Any]:
+    """Return what decides which signals a draw has, and how long a list is."""
+    named = {name for one in bench.project.settings.experiments.values() for name in one.signals}
+    return [headline_of(bench.project.settings), sorted(named)]
+
+
 STUDY = Study(
     name="correlation",
     question=QUESTIONS["correlation"],
@@ -110,6 +120,6 @@ STUDY = Study(
     steps=draw_steps,
     work=measure,
     conclude=conclude,
-    settings=lambda bench: headline_of(bench.project.settings),
+    settings=_settings,
     draws=FEWEST_UNTRAINED,
 )

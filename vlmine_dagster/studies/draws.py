@@ -22,6 +22,7 @@ from vlmine_dagster.mining.verdicts import (
 from vlmine_dagster.project import ProjectSettings
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
 from vlmine_dagster.studies import QUESTIONS
+from vlmine_dagster.studies.left_out import left_out
 from vlmine_dagster.studies.pool import Draw, Pool
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
@@ -175,7 +176,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     words, tables = verdict(run.bench, curves)
     words += [
         *rule_words(run, rows, headline_of(run.bench.project.settings)),
-        *_left_out(run, curves),
+        *left_out(run.bench.project.settings, curves.arms),
     ]
     return Findings(words, tables, _arms(run, curves), {"recall.png": budget_curves_png(curves.bands())})
 
@@ -212,13 +213,6 @@ def rule_words(run: StudyRun, rows: Sequence[Row], budget: float) -> list[str]:
         shown = ", ".join(f"{arm} {np.mean(values):.3f}" for arm, values in means.items())
         told.append(f"recall at {share_name(budget)} where few-shot means {text} images: {shown}")
     return told
-
-
-def _left_out(run: StudyRun, curves: ArmCurves) -> list[str]:
-    absent = [name for name in run.bench.project.settings.experiments if name not in curves.arms]
-    if not absent:
-        return []
-    return [f"not drawn: {', '.join(absent)}; another extraction variant, or a signal that only `vlmine run` makes"]
 
 
 def _arms(run: StudyRun, curves: ArmCurves) -> list[Arm]:

@@ -25,6 +25,7 @@ from vlmine_dagster.studies.draws import (
     settings_read,
     share_name,
 )
+from vlmine_dagster.studies.left_out import left_out
 from vlmine_dagster.studies.pool import Draw, Places
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
@@ -114,6 +115,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
         tables[f"{name.capitalize()} minus {reference}, paired, 95% interval; * is shown"] = difference_table(compared)
         plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
+    words += left_out(run.bench.project.settings, dict.fromkeys(row["arm"] for row in rows))
     return Findings(words, tables, _arms(run, rows), plots)
 
 
