@@ -353,6 +353,7 @@ PARETO_SET = Stage(
     reads_of=_mining_reads,
     settings=_mining_settings,
     is_tracked=True,
+    version=2,
     config=MiningConfig,
     advice={
         AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
@@ -440,6 +441,7 @@ MINING_REPORT = Stage(
     reads_of=_report_reads,
     settings=_report_settings,
     is_tracked=True,
+    version=2,
 )
 
 STAGES: tuple[Stage, ...] = (

@@ -55,6 +55,7 @@ def _report(run: StageRun, ranked: pa.Table, cloud: SignalCloud) -> Report:
         fusion=experiment.fusion,
         diversity="" if experiment.diversity is None else experiment.diversity.kind,
         signals=experiment.signals,
+        weights={name: weight for name, weight in experiment.weights.items() if weight != 1},
         pool_size=ranked.num_rows,
         selected_count=selected.num_rows,
         cards=_cards(run, ranked, experiment.signals, truth),

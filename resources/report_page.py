@@ -134,6 +134,7 @@ class Report:
         outcomes: Images of the pool by outcome.
         facts: What the run was made of, in order; values that are http addresses become links.
         diversity: How images that differ were picked from the top of the ranking: k_center or coverage, "" if not.
+        weights: How often a signal counts, by name, where that is not once.
     """
 
     project: str
@@ -152,6 +153,7 @@ class Report:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     diversity: str = ""
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 def render_report(report: Report) -> str:

@@ -129,6 +129,15 @@ def test_the_score_can_be_recomputed_from_the_card(inside: Made):
     assert "entropy: how undecided the task model is over all classes, in nats" in shown.output
 
 
+def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_often(inside: Made):
+    first = json.loads(vlmine("top", "--experiment", "fused", "-n", "1", "--json").stdout)[0]["image_id"]
+
+    shown = " ".join(vlmine("explain", first).output.split())
+
+    assert "fused mined it: strange, perhaps of a class with neither label nor name (rank 1 of" in shown
+    assert ", counts 3 times), sparsity" in shown
+
+
 def test_explain_says_why_an_image_was_never_mined(inside: Made):
     test_image = vlmine("explain", "test/t/coffee-50")
 

@@ -191,6 +191,9 @@ def print_card(card: Mapping[str, Any]) -> None:
         )
     if card["experiments"]:
         out.print(_places(card["experiments"]))
+        for name, place in card["experiments"].items():
+            if place["selected"] and len(place["signals"]) > 1:
+                out.print(f"  {plain(name)} mined it: {plain(place['reason'])}")
         told = {s: v["meaning"] for place in card["experiments"].values() for s, v in place["signals"].items()}
         for name, meaning in told.items():
             out.print(f"  [dim]{name}: {plain(meaning)}[/]")
@@ -207,10 +210,17 @@ def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, place in experiments.items():
-        signals = ", ".join(f"{s} {v['value']:.4g} (rank {v['rank']:,})" for s, v in place["signals"].items())
+        signals = ", ".join(
+            f"{s} {v['value']:.4g} (rank {v['rank']:,}{_times(place['weights'][s])})"
+            for s, v in place["signals"].items()
+        )
         rank = f"{place['rank']:,} of {place['ranked']:,}"
         table.add_row(plain(name), rank, f"{place['front']:,}", "yes" if place["selected"] else "no", signals)
     return table
+
+
+def _times(weight: float) -> str:
+    return "" if weight == 1 else f", counts {weight:g} times"
 
 
 def print_comparison(rows: Sequence[Mapping[str, Any]], verdict: Mapping[str, Any]) -> None:

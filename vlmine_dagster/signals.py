@@ -24,7 +24,7 @@ class Signal:
         meaning: What it is, in a line for people.
         said: How a reason tells its value. Fields: `value` as the table holds it, `inverse` (1 / value), `negated`,
             `keyword` (the rarest), `images` (its count in words), `rarest` (the keyword as an addition), `guess` (the
-            likeliest class as an addition) and `rare_class` (the one whose list it tops, in words).
+            likeliest class as an addition) and `rare_class` (a clause about the one whose list it tops).
         source: Where its formula stands.
         needs: What a project must have: `nothing`; `labels` (a labelled seed, or the user's own task model); `passes`
             (a task model with Monte Carlo dropout); `members` (an ensemble as task model); `oracle` (the labels of a
@@ -160,7 +160,7 @@ SIGNALS: dict[str, Signal] = {
             "class_rank_rarity",
             "rarity_scores",
             "how near the top of rare classes' own lists it stands, by their labels and their names",
-            "near the top of the list of {rare_class}",
+            "{rare_class}",
             "mining.rarity.class_rank_rarity",
             needs="labels",
         ),

@@ -472,7 +472,7 @@ def test_the_fused_list_knows_why(finished: Made):
     ranked = finished.frame("pareto_set", "fused").sort_values("rank")
 
     assert list(ranked.columns[5:]) == ["class_rank_rarity", "sparsity"]
-    assert ranked["reason"].iloc[0].startswith('near the top of the list of rare class "')
+    assert ranked["reason"].iloc[0].startswith('perhaps of rare class "')
     assert "few images like it" in ranked["reason"].iloc[0]
     assert set(finished.frame("rarity_scores")["image_id"]) == set(finished.frame("pareto_set", "random")["image_id"])
 

@@ -246,6 +246,10 @@ class TestContent:
         with pytest.raises(ContractError, match=r"unknown shot bin 'rare'\. Expected one of few, medium, many"):
             render_report(full_report(cards=(card(1, shot_bin="rare"),)))
 
+    def test_a_signal_that_counts_more_than_once_is_told(self):
+        page = Page(render_report(full_report(signals=("a", "b"), fusion="fisher", weights={"b": 3.0})))
+        assert "chosen by a and b (counted 3 times), joined by" in " ".join(page.text.split())
+
 
 class TestMissingFacts:
     def test_the_least_report_renders(self):

@@ -24,12 +24,15 @@ def selection_reason(
         keyword: Its rarest keyword.
         keyword_count: Images that yield that keyword.
         predicted_label: What the task model takes it for.
-        rare_class: The rare class whose list it stands highest on; None: that of classes without a label or a name.
+        rare_class: The rare class whose list it stands highest on; None: that of classes with neither a label nor a
+            name, or no list at all where its class-rank rarity is 0.
 
     Examples:
         >>> values = {"novelty_min": (0.25, 3.0), "entropy": (2.306, 17.5)}
         >>> print(selection_reason(values, front=1, pool_size=1567, keyword="rocket", keyword_count=4))
         keyword "rocket" in 4 images (rank 3 of 1,567) · entropy 2.31 nats (rank 17.5) · front 1
+        >>> print(selection_reason({"class_rank_rarity": (3.5, 4.0), "sparsity": (-49.0, 66.0)}, pool_size=1567))
+        strange, perhaps of a class with neither label nor name (rank 4 of 1,567) · few images like it (rank 66)
         >>> selection_reason({"random": (0.9, 1.0)}, front=1, pool_size=10)
         'drawn at random'
     """
@@ -40,7 +43,7 @@ def selection_reason(
         "images": _images(keyword_count),
         "rarest": "" if keyword is None else f', rarest "{keyword}"',
         "guess": "" if predicted_label is None else f', perhaps "{predicted_label}"',
-        "rare_class": "a class without a label" if rare_class is None else f'rare class "{rare_class}"',
+        "rare_class": _rare(rare_class, is_searched=signals.get("class_rank_rarity", (1.0, 0.0))[0] > 0),
     }
     parts = []
     for place, (name, (value, rank)) in enumerate(signals.items()):
@@ -54,3 +57,9 @@ def _images(count: int | None) -> str:
     if count is None:
         return "an unknown number of images"
     return "1 image" if count == 1 else f"{count:,} images"
+
+
+def _rare(name: str | None, *, is_searched: bool) -> str:
+    if name is not None:
+        return f'perhaps of rare class "{name}"'
+    return "strange, perhaps of a class with neither label nor name" if is_searched else "no class is known to be rare"
