@@ -387,7 +387,8 @@ RETRAIN_METRICS = Stage(
 
     A row is a metric at a budget: recall, precision, lift and coverage of the few-shot classes of the mined images
     (seed -1), and many/medium/few/all accuracy on the test split after retraining on the seed and the oracle's
-    labels, a row a training seed. Budgets and seeds are the same for every experiment. Without labels it is skipped.
+    labels, a row a training seed. Budgets and seeds are the same for every experiment. Where nobody knows classes of
+    the pool, the accuracy of what is labelled so far is all there is. Without labels it is skipped.
     """,
     group="evaluate",
     kinds=frozenset({"pytorch", "mlflow", "parquet"}),
@@ -395,7 +396,7 @@ RETRAIN_METRICS = Stage(
     reads=(_RANKED, _LABELS, _FEATURES),
     reads_of=_retraining_reads,
     settings=_retraining_settings,
-    version=2,
+    version=3,
     is_tracked=True,
     pool="trainer",
     advice={

@@ -153,7 +153,8 @@ def _record(
         "round": 0 if run.bench.labels is None else run.bench.labels.round_count,
     }
     counts = {f"vlmine.{name}": str(facts[name]) for name in ("selected", "ranked", "fronts")}
-    with run.bench.tracking.run(run.partition, tags=run_tags(run) | counts) as tracked:
+    name = f"{run.partition}, round {params['round']}" if params["round"] else run.partition
+    with run.bench.tracking.run(name, tags=run_tags(run) | counts) as tracked:
         tracked.params(params)
         if experiment.needs_keywords:
             tracked.metrics({name: value for name, value in _bill(run).items() if value})

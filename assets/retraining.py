@@ -48,16 +48,20 @@ def compute(run: StageRun) -> Product:
     if labels is None:
         return _skipped("the project has no labels (dataset.labels in vlmine.yaml)")
     truth = _truth(run, labels)
-    if not truth.labels:
-        return _skipped("the label file knows no class of any pool image, so nobody can say what was found")
-    shares = run.project.settings.retraining.budgets
+    shares = run.project.settings.retraining.budgets if truth.labels else ()
     counts = {share: budget_count(share, len(truth.labels)) for share in shares}
-    rows = [*_found(truth, counts), *_learned(run, truth, counts)]
+    seed = _labelled(run, "seed")
+    rows = [*_found(truth, counts), *_learned(run, truth, counts, seed=seed)]
+    if not rows:
+        return _skipped(
+            "the label file knows no class of any pool image, so nobody can say what was found, and not both seed and "
+            "test images, so nothing is retrained"
+        )
     table = pa.Table.from_pylist(rows, schema=RETRAIN_METRICS.schema)
     return Product(
         table,
         {"summary": dg.MetadataValue.md(_summary(rows))},
-        partial(_record, run, rows, counts),
+        partial(_record, run, rows, counts, labelled_count=len(seed)),
         advice={LUCK_CHECK: _luck(run, truth)},
     )
 
@@ -92,17 +96,19 @@ def _found(truth: Truth, counts: Mapping[float, int]) -> Iterator[dict[str, Any]
             yield _row(share, count, UNTRAINED, metric, value)
 
 
-def _learned(run: StageRun, truth: Truth, counts: Mapping[float, int]) -> Iterator[dict[str, Any]]:
+def _learned(
+    run: StageRun, truth: Truth, counts: Mapping[float, int], *, seed: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     from vlmine_dagster.learning.retraining import Labelled, retrain_curve
 
-    seed, test, watched = (_labelled(run, split) for split in ("seed", "test", "val"))
+    test, watched = (_labelled(run, split) for split in ("test", "val"))
     if not seed or not test:
         run.log.warning(
             f"retrain_metrics: nothing retrained, {len(seed)} seed and {len(test)} test images are labelled"
         )
         return
     settings = run.project.settings.retraining
-    mined = truth.image_ids[: max(counts.values())]
+    mined = truth.image_ids[: max(counts.values(), default=0)]
 
     def inputs(names: Sequence[str]) -> Any:
         return model_inputs(run, settings.kind, names, side=settings.image_size)
@@ -181,7 +187,9 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _record(run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[float, int]) -> Mapping[str, Any]:
+def _record(
+    run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[float, int], *, labelled_count: int
+) -> Mapping[str, Any]:
     tracking, experiment = run.bench.tracking, run.partition
     parent = mining_run(run)
     found, steps = means(rows), {0.0: 0, **counts}
@@ -195,11 +203,13 @@ def _record(run: StageRun, rows: Sequence[Mapping[str, Any]], counts: Mapping[fl
     with tracking.run(f"{experiment}: retraining", tags=run_tags(run), parent_run_id=parent) as tracked:
         tracked.params({"kind": run.project.settings.retraining.kind, "budgets": ", ".join(map(str, counts))})
         tracked.curves([*headline, *spread])
+        tracked.metrics({"labelled_images": labelled_count})
     if parent is not None:
         with tracking.reopened(parent) as top:
             if curve:
                 area = area_under_budget_curve(*zip((0.0, 0.0), *curve, strict=True))
                 top.metrics({"recall_area": area})  # the first metric is what the compare view colours by
+                top.artifact("recall.png", recall_curve_png({experiment: curve}))
             top.curves(point for point in headline if not point[0].startswith("class_"))
-            top.artifact("recall.png", recall_curve_png({experiment: curve}))
+            top.metrics({"labelled_images": labelled_count})
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}

@@ -41,6 +41,7 @@ _COLOURS = (
 )
 _MOST_PARAM_LETTERS = 500
 _POINTS_A_CALL = 1000  # MLflow takes no more
+_MOST_RUNS = 50_000  # MLflow gives no more
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the view for chat traces
 _NOTES = {
     "": "One run a mining experiment, its retraining as a child. Curves are over images mined.",
@@ -58,6 +59,23 @@ class Source:
     location: str
     digest: str
     row_count: int
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run of a mining experiment's asset.
+
+    Attributes:
+        run_id: MLflow's id.
+        experiment: The mining experiment.
+        parent_run_id: The run that it is a child of, empty where it is of none.
+        round: How many rounds of labels had come back, where the run tells it.
+    """
+
+    run_id: str
+    experiment: str
+    parent_run_id: str
+    round: int
 
 
 class TrackedRun:
@@ -230,6 +248,23 @@ class Tracking:
             if found:
                 return str(found[0].info.run_id)
         return None
+
+    def finished(self, asset: str) -> list[FinishedRun]:
+        """Return the finished runs of an asset, the newest first; of very many the newest 50,000."""
+        text = f"tags.`{ASSET_TAG}` = '{asset}' and status = 'FINISHED'"
+        with _translated(self.uri):
+            found = self.client.search_runs(
+                [self.experiment_id], text, order_by=["start_time DESC"], max_results=_MOST_RUNS
+            )
+        return [
+            FinishedRun(
+                run.info.run_id,
+                run.data.tags[EXPERIMENT_TAG],
+                run.data.tags.get(_PARENT_TAG, ""),
+                int(run.data.params.get("round", 0)),
+            )
+            for run in found
+        ]
 
     def history(self, run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """Return (step, value) pairs of a run's metrics, by step; metrics that it has not are left out."""

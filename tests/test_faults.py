@@ -14,8 +14,8 @@ from conftest import Made, members
 from resources.cache import ReplyCache
 from resources.lake import Lake
 from resources.replies import Reply
-from vlmine_dagster import views
 from vlmine_dagster.automation import GLOBAL_JOB
+from vlmine_dagster.comparison import compare
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import CacheError, ConfigError, LakeError, TrackingError
 from vlmine_dagster.runner import Runner, open_instance
@@ -176,7 +176,7 @@ def test_a_clock_that_goes_back_changes_nothing(finished: Made, make_project, mo
     assert outcome.is_whole
     assert ("pareto_set", "entropy") in outcome.materialized
 
-    shown = {row["experiment"]: row["mlflow_run_id"] for row in views.compare(finished.bench)}
+    shown = {row["experiment"]: row["mlflow_run_id"] for row in compare(finished.bench)}
     runs = {name: finished.bench.tracking.client.get_run(run_id) for name, run_id in shown.items()}
     assert {run.info.start_time < (yesterday + 3600) * 1000 for run in runs.values()} == {True}
     assert finished.run().materialized == []

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import Made, Maker, members, run_together, small_pool
 
-from vlmine_dagster import views
 from vlmine_dagster.automation import SHARD_JOB
+from vlmine_dagster.comparison import compare
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
@@ -87,7 +87,7 @@ def content(made: Made) -> dict[tuple[str, str], dict[str, str]]:
 
 def in_mlflow(made: Made) -> list[dict[str, Any]]:
     """What MLflow knows of the experiments, but for the ids of its runs."""
-    return [{k: v for k, v in row.items() if not k.startswith("mlflow")} for row in views.compare(made.bench)]
+    return [{k: v for k, v in row.items() if not k.startswith("mlflow")} for row in compare(made.bench)]
 
 
 def test_killed_at_fifty_moments_a_run_ends_like_one_left_alone(make_project: Maker):

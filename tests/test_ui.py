@@ -34,6 +34,12 @@ CHECK = """query($key:AssetKeyInput!,$name:String!){assetCheckExecutions(assetKe
   evaluation{success description}}}"""
 
 
+def first_failure(page: Page) -> dict[str, Any]:
+    """Wait for a run that fails."""
+    (failed,) = until(lambda: page.ask(RUNS, f={"statuses": ["FAILURE"]})["runsOrError"]["results"])
+    return failed
+
+
 def asset(page: Page, name: str) -> dict[str, Any]:
     return page.ask(ASSET, key={"path": [name]})["assetNodeOrError"]
 
@@ -53,7 +59,7 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
         socket.create_connection(("127.0.0.2", page.port), timeout=5)
 
     # The sensor, on by default, asked for the shard that changed; its failure shows with its reason.
-    (failed,) = until(lambda: page.ask(RUNS, f={"statuses": ["FAILURE"]})["runsOrError"]["results"])
+    failed = first_failure(page)
     assert {"key": "dagster/partition", "value": "pool/b"} in failed["tags"]
     assert asset(page, "images")["partitionStats"]["numFailed"] == 1
     checks = page.ask(CHECK, key={"path": ["images"]}, name="contract")["assetCheckExecutions"]
@@ -112,6 +118,7 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     reason=f"needs {CHROMIUM} and playwright (pip install 'vlmine-dagster[browser]')",
 )
 def test_a_person_clicks_through_a_bad_day(page: Page, finished: Made):
+    first_failure(page)
     with open_browser() as tab:
         shard, run = play(
             Person(tab, f"http://127.0.0.1:{page.port}"),

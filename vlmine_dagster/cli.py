@@ -255,13 +255,11 @@ def explain(image_id: str, is_json: bool) -> None:
 @told
 def compare(reference: str | None, is_json: bool) -> None:
     """Show experiments side by side from MLflow, with intervals, and say what is shown and what is not."""
-    from vlmine_dagster import views
+    from vlmine_dagster.comparison import comparison
     from vlmine_dagster.printing import print_comparison
 
-    bench = _bench()
-    rows = views.compare(bench)
-    verdict = views.verdict(bench, rows, reference=reference)
-    click.echo(json.dumps({"experiments": rows, **verdict})) if is_json else print_comparison(rows, verdict)
+    told = comparison(_bench(), reference=reference)
+    click.echo(json.dumps(told)) if is_json else print_comparison(told)
 
 
 @main.command()

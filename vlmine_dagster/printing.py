@@ -223,15 +223,17 @@ def _times(weight: float) -> str:
     return "" if weight == 1 else f", counts {weight:g} times"
 
 
-def print_comparison(rows: Sequence[Mapping[str, Any]], verdict: Mapping[str, Any]) -> None:
-    """Print experiments side by side, and what is shown between them."""
-    out = console()
+def print_comparison(told: Mapping[str, Any]) -> None:
+    """Print experiments and rounds of labels side by side, and what is shown between experiments."""
+    out, rows = console(), told["experiments"]
     judged = [row for row in rows if row["few_recall"]]
     table = Table(title="Recall of few-shot images by images mined", title_justify="left", box=None, pad_edge=False)
     table.add_column("experiment")
     has_variants = any(row["variant"] != "default" for row in rows)
     if has_variants:
         table.add_column("variant")
+    if told["rounds"]:
+        table.add_column("round", justify="right")
     budgets = [point["mined"] for point in judged[0]["few_recall"]] if judged else []
     for mined in budgets:
         table.add_column(f"{mined:,}", justify="right")
@@ -241,21 +243,39 @@ def print_comparison(rows: Sequence[Mapping[str, Any]], verdict: Mapping[str, An
         accuracy = list(row["few_accuracy"].values())
         shown = f"{accuracy[0]:.2f} -> {accuracy[-1]:.2f}" if accuracy else ""
         names = [plain(row["experiment"]), *([plain(row["variant"])] if has_variants else [])]
-        table.add_row(*names, *(cells or [""] * len(budgets)), shown)
+        number = [str(row["round"])] if told["rounds"] else []
+        table.add_row(*names, *number, *(cells or [""] * len(budgets)), shown)
     out.print(table)
     if judged:
-        tail = judged[0]["few_images"]
+        tails = sorted({row["few_images"] for row in judged})
+        tail = " to ".join(f"{count:,}" for count in dict.fromkeys((tails[0], tails[-1])))
         out.print(
             f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed. "
             f"Accuracy: seed alone -> largest budget.[/]"
         )
     else:
         out.print("No labels: nobody can say what was found. The contact sheets show it.")
-    for title, cells in verdict["tables"].items():
+    if told["rounds"]:
+        out.print(_rounds(told["rounds"]))
+        out.print("[dim]Accuracy: of a model that learned from the labelled images alone, on the same test images.[/]")
+        out.print(f"[dim]Rounds in MLflow: {told['mlflow_rounds_url']}[/]", soft_wrap=True)
+    for title, cells in told["tables"].items():
         out.print(_grid(title, cells))
-    _print_words(verdict["words"])
-    out.print(f"[dim]In MLflow (`vlmine ui`), curves: {verdict['mlflow_curves_url']}[/]", soft_wrap=True)
-    out.print(f"[dim]Parameters and metrics side by side: {verdict['mlflow_url']}[/]", soft_wrap=True)
+    _print_words(told["words"])
+    out.print(f"[dim]In MLflow (`vlmine ui`), curves: {told['mlflow_curves_url']}[/]", soft_wrap=True)
+    out.print(f"[dim]Parameters and metrics side by side: {told['mlflow_url']}[/]", soft_wrap=True)
+
+
+def _rounds(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="Rounds of labels", title_justify="left", box=None, pad_edge=False)
+    for name in ("round", "labelled", "few-shot left", "few-shot accuracy", "accuracy"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        counts = [row[name] for name in ("labelled_images", "few_images")]
+        shares = [row[name] for name in ("few_accuracy", "all_accuracy")]
+        told = [f"{n:,.0f}" if n is not None else "" for n in counts]
+        table.add_row(str(row["round"]), *told, *(f"{share:.3f}" if share is not None else "" for share in shares))
+    return table
 
 
 def print_studies(questions: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from assets.failures import standing_failures
 from assets.lineage import Lineage
 from assets.stages import Stage, asset_key
 from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError, MissingInputError, SourceError
+from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.settings import ExperimentSettings
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import JUDGES, TABLES, WHOLE_POOL
@@ -151,7 +151,7 @@ def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
         ConfigError: there is no such experiment.
         MissingInputError: it was not run yet.
     """
-    _experiment(bench, experiment)
+    experiment_of(bench, experiment)
     paths = bench.lake.require("pareto_set", [experiment])
     images = bench.lake.require("images", bench.lake.partitions("images"))
     with bench.lake.connect(pareto_set=paths, images=images) as connection:
@@ -250,100 +250,12 @@ def _verdict(card: dict[str, Any]) -> str:
     return f"mined by {', '.join(chosen)}" if chosen else "mined by no experiment: it lies beyond every budget"
 
 
-def compare(bench: Workbench) -> list[dict[str, Any]]:
-    """Return a row an experiment, from its newest MLflow run: tail recall at each budget with a 95% interval, accuracy.
-
-    The interval is Wilson's, over the tail images of this one pool and seed; it says how sure the recall is for this
-    many tail images, not how it varies between seeds: that says `verdict`.
+def experiment_of(bench: Workbench, name: str) -> ExperimentSettings:
+    """Return the settings of an experiment.
 
     Raises:
-        MissingInputError: MLflow knows no experiment of this project.
-        TrackingError: MLflow cannot be reached.
+        ConfigError: there is none of that name.
     """
-    from vlmine_dagster.mining.advice import wilson
-
-    tracking = bench.tracking
-    rows = []
-    for name, settings in bench.project.settings.experiments.items():
-        stamp = bench.lake.stamp("pareto_set", name)
-        inputs = None if stamp is None else stamp.inputs
-        run_id = tracking.latest(experiment=name, asset="pareto_set", inputs=inputs)
-        if run_id is None:
-            continue
-        curves = tracking.history(run_id, ["few_recall", "few_images", "few_lift", "few_accuracy", "all_accuracy"])
-        tail = int(curves["few_images"][0][1]) if "few_images" in curves else 0
-        rows.append(
-            {
-                "experiment": name,
-                "signals": list(settings.signals),
-                "fusion": settings.fusion,
-                "variant": settings.variant,
-                "few_images": tail,
-                "few_recall": [
-                    {"mined": step, "value": value, "low": low, "high": high}
-                    for step, value in curves.get("few_recall", [])
-                    for low, high in [wilson(value, tail)]
-                ],
-                "few_lift": dict(curves.get("few_lift", [])),
-                "few_accuracy": dict(curves.get("few_accuracy", [])),
-                "all_accuracy": dict(curves.get("all_accuracy", [])),
-                "mlflow_run_id": run_id,
-                "mlflow_url": tracking.url(run_id),
-            }
-        )
-    if not rows:
-        raise MissingInputError("MLflow knows no experiment of this project yet. Run `vlmine run` first.")
-    return rows
-
-
-def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: str | None = None) -> dict[str, Any]:
-    """Return what is shown between experiments: in words, as tables over draws of the seed, and where MLflow shows it.
-
-    Args:
-        bench: The project's resources.
-        rows: What `compare` returned.
-        reference: The experiment to compare with; `entropy` if left out, else `random`.
-
-    Raises:
-        ConfigError: there is no such experiment.
-    """
-    from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW
-    from vlmine_dagster.studies import draws
-
-    if reference is not None:
-        _experiment(bench, reference)
-    kept = draws.kept_rows(bench)
-    words: list[str] = []
-    tables: dict[str, Any] = {}
-    if kept:
-        words, tables = draws.verdict(bench, draws.ArmCurves(kept), reference=reference)
-    elif any(row["few_recall"] for row in rows):
-        words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
-    words += shot_words(bench)
-    run_ids = [row["mlflow_run_id"] for row in rows]
-    return {
-        "words": words,
-        "tables": tables,
-        "mlflow_url": bench.tracking.comparison_url(run_ids),
-        "mlflow_curves_url": bench.tracking.curves_url(run_ids),
-    }
-
-
-def shot_words(bench: Workbench) -> list[str]:
-    """Say what is few-shot by both rules, and warn where that is not rare in the pool."""
-    labels, settings = bench.labels, bench.project.settings.dataset.labels
-    if labels is None or settings is None:
-        return []
-    from vlmine_dagster.mining.longtail import shot_bins
-    from vlmine_dagster.mining.verdicts import common_tail_sentence, rules_text
-
-    counts = labels.class_counts()
-    bins = shot_bins(counts, many_over=settings.many_over, few_under=settings.few_under)
-    warning = common_tail_sentence(bins, labels.pool_counts(), few_under=settings.few_under)
-    return [rules_text(counts.values()), *([warning] if warning else [])]
-
-
-def _experiment(bench: Workbench, name: str) -> ExperimentSettings:
     known = bench.project.settings.experiments
     if name not in known:
         raise ConfigError(f"there is no experiment {name!r}. There are: {', '.join(known)}")

@@ -13,6 +13,7 @@ from scripted_endpoint import Answer, ScriptedEndpoint
 
 from resources.sources import image_id
 from vlmine_dagster import views
+from vlmine_dagster.comparison import compare
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.forecast import forecast_run
 from vlmine_dagster.tables import Outcome
@@ -290,7 +291,7 @@ def test_variants_stand_side_by_side_and_mixed_ones_are_refused(make_project):
         }
         made = make_project(POOL, variants=variants, experiments=experiments, prices=PRICES)
         assert made.run().is_whole
-        rows = {row["experiment"]: row for row in views.compare(made.bench)}
+        rows = {row["experiment"]: row for row in compare(made.bench)}
         used = views.cached(made.bench)
         found = {(row["table"], row["variant"]): row for row in views.status(made.bench, list(POOL))}
         lake = made.bench.lake

@@ -15,8 +15,8 @@ from PIL import Image
 from resources.labels import load_labels
 from resources.sources import open_source
 from resources.workbench import Workbench
-from vlmine_dagster import views
 from vlmine_dagster.cli import main
+from vlmine_dagster.comparison import shot_words
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.project import Project
 from vlmine_dagster.protocols import Tail, read_protocol, write_benchmark
@@ -153,7 +153,7 @@ def test_images_for_validation_and_test_never_enter_the_pool_of_imagenet_lt(
         assert splits(tmp_path)["seed"] == train
         assert len(splits(tmp_path)["pool"]) == 3 * 80 - 75 - 6
         assert "the tail is common in this pool: half of the 2 few-shot classes have 75 images or more" in shown
-        told = views.shot_words(Workbench(settings_file=str(tmp_path / "vlmine.yaml")))
+        told = shot_words(Workbench(settings_file=str(tmp_path / "vlmine.yaml")))
         assert "rarity cannot find them" in told[1]
 
 

@@ -1,5 +1,6 @@
 """Labels of mined images come back: every format, every mistake, and what the next run makes of them."""
 
+import itertools
 import json
 
 import pandas as pd
@@ -13,13 +14,14 @@ from vlmine_dagster.errors import SourceError
 WANTED = {"pool/a/rocket-0": "rocket", "pool/a/coffee-1": "coffee"}
 
 
-def csv_file(folder):
-    (folder / "l.csv").write_text("image_id,label\npool/a/rocket-0,rocket\npool/a/coffee-1, coffee\n,\n", "utf-8-sig")
+def csv_file(folder, labels=WANTED):
+    rows = "".join(f"{name}, {label}\n" for name, label in labels.items())
+    (folder / "l.csv").write_text(f"image_id,label\n{rows},\n", "utf-8-sig")
     return folder / "l.csv"
 
 
-def parquet_file(folder):
-    pd.DataFrame({"key": list(WANTED), "class_name": list(WANTED.values())}).to_parquet(folder / "l.parquet")
+def parquet_file(folder, labels=WANTED):
+    pd.DataFrame({"key": list(labels), "class_name": list(labels.values())}).to_parquet(folder / "l.parquet")
     return folder / "l.parquet"
 
 
@@ -28,10 +30,9 @@ def task(name, *choices, **more):
     return {"data": {"image": "x", **({"image_id": name} if name else {})}, "annotations": [{"result": result, **more}]}
 
 
-def label_studio_file(folder):
+def label_studio_file(folder, labels=WANTED):
     tasks = [
-        task("pool/a/rocket-0", "rocket"),
-        task("pool/a/coffee-1", "coffee"),
+        *(task(name, label) for name, label in labels.items()),
         task("pool/a/coffee-2", "moon", was_cancelled=True),
         {"data": {"image": "x"}, "annotations": []},
     ]
@@ -69,28 +70,72 @@ def vlmine(*words):
     return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
-def test_labels_that_came_back_are_learnt_from_and_never_mined_again(finished, monkeypatch):
+def mine_label_and_run(made, number, write):
+    """Label the first three images of a list, as a person would; return their labels and what the next run learned."""
+    mined = made.frame("pareto_set", "pareto").sort_values("rank").image_id[:3]
+    labels = {name: name.rpartition("/")[2].partition("-")[0] for name in mined}
+    told = vlmine("labels", "import", write(made.folder, labels))
+    assert told.output.startswith(f"Round {number}: 3 labels of ")
+    assert load_rounds(made.project)[-1].labels == labels
+    assert made.run(experiments=["pareto"]).is_whole
+    return labels, made.frame("task_model").iloc[0]
+
+
+def test_round_after_round_labels_are_learnt_from_and_never_mined_again(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
-    before = finished.frame("pareto_set", "novelty_min").sort_values("rank").image_id
-    mined = list(before[:4])
-    truth = {name: name.rpartition("/")[2].partition("-")[0] for name in mined}
-    seed_before = finished.frame("task_model").seed_count[0]
-    rows = "".join(f"{name},{label}\n" for name, label in truth.items())
-    (finished.folder / "back.csv").write_text(f"image_id,label\n{rows}")
+    labels, models, unsure = {}, [finished.frame("task_model").iloc[0]], [finished.frame("uncertainty_scores")]
+    for number, write in enumerate([csv_file, parquet_file, label_studio_file], start=1):
+        back, model = mine_label_and_run(finished, number, write)
+        assert not set(back) & set(labels)  # no image is asked for twice
+        labels |= back
+        models.append(model)
+        unsure.append(finished.frame("uncertainty_scores"))
+        assert not set(labels) & set(finished.frame("pareto_set", "pareto").image_id)
 
-    told = vlmine("labels", "import", "back.csv")
-    assert finished.run().is_whole
-
-    assert told.output.startswith("Round 1: 4 labels of ")
-    assert load_rounds(finished.project)[0].labels == truth
     images = finished.frame("images").set_index("image_id")
-    assert {(images.split[name], images.label[name]) for name in mined} == {("seed", label) for label in truth.values()}
-    assert finished.frame("task_model").seed_count[0] == seed_before + 4
-    for arm in finished.project.settings.experiments:
-        assert not set(mined) & set(finished.frame("pareto_set", arm).image_id), arm
-    client = finished.bench.tracking.client
-    run = client.get_run(finished.bench.tracking.latest(experiment="entropy", asset="pareto_set"))
-    assert run.data.params["round"] == "1"
+    assert {name: (images.split[name], images.label[name]) for name in labels} == {
+        name: ("seed", label) for name, label in labels.items()
+    }
+    first = models[0].seed_count
+    assert [model.seed_count for model in models] == [first, first + 3, first + 6, first + 9]
+    assert len({model.sha256 for model in models}) == 4
+    assert not any(one.entropy.equals(other.entropy) for one, other in itertools.pairwise(unsure))
+
+    told = json.loads(vlmine("compare", "--json").output)
+    assert [(row["round"], row["labelled_images"]) for row in told["rounds"]] == [
+        (number, model.seed_count) for number, model in enumerate(models)
+    ]
+    assert all(0 <= row["few_accuracy"] <= row["all_accuracy"] <= 1 for row in told["rounds"])
+    assert {row["experiment"]: row["round"] for row in told["experiments"]} == {
+        arm: 3 if arm == "pareto" else 0 for arm in finished.project.settings.experiments
+    }
+    run = finished.bench.tracking.client.get_run(told["rounds"][2]["mlflow_run_ids"]["pareto"])
+    assert (run.info.run_name, run.data.params["round"]) == ("pareto, round 2", "2")
+    assert all(
+        run_id in told["mlflow_rounds_url"] for row in told["rounds"] for run_id in row["mlflow_run_ids"].values()
+    )
+    assert "Rounds of labels" in vlmine("compare").output
+
+
+def test_who_knows_no_class_of_the_pool_still_sees_what_each_round_teaches(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    images = finished.frame("images")
+    known = images[images.split.isin(["seed", "test"])]
+    rows = "".join(f"{row.image_id},{row.split},{row.label}\n" for row in known.itertuples())
+    (finished.folder / "labels.csv").write_text(f"key,split,class_id\n{rows}")
+    dataset = finished.project.settings.model_dump(mode="json")["dataset"]
+    finished.settings(dataset={**dataset, "labels": {"file": "labels.csv"}})
+    assert finished.run(experiments=["pareto"]).is_whole
+    mine_label_and_run(finished, 1, csv_file)
+
+    told = json.loads(vlmine("compare", "--json").output)
+
+    assert [(row["round"], row["labelled_images"]) for row in told["rounds"]][1:] == [
+        (1, 3 + sum(known.split == "seed"))
+    ]
+    assert told["rounds"][1]["few_images"] is None
+    assert 0 <= told["rounds"][1]["all_accuracy"] <= 1
+    assert finished.frame("retrain_metrics", "pareto").budget.unique().tolist() == [0]
 
 
 @pytest.mark.parametrize(
