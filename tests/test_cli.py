@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -136,6 +137,18 @@ def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_oft
 
     assert "fused mined it: strange, perhaps of a class with neither label nor name (rank 1 of" in shown
     assert ", counts 3 times), sparsity" in shown
+
+
+def test_the_card_and_the_list_give_a_signal_the_same_rank(inside: Made):
+    listed = json.loads(vlmine("top", "--experiment", "pareto", "-n", "12", "--json").stdout)
+    assert listed[0]["selected"]
+    for row in (row for row in listed if row["selected"]):
+        card = json.loads(vlmine("explain", row["image_id"], "--json").stdout)
+        signals = card["experiments"]["pareto"]["signals"]
+        told = re.findall(r"\(rank ([\d.,]+)", row["reason"])
+        assert [float(rank.replace(",", "")) for rank in told] == [
+            signals[s]["rank"] for s in ("novelty_min", "entropy")
+        ]
 
 
 def test_explain_says_why_an_image_was_never_mined(inside: Made):

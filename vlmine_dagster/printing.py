@@ -211,7 +211,7 @@ def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, place in experiments.items():
         signals = ", ".join(
-            f"{s} {v['value']:.4g} (rank {v['rank']:,}{_times(place['weights'][s])})"
+            f"{s} {v['value']:.4g} (rank {v['rank']:,.10g}{_times(place['weights'][s])})"
             for s, v in place["signals"].items()
         )
         rank = f"{place['rank']:,} of {place['ranked']:,}"

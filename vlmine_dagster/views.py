@@ -218,12 +218,13 @@ def _keyword_counts(bench: Workbench, shard: str, image_id: str) -> list[dict[st
 
 
 def _place(bench: Workbench, name: str, settings: ExperimentSettings, image_id: str) -> dict[str, Any] | None:
-    """Return rank, front, reason and, for each signal, its value and its rank among the ranked images."""
+    """Return rank, front, reason and, for each signal, its value and its mid-rank among the ranked images."""
     if not bench.lake.path("pareto_set", name).exists():
         return None
     with bench.lake.connect(pareto_set=bench.lake.require("pareto_set", [name])) as connection:
         ranks = ", ".join(
-            f"""(SELECT count(*) FROM pareto_set o WHERE o."{s}" > p."{s}") + 1 AS "{s}_rank" """  # noqa: S608
+            f"""(SELECT count(*) FILTER (o."{s}" > p."{s}") + (count(*) FILTER (o."{s}" = p."{s}") + 1) / 2
+                 FROM pareto_set o) AS "{s}_rank" """  # noqa: S608
             for s in settings.signals
         )
         query = f"""SELECT *, (SELECT count(*) FROM pareto_set) AS ranked, {ranks}
