@@ -175,7 +175,8 @@ NOVELTY_SCORES = Stage(
 
 def _rarity_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
     settings, labels = bench.project.settings.dataset.labels, bench.labels
-    return [None if settings is None else settings.few_under, None if labels is None else labels.fingerprint]
+    few_under = None if settings is None else settings.few_under
+    return [few_under, None if labels is None else labels.fingerprint, bench.project.settings.neighbour_search]
 
 
 def _unless_asked(table: str) -> Callable[[Project], str | None]:
@@ -224,7 +225,8 @@ def _neighbour_reads(project: Project, _partition: str, variant: str) -> tuple[R
 
 
 def _neighbour_settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
-    return [bench.project.settings.asked_signals("neighbour_scores", variant=variant)]
+    settings = bench.project.settings
+    return [settings.asked_signals("neighbour_scores", variant=variant), settings.neighbour_search]
 
 
 NEIGHBOUR_SCORES = Stage(

@@ -1,7 +1,6 @@
 """Making partitions: compute, check, publish, tell MLflow; those of cheap stages many at a time."""
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.cuts import by_shard
 from assets.lineage import Lineage, experiment_variant, pending_mark
 from assets.stages import Product, Stage, StageRun, read_partitions
 from resources.expectations import Finding, failed_critically, summarize_findings, validate
@@ -135,42 +135,11 @@ def _parts(run: StageRun, tables: "Mapping[str, pa.Table]") -> "dict[str, dict[s
     """Return the rows of each partition: of several shards those whose image ids start with its name."""
     if len(run.partitions) == 1:
         return {run.partition: dict(tables)}
-    cuts = {table: _cut(rows, run.partitions) for table, rows in tables.items()}
+    cuts = {table: by_shard(rows, run.partitions) for table, rows in tables.items()}
     for table, rows in tables.items():
         if sum(part.num_rows for part in cuts[table].values()) != rows.num_rows:
             raise ContractError(f"{table}[{run.partition}]: rows of other shards came out, nothing is published.")
     return {name: {table: parts[name] for table, parts in cuts.items()} for name in run.partitions}
-
-
-def _cut(rows: "pa.Table", shards: Sequence[str]) -> "dict[str, pa.Table]":
-    """Cut rows by shard: in the order of ids those of a shard lie together, but for shards that lie inside it."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    ids = rows.column("image_id")
-    if not pc.all(pc.less_equal(ids.slice(0, max(len(ids) - 1, 0)), ids.slice(1))).as_py():
-        rows = rows.sort_by("image_id")
-        ids = rows.column("image_id")
-    names = sorted(f"{shard}/" for shard in shards)
-    spans = [tuple(_place(ids, edge) for edge in (name, _end(name))) for name in names]
-    parts = {}
-    for number, (name, (start, stop)) in enumerate(zip(names, spans, strict=True)):
-        pieces, place = [], start
-        for inner_start, inner_stop in spans[number + 1 : bisect_left(names, _end(name))]:
-            pieces.append(rows.slice(place, max(inner_start - place, 0)))
-            place = max(place, inner_stop)
-        parts[name[:-1]] = pa.concat_tables([*pieces, rows.slice(place, stop - place)])
-    return parts
-
-
-def _place(ids: "pa.ChunkedArray", edge: str) -> int:
-    """Return the first place whose id is not before an edge."""
-    return bisect_left(range(len(ids)), edge, key=lambda place: str(ids[place].as_py()))
-
-
-def _end(prefix: str) -> str:
-    """Return the least text after all that starts with a prefix."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def _publish(

@@ -1,13 +1,14 @@
 """Stage `neighbour_scores`: how lonely an image is among all, and how far from the labelled ones."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from assets.rarity import half
+from assets.evidence import half
 from assets.stages import Product, StageRun
 from vlmine_dagster.mining.density import embedding_density, keyword_density, seed_distance
 from vlmine_dagster.tables import NEIGHBOUR_SCORES
@@ -17,15 +18,17 @@ Floats = npt.NDArray[np.float64]
 
 def compute(run: StageRun) -> Product:
     """Make the signals that an experiment asks for; the columns of the others stay empty."""
+    search = run.project.settings.neighbour_search
     wanted = run.project.settings.asked_signals("neighbour_scores", variant=run.variant)
     features = Features(run)
     pool = features.ids("pool")
     columns: dict[str, Any] = {"image_id": pool}
     if "embedding_sparsity" in wanted:
         is_pool = np.array([split == "pool" for split in features.splits.values()], dtype=bool)
-        columns["embedding_sparsity"] = 0.0 - embedding_density(features.blocks)[is_pool]
+        columns["embedding_sparsity"] = 0.0 - embedding_density(features.blocks, search=search)[is_pool]
     if "seed_distance" in wanted:
-        columns["seed_distance"] = seed_distance(lambda: features.blocks("pool"), lambda: features.blocks("seed"))
+        pool_blocks, seed_blocks = (partial(features.blocks, split) for split in ("pool", "seed"))
+        columns["seed_distance"] = seed_distance(pool_blocks, seed_blocks, search=search)
     if "keyword_sparsity" in wanted:
         columns["keyword_sparsity"] = _keyword_sparsity(run, features, pool)
     empty = [None] * len(pool)

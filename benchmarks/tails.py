@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from assets.rarity import Evidence, Naming
+from assets.evidence import Evidence
+from assets.rarity import Naming
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.mining.longtail import long_tail_sizes
 from vlmine_dagster.mining.novelty import POOLINGS, novelty_scores

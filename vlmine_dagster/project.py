@@ -92,6 +92,9 @@ class ProjectSettings(Settings):
     """What runs by itself."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
+    neighbour_search: Literal["auto", "exact", "index"] = "auto"
+    """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
+    time, `auto` is exact up to 50,000 images."""
     budget: Annotated[float, Field(gt=0)] = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = (

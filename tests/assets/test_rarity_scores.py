@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
+import yaml
 
-from assets.rarity import Evidence, Naming, _Census, told_by_seed
+from assets.catalog import NEIGHBOUR_SCORES, RARITY_SCORES
+from assets.evidence import Evidence
+from assets.rarity import Naming, told_by_seed
+from resources.workbench import Workbench
+from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.mining.census import Census
 
 TAGS = ("road", "tram", "yak", "fern")
 
@@ -21,9 +27,9 @@ SPARSITY = -np.repeat([160.0, 8.0, 2.0], [160, 8, 2])
 COUNTS = {"road": 200, "tram": 10, "yak": 2}
 
 
-def told(**more):
+def told(pool=POOL, **more):
     given = {"naming": Naming(("Yak",), TAGS), "few_under": 20, "is_mined": None, "sparsity": SPARSITY}
-    return told_by_seed(POOL, SEED, LABELS, COUNTS, **given | more)
+    return told_by_seed(pool, SEED, LABELS, COUNTS, **given | more)
 
 
 def test_a_class_that_is_known_by_name_alone_tops_its_list():
@@ -58,7 +64,7 @@ def test_a_class_that_mining_found_is_no_longer_expected_among_the_nameless():
     sizes = {"fraction": 0.2, "is_named": np.zeros(3, dtype=bool), "is_announced": False, "few_under": 20}
     by_chance = np.array([9, 1, 0])
 
-    before, after = (_Census(known=np.array([9, 1, new]), by_chance=by_chance, **sizes) for new in (0, 1))
+    before, after = (Census(known=np.array([9, 1, new]), by_chance=by_chance, **sizes) for new in (0, 1))
 
     assert before.nameless_count == pytest.approx(np.log(5))
     assert after.nameless_count == pytest.approx(np.log(5) - 1)
@@ -82,3 +88,45 @@ def test_a_seed_of_one_class_says_nothing(labels):
 
 def test_labels_that_only_came_back_say_nothing_about_shares():
     assert np.isnan(told(is_mined=np.ones(42, dtype=bool))["class_rank_rarity"]).all()
+
+
+class InBlocks:
+    """The pool, some images at a time."""
+
+    def __init__(self, evidence, size):
+        self.evidence, self.size = evidence, size
+
+    def __len__(self):
+        return len(self.evidence)
+
+    def blocks(self):
+        for start in range(0, len(self.evidence), self.size):
+            yield self.evidence.take(np.arange(start, min(start + self.size, len(self.evidence))))
+
+
+@pytest.mark.parametrize("are_keywords_tags", [True, False])
+@pytest.mark.parametrize("size", [1, 33, 1000])
+def test_a_pool_that_is_read_in_blocks_scores_as_in_memory(are_keywords_tags, size, tmp_path):
+    naming = Naming(("Yak", "Fern"), TAGS, are_keywords_tags)
+    at_once = told(naming=naming)
+
+    found = told(pool=InBlocks(POOL, size), naming=naming, scratch=tmp_path)
+
+    for name in ("expected_rarity", "class_rank_rarity", "keyword_value"):
+        assert np.allclose(found[name], at_once[name], rtol=1e-6)
+    assert found["rare_class"] == at_once["rare_class"]
+
+
+def test_another_search_for_neighbours_makes_scores_stale(tmp_path):
+    file = tmp_path / "vlmine.yaml"
+
+    def inputs(**more):
+        dataset = {"kind": "folder", "root": "."}
+        experiments = {"lonely": {"signals": ["sparsity", "embedding_sparsity"]}}
+        file.write_text(yaml.safe_dump({"name": "x", "dataset": dataset, "experiments": experiments, **more}))
+        bench = Workbench(settings_file=str(file))
+        return [stage.settings(bench, "pool", "default") for stage in (RARITY_SCORES, NEIGHBOUR_SCORES)]
+
+    assert all(a != b for a, b in zip(inputs(), inputs(neighbour_search="exact"), strict=True))
+    with pytest.raises(ConfigError, match="neighbour_search"):
+        inputs(neighbour_search="roughly")

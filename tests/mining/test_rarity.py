@@ -8,7 +8,7 @@ from vlmine_dagster.mining.rarity import (
     class_rank_rarity,
     class_scores,
     expected_rarity,
-    keyword_value,
+    keyword_worth,
     name_shares,
     named_posterior,
     soft_novelty,
@@ -107,13 +107,13 @@ def test_the_first_of_a_rare_class_scores_highest_however_small_its_posterior():
 
 
 def test_keywords_that_the_seed_never_saw_go_by_their_rarity():
-    values = keyword_value([["rare"], ["common"]], [["seen"]], [0.5], {"rare": 1, "common": 500, "seen": 20})
+    worth = keyword_worth([["seen"]], [0.5], {"rare": 1, "common": 500, "seen": 20})
 
-    assert values[0] > values[1]
+    assert worth["rare"] > worth["common"]
 
 
 def test_without_any_seed_keyword_rarity_decides_alone():
-    assert keyword_value([["a"]], [], [], {"a": 20}).tolist() == [0.5]
+    assert keyword_worth([], [], {"a": 20}) == {"a": 0.5}
 
 
 def test_density_equals_a_naive_sum():

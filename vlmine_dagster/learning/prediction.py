@@ -41,4 +41,4 @@ def predict_probabilities(
 
 
 def _tensor(rows: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
+    return torch.from_numpy(np.require(rows, requirements=["C", "W"])).to(device)  # Arrow's arrays are not writable

@@ -1,15 +1,13 @@
 """What the labelled seed and the names of classes say about rarity: which classes are few-shot, and who is of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.mining.keywords import tag_keywords
+from vlmine_dagster.mining.neighbours import Blocks
 from vlmine_dagster.mining.selection import mid_ranks
-
-RARE_SEED_COUNT = 8
-"""Classes with more labels in the seed are not searched for."""
 
 _PRIOR_WEIGHT = 3.0
 _LEAST = np.float32(1e-7)
@@ -113,13 +111,13 @@ def class_scores(
     return np.asarray(np.where(is_named, named + counts / (counts + _PRIOR_WEIGHT) * learned, learned), np.float32)
 
 
-def soft_novelty(probabilities: npt.ArrayLike) -> Floats:
+def soft_novelty(probabilities: npt.ArrayLike | Blocks) -> Floats:
     """Score images by how rare what is seen in them is, every tag by its probability.
 
     With the soft image count c(t) = sum_i p_it, image i scores -sum_t p_it ln c(t).
 
     Args:
-        probabilities: Shape (N, T), of all images of seed and pool.
+        probabilities: Shape (N, T), of all images of seed and pool. Or a function that reads such rows block by block.
 
     Returns:
         Shape (N,), float64, in nats, higher is rarer.
@@ -128,10 +126,10 @@ def soft_novelty(probabilities: npt.ArrayLike) -> Floats:
         >>> soft_novelty([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]).round(3) + 0
         array([-0.693, -0.693,  0.   ])
     """
-    given = np.asarray(probabilities)
-    counts = given.sum(axis=0, dtype=np.float64)
-    logs = np.log(np.maximum(counts, 1e-12))
-    return np.asarray(-(given @ logs.astype(np.float32)), dtype=np.float64)
+    given: Blocks = probabilities if callable(probabilities) else lambda: [np.asarray(probabilities)]
+    counts = np.sum([block.sum(axis=0, dtype=np.float64) for block in given()], axis=0)
+    logs = np.log(np.maximum(counts, 1e-12)).astype(np.float32)
+    return np.concatenate([np.empty(0), *(-(block @ logs).astype(np.float64) for block in given())])
 
 
 def expected_rarity(posteriors: Sequence[npt.ArrayLike], few_shot: npt.ArrayLike) -> Floats:
@@ -172,7 +170,11 @@ def strangeness(signals: Sequence[npt.ArrayLike]) -> Floats:
 
 
 def class_rank_rarity(
-    scores: npt.ArrayLike, few_shot: npt.ArrayLike, expected_counts: npt.ArrayLike
+    scores: npt.ArrayLike | Iterator[Singles],
+    few_shot: npt.ArrayLike,
+    expected_counts: npt.ArrayLike,
+    *,
+    count: int | None = None,
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Score images that stand near the top of some rare class's own list.
 
@@ -182,9 +184,10 @@ def class_rank_rarity(
 
     Args:
         scores: Shape (N, K), of the images that could be mined, higher is nearer to the class; only the order within
-            a column matters.
+            a column matters. Or an iterator over its columns, of which one at a time is in memory.
         few_shot: Shape (K,), how likely each class is there and few-shot.
         expected_counts: Shape (K,), images that each class should have among these, above 0.
+        count: N, needed where scores come by columns.
 
     Returns:
         The score, shape (N,), float64, >= 0, higher is rarer; and the class that adds most to it, shape (N,), int64,
@@ -195,12 +198,13 @@ def class_rank_rarity(
         >>> score.round(3), likeliest
         (array([0.582, 0.758]), array([0, 0]))
     """
-    given = np.asarray(scores)
-    score, most = np.zeros(len(given)), np.zeros(len(given))
-    place, likeliest = np.empty(len(given)), np.full(len(given), -1)
-    lists = zip(given.T, np.asarray(few_shot), np.asarray(expected_counts), strict=True)
+    columns = scores if isinstance(scores, Iterator) else iter(np.asarray(scores).T)
+    size = len(np.asarray(scores)) if count is None else count
+    score, most = np.zeros(size), np.zeros(size)
+    place, likeliest = np.empty(size), np.full(size, -1)
+    lists = zip(columns, np.asarray(few_shot), np.asarray(expected_counts), strict=True)
     for k, (column, few, expected) in enumerate(lists):
-        place[np.argsort(-column, kind="stable")] = np.arange(len(given))
+        place[np.argsort(-column, kind="stable")] = np.arange(size)
         chance = np.minimum(few / (1 + place / expected) ** 2, 1 - 1e-12)
         score -= np.log1p(-chance)
         likeliest[chance > most] = k
@@ -208,35 +212,29 @@ def class_rank_rarity(
     return score, likeliest
 
 
-def keyword_value(
-    keywords: Sequence[Sequence[str]],
+def keyword_worth(
     seed_keywords: Sequence[Sequence[str]],
     seed_few_shot: npt.ArrayLike,
     image_counts: Mapping[str, int],
     *,
     common_count: int = 20,
-) -> Floats:
-    """Score images by the most telling of their keywords.
+) -> dict[str, float]:
+    """Return what each keyword tells of rarity.
 
     v(w) = (sum over seed images with w of P(few | their class) + 3 v0(w)) / (n_seed(w) + 3), where v0(w) is
     common_count / (common_count + c(w)), scaled so that its mean over the seed's keywords is the seed's mean P(few):
     what the seed shows about a keyword, and where it shows little, how rare the keyword is.
 
     Args:
-        keywords: N lists, of the images to score.
         seed_keywords: S lists, of the labelled seed.
         seed_few_shot: Shape (S,), P(few) of each seed image's class.
         image_counts: Images per keyword over the whole pool.
         common_count: Image count at which rarity alone is worth half.
 
-    Returns:
-        Shape (N,), float64, higher is rarer; NaN where an image has no keywords.
-
     Examples:
-        >>> counts = {"road": 80, "comet": 5}
-        >>> values = keyword_value([["comet"], ["road"], []], [["road"], ["comet"]], [0.0, 1.0], counts)
-        >>> values.round(3)
-        array([0.85, 0.15,  nan])
+        >>> worth = keyword_worth([["road"], ["comet"]], [0.0, 1.0], {"road": 80, "comet": 5})
+        >>> {word: round(value, 2) for word, value in worth.items()}
+        {'road': 0.15, 'comet': 0.85}
     """
     few = np.asarray(seed_few_shot, dtype=np.float64)
     told: dict[str, float] = {}
@@ -249,11 +247,27 @@ def keyword_value(
     mentions = sum(seen.values())
     mean = sum(rarity[word] * count for word, count in seen.items()) / mentions if mentions else 1.0
     scale = float(few.mean()) / mean if len(few) and mean > 0 else 1.0
-    value = {
+    return {
         word: (told.get(word, 0.0) + _PRIOR_WEIGHT * scale * rare) / (seen.get(word, 0) + _PRIOR_WEIGHT)
         for word, rare in rarity.items()
     }
-    return np.array([max((value[word] for word in words), default=np.nan) for words in keywords], dtype=np.float64)
+
+
+def keyword_value(keywords: Sequence[Sequence[str]], worth: Mapping[str, float]) -> Floats:
+    """Score images by the most telling of their keywords.
+
+    Args:
+        keywords: N lists.
+        worth: `keyword_worth` of each keyword.
+
+    Returns:
+        Shape (N,), float64, higher is rarer; NaN where an image has no keywords.
+
+    Examples:
+        >>> keyword_value([["comet", "road"], ["road"], []], {"comet": 0.85, "road": 0.15})
+        array([0.85, 0.15,  nan])
+    """
+    return np.array([max((worth[word] for word in words), default=np.nan) for words in keywords], dtype=np.float64)
 
 
 def _name(text: str) -> str:

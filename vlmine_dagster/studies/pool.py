@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.descriptions import matrix
-from assets.rarity import Evidence, Naming, naming_of, told_by_seed
+from assets.evidence import Evidence
+from assets.rarity import Naming, naming_of, told_by_seed
 from resources.labels import Labels, load_labels
 from resources.sources import shard_of
 from resources.workbench import Workbench
@@ -125,14 +126,14 @@ class Pool:
     @cached_property
     def constant(self) -> dict[str, Floats]:
         """Signals that do not depend on the seed, shape (N,) each."""
-        tags = self.evidence.tag_probabilities
+        tags, search = self.evidence.tag_probabilities, self._bench.project.settings.neighbour_search
         found = {
-            "sparsity": -semantic_density(tags),
+            "sparsity": -semantic_density(tags, search=search),
             "soft_novelty": soft_novelty(tags),
             **self.novelty,
         }
         if "embedding_sparsity" in self._asked:
-            found["embedding_sparsity"] = 0.0 - embedding_density(self.evidence.features)
+            found["embedding_sparsity"] = 0.0 - embedding_density(self.evidence.features, search=search)
         if "keyword_sparsity" in self._asked:
             found["keyword_sparsity"] = 0.0 - keyword_density(self.evidence.keywords)
         return found
@@ -213,7 +214,9 @@ class Pool:
             **{name: values for name, values in told.items() if name in SIGNALS},
         }
         if "seed_distance" in self._asked:
-            found["seed_distance"] = seed_distance(features[rest], features[seed])
+            found["seed_distance"] = seed_distance(
+                features[rest], features[seed], search=self._bench.project.settings.neighbour_search
+            )
         if "tail_first" in self._asked:
             likeliest = classes[probabilities.argmax(axis=1)].tolist()
             found["tail_first"] = tail_first(likeliest, found["entropy"], Counter(self.truth[seed].tolist()))
