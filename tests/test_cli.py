@@ -103,8 +103,9 @@ def test_top_shows_ranks_and_reasons(inside: Made):
     shown = vlmine("top", "-n", "3")
 
     assert shown.exit_code == 0
-    assert "Mined first by pareto" in shown.output
-    assert "front 1" in shown.output
+    assert "Mined first by fused" in shown.output
+    assert "few images like it" in shown.output
+    assert "front 1" in vlmine("top", "--experiment", "pareto", "-n", "3").output
 
 
 def test_an_unknown_experiment_is_answered_with_the_known_ones(inside: Made):
@@ -321,9 +322,9 @@ def test_the_demo_shows_the_rare_ones_and_a_second_time_does_nothing(tmp_path, m
 
     assert first.exit_code == 0, first.output
     assert "69 made" in first.output
-    assert "Mined first by pareto" in first.output
+    assert "Mined first by fused" in first.output
     assert "0 made, 69 fresh already" in second.output
-    page = tmp_path / ".vlmine/reports/pareto.html"
+    page = tmp_path / ".vlmine/reports/fused.html"
     assert page.read_text().count("data:image/jpeg;base64") >= 60
     rows = json.loads(vlmine("compare", "--json").stdout)["experiments"]
     recall = {row["experiment"]: row["few_recall"][2]["value"] for row in rows}

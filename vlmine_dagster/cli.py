@@ -228,9 +228,10 @@ def top(experiment: str | None, count: int, is_json: bool) -> None:
     """Show the mined images with their reasons."""
     from vlmine_dagster import views
     from vlmine_dagster.printing import print_top
+    from vlmine_dagster.settings import default_experiment
 
     bench = _bench()
-    name = experiment or views.default_experiment(bench)
+    name = experiment or default_experiment(bench.project.settings.experiments)
     rows = views.top(bench, name, count)
     click.echo(json.dumps(rows)) if is_json else print_top(rows, name)
 
@@ -342,9 +343,10 @@ def demo() -> None:
     if outcome.failures:
         sys.exit(1)
     from vlmine_dagster import views
+    from vlmine_dagster.settings import default_experiment
 
     bench = _bench()
-    name = views.default_experiment(bench)
+    name = default_experiment(bench.project.settings.experiments)
     print_top(views.top(bench, name, 20), name)
     page = bench.lake.read("mining_report", name).to_pylist()[0]["path"]
     command = os.environ.get("VLMINE_COMMAND", "vlmine")  # `make demo` has it in .venv/bin

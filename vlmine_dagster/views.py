@@ -137,13 +137,6 @@ def cached(bench: Workbench) -> list[dict[str, Any]]:
     return [{**vars(row), "is_used": row.variant in used} for row in bench.cache.variants()]
 
 
-def default_experiment(bench: Workbench) -> str:
-    """Return the experiment that is meant when none is named: `pareto`, `fused`, else the first that is not random."""
-    names = list(bench.project.settings.experiments)
-    usual = [name for name in ("pareto", "fused") if name in names]
-    return next(iter([*usual, *(name for name in names if name != "random"), *names]))
-
-
 def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
     """Return the first images of an experiment with their reasons.
 

@@ -17,7 +17,12 @@ from vlmine_dagster.settings.describing import (
     VariantSettings,
 )
 from vlmine_dagster.settings.learning import RetrainingSettings, TaskModelSettings
-from vlmine_dagster.settings.mining import DiversitySettings, ExperimentSettings, default_experiments
+from vlmine_dagster.settings.mining import (
+    DiversitySettings,
+    ExperimentSettings,
+    default_experiment,
+    default_experiments,
+)
 
 __all__ = [
     "DEFAULT_VARIANT",
@@ -41,6 +46,7 @@ __all__ = [
     "TaskModelSettings",
     "TransformersSettings",
     "VariantSettings",
+    "default_experiment",
     "default_experiments",
     "settings_hash",
 ]

@@ -1,6 +1,7 @@
 """Settings of mining strategies."""
 
 import difflib
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -97,3 +98,15 @@ def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSetting
         ),
     }
     return {name: arm for name, arm in arms.items() if labelled or not arm.needs_labels}
+
+
+def default_experiment(names: Iterable[str]) -> str:
+    """Return the experiment that is meant when none is named.
+
+    Examples:
+        >>> default_experiment(["random", "pareto", "fused"]), default_experiment(["random", "mine"])
+        ('fused', 'mine')
+    """
+    known = list(names)
+    usual = [name for name in ("fused", "pareto") if name in known]
+    return next(iter([*usual, *(name for name in known if name != "random"), *known]))

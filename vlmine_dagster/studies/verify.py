@@ -16,7 +16,7 @@ from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.selection import random_signal
-from vlmine_dagster.settings import settings_hash
+from vlmine_dagster.settings import default_experiment, settings_hash
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.study import Arm, Findings, Row, Study, StudyRun
 
@@ -29,16 +29,9 @@ _SEED = 17
 _SHOWN_AT = 0.025
 
 
-def default_arm(bench: Workbench) -> str:
-    """Return the experiment whose images are looked at: `fused`, else `pareto`, else the first that is not random."""
-    names = list(bench.project.settings.experiments)
-    usual = [name for name in ("fused", "pareto") if name in names]
-    return next(iter([*usual, *(name for name in names if name != "random"), *names]))
-
-
 def sample(run: StudyRun, _step: str) -> list[Row]:
     """Take the first images of the experiment and as many at random from the rest of its list, in mixed order."""
-    experiment = default_arm(run.bench)
+    experiment = default_experiment(run.bench.project.settings.experiments)
     ranked = run.bench.lake.read("pareto_set", experiment, columns=["image_id", "rank"]).sort_by("rank")
     names = ranked.column("image_id").to_pylist()
     count = min(_EACH, len(names) // 2)
@@ -163,7 +156,7 @@ def parse_verdicts(content: bytes, *, where: str) -> dict[str, str]:
 
 
 def _settings(bench: Workbench) -> str:
-    experiment = default_arm(bench)
+    experiment = default_experiment(bench.project.settings.experiments)
     stamp = bench.lake.stamp("pareto_set", experiment)
     if stamp is None:
         raise ConfigError(f"study verify: experiment {experiment} was not run yet. Run `vlmine run` first.")
