@@ -9,7 +9,17 @@ from importlib import import_module
 from typing import Any
 
 from assets.checks import VARIANT_CHECK
-from assets.stages import MiningConfig, ModelConfig, Product, Reads, Stage, StageRun
+from assets.stages import (
+    ACCELERATOR_POOL,
+    API_POOL,
+    CORES_POOL,
+    MiningConfig,
+    ModelConfig,
+    Product,
+    Reads,
+    Stage,
+    StageRun,
+)
 from resources.workbench import Workbench
 from vlmine_dagster.mining.limits import MOST_DRIFT, MOST_JACCARD, MOST_SPEARMAN
 from vlmine_dagster.project import Project
@@ -35,6 +45,14 @@ def computed_by(module: str) -> Callable[[StageRun], Product]:
         return product
 
     return compute
+
+
+def _cores(_project: Project, _variant: str) -> str:
+    return CORES_POOL
+
+
+def _accelerator(_project: Project, _variant: str) -> str:
+    return ACCELERATOR_POOL
 
 
 def _image_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
@@ -74,7 +92,7 @@ EMBEDDINGS = Stage(
     compute=computed_by("embeddings"),
     reads=(Reads("images", ("image_id", "sha256", "outcome")),),
     settings=_encoder_settings,
-    pool="encoder",
+    pool=_cores,
 )
 
 
@@ -87,6 +105,11 @@ def _describer_settings(bench: Workbench, _partition: str, variant: str) -> list
     from assets.models import describer_of
 
     return [describer_of(bench, variant).fingerprint]
+
+
+def _describer_pool(project: Project, variant: str) -> str | None:
+    kind = project.settings.variant(variant).describer.kind
+    return {"transformers": ACCELERATOR_POOL, "openai": API_POOL}.get(kind)
 
 
 DESCRIPTIONS = Stage(
@@ -103,7 +126,7 @@ DESCRIPTIONS = Stage(
     reads_of=_describer_reads,
     settings=_describer_settings,
     is_variant=True,
-    pool="describer",
+    pool=_describer_pool,
     config=ModelConfig,
 )
 
@@ -112,6 +135,10 @@ def _keyworder_settings(bench: Workbench, _partition: str, variant: str) -> list
     from assets.models import keyworder_of
 
     return [keyworder_of(bench, variant).fingerprint]
+
+
+def _keyworder_pool(project: Project, variant: str) -> str | None:
+    return API_POOL if project.settings.variant(variant).keyworder.kind == "openai" else None
 
 
 KEYWORDS = Stage(
@@ -130,7 +157,7 @@ KEYWORDS = Stage(
     settings=_keyworder_settings,
     version=2,
     is_variant=True,
-    pool="keyworder",
+    pool=_keyworder_pool,
     config=ModelConfig,
 )
 
@@ -214,7 +241,7 @@ RARITY_SCORES = Stage(
     skipped=_unless_asked("rarity_scores"),
     is_on_demand=True,
     is_variant=True,
-    pool="trainer",
+    pool=_accelerator,
     version=3,
 )
 
@@ -246,7 +273,7 @@ NEIGHBOUR_SCORES = Stage(
     skipped=_unless_asked("neighbour_scores"),
     is_on_demand=True,
     is_variant=True,
-    pool="trainer",
+    pool=_cores,
 )
 
 
@@ -290,7 +317,7 @@ TASK_MODEL = Stage(
     settings=_task_model_settings,
     skipped=_why_no_task_model,
     version=2,
-    pool="trainer",
+    pool=_accelerator,
 )
 
 _JUDGED = (Reads("images", ("image_id", "sha256", "split", "outcome")), Reads("task_model", ("kind", "sha256")))
@@ -317,6 +344,7 @@ UNCERTAINTY_SCORES = Stage(
     skipped=_why_no_task_model,
     version=2,
     is_one_run=True,
+    pool=_accelerator,
 )
 
 _POOL = Reads("images", ("image_id", "split", "outcome"))
@@ -400,7 +428,7 @@ RETRAIN_METRICS = Stage(
     settings=_retraining_settings,
     version=3,
     is_tracked=True,
-    pool="trainer",
+    pool=_accelerator,
     advice={
         LUCK_CHECK: "More of the known few-shot classes at the budget than by chance (hypergeometric, p at most 0.05); "
         "passes where too few are known to tell."

@@ -36,6 +36,7 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition]:
             variants=project.settings.variant_names,
             variant=variant,
             condition=condition,
+            pool=stage.pool(project, variant),
         )
         for stage in STAGES
         for variant in stage.variants(project)
@@ -54,6 +55,7 @@ def build_asset(
     variants: Sequence[str] = (DEFAULT_VARIANT,),
     variant: str = DEFAULT_VARIANT,
     condition: dg.AutomationCondition[Any] | None = None,
+    pool: str | None = None,
 ) -> dg.AssetsDefinition:
     """Make the Dagster asset of a stage for one extraction variant.
 
@@ -63,6 +65,7 @@ def build_asset(
         variants: All extraction variants; an experiment depends on every one.
         variant: The extraction variant of this asset.
         condition: When it is made by itself, None for never.
+        pool: Dagster concurrency pool, None for none.
     """
     key = asset_key(stage.table, variant)
 
@@ -88,7 +91,7 @@ def build_asset(
         code_version=str(stage.version),
         check_specs=check_specs(stage, key),
         backfill_policy=dg.BackfillPolicy.single_run() if stage.is_one_run else None,
-        pool=stage.pool,
+        pool=pool,
         automation_condition=condition,
     )(body)
 

@@ -46,6 +46,15 @@ PUBLISHED_WITH = {"keyword_answers": "keywords"}
 
 """Companion tables and the asset that publishes them."""
 
+CORES_POOL = "cores"
+"""Steps that take every core."""
+
+ACCELERATOR_POOL = "accelerator"
+"""Steps that take the GPU where there is one, whatever they do with it."""
+
+API_POOL = "api"
+"""Steps that ask an endpoint."""
+
 
 class StageConfig(dg.Config):
     """Launchpad settings that every stage takes."""
@@ -116,7 +125,7 @@ class Stage:
         is_one_run: Whether a range of partitions is computed in one run (cheap stages).
         is_tracked: Whether it tells MLflow; the server is then asked for before any work.
         is_variant: Whether each extraction variant has its own.
-        pool: Dagster concurrency pool.
+        pool: Dagster concurrency pool of an extraction variant, None where any number may run at once.
         config: Launchpad settings.
         advice: What the stage's own checks look for, by name; a check without a finding passes.
     """
@@ -135,7 +144,7 @@ class Stage:
     is_one_run: bool = False
     is_tracked: bool = False
     is_variant: bool = False
-    pool: str | None = None
+    pool: Callable[[Project, str], str | None] = lambda _project, _variant: None
     config: type[StageConfig] = StageConfig
     companions: tuple[str, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)

@@ -199,8 +199,8 @@ def test_a_slot_that_a_dead_run_holds_is_given_back_though_the_run_was_buried_be
         job = build_definitions(finished.project, settings_file=file).resolve_job_def(GLOBAL_JOB)
         dead = instance.create_run_for_job(job)
         history = instance.event_log_storage
-        history.set_concurrency_slots("trainer", 1)
-        assert history.claim_concurrency_slot("trainer", dead.run_id, "task_model").is_claimed
+        history.set_concurrency_slots("accelerator", 1)
+        assert history.claim_concurrency_slot("accelerator", dead.run_id, "task_model").is_claimed
         instance.report_run_failed(dead, "whoever buried it was killed before it came to the slots")
 
         outcome = Runner(file, instance).run()

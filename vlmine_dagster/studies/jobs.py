@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.stages import ACCELERATOR_POOL
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, VlmineError
 from vlmine_dagster.studies import QUESTIONS, study_of
@@ -25,15 +26,15 @@ class StudyConfig(dg.Config):
 
 def build_study_jobs() -> list[dg.JobDefinition]:
     """Return a job a study, `study_<name>`."""
-    return [_job(name) for name in QUESTIONS]
+    return [_job(name, pool=ACCELERATOR_POOL) for name in QUESTIONS]
 
 
 def _op_name(study: str) -> str:
     return f"ask_{study}"  # the job's own name would be taken twice, and the UI would load nothing
 
 
-def _job(name: str) -> dg.JobDefinition:
-    @dg.op(name=_op_name(name), description=QUESTIONS[name], out=dg.Out(dict))
+def _job(name: str, *, pool: str | None = None) -> dg.JobDefinition:
+    @dg.op(name=_op_name(name), description=QUESTIONS[name], out=dg.Out(dict), pool=pool)
     def ask(context: dg.OpExecutionContext, config: StudyConfig, workbench: Workbench) -> dict[str, Any]:
         from vlmine_dagster.studies.study import conduct
 
