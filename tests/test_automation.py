@@ -175,6 +175,34 @@ class TestRefresh:
         assert found.run_key == f"refresh:{TICK.isoformat()}"
         assert found.tags == {REFRESH_TAG: TICK.isoformat()}
 
+    def test_a_shard_that_is_not_there_is_waited_for_by_name_also_when_other_things_changed(self, kept):
+        kept.replace_shard("pool/x", members({"coffee": 1}, start=90))
+        kept.instance.add_dynamic_partitions(SHARDS, ["pool/x"])
+        kept.settings(budget=0.3)
+
+        told = tick(kept, "refresh").skip_message
+
+        assert told.startswith("1 of 5 shards are not there yet, such as pool/x: nightly_backfill makes them")
+
+    def test_a_shard_that_fails_after_it_was_made_holds_nothing_up(self, kept):
+        (kept.folder / "data/pool/b.tar").write_bytes(b"no tar")
+        kept.settings(budget=0.3)
+
+        assert tick(kept, "refresh").run_key == f"refresh:{TICK.isoformat()}"
+
+    def test_what_was_never_counted_is_counted(self, kept):
+        for table in ("vocab_counts", "rarity_scores", "task_model"):
+            kept.bench.lake.remove(table, "pool")
+
+        assert tick(kept, "refresh").run_key == f"refresh:{TICK.isoformat()}"
+
+    def test_a_refresh_at_work_is_not_doubled(self, kept):
+        kept.settings(budget=0.3)
+        job = build_definitions(kept.project, settings_file=str(kept.file)).resolve_job_def(SCORE_JOB)
+        kept.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags={REFRESH_TAG: "yesterday"})
+
+        assert "still at work" in tick(kept, "refresh").skip_message
+
     def test_each_step_starts_the_next_one_and_only_in_a_refresh(self, finished):
         jobs = build_jobs(finished.project)
         scores, experiments = build_chain(finished.project, jobs)

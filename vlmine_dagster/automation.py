@@ -1,12 +1,12 @@
 """Jobs, schedules and sensors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import dagster as dg
 
 from assets.catalog import STAGES
-from assets.lineage import Lineage
+from assets.lineage import Lineage, State
 from assets.stages import Stage, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.partitions import SHARDS
@@ -122,11 +122,17 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         "score_job, then mining_job, each started by the success of the one before.",
     )
     def refresh(context: dg.ScheduleEvaluationContext, workbench: Workbench) -> dg.RunRequest | dg.SkipReason:
+        if any(REFRESH_TAG in run.tags for run in _runs_at_work(context.instance)):
+            return dg.SkipReason("the last refresh is still at work")
         shards = context.instance.get_dynamic_partitions(SHARDS)
-        states = _states_beyond_shards(_fresh(workbench), shards)
-        if "blocked" in states and not {"missing", "stale"} & set(states):
-            return dg.SkipReason("some shards are not there yet: nightly_backfill makes them")
-        if set(states) <= {"fresh"}:
+        bench = _fresh(workbench)
+        absent = _shards_in(bench, shards, {"missing", "blocked"})
+        if absent:
+            return dg.SkipReason(
+                f"{len(absent)} of {len(shards)} shards are not there yet, such as {absent[0]}: nightly_backfill makes "
+                f"them, `vlmine status` says what fails"
+            )
+        if set(_states_beyond_shards(bench, shards)) <= {"fresh"}:
             return dg.SkipReason("nothing has changed since the last refresh")
         tick = context.scheduled_execution_time.isoformat()
         return dg.RunRequest(run_key=f"refresh:{tick}", tags={REFRESH_TAG: tick})
@@ -191,9 +197,12 @@ def build_declarative(project: Project) -> dg.AutomationConditionSensorDefinitio
 
 def unfinished_shards(bench: Workbench, shards: Sequence[str]) -> list[str]:
     """Return the shards of which anything up to their keywords is not fresh, in the order given."""
-    lineage = Lineage(bench, shards)
-    units = [*_units(bench, SHARD_JOB)]
-    return [shard for shard in shards if any(lineage.state(stage, shard, v) != "fresh" for stage, v in units)]
+    return _shards_in(bench, shards, {"missing", "stale", "blocked"})
+
+
+def _shards_in(bench: Workbench, shards: Sequence[str], states: Set[State]) -> list[str]:
+    lineage, units = Lineage(bench, shards), [*_units(bench, SHARD_JOB)]
+    return [shard for shard in shards if any(lineage.state(stage, shard, v) in states for stage, v in units)]
 
 
 def _states_beyond_shards(bench: Workbench, shards: Sequence[str]) -> list[str]:
@@ -221,7 +230,10 @@ def _fresh(workbench: Workbench) -> Workbench:
 
 
 def _shards_at_work(instance: dg.DagsterInstance) -> set[str | None]:
+    return {run.tags.get("dagster/partition") for run in _runs_at_work(instance) if run.job_name == SHARD_JOB}
+
+
+def _runs_at_work(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
     waiting = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
     running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    runs = instance.get_runs(dg.RunsFilter(job_name=SHARD_JOB, statuses=[*waiting, *running]))
-    return {run.tags.get("dagster/partition") for run in runs}
+    return instance.get_runs(dg.RunsFilter(statuses=[*waiting, *running]))
