@@ -19,12 +19,12 @@ from resources.workbench import Workbench
 from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, stages_of
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import BudgetExceededError, ConfigError
+from vlmine_dagster.orphans import COMMAND_TAG, bury_orphans
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
 from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import WHOLE_POOL
 
-COMMAND_TAG = "vlmine/command"
 VIEWS_FILE = "vlmine.duckdb"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -142,7 +142,7 @@ class Runner:
         """
         with _locked(self._project):
             self._bench.lake.check_writable()
-            self._bury_dead_runs()
+            bury_orphans(self._instance, is_only_command=True)
             known = self.sync_shards()
             wanted = _chosen(shards, known, "shard")
             arms = _chosen(experiments, list(self._project.settings.experiments), "experiment")
@@ -182,7 +182,7 @@ class Runner:
             ConfigError: another run is at work.
         """
         with _locked(self._project):
-            self._bury_dead_runs()
+            bury_orphans(self._instance, is_only_command=True)
             known = self.sync_shards()
             units = [unit for unit in self._units(SHARD_JOB) if unit.stage.table == "images"]
             lineage = self._lineage()
@@ -306,23 +306,6 @@ class Runner:
                 self.outcome.failures[str(event.step_key), partition] = text
                 if failed.error.cause is not None and failed.error.cause.cls_name == BudgetExceededError.__name__:
                     self.outcome.stopped = text
-
-    def _bury_dead_runs(self) -> None:
-        """End runs of an earlier `vlmine run` that was killed (we hold the lock, so none of them is alive).
-
-        Slots of pools are given back by every run that has ended, not by those that are buried now alone: whoever
-        buried a run may itself have been killed before it came to the slots, and a step would wait for them for ever.
-        """
-        alive = dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING], tags={COMMAND_TAG: "run"}
-        )
-        for run in self._instance.get_runs(alive):
-            self._instance.report_run_failed(run, "The process of `vlmine run` is gone.")
-        history = self._instance.event_log_storage
-        for run_id in history.get_concurrency_run_ids():
-            holder = self._instance.get_run_by_id(run_id)
-            if holder is None or holder.is_finished:
-                history.free_concurrency_slots_for_run(run_id)
 
 
 @contextmanager

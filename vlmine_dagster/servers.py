@@ -11,8 +11,9 @@ from pathlib import Path
 
 from resources.tracking import DAGSTER_VARIABLE, UI_VARIABLE, Tracking
 from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.orphans import bury_orphans
 from vlmine_dagster.project import SETTINGS_FILE, Project
-from vlmine_dagster.runner import prepare_dagster_home
+from vlmine_dagster.runner import open_instance, prepare_dagster_home
 
 _START_S = 300.0
 _STOP_S = 10.0
@@ -40,6 +41,8 @@ def serve(project: Project, *, host: str, port: int, mlflow_port: int, say: Call
         _refuse_taken(host, number)
     tracking.connect()
     home = prepare_dagster_home(project)
+    with open_instance(project) as instance:
+        bury_orphans(instance)
     file = project.folder / Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).name
     environment = {
         # Pages link to each other by these; behind a proxy they are set from outside.
