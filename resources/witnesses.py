@@ -75,6 +75,8 @@ def _telling(column: Column, values: "pa.ChunkedArray") -> Iterator[int]:
 
 def _repeats(keys: "pa.Table") -> list[int]:
     """Return places of keys that were met before, and of those that they repeat, by 64-bit hashes."""
+    if keys.num_columns == 1 and _rises(keys.column(0)):
+        return []
     import duckdb
     import numpy as np
     import pandas as pd
@@ -86,3 +88,12 @@ def _repeats(keys: "pa.Table") -> list[int]:
     hashes = found.column("hash").to_numpy()
     again = np.flatnonzero(pd.Series(hashes).duplicated())[:_MOST_REPEATS]
     return [*again.tolist(), *(int((hashes == hashes[place]).argmax()) for place in again)]
+
+
+def _rises(values: "pa.ChunkedArray") -> bool:
+    """Whether each value is above the one before it, as in what is sorted by a key: then none repeats."""
+    import pyarrow.compute as pc
+
+    if len(values) < 2:
+        return True
+    return bool(pc.all(pc.less(values.slice(0, len(values) - 1), values.slice(1)), skip_nulls=False).as_py())

@@ -33,7 +33,7 @@ def test_scores_that_differ_are_refused(lake_folder):
     scores = bench.lake.read("novelty_scores", "pool/00000")
     bench.lake.publish("novelty_scores", "pool/00000", scores.slice(1), inputs="")
 
-    with pytest.raises(SystemExit, match="scores differ"):
+    with pytest.raises(SystemExit, match="novelty_scores differs"):
         engine.check_scores(bench, lake_folder)
 
 
