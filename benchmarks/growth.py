@@ -1,6 +1,6 @@
 """How time and memory grow with images and with shards, from keywords to the mined list and its page, all by Dagster.
 
-    python -m benchmarks.growth --images 10000 --images 1000000 --shards 1 --shards 1000 --plot docs/images/growth.svg
+    python -m benchmarks.growth --images 10000 --images 1000000 --shards 1 --shards 1000 --plot docs/images/growth.png
 
 Each point is a made-up pool (`synthetic_pool`) on which nothing beyond keywords was made yet, and one `vlmine run` in a
 process of its own. To the processor seconds t = a + b n^p is fitted: a is what starting costs, p the exponent.
@@ -31,7 +31,7 @@ Costs = Mapping[int, Cost]
 )
 @click.option("--shards", "shard_counts", multiple=True, type=int, default=(1, 10, 30, 100, 300, 1000))
 @click.option("--folder", type=click.Path(path_type=Path), help="Where pools and results are kept; by default nowhere.")
-@click.option("--plot", type=click.Path(path_type=Path), help="SVG to write, such as docs/images/growth.svg.")
+@click.option("--plot", type=click.Path(path_type=Path), help="PNG to write, such as docs/images/growth.png.")
 def main(image_counts: Sequence[int], shard_counts: Sequence[int], folder: Path | None, plot: Path | None) -> None:
     """Print both tables with their exponents, and draw them if asked to."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -84,7 +84,7 @@ def fit(times: Mapping[int, float]) -> tuple[float, float, float]:
 
 
 def drawn(by_images: Costs, by_shards: Costs) -> bytes:
-    """Return an SVG of time and memory against images and shards, with the fits."""
+    """Return a PNG of time and memory against images and shards, with the fits."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.4), layout="constrained")
@@ -104,7 +104,7 @@ def drawn(by_images: Costs, by_shards: Costs) -> bytes:
     axes[0][0].set_title(f"{FEW_SHARDS} shards", fontsize=10)
     axes[0][1].set_title(f"{FEW_IMAGES:,} images", fontsize=10)
     file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
 
 
