@@ -54,6 +54,27 @@ def failed_check(stage: Stage, key: dg.AssetKey, error: VlmineError) -> dg.Asset
     )
 
 
+def unjudged_checks(
+    stage: Stage, key: dg.AssetKey, failures: Mapping[str, VlmineError]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the checks that nobody came to, for the rows were not made; Dagster would show them as broken.
+
+    Args:
+        stage: The stage.
+        key: Its asset.
+        failures: What failed, by partition.
+    """
+    broken = {failed_check(stage, key, error).check_name for error in failures.values()}
+    for name in (name for name in checks_of(stage) if name not in broken):
+        yield dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=name,
+            passed=False,
+            description=f"not judged, for there are no rows: {next(iter(failures.values()))}",
+            severity=dg.AssetCheckSeverity.WARN,
+        )
+
+
 def check_results(
     stage: Stage, key: dg.AssetKey, findings: Sequence[Finding], failing: Mapping[str, str]
 ) -> Iterator[dg.AssetCheckResult]:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from assets.catalog import STAGES
-from assets.checks import advice_results, check_results, check_specs, failed_check
+from assets.checks import advice_results, check_results, check_specs, failed_check, unjudged_checks
 from assets.failures import FAILURE_FACT, standing_failures
 from assets.lineage import Lineage, experiment_variant
 from assets.making import Made, attempt, batches
@@ -137,6 +137,8 @@ def _materialize(
         if partitions:
             context.add_asset_metadata(dict(what.metadata), asset_key=key, partition_key=name)
     if failures:
+        for unjudged in unjudged_checks(stage, key, failures):
+            context.log_event(unjudged)
         _fail(stage, failures, partition_count=len(made) + len(failures))
     findings = [finding for what in made.values() for finding in what.findings]
     advice = [(check, name, one) for name, what in made.items() for check, one in what.advice.items()]

@@ -103,6 +103,17 @@ def test_a_failing_shard_stops_nobody_else(make_project):
     assert set(partial.failures) == {("images", "pool/b")}
 
 
+def test_a_check_that_nobody_came_to_warns_and_says_so(finished: Made):
+    (finished.folder / "data/pool/b.tar").write_bytes(b"no tar")
+    assert not finished.run(shards=["pool/b"]).is_whole
+
+    contract, quality = (last_check(finished, "images", name) for name in ("contract", "quality"))
+
+    assert (contract.passed, contract.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert (quality.passed, quality.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert quality.description == f"not judged, for there are no rows: {contract.description}"
+
+
 def test_novelty_equals_a_recount_of_the_keywords(finished: Made):
     words = finished.frame("keywords")
     counts = words.groupby("keyword")["image_id"].nunique()
