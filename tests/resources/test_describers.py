@@ -5,11 +5,14 @@ import hashlib
 import numpy as np
 import pytest
 from conftest import PHOTOS, jpeg
+from PIL import Image
 
 from assets.models import rule_keyworder
+from benchmarks.synthetic_pool import photo
 from resources.describers import Describer, DescriberInput, Description, Tag, Tagger
-from resources.encoder import Encoder
+from resources.encoder import Encoder, prepare_pixels
 from resources.keyworders import Keyworder
+from resources.pictures import decode_picture
 from vlmine_dagster.errors import ConfigError, ModelError
 from vlmine_dagster.settings import RulesSettings, TaggerSettings, TagsSettings
 from vlmine_dagster.tables import Outcome
@@ -197,3 +200,14 @@ class TestEncoder:
 
         with pytest.raises(ModelError, match="cannot be loaded.*Delete it"):
             _ = broken.session
+
+
+def test_a_photo_that_is_decoded_at_half_size_looks_as_if_it_were_not():
+    data = photo(3, (500, 375))
+    whole = decode_picture(data, max_pixels=10**9).resize((224, 224), Image.Resampling.BICUBIC)
+
+    pixels = prepare_pixels(data, max_pixels=10**9)
+
+    assert decode_picture(data, max_pixels=10**9, smallest_side=180).size == (250, 188)
+    assert pixels.shape == (224, 224, 3)
+    assert 0 < np.abs(pixels.astype(int) - np.asarray(whole).astype(int)).mean() < 3
