@@ -52,8 +52,7 @@ def main(rounds: int, shard_count: int, kept: Path | None) -> None:
         folder = Path(name)
         (folder / "bare_definitions.py").write_text(BARE, encoding="utf-8")
         pool = SyntheticPool(kept or folder / "pool", shard_count, 10)
-        if not pool.file.exists():
-            pool.make()
+        pool.make()
         work = {
             "bare: dagster definitions validate": _validated("bare_definitions", folder),
             "vlmine: dagster definitions validate": _validated("vlmine_dagster.definitions", pool.folder),

@@ -53,13 +53,17 @@ class SyntheticPool:
         return Workbench(settings_file=str(self.file))
 
     def make(self) -> None:
-        """Write the project and publish every shard up to its keywords."""
+        """Write the project and publish every shard up to its keywords; nothing is done where that was done before."""
+        done = self.folder / "made"
+        if done.exists():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_settings()
         for number in range(self.shard_count):
             write_tar(self._tar(number), {f"{number}.jpg": photo(number)})
         self._write_predictions(range(self.shard_count))
         self.publish(range(self.shard_count))
+        done.touch()
 
     def add_rows(self) -> "SyntheticPool":
         """Add one more shard that is published up to its keywords; return the pool with it."""
