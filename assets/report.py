@@ -21,6 +21,7 @@ from resources.pictures import thumbnail_data_url
 from resources.report_page import AccuracyRow, Card, MeanSd, MixRow, RecallRow, Report, SignalValue, render_report
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
+from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.tables import MINING_REPORT
 
 PICTURES = 60
@@ -216,6 +217,8 @@ def _facts(run: StageRun) -> dict[str, str]:
         "task model": settings.task_model.kind,
         "Dagster run": run.run_id,
     }
+    if run.bench.labels is not None and any(run.bench.labels.pool_counts().values()):
+        facts["classes"] = rules_text(run.bench.labels.class_counts().values())
     return facts if parent is None else {**facts, "MLflow run": run.bench.tracking.url(parent)}
 
 

@@ -208,7 +208,7 @@ def test_every_study_answers_in_words_with_rows_plots_and_nested_runs(name: str,
     report = run_study(name, finished.instance, settings_file=str(finished.file), draws=2)
 
     folder = Path(report.folder)
-    assert report.words
+    assert any(words.startswith("many/medium/few classes: ") for words in report.words) == (name != "verify")
     assert all(cells.keys() == table[0].keys() for table in report.tables.values() for cells in table)
     assert (folder / "rows.csv").read_text().count("\n") > 1
     assert all(sentence in (folder / "report.md").read_text() for sentence in report.words)

@@ -65,7 +65,11 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         Arm(region, {"region": region}, {f"{a} / {b}": _mean(rows, a, b, region) for a, b in pairs})
         for region in REGIONS
     ]
-    words = [*_words(names, panels), f"not compared: {', '.join(UNDRAWN)}; only `vlmine run` trains their models"]
+    words = [
+        *_words(names, panels),
+        f"not compared: {', '.join(UNDRAWN)}; only `vlmine run` trains their models",
+        run.class_words,
+    ]
     return Findings(words, tables, arms, plots)
 
 

@@ -16,7 +16,6 @@ from vlmine_dagster.mining.verdicts import (
     FEWEST_UNTRAINED,
     comparison_sentence,
     interval_text,
-    rules_text,
     spread_text,
 )
 from vlmine_dagster.project import ProjectSettings
@@ -205,7 +204,7 @@ def verdict(
 def rule_words(run: StudyRun, rows: Sequence[Row], budget: float) -> list[str]:
     """Say how many classes are what by both rules, and recall at a budget by each."""
     at = [row for row in rows if row["budget"] == budget]
-    told = [rules_text(run.pool().class_counts.values())]
+    told = [run.class_words]
     for name, text in (("few_recall_lt20", "fewer than 20"), ("few_recall_le20", "20 or fewer")):
         means: dict[str, Any] = {}
         for row in at:

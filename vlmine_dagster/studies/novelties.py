@@ -60,7 +60,7 @@ def conclude_novelty(run: StudyRun, rows: Sequence[Row], *, source_name: str) ->
     title = f"Recall of few-shot images, mean ± standard deviation over {len(curves.draws)} draws"
     plot = budget_curves_png({name: band for name, band in curves.bands().items() if name.endswith(MINED_BY[0])})
     arms = [_arm(curves, name, columns) for name in curves.arms]
-    return Findings(words, {title: table}, arms, {"recall.png": plot})
+    return Findings([*words, run.class_words], {title: table}, arms, {"recall.png": plot})
 
 
 def _groups(arms: Sequence[str]) -> list[tuple[list[str], str]]:

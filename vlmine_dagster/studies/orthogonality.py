@@ -61,7 +61,10 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         arms.append(_arm(rows, first, second))
     plot = bars_png(bars, x_name="share of the few-shot images")
     return Findings(
-        words, {"Few-shot images by who finds them (mean over draws, 95% interval)": table}, arms, {"found.png": plot}
+        [*words, run.class_words],
+        {"Few-shot images by who finds them (mean over draws, 95% interval)": table},
+        arms,
+        {"found.png": plot},
     )
 
 

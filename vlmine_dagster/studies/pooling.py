@@ -30,7 +30,7 @@ def measure(run: StudyRun, _step: str) -> list[Row]:
     return rows
 
 
-def conclude(_run: StudyRun, rows: Sequence[Row]) -> Findings:
+def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     """Compare the two poolings class by class."""
     names = ("novelty_min", "novelty_mean")
     values = {name: [row[name] for row in rows] for name in names}
@@ -42,7 +42,11 @@ def conclude(_run: StudyRun, rows: Sequence[Row]) -> Findings:
         less="puts rare classes lower than",
     ).replace("paired draws", "classes, paired")
     wins = sum(row["novelty_mean"] > row["novelty_min"] for row in rows)
-    words = [sentence, f"the mean puts {wins} of {len(rows)} classes higher, the minimum {len(rows) - wins}"]
+    words = [
+        sentence,
+        f"the mean puts {wins} of {len(rows)} classes higher, the minimum {len(rows) - wins}",
+        run.class_words,
+    ]
     ordered = sorted(rows, key=lambda row: -abs(row["novelty_mean"] - row["novelty_min"]))[:_SHOWN]
     table = [
         {

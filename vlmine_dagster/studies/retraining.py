@@ -115,6 +115,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
         tables[f"{name.capitalize()} minus {reference}, paired, 95% interval; * is shown"] = difference_table(compared)
         plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
+    words.append(run.class_words)
     words += left_out(run.bench.project.settings, dict.fromkeys(row["arm"] for row in rows))
     return Findings(words, tables, _arms(run, rows), plots)
 

@@ -16,6 +16,7 @@ from resources.progress import Progress
 from resources.tracking import COLOUR_TAG, Tracking, run_colour
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
+from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 from vlmine_dagster.studies.pool import Draw, Pool
 from vlmine_dagster.tables import TABLES, WHOLE_POOL
@@ -141,6 +142,11 @@ class StudyRun:
         if self._drawn is None or self._drawn.number != number:
             self._drawn = self.pool().draw(number)
         return self._drawn
+
+    @property
+    def class_words(self) -> str:
+        """How many classes are many-, medium- and few-shot by both rules in use."""
+        return rules_text(self.pool().class_counts.values())
 
     @cached_property
     def folder(self) -> Path:
