@@ -25,6 +25,40 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line) for line in [*spans, *lines] if line.startswith("vlmine ")]
 
 
+ELSEWHERE = {
+    "tar": "tests/test_cli_paid.py",
+    "export DAGSTER_HOME": "tests/test_homes.py",
+    "export DAGSTER_PG_URL": "a PostgreSQL; tried by hand, as the page says",
+    "export MLFLOW_TRACKING_URI": "tests/test_faults.py",
+    "export VLMINE_HOME": "tests/test_homes.py",
+    "export AWS_": "an S3 server; tried by hand, as the page says",
+    "export VLMINE_DAGSTER_URL": "tests/test_homes.py",
+    "export VLMINE_MLFLOW_URL": "tests/test_security.py",
+    "dagster instance concurrency set": "tests/test_limits.py",
+    "useradd": "root; the unit itself is checked by tests/test_deploy.py",
+    "python3 -m venv": "root; the unit itself is checked by tests/test_deploy.py",
+    "/opt/vlmine/bin/pip install": "root; the unit itself is checked by tests/test_deploy.py",
+    "cp deploy/vlmine.service": "root; the unit itself is checked by tests/test_deploy.py",
+    "systemctl": "root; the unit itself is checked by tests/test_deploy.py",
+    "sudo -u vlmine": "root; the unit itself is checked by tests/test_deploy.py",
+    "pip install": "a package index",
+}
+"""Commands of the operator's page that are not ours: the file that tests them, or what they need."""
+
+
+def test_every_other_command_of_the_operators_page_is_tested_or_needs_a_service():
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", text, re.DOTALL)
+    lines = [part.strip() for block in blocks for line in block.splitlines() for part in line.split("&&")]
+    spans = re.findall(r"`((?:dagster|pip|sudo|systemctl) [^`\n]+)`", text)
+    foreign = [line for line in [*lines, *spans] if line and not line.startswith("vlmine ")]
+
+    assert [line for line in foreign if not line.startswith(tuple(ELSEWHERE))] == []
+    assert [start for start in ELSEWHERE if not any(line.startswith(start) for line in foreign)] == []
+    files = [ROOT / file for where in ELSEWHERE.values() for file in re.findall(r"tests/\S+\.py", where)]
+    assert [file for file in files if not file.exists()] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_documented_command_and_option_exists(document):
     for words in commands(document.read_text(encoding="utf-8")):

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import Made
+from dagster._cli import cli as dagster_cli
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
@@ -81,6 +83,18 @@ def test_under_the_dagster_yaml_that_comes_along_one_step_has_the_accelerator(ma
             assert instance.event_log_storage.claim_concurrency_slot(
                 "accelerator", training.run_id, "task_model"
             ).is_claimed
+
+
+def test_a_pool_gets_more_slots_by_the_command_of_the_operators_page(make_project, monkeypatch):
+    made = make_project({"pool/a": {}})
+    with open_instance(made.project) as instance:
+        monkeypatch.setenv("DAGSTER_HOME", instance.root_directory)
+
+        words = ["instance", "concurrency", "set", "accelerator", "2"]
+        done = CliRunner().invoke(dagster_cli, words, catch_exceptions=False)
+
+        assert done.exit_code == 0
+        assert instance.event_log_storage.get_concurrency_info("accelerator").slot_count == 2
 
 
 def test_runs_are_capped_and_slots_of_dead_runs_come_back(make_project):
