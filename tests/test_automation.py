@@ -143,6 +143,19 @@ class TestNightly:
         assert not kept.job(SHARD_JOB, "pool/b").success
         assert [request.partition_key for request in tick(kept, "nightly_backfill")] == ["pool/b"]
 
+    def test_shards_that_always_fail_keep_nobody_waiting(self, kept):
+        (kept.folder / "data/pool/b.tar").write_bytes(b"no tar")
+        assert not kept.job(SHARD_JOB, "pool/b").success
+        kept.replace_shard("pool/x", members({"coffee": 1}, start=90))
+        kept.instance.add_dynamic_partitions(SHARDS, ["pool/x"])
+
+        found = tick(kept, "nightly_backfill")
+        kept.settings(automation={"max_shards_per_night": 1})
+        capped = tick(kept, "nightly_backfill")
+
+        assert [request.partition_key for request in found] == ["pool/x", "pool/b"]
+        assert [request.partition_key for request in capped] == ["pool/x"]
+
     def test_a_shard_at_work_is_left_alone(self, kept):
         kept.bench.lake.remove("keywords", "pool/b")
         job = build_definitions(kept.project, settings_file=str(kept.file)).resolve_job_def(SHARD_JOB)

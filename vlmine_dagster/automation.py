@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.catalog import STAGES
+from assets.failures import standing_failures
 from assets.lineage import Lineage, State
 from assets.stages import Stage, asset_key
 from resources.workbench import Workbench
@@ -98,18 +99,20 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         cron_schedule=settings.nightly_cron,
         execution_timezone=settings.timezone,
         default_status=status,
-        description="Makes shards that are missing, stale or failed, the oldest first, so many a night.",
+        description="Makes shards that are missing, stale or failed, the oldest first, so many a night. Those that "
+        "failed before come last: shards that always fail keep nobody waiting.",
     )
     def nightly_backfill(
         context: dg.ScheduleEvaluationContext, workbench: Workbench
     ) -> list[dg.RunRequest] | dg.SkipReason:
         shards = context.instance.get_dynamic_partitions(SHARDS)
-        busy = _shards_at_work(context.instance)
-        waiting = [shard for shard in unfinished_shards(_fresh(workbench), shards) if shard not in busy]
+        busy, bench = _shards_at_work(context.instance), _fresh(workbench)
+        waiting = [shard for shard in unfinished_shards(bench, shards) if shard not in busy]
         if not waiting:
             return dg.SkipReason(f"{len(shards)} shards, all fresh or at work")
         tick = context.scheduled_execution_time.isoformat()
-        chosen = waiting[: settings.max_shards_per_night]
+        failed = failing_shards(context.instance, bench, waiting)
+        chosen = sorted(waiting, key=failed.__contains__)[: settings.max_shards_per_night]
         return [dg.RunRequest(run_key=f"nightly:{tick}:{shard}", partition_key=shard) for shard in chosen]
 
     @dg.schedule(
@@ -198,6 +201,16 @@ def build_declarative(project: Project) -> dg.AutomationConditionSensorDefinitio
 def unfinished_shards(bench: Workbench, shards: Sequence[str]) -> list[str]:
     """Return the shards of which anything up to their keywords is not fresh, in the order given."""
     return _shards_in(bench, shards, {"missing", "stale", "blocked"})
+
+
+def failing_shards(instance: dg.DagsterInstance, bench: Workbench, shards: Sequence[str]) -> set[str]:
+    """Return those of some shards that failed when they were last tried."""
+    wanted = set(shards)
+    return {
+        shard
+        for stage, variant in _units(bench, SHARD_JOB)
+        for shard in standing_failures(instance, asset_key(stage.table, variant), is_unfinished=wanted.__contains__)
+    }
 
 
 def _shards_in(bench: Workbench, shards: Sequence[str], states: Set[State]) -> list[str]:
