@@ -1,6 +1,7 @@
 """The Dagster assets of a project, made from the catalog of stages."""
 
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -21,6 +22,9 @@ from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import TABLES, WHOLE_POOL, Table
 
 OWNER = "team:data-mining"
+
+# Every process of every step would say it twice, into the log that operators read.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy` of function `asset`", category=dg.BetaWarning)
 
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:
