@@ -17,7 +17,7 @@ from vlmine_dagster.learning.networks import Probe
 from vlmine_dagster.learning.prediction import best_device
 
 PROBE_L2 = 0.01
-"""Chosen on the seed of one draw of a long-tailed pool of 200 classes; see docs/benchmarks.md."""
+"""Chosen on the seed of one draw of a long-tailed pool of 200 classes; see docs/log.md."""
 
 _PROBE_STEPS = 40
 _MOST_SHIFT = 4  # pixels at 64 a side

@@ -96,7 +96,7 @@ def _lessons(run: StudyRun, draw: Draw, *, count: int) -> tuple["Labelled", dict
 
 
 def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
-    """Compare the arms with a reference by few-shot accuracy and by accuracy over all classes."""
+    """Compare the arms with entropy and with chance by few-shot accuracy and by accuracy over all classes."""
     budget = headline_of(run.bench.project.settings)
     words, tables, plots = [], {}, {}
     for metric, name in METRICS.items():
@@ -104,20 +104,26 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
             words.append(f"{name} is unknown: the test split lacks some of these classes")
             continue
         curves = ArmCurves(rows, metric, start=None)
-        reference = reference_of(curves.arms)
-        compared = curves.compared(reference, fewest=FEWEST_TRAINED)
-        words += [
-            comparison_sentence(
-                one, where=f"at {share_name(budget)}", more=f"has more {name} than", less=f"has less {name} than"
-            )
-            for one in compared[share_name(budget)]
-        ]
         tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
-        tables[f"{name.capitalize()} minus {reference}, paired, 95% interval; * is shown"] = difference_table(compared)
+        for reference in _references(curves.arms):
+            compared = curves.compared(reference, fewest=FEWEST_TRAINED)
+            words += [
+                comparison_sentence(
+                    one, where=f"at {share_name(budget)}", more=f"has more {name} than", less=f"has less {name} than"
+                )
+                for one in compared[share_name(budget)]
+            ]
+            title = f"{name.capitalize()} minus {reference}, paired, 95% interval; * is shown"
+            tables[title] = difference_table(compared)
         plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
     words.append(run.class_words)
     words += left_out(run.bench.project.settings, dict.fromkeys(row["arm"] for row in rows))
     return Findings(words, tables, _arms(run, rows), plots)
+
+
+def _references(arms: Sequence[str]) -> list[str]:
+    """Return what every arm is compared with: the usual reference, and chance."""
+    return list(dict.fromkeys([reference_of(arms), *(name for name in arms if name == "random")]))
 
 
 def _arms(run: StudyRun, rows: Sequence[Row]) -> list[Arm]:
