@@ -257,6 +257,19 @@ def test_any_folder_with_a_folder_a_class_becomes_long_tailed(
     assert Project.load(tmp_path / "vlmine.yaml").settings.name == "birds-lt"
 
 
+def test_a_folder_with_both_parts_is_judged_by_test_and_stops_early_by_val(tmp_path: Path):
+    for name in ("crow", "dove"):
+        for part, count in (("train", 8), ("val", 2), ("test", 3)):
+            for k in range(count):
+                picture(tmp_path / "birds" / part / name / f"{k}.jpg", k)
+
+    found = read_protocol("folders", root=tmp_path / "birds", folder=tmp_path, tail=Tail(imbalance=2.0))
+
+    assert Counter(path.partition("/")[0] for path in found.test) == {"test": 6}
+    assert Counter(path.partition("/")[0] for path in found.validation) == {"val": 4}
+    assert Counter(path.partition("/")[0] for path in found.train) == {"train": 12}
+
+
 def test_cifar_is_read_from_its_binary_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = cifar_10(tmp_path)
 

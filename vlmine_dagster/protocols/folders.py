@@ -55,18 +55,20 @@ def thin(images: Mapping[str, str], tail: Tail) -> dict[str, str]:
 
 
 def from_folders(name: str, root: Path, tail: Tail, *, test_per_class: int) -> Benchmark:
-    """Read `<root>/train/<class>/...` with `<root>/val` or `<root>/test` beside it, or `<root>/<class>/...`.
+    """Read `<root>/train/<class>/...` with `<root>/test` or `<root>/val` beside it, or `<root>/<class>/...`.
 
-    Without a part of its own, so many images a class are taken as the test set before the rest is thinned.
+    The test part judges, a validation part beside it is for early stopping; where there is but one of them, it judges.
+    Without either, so many images a class are taken as the test set before the rest is thinned.
 
     Raises:
         SourceError: there is no folder with images, or test classes that the train set lacks.
     """
     has_parts = (root / "train").is_dir()
     full = _classes_below(root, "train" if has_parts else "")
-    judges = next((part for part in ("test", "val") if has_parts and (root / part).is_dir()), None)
-    test = _classes_below(root, judges) if judges else _held_out(full, test_per_class, tail.seed)
-    return made_long_tailed(name, root, {p: c for p, c in full.items() if p not in test}, test, tail)
+    parts = [_classes_below(root, part) for part in ("test", "val") if has_parts and (root / part).is_dir()]
+    test, validation = [*(parts or [_held_out(full, test_per_class, tail.seed)]), {}][:2]
+    full = {path: label for path, label in full.items() if path not in test}
+    return made_long_tailed(name, root, full, test, tail, validation=validation)
 
 
 def from_tiny_imagenet(name: str, root: Path, tail: Tail) -> Benchmark:
@@ -102,13 +104,17 @@ def made_long_tailed(
     test: Mapping[str, str],
     tail: Tail,
     *,
+    validation: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Benchmark:
     """Return a benchmark whose train set is a long-tailed part of a full set, which is its rest."""
     if not full:
         raise SourceError(f"{name}: no folder with images under {root}. Expected a folder a class.")
     train = thin(full, tail)
-    classes = {label: (names or {}).get(label, label) for label in sorted({*full.values(), *test.values()})}
+    classes = {
+        label: (names or {}).get(label, label)
+        for label in sorted({*full.values(), *test.values(), *(validation or {}).values()})
+    }
     return Benchmark(
         name=name,
         kind="folder",
@@ -116,6 +122,7 @@ def made_long_tailed(
         classes=classes,
         train=train,
         test=test,
+        validation=validation or {},
         rest={path: label for path, label in full.items() if path not in train},
     )
 
