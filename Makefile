@@ -24,7 +24,7 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks.peers --images 100000 --vectors 5000
 	$(BIN)/python -m benchmarks.rarity --images 20000
 	$(BIN)/python -m benchmarks.new_shard --images 200000 --shards 20
-	$(BIN)/python -m benchmarks.growth --images 10000 --images 100000 --shards 1 --shards 30
+	$(BIN)/python -m benchmarks.growth --images 10000 --images 100000 --stages 10000 --stages 100000 --shards 1 --shards 30
 	$(BIN)/python -m benchmarks.describing --images 256 --rounds 2
 	$(BIN)/python -m benchmarks.endpoint --calls 1000 --memory 1000
 

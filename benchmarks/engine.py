@@ -42,6 +42,7 @@ from vlmine_dagster.tables import TABLES
 SHARD_STAGE, POOL_STAGE = "novelty_scores", "vocab_counts"
 EXPERIMENTS = ("novelty_min", "pareto")
 BARE_QUERY, BARE_RANKING = "bare DuckDB: counts and scores", "bare moocore: fronts"
+KEPT = "costs.json"
 _BARE_FILES = {"counts_file": "bare-counts.parquet", "scores_file": "bare-scores.parquet"}
 
 _BARE = """
@@ -175,6 +176,11 @@ def work(name: str, folder: Path) -> None:
     os._exit(0)  # threads of the libraries may abort a process that ends in the ordinary way
 
 
+def lake_size(images: int, images_a_shard: int = 10_000) -> LakeSize:
+    """Return the lake of so many images that is measured: its vocabulary is a tenth of them."""
+    return LakeSize(images, max(images // images_a_shard, 1), max(images // 10, 10))
+
+
 def measure(folder: Path, size: LakeSize, *, memory_gb: float) -> dict[str, dict[str, float]]:
     """Make the lake where it is not there yet, do all work on it, each in its own process, and check the results."""
     done = folder / "done"
@@ -196,6 +202,7 @@ def measure(folder: Path, size: LakeSize, *, memory_gb: float) -> dict[str, dict
     check_scores(bench, folder)
     for name in _BARE_FILES.values():
         (folder / name).unlink()
+    (folder / KEPT).write_text(json.dumps(found), encoding="ascii")
     return found
 
 
@@ -249,11 +256,7 @@ def main(sizes: tuple[int, ...], images_a_shard: int, memory_gb: float, folder: 
     with tempfile.TemporaryDirectory() as temporary:
         home = folder or Path(temporary)
         found = {
-            images: measure(
-                home / f"images-{images}",
-                LakeSize(images, max(images // images_a_shard, 1), max(images // 10, 10)),
-                memory_gb=memory_gb,
-            )
+            images: measure(home / f"images-{images}", lake_size(images, images_a_shard), memory_gb=memory_gb)
             for images in sizes
         }
     print(f"{machine('duckdb', 'moocore', 'numpy', 'great_expectations')}; {memory_gb:g} GB for DuckDB\n")

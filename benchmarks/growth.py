@@ -3,7 +3,8 @@
     python -m benchmarks.growth --images 10000 --images 1000000 --shards 1 --shards 1000 --plot docs/images/growth.png
 
 Each point is a made-up pool (`synthetic_pool`) on which nothing beyond keywords was made yet, and one `vlmine run` in a
-process of its own. To the processor seconds t = a + b n^p is fitted: a is what starting costs, p the exponent.
+process of its own; or, for `--stages`, a lake of `benchmarks.engine` and the stages that count, score and rank, without
+Dagster. To the processor seconds t = a + b n^p is fitted: a is what starting costs, p the exponent.
 """
 
 import io
@@ -16,38 +17,67 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks import engine
 from benchmarks.measuring import Cost, machine, print_table
 from benchmarks.new_shard import run
 from benchmarks.synthetic_pool import SyntheticPool
 
 FEW_SHARDS = 10
 FEW_IMAGES = 10_000
+BY_IMAGES = f"images, `vlmine run`, {FEW_SHARDS} shards"
+BY_STAGES = "images, stages alone, 10,000 a shard"
+BY_SHARDS = f"shards, `vlmine run`, {FEW_IMAGES:,} images"
 Costs = Mapping[int, Cost]
 
 
 @click.command()
-@click.option(
-    "--images", "image_counts", multiple=True, type=int, default=(10_000, 30_000, 100_000, 300_000, 1_000_000)
-)
-@click.option("--shards", "shard_counts", multiple=True, type=int, default=(1, 10, 30, 100, 300, 1000))
+@click.option("--images", "image_counts", multiple=True, type=int, default=(10_000, 100_000, 1_000_000))
+@click.option("--stages", "stage_counts", multiple=True, type=int, default=(10_000, 100_000, 1_000_000))
+@click.option("--shards", "shard_counts", multiple=True, type=int, default=(1, 10, 100, 1000))
 @click.option("--folder", type=click.Path(path_type=Path), help="Where pools and results are kept; by default nowhere.")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to write, such as docs/images/growth.png.")
-def main(image_counts: Sequence[int], shard_counts: Sequence[int], folder: Path | None, plot: Path | None) -> None:
-    """Print both tables with their exponents, and draw them if asked to."""
+def main(
+    image_counts: Sequence[int],
+    stage_counts: Sequence[int],
+    shard_counts: Sequence[int],
+    folder: Path | None,
+    plot: Path | None,
+) -> None:
+    """Print a table with its exponent for each way to grow, and draw them if asked to."""
     with tempfile.TemporaryDirectory() as temporary:
         root = folder or Path(temporary)
-        by_images = {n: measured(root / f"images-{n}", FEW_SHARDS, n) for n in image_counts}
-        by_shards = {n: measured(root / f"shards-{n}", n, FEW_IMAGES) for n in shard_counts}
+        found = {
+            BY_IMAGES: {n: measured(root / f"images-{n}", FEW_SHARDS, n) for n in image_counts},
+            BY_STAGES: {n: of_stages(root / "lakes" / f"images-{n}", n) for n in stage_counts},
+            BY_SHARDS: {n: measured(root / f"shards-{n}", n, FEW_IMAGES) for n in shard_counts},
+        }
     print(f"{machine('dagster', 'duckdb')}\n")
-    for what, costs in (("images", by_images), ("shards", by_shards)):
-        _, _, exponent = fit({n: cost.cpu_seconds for n, cost in costs.items()})
-        rows = [
-            [f"{n:,}", *(f"{v:.1f}" for v in (c.seconds, c.cpu_seconds)), f"{c.peak_mb:,.0f}"] for n, c in costs.items()
-        ]
-        print_table([what, "s", "processor s", "peak MB"], rows)
-        print(f"\nexponent of processor seconds against {what}: {exponent:.2f}\n")
+    for what, costs in found.items():
+        print_table([what, "s", "processor s", "peak MB"], _rows(costs))
+        print(f"\nprocessor seconds: {_told(costs)}\n")
     if plot is not None:
-        plot.write_bytes(drawn(by_images, by_shards))
+        plot.write_bytes(drawn(found))
+
+
+def _rows(costs: Costs) -> list[list[str]]:
+    return [[f"{n:,}", f"{c.seconds:.1f}", f"{c.cpu_seconds:.1f}", f"{c.peak_mb:,.0f}"] for n, c in costs.items()]
+
+
+def _told(costs: Costs) -> str:
+    """Return the fit, in which the exponent is what tells."""
+    start, slope, exponent = fit({n: cost.cpu_seconds for n, cost in costs.items()})
+    return f"{start:.1f} s + {slope:.2g} s x n^{exponent:.2f}"
+
+
+def of_stages(folder: Path, image_count: int) -> Cost:
+    """Return what counting, scoring and ranking by two signals take; a result that is kept already is read."""
+    kept = folder / engine.KEPT
+    if not kept.exists():
+        engine.measure(folder, engine.lake_size(image_count), memory_gb=2.0)
+    found = json.loads(kept.read_text(encoding="ascii"))
+    stages = [found[name] for name in (engine.POOL_STAGE, engine.SHARD_STAGE, "pareto")]
+    seconds, cpu_seconds = (sum(stage[key] for stage in stages) for key in ("seconds", "cpu"))
+    return Cost(seconds, cpu_seconds, max(stage["peak"] for stage in stages))
 
 
 def measured(folder: Path, shard_count: int, image_count: int) -> Cost:
@@ -83,26 +113,25 @@ def fit(times: Mapping[int, float]) -> tuple[float, float, float]:
     return min(found)[1:]
 
 
-def drawn(by_images: Costs, by_shards: Costs) -> bytes:
+def drawn(found: Mapping[str, Costs]) -> bytes:
     """Return a PNG of time and memory against images and shards, with the fits."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    axes = figure.subplots(2, 2, sharex="col")
-    for column, (what, costs) in enumerate((("images", by_images), ("shards", by_shards))):
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    axes = figure.subplots(2, len(found), sharey="row")
+    for column, (what, costs) in enumerate(found.items()):
         counts = np.array([*costs], float)
         start, slope, exponent = fit({n: cost.cpu_seconds for n, cost in costs.items()})
         line = np.geomspace(counts[0], counts[-1], 50)
         top, bottom = axes[0][column], axes[1][column]
         top.loglog(counts, [cost.cpu_seconds for cost in costs.values()], "o", color="#1f6f8b")
-        top.loglog(line, start + slope * line**exponent, color="#1f6f8b", label=f"{start:.0f} s + n^{exponent:.2f}")
-        top.legend(frameon=False)
-        bottom.semilogx(counts, [cost.peak_mb for cost in costs.values()], "o-", color="#b5562a")
-        bottom.set(xlabel=what, ylim=(0, None))
+        top.loglog(line, start + slope * line**exponent, color="#1f6f8b", label=_told(costs))
+        top.legend(frameon=False, fontsize=9)
+        top.set_title(what.replace("`", ""), fontsize=10)
+        bottom.loglog(counts, [cost.peak_mb for cost in costs.values()], "o-", color="#b5562a")
+        bottom.set(xlabel=what.partition(",")[0], ylim=(100, 10_000))
     axes[0][0].set_ylabel("processor seconds")
     axes[1][0].set_ylabel("peak memory, MB")
-    axes[0][0].set_title(f"{FEW_SHARDS} shards", fontsize=10)
-    axes[0][1].set_title(f"{FEW_IMAGES:,} images", fontsize=10)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()

@@ -1,9 +1,12 @@
 """Every benchmark of the engine runs at a tiny size and finds what it compares with."""
 
+import json
+
 import numpy as np
 import pytest
 
-from benchmarks import engine, neighbours, peers, ranking
+from benchmarks import engine, growth, neighbours, peers, ranking
+from benchmarks.measuring import Cost
 from benchmarks.synthetic_lake import KEYWORDS_AN_IMAGE, LakeSize, make_lake
 
 
@@ -88,3 +91,16 @@ def test_the_index_is_measured_against_all_pairs():
 
     assert (few[0], many[0]) == ("400", "900")
     assert float(few[5]) > 0.5
+
+
+def test_growth_of_the_stages_is_read_from_what_was_kept(tmp_path):
+    costs = {"seconds": 2.0, "cpu": 1.0, "peak": 300.0}
+    (tmp_path / engine.KEPT).write_text(json.dumps(dict.fromkeys(engine.WORK, costs)))
+
+    assert growth.of_stages(tmp_path, 1000) == Cost(6.0, 3.0, 300.0)
+
+
+def test_growth_is_drawn_as_png():
+    costs = {n: Cost(1 + n / 1000, 1 + n / 1000, 500.0) for n in (100, 1000, 10_000)}
+
+    assert growth.drawn({growth.BY_IMAGES: costs, growth.BY_SHARDS: costs}).startswith(b"\x89PNG")
