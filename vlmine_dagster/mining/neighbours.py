@@ -145,16 +145,27 @@ def _gathered(blocks: Iterable[Floats], rows: int) -> Iterator[Floats]:
 def _by_index(
     vectors: Callable[[], Iterator[Floats]], queries: Callable[[], Iterator[Floats]], count: int
 ) -> Iterator[tuple[Integers, Floats]]:
-    sample, total = _sample(vectors())
-    if not total:
+    trained = _trained(vectors)
+    if trained is None:
         return
-    axes = _main_axes(sample)
-    index = _trained_index(sample @ axes, total)
+    axes, index = trained
     for block in vectors():
         index.add(block @ axes)
     for block in queries():
         for asked in _gathered([block @ axes], _QUERY_ROWS):
-            yield _probed(index, asked, min(count, total))
+            yield _probed(index, asked, min(count, index.ntotal))
+
+
+def _trained(vectors: Callable[[], Iterator[Floats]]) -> tuple[Floats, Any] | None:
+    """Return the axes on which vectors are projected, and an empty index of these; None where there are no vectors.
+
+    The sample that both come from is large, and gone when this returns.
+    """
+    sample, total = _sample(vectors())
+    if not total:
+        return None
+    axes = _main_axes(sample)
+    return axes, _trained_index(sample @ axes, total)
 
 
 def _sample(blocks: Iterable[Floats]) -> tuple[Floats, int]:
