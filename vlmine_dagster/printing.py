@@ -1,6 +1,10 @@
 """What the commands print: tables for people, with rich."""
 
+import ast
+import inspect
+import itertools
 import shutil
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -378,16 +382,32 @@ def print_findings(findings: Sequence["Advice"]) -> None:
 def print_settings(model: type[BaseModel], prefix: str = "") -> None:
     """Print every setting with its default and its meaning."""
     out = console()
+    meanings = _meanings(model)
     for name, field in model.model_fields.items():
         default = (
             ""
             if field.is_required() or _models(field.annotation)
             else f" [dim]= {plain(field.get_default(call_default_factory=True))}[/]"
         )
-        out.print(f"{prefix}[bold]{name}[/]{default}  {plain(field.description or '')}")
+        out.print(f"{prefix}[bold]{name}[/]{default}  {plain(meanings.get(name, ''))}")
         for nested in _models(field.annotation):
             if name != "variants":
                 print_settings(nested, prefix=f"{prefix}{name}.")
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the docstring that stands under each setting."""
+    meanings: dict[str, str] = {}
+    for owner in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        for setting, said in itertools.pairwise(getattr(definition, "body", [])):
+            if (
+                isinstance(setting, ast.AnnAssign)
+                and isinstance(said, ast.Expr)
+                and isinstance(said.value, ast.Constant)
+            ):
+                meanings[ast.unparse(setting.target)] = inspect.cleandoc(str(said.value.value))
+    return meanings
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

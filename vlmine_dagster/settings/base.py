@@ -12,7 +12,9 @@ DEFAULT_VARIANT = "default"
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # The docstring of each setting is its meaning. Pydantic would read them all at import, a tenth of a step's start;
+    # `vlmine settings` does where it prints them.
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _public(location: str) -> str:
