@@ -17,9 +17,10 @@ from PIL import Image
 
 from assets.catalog import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORDS
 from assets.lineage import Lineage
+from assets.models import describer_of, keyworder_of
 from assets.stages import Stage
 from resources.workbench import Workbench
-from vlmine_dagster.settings import settings_hash
+from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 from vlmine_dagster.tables import TABLES
 
 KEYWORDS_AN_IMAGE = 10
@@ -102,12 +103,10 @@ class SyntheticPool:
         if table == "embeddings":
             return TABLES[table].schema.empty_table()  # nobody reads it here, and a million would be 4.6 GB
         facts = {"prompt_tokens": 0, "output_tokens": 0, "latency_s": 0.0, "cost_usd": 0.0}
-        digest = {"variant_hash": settings_hash("synthetic")}
+        digest = _variant_hash(table, bench)
         if table in ("descriptions", "keyword_answers"):
-            return _filled(table, count, image_id=names, outcome="ok", **facts, **digest)
-        return _keyword_rows(names, number).append_column(
-            "variant_hash", pa.repeat(digest["variant_hash"], count * KEYWORDS_AN_IMAGE)
-        )
+            return _filled(table, count, image_id=names, outcome="ok", variant_hash=digest, **facts)
+        return _keyword_rows(names, number).append_column("variant_hash", pa.repeat(digest, count * KEYWORDS_AN_IMAGE))
 
     def _write_settings(self) -> None:
         settings = {
@@ -167,6 +166,14 @@ def write_tar(path: Path, members: dict[str, bytes]) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
+
+
+def _variant_hash(table: str, bench: Workbench) -> str:
+    """Return the hash that the stages would write, so that a shard of real photos is not of another variant."""
+    described = describer_of(bench, DEFAULT_VARIANT).fingerprint
+    if table == "descriptions":
+        return described
+    return settings_hash([described], keyworder_of(bench, DEFAULT_VARIANT).fingerprint)
 
 
 def _keyword_rows(names: pa.Array, seed: int) -> pa.Table:
