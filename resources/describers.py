@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -109,7 +110,7 @@ class Tagger:
         self._encoder = encoder
         self._settings = settings
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Changes with the weights, the classes, the number of tags and the threshold."""
         return settings_hash("tagger 1", self._encoder.fingerprint, self._encoder.classes, self._settings)
