@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets import task_model
 from assets.stages import Product, StageRun
@@ -30,16 +31,17 @@ Floats = npt.NDArray[np.float64]
 
 def compute(run: StageRun) -> Product:
     """Judge a shard's images of seed and pool by the task model, some at a time."""
-    images = run.read("images", ["image_id", "split", "outcome"]).to_pylist()
-    names = [row["image_id"] for row in images if row["outcome"] == "ok" and row["split"] not in JUDGES]
+    images = run.read("images", ["image_id", "split", "outcome"])
+    is_judge = pc.is_in(images.column("split"), value_set=pa.array([split.value for split in JUDGES]))
+    is_asked = pc.and_(pc.equal(images.column("outcome"), "ok"), pc.invert(is_judge))
+    names = images.filter(is_asked).column("image_id").to_pylist()
     model = run.read("task_model").to_pylist()[0]
-    columns: dict[str, list[Any]] = {name: [] for name in UNCERTAINTY_SCORES.schema.names}
+    parts = [UNCERTAINTY_SCORES.schema.empty_table()]
     progress = run.progress(len(names))
     for answers in _ask(run, model, names):
-        for name, values in _scores(answers).items():
-            columns[name] += list(values)
+        parts.append(pa.table(_scores(answers), schema=UNCERTAINTY_SCORES.schema))
         progress.add(len(answers.image_ids))
-    rows = pa.table(columns, schema=UNCERTAINTY_SCORES.schema).sort_by("image_id")
+    rows = pa.concat_tables(parts).sort_by("image_id")
     return Product(rows, {"judged": rows.num_rows})
 
 
