@@ -134,7 +134,7 @@ def _record(
     settings = run.project.settings
     variant = settings.variant(experiment.variant)
     params = {
-        "signals": ", ".join(experiment.signals),
+        "experiment": run.partition,
         "fusion": experiment.fusion,
         "weights": ", ".join(f"{name} {weight:g}" for name, weight in experiment.weights.items()),
         "diversity": "none" if experiment.diversity is None else experiment.diversity.kind,
@@ -152,9 +152,10 @@ def _record(
         "shards": len(run.shards),
         "round": 0 if run.bench.labels is None else run.bench.labels.round_count,
     }
-    counts = {f"vlmine.{name}": str(facts[name]) for name in ("selected", "ranked", "fronts")}
+    told = {f"vlmine.{name}": str(facts[name]) for name in ("selected", "ranked", "fronts")}
+    told["vlmine.signals"] = ", ".join(experiment.signals)  # no param: plots show ten letters, and mix those that agree
     name = f"{run.partition}, round {params['round']}" if params["round"] else run.partition
-    with run.bench.tracking.run(name, tags=run_tags(run) | counts) as tracked:
+    with run.bench.tracking.run(name, tags=run_tags(run) | told) as tracked:
         tracked.params(params)
         if experiment.needs_keywords:
             tracked.metrics({name: value for name, value in _bill(run).items() if value})

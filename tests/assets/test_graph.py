@@ -377,7 +377,8 @@ def test_every_experiment_is_one_mlflow_run_with_its_retraining_as_child(finishe
     parent = tracking.client.get_run(tracking.latest(experiment="pareto", asset="pareto_set"))
     child = tracking.client.get_run(tracking.latest(experiment="pareto", asset="retrain_metrics"))
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert parent.data.params["signals"] == "novelty_min, entropy"
+    assert parent.data.params["experiment"] == "pareto"
+    assert parent.data.tags["vlmine.signals"] == "novelty_min, entropy"
     assert parent.data.tags["dagster.run_id"]
     recalls = tracking.history(parent.info.run_id, ["few_recall"])["few_recall"]
     assert len(recalls) == 2

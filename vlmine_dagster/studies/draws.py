@@ -223,7 +223,7 @@ def _arms(run: StudyRun, curves: ArmCurves) -> list[Arm]:
         arms.append(
             Arm(
                 name,
-                {"signals": ", ".join(settings.signals), "fusion": settings.fusion},
+                {"arm": name, "fusion": settings.fusion},
                 {"recall_area": float(np.mean(curves.areas(name)))},  # the headline of the compare view
                 [*points, *spread],
             )

@@ -133,7 +133,7 @@ def _arms(run: StudyRun, rows: Sequence[Row]) -> list[Arm]:
     return [
         Arm(
             arm,
-            {"network": kind, "signals": ", ".join(run.bench.project.settings.experiments[arm].signals)},
+            {"arm": arm, "network": kind},
             {},
             [
                 (metric, found.mined(budget), float(np.mean(found.values(arm, budget))))

@@ -36,7 +36,8 @@ class Arm:
 
     Attributes:
         name: Name of the run.
-        params: What tells it from the others: few and short.
+        params: What tells it from the others: few and short. MLflow's plots show ten letters of a value and take values
+            that agree in these for one, so `signals` are none.
         metrics: Headline values.
         curves: (metric, step, value).
     """
