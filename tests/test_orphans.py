@@ -48,7 +48,7 @@ def test_a_run_of_a_server_that_answers_goes_on(history, tmp_path):
         start(**of_server(socket=str(tmp_path / "s")))
         start(**of_server(port=port.getsockname()[1]))
 
-        assert bury_orphans(instance, is_only_command=True) == []
+        assert bury_orphans(instance, locked="here") == []
 
 
 def test_what_a_killed_server_leaves_of_its_socket_does_not_answer(history, tmp_path):
@@ -62,9 +62,21 @@ def test_what_a_killed_server_leaves_of_its_socket_does_not_answer(history, tmp_
 
 def test_only_who_holds_the_lock_ends_runs_of_the_command(history):
     instance, start = history
-    run = start(**{COMMAND_TAG: "run"})
+    run = start(**{COMMAND_TAG: "here"})
     of_somebody = start()
 
     assert bury_orphans(instance) == []
-    assert bury_orphans(instance, is_only_command=True) == [run]
+    assert bury_orphans(instance, locked="here") == [run]
     assert instance.get_run_by_id(of_somebody).status is STARTED
+
+
+def test_in_a_history_that_is_no_file_only_runs_of_this_place_end(make_project, tmp_path):
+    made = make_project({"pool/a": {}})
+    job = build_definitions(made.project, settings_file=str(made.file)).resolve_job_def(GLOBAL_JOB)
+    places = [{COMMAND_TAG: "here"}, {COMMAND_TAG: "there"}, of_server(socket=str(tmp_path / "on another machine"))]
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = [instance.create_run_for_job(job, status=STARTED, tags=tags).run_id for tags in places]
+
+        assert bury_orphans(instance, locked="here") == runs[:1]
+
+        assert {instance.get_run_by_id(run).status for run in runs[1:]} == {STARTED}

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -142,7 +143,7 @@ class Runner:
         """
         with _locked(self._project):
             self._bench.lake.check_writable()
-            bury_orphans(self._instance, is_only_command=True)
+            bury_orphans(self._instance, locked=self._place)
             known = self.sync_shards()
             wanted = _chosen(shards, known, "shard")
             arms = _chosen(experiments, list(self._project.settings.experiments), "experiment")
@@ -182,7 +183,7 @@ class Runner:
             ConfigError: another run is at work.
         """
         with _locked(self._project):
-            bury_orphans(self._instance, is_only_command=True)
+            bury_orphans(self._instance, locked=self._place)
             known = self.sync_shards()
             units = [unit for unit in self._units(SHARD_JOB) if unit.stage.table == "images"]
             lineage = self._lineage()
@@ -267,6 +268,11 @@ class Runner:
         reason = lineage.missing(unit.stage, partition, unit.variant)
         self.outcome.waiting[name if partition == WHOLE_POOL else f"{name}[{partition}]"] = reason
 
+    @property
+    def _place(self) -> str:
+        """What no two `vlmine run`s work in at once."""
+        return f"{socket.gethostname()}:{self._project.state_folder('locks')}"
+
     def _lineage(self) -> Lineage:
         return Lineage(self._bench, self._instance.get_dynamic_partitions(SHARDS))
 
@@ -274,7 +280,7 @@ class Runner:
         names = ", ".join(unit.key.to_user_string() for unit in units)
         self._on_run(names, partition if last in (None, partition) else f"{partition} ... {last}")
         target: dict[str, Any] = {} if partition == WHOLE_POOL else {"partition_key": partition}
-        tags = {COMMAND_TAG: "run"}
+        tags = {COMMAND_TAG: self._place}
         if last is not None and last != partition:
             target = {}
             tags |= dict(zip(RANGE_TAGS, (partition, last), strict=True))
