@@ -16,15 +16,14 @@ from vlmine_dagster.tables import EMBEDDINGS
 _BLOCK = 10_000  # images, 45 MB of features and tags
 
 _VECTORS = ("embedding", "tag_probabilities")
-# An image of the pool whose description or keywords failed is left out: nobody knows what it shows.
 _IMAGES = """
 SELECT image_id, CASE WHEN split = 'seed' THEN label END AS label
 FROM images SEMI JOIN embeddings USING (image_id)
 WHERE outcome = 'ok' AND (
-    (split = 'pool' AND image_id IN (SELECT image_id FROM keyword_answers WHERE outcome IN ('ok', 'empty')))
-    OR (split = 'seed' AND label IS NOT NULL))
+    (split = 'pool' AND {described}) OR (split = 'seed' AND label IS NOT NULL))
 ORDER BY image_id
 """
+_DESCRIBED = "image_id IN (SELECT image_id FROM keyword_answers WHERE outcome IN ('ok', 'empty'))"
 
 
 class EvidenceBlocks(Protocol):
@@ -72,6 +71,11 @@ class SeedAndPool:
 
     `blocks` yields what is known of those of the pool, `seed` of the labelled ones.
 
+    Args:
+        run: The stage at work.
+        is_described: Whether to leave out images of the pool whose description or keywords failed: nobody knows what
+            they show.
+
     Attributes:
         ids: Ids of the N images of the pool.
         seed_ids: Ids of the M labelled images.
@@ -79,12 +83,14 @@ class SeedAndPool:
         is_pool: Shape (N + M,), of all images in order, whether it is of the pool.
     """
 
-    def __init__(self, run: StageRun):
+    def __init__(self, run: StageRun, *, is_described: bool = True):
         self._run = run
         self._images: dict[str, pa.Table] = {}
+        query = _IMAGES.format(described=_DESCRIBED if is_described else "true")
+        tables = ("images", "embeddings", *(["keyword_answers"] if is_described else []))
         for shards in run.shard_batches("images"):
-            with run.connect("images", "embeddings", "keyword_answers", shards=shards) as connection:
-                self._images |= by_shard(connection.sql(_IMAGES).to_arrow_table(), shards)
+            with run.connect(*tables, shards=shards) as connection:
+                self._images |= by_shard(connection.sql(query).to_arrow_table(), shards)
         images = pa.concat_tables(self._images.values())
         seed = images.filter(pc.is_valid(images.column("label")))
         self.is_pool = np.asarray(pc.is_null(images.column("label")).to_numpy())
@@ -109,16 +115,24 @@ class SeedAndPool:
             [words for part in parts for words in part.keywords],
         )
 
-    def tags(self) -> Iterator[npt.NDArray[np.float16]]:
-        """Yield the tag probabilities of seed and pool, shape (B, 1000) each."""
-        for shard, images in self._images.items():
-            for rows in self._vectors(shard, images, "tag_probabilities"):
-                yield half(rows, "tag_probabilities")
+    def vectors(self, column: str, *, is_seed: bool | None = None) -> Iterator[npt.NDArray[np.float16]]:
+        """Yield a column of `embeddings`, shape (B, size) each: of the seed, of the pool, or of both if None."""
+        for shard, images in self._chosen(is_seed):
+            for rows in self._vectors(shard, images, column):
+                yield half(rows, column)
 
-    def _evidence(self, *, is_seed: bool) -> Iterator[Evidence]:
+    def keywords(self) -> Iterator[list[str]]:
+        """Yield the keywords of each image of seed and pool."""
+        for shard, images in self._chosen(None):
+            yield from self._keywords(shard, images).values()
+
+    def _chosen(self, is_seed: bool | None) -> Iterator[tuple[str, pa.Table]]:
         for shard, images in self._images.items():
             label = images.column("label")
-            chosen = images.filter(pc.is_valid(label) if is_seed else pc.is_null(label))
+            yield shard, images if is_seed is None else images.filter(pc.equal(pc.is_valid(label), is_seed))
+
+    def _evidence(self, *, is_seed: bool) -> Iterator[Evidence]:
+        for shard, chosen in self._chosen(is_seed):
             keywords = self._keywords(shard, chosen)
             for rows in self._vectors(shard, chosen, *_VECTORS):
                 names = rows.column("image_id").to_pylist()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,11 @@ class Naming:
 def compute(run: StageRun) -> Product:
     """Join what the seed, the tags and the neighbourhood say about each image of the pool."""
     known = SeedAndPool(run)
+    tags = partial(known.vectors, "tag_probabilities")
     is_mined = _mined(run, known.seed_ids)
     counts = run.read("vocab_counts", ["keyword", "image_count"])
     settings = run.project.settings.dataset.labels
-    sparsity = -semantic_density(known.tags, search=run.project.settings.neighbour_search)[known.is_pool]
+    sparsity = -semantic_density(tags, search=run.project.settings.neighbour_search)[known.is_pool]
     told = told_by_seed(
         known,
         known.seed(),
@@ -84,7 +86,7 @@ def compute(run: StageRun) -> Product:
         few_under=settings.few_under if settings is not None else _DEFAULT_FEW_UNDER,
         scratch=run.project.state_folder("scratch"),
     )
-    columns = {**told, "sparsity": sparsity, "soft_novelty": soft_novelty(known.tags)[known.is_pool]}
+    columns = {**told, "sparsity": sparsity, "soft_novelty": soft_novelty(tags)[known.is_pool]}
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     rows = pa.table({"image_id": known.ids, **arrays}).select(RARITY_SCORES.schema.names)
     facts = {"labelled by chance": int((~is_mined).sum()), "labelled when mined": int(is_mined.sum())}
