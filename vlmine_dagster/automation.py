@@ -129,13 +129,14 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason("the last refresh is still at work")
         shards = context.instance.get_dynamic_partitions(SHARDS)
         bench = _fresh(workbench)
-        absent = _shards_in(bench, shards, {"missing", "blocked"})
+        lineage = Lineage(bench, shards)
+        absent = _shards_in(bench, lineage, shards, {"missing", "blocked"})
         if absent:
             return dg.SkipReason(
                 f"{len(absent)} of {len(shards)} shards are not there yet, such as {absent[0]}: nightly_backfill makes "
                 f"them, `vlmine status` says what fails"
             )
-        if set(_states_beyond_shards(bench, shards)) <= {"fresh"}:
+        if set(_states_beyond_shards(bench, lineage, shards)) <= {"fresh"}:
             return dg.SkipReason("nothing has changed since the last refresh")
         tick = context.scheduled_execution_time.isoformat()
         return dg.RunRequest(run_key=f"refresh:{tick}", tags={REFRESH_TAG: tick})
@@ -200,7 +201,7 @@ def build_declarative(project: Project) -> dg.AutomationConditionSensorDefinitio
 
 def unfinished_shards(bench: Workbench, shards: Sequence[str]) -> list[str]:
     """Return the shards of which anything up to their keywords is not fresh, in the order given."""
-    return _shards_in(bench, shards, {"missing", "stale", "blocked"})
+    return _shards_in(bench, Lineage(bench, shards), shards, {"missing", "stale", "blocked"})
 
 
 def failing_shards(instance: dg.DagsterInstance, bench: Workbench, shards: Sequence[str]) -> set[str]:
@@ -213,14 +214,13 @@ def failing_shards(instance: dg.DagsterInstance, bench: Workbench, shards: Seque
     }
 
 
-def _shards_in(bench: Workbench, shards: Sequence[str], states: Set[State]) -> list[str]:
-    lineage, units = Lineage(bench, shards), [*_units(bench, SHARD_JOB)]
+def _shards_in(bench: Workbench, lineage: Lineage, shards: Sequence[str], states: Set[State]) -> list[str]:
+    units = [*_units(bench, SHARD_JOB)]
     return [shard for shard in shards if any(lineage.state(stage, shard, v) in states for stage, v in units)]
 
 
-def _states_beyond_shards(bench: Workbench, shards: Sequence[str]) -> list[str]:
+def _states_beyond_shards(bench: Workbench, lineage: Lineage, shards: Sequence[str]) -> list[str]:
     """Return the states of everything that needs the whole pool."""
-    lineage = Lineage(bench, shards)
     names = {GLOBAL_JOB: [WHOLE_POOL], SCORE_JOB: list(shards), MINING_JOB: list(bench.project.settings.experiments)}
     return [
         lineage.state(stage, partition, variant)
