@@ -73,7 +73,8 @@ def test_a_signal_that_cannot_be_had_is_refused_when_settings_are_read(changes, 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"kind": "probe", "dropout_passes": 5}, "kind probe has no dropout layers"),
+        ({"kind": "predictions", "path": "p.parquet", "dropout_passes": 5}, "kind predictions has no dropout layers"),
+        ({"kind": "probe", "dropout_passes": 5, "dropout": 0}, "passes that cannot differ"),
         ({"kind": "predictions", "path": "p.parquet", "members": 2}, "kind predictions is one model"),
         ({"kind": "cnn", "dropout_passes": 1}, "passes that cannot differ"),
         ({"kind": "cnn", "dropout_passes": 5, "dropout": 0}, "passes that cannot differ"),

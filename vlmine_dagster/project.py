@@ -124,7 +124,7 @@ class ProjectSettings(Settings):
             else "reads the true classes of the pool, which only a benchmark shows: set dataset.labels.oracle to true",
             "passes": None
             if model.dropout_passes
-            else "needs passes: set task_model.dropout_passes (cnn, transformers)",
+            else "needs passes: set task_model.dropout_passes (probe, cnn, transformers)",
             "members": None if model.members > 1 else "needs an ensemble: set task_model.members (probe, cnn)",
         }
         for name, experiment in self.experiments.items():

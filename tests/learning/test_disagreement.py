@@ -67,6 +67,33 @@ def test_a_pass_leaves_out_the_same_for_every_image_whatever_its_batch():
     np.testing.assert_array_equal(model.passes(pictures, 2), together[:2])
 
 
+def test_a_pass_through_a_probe_doubles_a_feature_or_leaves_it_out():
+    """With half dropped, one feature is worth its mean in a pass, or twice its distance from the mean."""
+    features = np.array([[1.0], [2.0], [4.0], [5.0]], np.float32)
+    classes = names([0, 0, 1, 1])
+    plain = train_task_model("probe", features, classes)
+    model = train_task_model("probe", features, classes, dropout=0.5)
+
+    passes = model.passes(features, 12)
+
+    np.testing.assert_array_equal(model.predict(features), plain.predict(features))
+    doubled, without = plain.predict(2 * features - 3), plain.predict(np.full_like(features, 3))
+    is_doubled = [np.allclose(one, doubled, atol=1e-6) for one in passes]
+    assert [np.allclose(one, without, atol=1e-6) for one in passes] == [not one for one in is_doubled]
+    assert 0 < sum(is_doubled) < 12
+
+
+def test_a_probe_with_dropout_is_saved_whole(tmp_path):
+    features, numbers = clouds()
+    model = train_task_model("probe", features, names(numbers), members=2, dropout=0.25)
+
+    save(model, tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+
+    np.testing.assert_array_equal(again.passes(features, 3), model.passes(features, 3))
+    np.testing.assert_array_equal(again.members(features), model.members(features))
+
+
 def test_nothing_is_left_out_after_a_pass():
     network = SmallConvNet(2, dropout=0.5).eval()
     pictures = stripes(count=4)[0]

@@ -15,22 +15,24 @@ class Probe(nn.Module):
     Args:
         feature_size: Floats an image.
         class_count: Classes.
+        dropout: Share of the standardised features that a dropout pass leaves out.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, feature_size: int, class_count: int):
+    def __init__(self, feature_size: int, class_count: int, *, dropout: float = 0.0):
         super().__init__()
         self.register_buffer("mean", torch.zeros(feature_size))
         self.register_buffer("scale", torch.ones(feature_size))
+        self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(feature_size, class_count)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits of shape (N, C) for features of shape (N, D)."""
-        logits: torch.Tensor = self.linear((features.float() - self.mean) / self.scale)
+        logits: torch.Tensor = self.linear(self.dropout((features.float() - self.mean) / self.scale))
         return logits
 
 

@@ -84,7 +84,7 @@ def train_task_model(
         epochs: Passes of the cnn.
         seed: Of the networks and of the draws; a single probe has no randomness.
         members: K, classifiers in the ensemble.
-        dropout: Of the cnn, share of its features that is dropped in training.
+        dropout: Share of the features that a dropout pass leaves out; of the cnn, in training too.
 
     Raises:
         ConfigError: the kind is unknown.
@@ -103,7 +103,9 @@ def train_task_model(
     targets = class_numbers(labels, names)
     if kind == "probe":
         rows = _bags(len(targets), members, seed=seed)
-        probes = [fit_probe(inputs[chosen], targets[chosen], class_count=len(names)) for chosen in rows]
+        probes = [
+            fit_probe(inputs[chosen], targets[chosen], class_count=len(names), dropout=dropout) for chosen in rows
+        ]
         return TaskModel(kind, names, tuple(probes))
     build = partial(SmallConvNet, len(names), dropout=dropout)
     recipe = Recipe(epochs=epochs)
@@ -199,5 +201,5 @@ def load(path: Path) -> TaskModel:
 def _empty(facts: dict[str, Any], state: dict[str, Any]) -> nn.Module:
     class_count = len(facts["classes"])
     if facts["kind"] == "probe":
-        return Probe(len(state["0.mean"]), class_count)
+        return Probe(len(state["0.mean"]), class_count, dropout=facts["dropout"])
     return SmallConvNet(class_count, dropout=facts["dropout"])

@@ -54,11 +54,13 @@ def fit_probe(
     class_count: int,
     l2: float = PROBE_L2,
     class_balance: str = "none",
+    dropout: float = 0.0,
 ) -> Probe:
     """Fit multinomial logistic regression with an L2 penalty by full-batch L-BFGS.
 
     Minimises mean cross-entropy + l2 / 2 * |W|^2 on features standardised by the given rows. Convex and without any
-    randomness: the same rows always give the same probe.
+    randomness: the same rows always give the same probe. Nothing is dropped in training: for a linear model dropout is,
+    to second order, an L2 penalty on standardised features, which is there already.
 
     Args:
         features: Shape (N, D), float.
@@ -66,15 +68,19 @@ def fit_probe(
         class_count: Classes.
         l2: Strength of the penalty, no unit.
         class_balance: How classes are weighed in the loss, see `class_weights`.
+        dropout: Share of the features that each dropout pass through the probe leaves out.
 
     Raises:
         ConfigError: class_balance is unknown.
         ContractError: there are no rows, or lengths differ.
+
+    References:
+        Dropout as a penalty: Wager et al. 2013, arXiv 1307.1493.
     """
     inputs, targets = _checked(features, labels, "fit_probe")
     inputs = inputs.float()
     weights = class_weights(targets.numpy(), class_count, balance=class_balance)
-    probe = Probe(inputs.shape[1], class_count)
+    probe = Probe(inputs.shape[1], class_count, dropout=dropout)
     probe.mean.copy_(inputs.mean(0))
     probe.scale.copy_(inputs.std(0, unbiased=False).clamp_min(1e-6))
     scaled = (inputs - probe.mean) / probe.scale

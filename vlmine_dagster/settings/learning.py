@@ -22,11 +22,12 @@ class TaskModelSettings(Settings):
     members: Annotated[int, Field(ge=1, le=50)] = 1
     """`probe`, `cnn`: models in the ensemble; its signals (ensemble_variation_ratio, ...) need at least 2."""
     dropout_passes: Annotated[int, Field(ge=0, le=200)] = 0
-    """`cnn`, `transformers`: Monte Carlo dropout passes, 0 or at least 2; dropout_variation_ratio and dropout_bald need
-    them."""
+    """`probe`, `cnn`, `transformers`: Monte Carlo dropout passes, 0 or at least 2; dropout_variation_ratio and
+    dropout_bald need them."""
     dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
-    """`cnn`: share of features dropped in training and in a pass, 0.2 if left out and there are passes, else none.
-    `transformers`: share for all dropout layers of the checkpoint in a pass; left out, each keeps its own."""
+    """`probe`: share of features dropped in a pass, 0.2 if left out; `cnn`: in training and in a pass, 0.2 if left out
+    and there are passes, else none. `transformers`: share for all dropout layers of the checkpoint in a pass; left out,
+    each keeps its own."""
 
     @model_validator(mode="after")
     def _kind_has_what_is_asked(self) -> "TaskModelSettings":
@@ -34,17 +35,17 @@ class TaskModelSettings(Settings):
             raise ValueError(f"kind {self.kind} needs `path`")
         if self.members > 1 and self.kind not in ("probe", "cnn"):
             raise ValueError(f"members: kind {self.kind} is one model; an ensemble needs kind probe or cnn")
-        if self.dropout_passes and self.kind not in ("cnn", "transformers"):
+        if self.dropout_passes and self.kind == "predictions":
             raise ValueError(
-                f"dropout_passes: kind {self.kind} has no dropout layers; take kind cnn or transformers, or members"
+                "dropout_passes: kind predictions has no dropout layers; take kind probe, cnn or transformers"
             )
-        if self.dropout_passes == 1 or (self.dropout_passes and self.kind == "cnn" and self.dropout == 0):
+        if self.dropout_passes == 1 or (self.dropout_passes and self.kind in ("probe", "cnn") and self.dropout == 0):
             raise ValueError("dropout_passes: passes that cannot differ; take 2 or more, with dropout above 0")
         return self
 
     @property
     def dropout_share(self) -> float:
-        """Share of the cnn's features that is dropped."""
+        """Share of the features that is dropped by a probe or a cnn."""
         return self.dropout if self.dropout is not None else (0.2 if self.dropout_passes else 0.0)
 
 
