@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from vlmine_dagster.mining.uncertainty import (
 )
 from vlmine_dagster.tables import JUDGES, UNCERTAINTY_SCORES
 
+if TYPE_CHECKING:
+    from vlmine_dagster.learning.task_model import TaskModel
+
 _BATCH = 1024
 _CHECKPOINT_BATCH = 64
 
@@ -39,7 +42,7 @@ def compute(run: StageRun) -> Product:
     parts = [UNCERTAINTY_SCORES.schema.empty_table()]
     progress = run.progress(len(names))
     for answers in _ask(run, model, names):
-        parts.append(pa.table(_scores(answers), schema=UNCERTAINTY_SCORES.schema))
+        parts.append(pa.table(scores(answers), schema=UNCERTAINTY_SCORES.schema))
         progress.add(len(answers.image_ids))
     rows = pa.concat_tables(parts).sort_by("image_id")
     return Product(rows, {"judged": rows.num_rows})
@@ -64,7 +67,8 @@ class Answers:
     members: Floats | None = None
 
 
-def _scores(answers: Answers) -> dict[str, Sequence[Any] | Floats]:
+def scores(answers: Answers) -> dict[str, Sequence[Any] | Floats]:
+    """Return the columns of `uncertainty_scores`, N values each."""
     found = answers.probabilities
     unknown = [None] * len(answers.image_ids)
     passes, members = answers.passes, answers.members
@@ -112,16 +116,29 @@ def _ask_trained(run: StageRun, model: dict[str, Any], names: Sequence[str]) -> 
     from vlmine_dagster.learning.task_model import load
 
     settings = run.project.settings.task_model
-    trained = load(Path(model["path"]))
     inputs = task_model.model_inputs(run, model["kind"], names, side=settings.image_size)
-    for start in range(0, len(names), _BATCH):
+    yield from answers_of(load(Path(model["path"])), inputs, names, passes=settings.dropout_passes)
+
+
+def answers_of(
+    model: "TaskModel", inputs: npt.NDArray[Any], image_ids: Sequence[str], *, passes: int = 0
+) -> Iterator[Answers]:
+    """Yield what a task model says about images, some at a time.
+
+    Args:
+        model: A probe, a cnn, or an ensemble.
+        inputs: What it reads, N rows.
+        image_ids: N ids.
+        passes: Monte Carlo dropout passes; 0 for none.
+    """
+    for start in range(0, len(image_ids), _BATCH):
         rows = inputs[start : start + _BATCH]
-        members = trained.members(rows)
+        members = model.members(rows)
         yield Answers(
-            names[start : start + _BATCH],
-            trained.classes,
+            image_ids[start : start + _BATCH],
+            model.classes,
             members.mean(axis=0),
-            passes=trained.passes(rows, settings.dropout_passes) if settings.dropout_passes else None,
+            passes=model.passes(rows, passes) if passes else None,
             members=members if len(members) > 1 else None,
         )
 

@@ -72,7 +72,9 @@ class CutPool(Pool):
     """
 
     def __init__(self, whole: Pool, places: Places, *, is_named: bool = True):
-        self.__dict__.update({name: vars(whole)[name] for name in ("_bench", "_variant", "_shards", "_seed_fraction")})
+        self.__dict__.update(
+            {name: vars(whole)[name] for name in ("_bench", "_variant", "_shards", "_seed_fraction", "_asked")}
+        )
         self._kept, self._whole, self._places, self._is_named = None, whole, places, is_named
         self.ids = [whole.ids[place] for place in places.tolist()]
         self._keys = [whole._keys[place] for place in places.tolist()]

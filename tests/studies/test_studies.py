@@ -16,9 +16,12 @@ from resources.tracking import Tracking
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import ConfigError, MissingInputError
 from vlmine_dagster.learning import retraining as learning
+from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.studies import QUESTIONS, correlation, draws, retraining, study_of
 from vlmine_dagster.studies.jobs import run_study
 from vlmine_dagster.studies.study import StudyRun, conduct
+
+DISAGREEMENT = [name for name, signal in SIGNALS.items() if signal.needs in ("passes", "members")]
 
 
 def rows_of(**values: list[float]) -> list[draws.Row]:
@@ -54,7 +57,6 @@ def test_signals_that_experiments_name_are_drawn_too_and_what_is_left_out_is_tol
             "random": plain,
             **{name: {"signals": [name]} for name in named},
             "diverse": {**plain, "diversity": {"kind": "coverage"}},
-            "bald": {"signals": ["novelty_min", "ensemble_bald"]},
             "by_rules": {**plain, "variant": "rules"},
         },
         variants={"rules": {"keyworder": {"kind": "rules"}}},
@@ -64,17 +66,58 @@ def test_signals_that_experiments_name_are_drawn_too_and_what_is_left_out_is_tol
     run = StudyRun(draws.STUDY, finished.bench, draws=1)
     rows = run.rows()
 
+    assert not {*DISAGREEMENT} & run.draw("draw-0").signals.keys()
     recall = {row["arm"]: row["few_recall"] for row in rows if row["budget"] == 0.3}
     assert set(recall) == {"random", *named}
     assert recall["oracle"] == max(recall.values())
     told = draws.conclude(run, rows).words
     assert [sentence.partition(", for ")[0] for sentence in told if sentence.startswith("not drawn")] == [
         "not drawn: diverse",
-        "not drawn: bald",
         "not drawn: by_rules",
     ]
-    assert any("ensemble_bald needs models that only `vlmine run` trains" in sentence for sentence in told)
     assert told[-1].endswith("not of the project's task model (probe of 3 members)")
+
+
+def test_an_arm_of_disagreement_changes_no_other_and_is_kept_by_its_members_and_passes(finished: Made):
+    plain = {"random": {"signals": ["random"]}, "entropy": {"signals": ["entropy"]}}
+    finished.settings(experiments=plain)
+    alone = StudyRun(draws.STUDY, finished.bench, draws=1)
+    before = alone.rows()
+    model = {"kind": "probe", "members": 3, "dropout_passes": 4}
+    named = {"votes": {"signals": ["vote_entropy"]}, "passes": {"signals": ["dropout_bald"], "fusion": "rank_sum"}}
+    finished.settings(experiments={**plain, **named}, task_model=model)
+
+    run = StudyRun(draws.STUDY, finished.bench, draws=1)
+    rows = run.rows()
+
+    assert [row for row in rows if row["arm"] in plain] == before
+    assert {row["arm"] for row in rows} == {*plain, *named}
+    first, again = run.pool().draw(0), StudyRun(draws.STUDY, finished.bench).pool().draw(0)
+    assert all(np.array_equal(first.signals[name], again.signals[name]) for name in DISAGREEMENT)
+    finished.settings(task_model={**model, "members": 2})
+    fewer = StudyRun(draws.STUDY, finished.bench, draws=1)
+    assert fewer.inputs != run.inputs
+    assert set(fewer.draw("draw-0").signals["ensemble_variation_ratio"]) <= {0.0, 0.5}
+    assert np.array_equal(fewer.draw("draw-0").signals["dropout_bald"], first.signals["dropout_bald"])
+
+
+@pytest.mark.parametrize("disagrees", [{"members": 3}, {"dropout_passes": 4}], ids=["members", "passes"])
+def test_members_and_passes_of_a_draw_say_what_those_of_vlmine_run_said(finished: Made, disagrees: dict[str, int]):
+    named = [
+        name for name in DISAGREEMENT if SIGNALS[name].needs in ("members" if "members" in disagrees else "passes")
+    ]
+    finished.settings(experiments={"all": {"signals": named}}, task_model={"kind": "probe", **disagrees})
+    outcome = finished.run()
+    assert outcome.is_whole, outcome.failures
+
+    draw = StudyRun(draws.STUDY, finished.bench).pool().draw(0)
+
+    said = finished.frame("uncertainty_scores").set_index("image_id").loc[draw.ids]
+    for name in named:
+        np.testing.assert_allclose(draw.signals[name], said[name], atol=1e-12)
+        assert draw.signals[name].min() >= 0
+        assert draw.signals[name].max() > 0 or not name.endswith("bald")  # so easy a pool that votes may be unanimous
+    assert set(DISAGREEMENT) & draw.signals.keys() == set(named)
 
 
 def test_the_study_finds_what_vlmine_run_found_for_the_same_draw(finished: Made):

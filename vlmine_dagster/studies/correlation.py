@@ -14,9 +14,10 @@ from vlmine_dagster.mining.longtail import SHOTS
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, interval_text
+from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.studies import QUESTIONS
+from vlmine_dagster.studies.drawn_models import drawn_model, model_facts, model_words
 from vlmine_dagster.studies.draws import headline_of, share_name
-from vlmine_dagster.studies.left_out import UNDRAWN
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 REGIONS = ("all", *SHOTS)
@@ -28,7 +29,7 @@ def measure(run: StudyRun, step: str) -> list[Row]:
     """Measure every pair of signals in one draw: Spearman by region, and how their lists overlap at the budget."""
     pool, draw = run.pool(), run.draw(step)
     shots = np.array([pool.bins[name] for name in draw.truth])
-    names = [name for name in draw.signals if name != "random"]
+    names = [name for name in SIGNALS if name != "random"]
     known = np.isfinite(np.column_stack([draw.signals[name] for name in names])).all(axis=1)
     rows: list[Row] = []
     for region in REGIONS:
@@ -65,11 +66,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         Arm(region, {"region": region}, {f"{a} / {b}": _mean(rows, a, b, region) for a, b in pairs})
         for region in REGIONS
     ]
-    words = [
-        *_words(names, panels),
-        f"not compared: {', '.join(UNDRAWN)}; only `vlmine run` trains their models",
-        run.class_words,
-    ]
+    words = [*_words(names, panels), model_words(run.pool().drawn_model), run.class_words]
     return Findings(words, tables, arms, plots)
 
 
@@ -112,9 +109,9 @@ def _text(rows: Sequence[Row], first: str, second: str, region: str, name: str) 
 
 
 def _settings(bench: Workbench) -> list[Any]:
-    """Return what decides which signals a draw has, and how long a list is."""
-    named = {name for one in bench.project.settings.experiments.values() for name in one.signals}
-    return [headline_of(bench.project.settings), sorted(named)]
+    """Return how long a list is, and what signals of members and passes depend on."""
+    settings = bench.project.settings
+    return [headline_of(settings), *model_facts(drawn_model(settings.task_model, SIGNALS))]
 
 
 STUDY = Study(
@@ -126,4 +123,6 @@ STUDY = Study(
     conclude=conclude,
     settings=_settings,
     draws=FEWEST_UNTRAINED,
+    signals=tuple(SIGNALS),
+    version=2,
 )

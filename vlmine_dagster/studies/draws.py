@@ -21,6 +21,7 @@ from vlmine_dagster.mining.verdicts import (
 from vlmine_dagster.project import ProjectSettings
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
 from vlmine_dagster.studies import QUESTIONS
+from vlmine_dagster.studies.drawn_models import drawn_model, model_facts
 from vlmine_dagster.studies.left_out import left_out
 from vlmine_dagster.studies.pool import Draw, Pool
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
@@ -234,7 +235,10 @@ def _arms(run: StudyRun, curves: ArmCurves) -> list[Arm]:
 def settings_read(bench: Workbench) -> list[Any]:
     """Return what a draw's rows depend on beside tables and labels."""
     settings = bench.project.settings
-    return [{name: arm.model_dump() for name, arm in settings.experiments.items()}, settings.retraining.budgets]
+    named = {name for arm in settings.experiments.values() for name in arm.signals}
+    models = model_facts(drawn_model(settings.task_model, named))
+    arms = {name: arm.model_dump() for name, arm in settings.experiments.items()}
+    return [arms, settings.retraining.budgets, *models]
 
 
 def kept_rows(bench: Workbench) -> list[Row]:

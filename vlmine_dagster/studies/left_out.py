@@ -1,13 +1,9 @@
-"""What draws of the seed do not make anew, so that a study says why an experiment or a signal is missing."""
+"""What draws of the seed do not make anew, so that a study says why an experiment or a model is missing."""
 
 from collections.abc import Collection
 
 from vlmine_dagster.project import ProjectSettings
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
-from vlmine_dagster.signals import SIGNALS
-
-UNDRAWN = tuple(name for name, signal in SIGNALS.items() if signal.needs in ("passes", "members"))
-"""Signals of models that are trained by `vlmine run` alone: a draw fits one probe, not an ensemble or a network."""
 
 
 def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:
@@ -26,8 +22,8 @@ def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:
     if model.kind != "probe" or model.members > 1:
         of_several = f" of {model.members} members" if model.members > 1 else ""
         words.append(
-            f"uncertainty here is that of a linear probe on the encoder's features, fitted in every draw, not of the "
-            f"project's task model ({model.kind}{of_several})"
+            f"uncertainty here is that of linear probes on the encoder's features, fitted in every draw, of one probe "
+            f"for all but the signals of members, not of the project's task model ({model.kind}{of_several})"
         )
     return words
 
@@ -35,7 +31,4 @@ def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:
 def _reason(experiment: ExperimentSettings) -> str:
     if experiment.variant != DEFAULT_VARIANT:
         return f"it mines by the extraction variant {experiment.variant}, which `vlmine study describers` compares"
-    if experiment.diversity is not None:
-        return "its second step (diversity) picks by what was picked before, which only `vlmine run` does"
-    undrawn = [name for name in experiment.signals if name in UNDRAWN]
-    return f"{', '.join(undrawn)} needs models that only `vlmine run` trains"
+    return "its second step (diversity) picks by what was picked before, which only `vlmine run` does"

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +23,14 @@ from vlmine_dagster.mining.longtail import shot_bins, true_rarity
 from vlmine_dagster.mining.rarity import soft_novelty
 from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
 from vlmine_dagster.mining.tail_first import tail_first
-from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
 from vlmine_dagster.project import Project
-from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
+from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
 from vlmine_dagster.signals import SIGNALS
+from vlmine_dagster.studies.drawn_models import drawn_model, model_facts, told_by_probes
 from vlmine_dagster.tables import JUDGES
+
+_ELSEWHERE = {"embedding_sparsity", "keyword_sparsity", "seed_distance", "tail_first"}
+"""Signals that cost something and come from no model that disagrees."""
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -73,6 +76,7 @@ class Pool:
         variant: Extraction variant whose keywords count.
         kept: Folder in which the signals of each draw are kept, valid for these tables and labels alone.
         seed_fraction: Share that is drawn as the seed, in place of the project's; nothing is kept then.
+        signals: Names of signals that are made, beside those that experiments name and those that cost nothing.
 
     Attributes:
         ids: N image ids, in name order of the shards.
@@ -91,10 +95,12 @@ class Pool:
         variant: str = DEFAULT_VARIANT,
         kept: Path | None = None,
         seed_fraction: float | None = None,
+        signals: Collection[str] = (),
     ):
         labels = _oracle(bench.project)
         self._bench, self._variant, self._kept = bench, variant, None if seed_fraction else kept
         self._seed_fraction = {} if seed_fraction is None else {"seed_fraction": seed_fraction}
+        self._asked = _costly(bench.project, signals)
         self._shards = bench.source.shards()
         names = bench.lake.read_all("embeddings", self._shards, columns=["image_id"]).column("image_id").to_pylist()
         keys = [name[len(shard_of(name, self._shards)) + 1 :] for name in names]
@@ -139,10 +145,9 @@ class Pool:
         return found
 
     @cached_property
-    def _asked(self) -> set[str]:
-        """Signals that cost something or are not for every pool: made only where an experiment names them."""
-        named = {name for one in self._bench.project.settings.experiments.values() for name in one.signals}
-        return named & {"embedding_sparsity", "keyword_sparsity", "seed_distance", "tail_first", "oracle"}
+    def drawn_model(self) -> TaskModelSettings:
+        """How the probes of each draw are trained and asked."""
+        return drawn_model(self._bench.project.settings.task_model, self._asked)
 
     @cached_property
     def novelty(self) -> Mapping[str, Floats]:
@@ -177,7 +182,7 @@ class Pool:
         seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
         _check_classes(number, self.truth[seed])
         ids = [self.ids[place] for place in rest]
-        file = None if self._kept is None or returned else self._kept / f"draw-{number}.npz"
+        file = None if self._kept is None or returned else self._kept / f"{self._kept_name(number)}.npz"
         signals: dict[str, Floats] = {}
         if file is not None and file.exists():
             with np.load(file) as kept:
@@ -188,18 +193,17 @@ class Pool:
                 _keep(file, signals)
         return Draw(number, seed, rest, ids, self.truth[rest], signals)
 
-    def _signals(self, seed: Places, rest: Places, is_mined: npt.NDArray[np.bool_]) -> dict[str, Floats]:
-        from vlmine_dagster.learning.prediction import predict_probabilities
-        from vlmine_dagster.learning.training import fit_probe
+    def _kept_name(self, number: int) -> str:
+        """Return where a draw is kept; signals of other members and passes stand in a file of their own."""
+        return "-".join(["draw", str(number), *map(str, model_facts(self.drawn_model))])
 
-        features = self.evidence.features
-        classes, numbers = np.unique(self.truth[seed], return_inverse=True)
-        probe = fit_probe(features[seed], numbers, class_count=len(classes))
-        probabilities = predict_probabilities(probe, features[rest])
+    def _signals(self, seed: Places, rest: Places, is_mined: npt.NDArray[np.bool_]) -> dict[str, Floats]:
+        features, labels = self.evidence.features, self.truth[seed].tolist()
+        uncertainty, likeliest = told_by_probes(self.drawn_model, features[seed], labels, features[rest])
         told = told_by_seed(
             self.evidence.take(rest),
             self.evidence.take(seed),
-            self.truth[seed].tolist(),
+            labels,
             self.image_counts,
             sparsity=self.constant["sparsity"][rest],
             naming=self.naming,
@@ -207,9 +211,7 @@ class Pool:
             few_under=self._bench.project.settings.dataset.labels.few_under,  # type: ignore[union-attr]
         )
         found = {
-            "entropy": predictive_entropy(probabilities),
-            "variation_ratio": variation_ratio(probabilities),
-            "margin": -margin(probabilities),
+            **uncertainty,
             **{name: values[rest] for name, values in self.constant.items()},
             **{name: values for name, values in told.items() if name in SIGNALS},
         }
@@ -218,11 +220,16 @@ class Pool:
                 features[rest], features[seed], search=self._bench.project.settings.neighbour_search
             )
         if "tail_first" in self._asked:
-            likeliest = classes[probabilities.argmax(axis=1)].tolist()
-            found["tail_first"] = tail_first(likeliest, found["entropy"], Counter(self.truth[seed].tolist()))
+            found["tail_first"] = tail_first(likeliest, found["entropy"], Counter(labels))
         if "oracle" in self._asked:
             found["oracle"] = true_rarity(self.truth[rest].tolist(), self.class_counts)
         return found
+
+
+def _costly(project: Project, signals: Collection[str]) -> set[str]:
+    """Return the signals to be made, by name, that cost something or are not for every pool."""
+    named = {name for one in project.settings.experiments.values() for name in one.signals} | set(signals)
+    return {name for name in named if name in _ELSEWHERE or SIGNALS[name].needs in ("passes", "members", "oracle")}
 
 
 def _check_classes(number: int, labels: npt.NDArray[np.str_]) -> None:

@@ -78,6 +78,7 @@ class Study:
         conclude: Makes findings of the rows of all steps.
         settings: What else its rows depend on.
         draws: Draws of the seed unless told otherwise; 0 where it draws none.
+        signals: Signals that a draw makes for it, beside those that experiments name and those that cost nothing.
         version: Raised when the code changes what a step returns.
     """
 
@@ -89,6 +90,7 @@ class Study:
     conclude: Callable[["StudyRun", Sequence[Row]], Findings]
     settings: Callable[[Workbench], Any] = lambda _bench: None
     draws: int = 0
+    signals: Sequence[str] = ()
     version: int = 1
 
 
@@ -134,7 +136,7 @@ class StudyRun:
         """Return the pool of an extraction variant, read once."""
         if variant not in self._pools:
             kept = self.bench.project.state_folder("studies") / "signals" / self._hash(DRAWN_FROM, variant)
-            self._pools[variant] = Pool(self.bench, variant=variant, kept=kept)
+            self._pools[variant] = Pool(self.bench, variant=variant, kept=kept, signals=self.study.signals)
         return self._pools[variant]
 
     def draw(self, step: str) -> Draw:
