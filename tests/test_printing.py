@@ -1,7 +1,8 @@
 """What `vlmine run` shows while it works."""
 
 from resources.progress import ALL_SHARDS, Progress, Step
-from vlmine_dagster.printing import RunDisplay
+from vlmine_dagster.printing import RunDisplay, print_outcome
+from vlmine_dagster.runner import Outcome
 
 
 def test_a_slow_rate_keeps_its_digits_and_tells_how_long_is_left():
@@ -25,3 +26,34 @@ def test_each_finished_line_tells_how_far_all_shards_have_come(capsys):
     assert first.startswith("a images 0.0 s, 1 of 2 shards, ") and first.endswith(" left")
     assert "2 of 2 shards" in second
     assert third.startswith("vocab_counts 0.0 s") and "shards" not in third
+
+
+def test_what_waits_is_told_in_a_line_an_asset_with_an_example_and_where_all_is(capsys):
+    waiting = {
+        "vocab_counts": "waits for keywords of a, b, c and 4 more",
+        "pareto_set[random]": "waits for images of a",
+        "pareto_set[fused]": "waits for images of a; rarity_scores of pool",
+        **{
+            f"mining_report[{arm}]": f"waits for pareto_set of {arm}; retrain_metrics of {arm}; images of a"
+            for arm in ("random", "fused", "entropy")
+        },
+    }
+
+    print_outcome(Outcome(waiting=waiting))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "waiting vocab_counts: waits for keywords of a, b, c and 4 more",
+        "waiting pareto_set[random] and 1 more: waits for images of a",
+        "waiting mining_report[random] and 2 more: waits for pareto_set of random; ...",
+        "All that waits, and for what: `vlmine run --json`",
+        "0 made, 0 fresh already, 0 failed",
+    ]
+
+
+def test_one_that_waits_is_told_whole(capsys):
+    print_outcome(Outcome(waiting={"2 more shards": "the money is spent"}))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "waiting 2 more shards: the money is spent",
+        "0 made, 0 fresh already, 0 failed",
+    ]

@@ -105,13 +105,29 @@ def print_outcome(outcome: "Outcome") -> None:
     for (asset, partition), text in outcome.failures.items():
         where = "" if text.startswith(asset) else f"{asset}[{partition}]: "
         out.print(f"[red]failed[/]  {plain(where + text)}")
-    for asset, reason in outcome.waiting.items():
-        out.print(f"[yellow]waiting[/] {plain(asset)}: {plain(reason)}")
+    lines = _waiting(outcome.waiting)
+    for line in lines:
+        out.print(f"[yellow]waiting[/] {plain(line)}")
+    if lines != [f"{name}: {reason}" for name, reason in outcome.waiting.items()]:
+        out.print("[dim]All that waits, and for what: `vlmine run --json`[/]")
     if outcome.stopped:
         out.print("Nothing more was asked of paid models. The run goes on where it stopped.")
     out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} fresh already, {len(outcome.failures)} failed")
     if outcome.failures:
         out.print("Mend what failed and run again, only that is done. `vlmine run --partial` goes on without it.")
+
+
+def _waiting(reasons: Mapping[str, str]) -> list[str]:
+    """Return a line an asset: its first partition that waits, the first that this one waits for, and how many more."""
+    groups: dict[str, list[str]] = {}
+    for name in reasons:
+        groups.setdefault(name.partition("[")[0], []).append(name)
+    lines = []
+    for first, *others in groups.values():
+        reason, _, more = reasons[first].partition("; ")
+        also = f" and {len(others):,} more" if others else ""
+        lines.append(f"{first}{also}: {reason}{'; ...' if more else ''}")
+    return lines
 
 
 def print_top(rows: Sequence[Mapping[str, Any]], experiment: str) -> None:
