@@ -1,5 +1,7 @@
 """Non-dominated fronts: ours against moocore, pymoo and paretoset on the same points, turn by turn in one run.
 
+Two signals are ranked by moocore here too.
+
     python -m benchmarks.ranking --points 10000 --points 100000 --signals 2 --signals 3 --signals 6
 
 pymoo and paretoset (`pip install -c constraints.txt -e '.[bench]'`) compare points in pairs, and are left out above
@@ -23,10 +25,10 @@ Integers = npt.NDArray[np.int64]
 Ranker = Callable[[Floats], Integers]
 
 
-def signals_that_agree(count: int, width: int) -> Floats:
-    """Draw signals that share half of their variance, the first one tied like image counts are."""
+def signals_that_agree(count: int, width: int, noise: float = 1.0) -> Floats:
+    """Draw signals that share a part and add noise of their own, the first one tied like image counts are."""
     draw = np.random.default_rng(count + width)
-    points = draw.normal(size=(count, 1)) + draw.normal(size=(count, width))
+    points = draw.normal(size=(count, 1)) + noise * draw.normal(size=(count, width))
     points[:, 0] = 1 / np.ceil(np.exp(4 - 2 * points[:, 0]))
     return points
 
@@ -83,9 +85,9 @@ def seconds_of(ranker: Ranker, points: Floats, expected: Integers | None) -> tup
     return seconds, fronts
 
 
-def compare(count: int, width: int, *, rounds: int, peer_points: int) -> list[Any]:
+def compare(count: int, width: int, *, noise: float, rounds: int, peer_points: int) -> list[Any]:
     """Return a row of the table: medians of processor seconds, and our ratio to moocore."""
-    points = signals_that_agree(count, width)
+    points = signals_that_agree(count, width, noise)
     ours, bare = [], []
     for _ in range(rounds):
         seconds, fronts = seconds_of(non_dominated_fronts, points, None)
@@ -107,15 +109,20 @@ def compare(count: int, width: int, *, rounds: int, peer_points: int) -> list[An
 @click.command()
 @click.option("--points", "counts", multiple=True, type=int, default=(10_000, 100_000), show_default=True)
 @click.option("--signals", "widths", multiple=True, type=int, default=(2, 3, 4, 6), show_default=True)
+@click.option("--noise", default=1.0, show_default=True, help="What is a signal's own, in units of what all share.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--peer-points", default=10_000, show_default=True, help="The most that pymoo and paretoset are asked.")
-def main(counts: tuple[int, ...], widths: tuple[int, ...], rounds: int, peer_points: int) -> None:
+def main(counts: tuple[int, ...], widths: tuple[int, ...], noise: float, rounds: int, peer_points: int) -> None:
     """Print a Markdown table of processor seconds."""
     there = [name for name in PEERS if is_installed(name)]
     for ranker in (non_dominated_fronts, by_moocore, *(PEERS[name] for name in there)):
         ranker(signals_that_agree(50, 3))  # imports and compilation are not counted
     print(f"{machine('moocore', 'numpy', *there)}; processor seconds, median of {rounds}\n")
-    rows = [compare(count, width, rounds=rounds, peer_points=peer_points) for count in counts for width in widths]
+    rows = [
+        compare(count, width, noise=noise, rounds=rounds, peer_points=peer_points)
+        for count in counts
+        for width in widths
+    ]
     print_table(("points x signals", "fronts", "vlmine", "moocore", "vlmine / moocore", *PEERS), rows)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import hypothesis
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,6 +26,9 @@ from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
 from vlmine_dagster.runner import Outcome, Runner
 from vlmine_dagster.tables import Column, Table
+
+hypothesis.settings.register_profile("shared machines", deadline=None)
+hypothesis.settings.load_profile("shared machines")
 
 PHOTOS = ("coffee", "chelsea", "rocket", "astronaut", "brick")
 BUDGETS = {"kind": "probe", "budgets": [0.1, 0.3], "seeds": [0]}

@@ -134,7 +134,7 @@ events = st.lists(
 IN_BETWEEN = True
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(events)
 @example(
     [("put", "a", 0, IN_BETWEEN), ("put", "b", 0, IN_BETWEEN), ("remove", "a", 0, IN_BETWEEN), ("put", "a", 0, False)]

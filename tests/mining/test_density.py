@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmine_dagster.mining.density import embedding_density, keyword_density, seed_distance, semantic_density
@@ -11,7 +11,6 @@ def cosine(left, right):
     return len({*left} & {*right}) / np.sqrt(len(left) * len(right)) if left and right else 0.0
 
 
-@settings(deadline=None)
 @given(word_lists, st.integers(1, 4))
 def test_keyword_density_equals_a_naive_sum(words, neighbours):
     found = keyword_density(words, neighbours=neighbours)
@@ -22,7 +21,6 @@ def test_keyword_density_equals_a_naive_sum(words, neighbours):
         np.testing.assert_allclose(found[k], expected, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(word_lists)
 def test_keywords_are_tags_of_equal_probability(words):
     named = [w for w in words if w]

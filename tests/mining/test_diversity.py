@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmine_dagster.errors import ContractError
@@ -25,7 +25,6 @@ def covered(words, picks):
     return sum(math.sqrt(sum(w in words[k] for k in picks)) / count for w, count in COUNTS.items())
 
 
-@settings(deadline=None)
 @given(points, st.integers(1, 4))
 def test_the_farthest_image_is_at_most_twice_as_far_as_it_must_be(vectors, count):
     picks = k_center_picks(vectors, count=count)
@@ -35,7 +34,6 @@ def test_the_farthest_image_is_at_most_twice_as_far_as_it_must_be(vectors, count
     assert radius(vectors, picks) <= 2 * best + 1e-5
 
 
-@settings(deadline=None)
 @given(word_lists, st.integers(1, 4))
 def test_the_greedy_choice_covers_63_percent_of_the_best(words, count):
     picks = coverage_picks(words, COUNTS, count=count)
@@ -45,7 +43,6 @@ def test_the_greedy_choice_covers_63_percent_of_the_best(words, count):
     assert covered(words, picks) >= (1 - 1 / math.e) * best - 1e-9
 
 
-@settings(deadline=None)
 @given(word_lists)
 def test_lazy_evaluation_picks_what_a_plain_greedy_choice_picks(words):
     picks, plain = coverage_picks(words, COUNTS, count=len(words)).tolist(), []
@@ -59,7 +56,6 @@ def test_lazy_evaluation_picks_what_a_plain_greedy_choice_picks(words):
     ]
 
 
-@settings(deadline=None)
 @given(points, word_lists)
 def test_any_number_of_picks_begins_with_the_smaller_number(vectors, words):
     for size, pick in (

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmine_dagster.errors import ConfigError, ContractError
@@ -27,7 +27,6 @@ def naive(vectors, count):
     return places, np.take_along_axis(similar, places, axis=1)
 
 
-@settings(deadline=None)  # the first call imports faiss
 @given(st.lists(st.integers(0, 9), max_size=4), st.integers(1, 45))
 def test_all_pairs_equal_a_naive_search_however_the_rows_are_cut(sizes, count):
     vectors = np.random.default_rng(1).normal(size=(40, 3))

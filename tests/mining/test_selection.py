@@ -1,5 +1,6 @@
 import itertools
 
+import moocore
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +47,26 @@ def test_fronts_equal_naive_peeling(rows):
     points = np.array(rows, dtype=float)
 
     assert non_dominated_fronts(points).tolist() == peel(points)
+
+
+@pytest.mark.parametrize("width", [3, 4, 6])
+@pytest.mark.parametrize("values", [5, 30, 10**6])
+def test_fronts_of_many_signals_are_those_of_a_library(width, values):
+    draw = np.random.default_rng(width)
+    points = draw.integers(0, values, (1500, 1)) + draw.integers(0, values, (1500, width))
+
+    fronts = non_dominated_fronts(points)
+
+    assert fronts.tolist() == (moocore.pareto_rank(points.astype(float), maximise=True) + 1).tolist()
+    assert fronts.max() > 5
+
+
+def test_fronts_of_signals_that_nearly_agree_are_one_an_image():
+    signal = np.random.default_rng(0).permutation(5000)
+
+    fronts = non_dominated_fronts(np.column_stack([signal, signal + 0.5, 2 * signal]))
+
+    assert (fronts == 5000 - signal).all()
 
 
 @given(tables, fusions)

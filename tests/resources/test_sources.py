@@ -514,13 +514,13 @@ def read_to_the_end(data):
 
 
 @given(st.binary(max_size=3000), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_bytes_make_the_tar_reader_raise_anything_but_a_source_error(data, is_behind_a_member):
     read_to_the_end((tar_of_payloads()[:1024] if is_behind_a_member else b"") + data)
 
 
 @given(st.sampled_from([tar_of_payloads(), *LONG_NAMED]), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_flipped_bytes_give_rows_or_a_source_error(data, draw):
     damaged = bytearray(data)
     for place in draw.draw(st.lists(st.integers(0, min(len(data), 4096) - 1), max_size=4)):
@@ -529,7 +529,7 @@ def test_flipped_bytes_give_rows_or_a_source_error(data, draw):
 
 
 @given(st.sampled_from(LONG_NAMED), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_headers_with_wild_fields_and_right_checksums_give_rows_or_a_source_error(data, draw):
     damaged = bytearray(data)
     block = 512 * draw.draw(st.integers(0, 5))
@@ -631,7 +631,7 @@ def test_damage_inside_a_parquet_file_gives_what_lies_before_it_and_one_row_for_
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_flipped_bytes_of_a_parquet_file_give_rows_or_a_source_error(tmp_path_factory, draw):
     data = bytearray(parquet_bytes({"image": [b"x" * 50, b"y" * 50], "id": ["a", "b"]}, row_group_size=1))
     for place in draw.draw(st.lists(st.integers(0, len(data) - 1), max_size=4)):
