@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -315,10 +316,32 @@ def test_a_signal_correlates_with_its_likes_in_every_region(finished: Made):
     rows = run.rows()
 
     pairs = {(row["first"], row["second"]) for row in rows}
-    assert ("entropy", "variation_ratio") in pairs
+    assert pairs == set(combinations([name for name in SIGNALS if name != "random"], 2))
     assert {row["region"] for row in rows} == set(correlation.REGIONS)
     alike = [r for r in rows if (r["first"], r["second"], r["region"]) == ("entropy", "variation_ratio", "all")]
     assert alike[0]["spearman"] > 0.5
+
+
+def test_signals_that_say_the_same_stand_together_and_no_advice_is_given_about_the_oracle(finished: Made):
+    names = ["entropy", "novelty_min", "margin", "oracle"]
+    found = {("entropy", "margin"): 0.95, ("margin", "oracle"): 0.9, ("entropy", "oracle"): 0.92}
+    rows = [
+        {"draw": 0, "region": region, "first": a, "second": b, "spearman": found.get((a, b), 0.1), "jaccard": 0.25}
+        for region in correlation.REGIONS
+        for a, b in combinations(names, 2)
+    ]
+
+    told = correlation.conclude(StudyRun(correlation.STUDY, finished.bench), rows)
+
+    ((_, table),) = told.tables.items()
+    assert [row["signals"] for row in table][:2] == ["entropy, margin", "entropy, oracle"]
+    assert told.words[0].endswith(": entropy and margin (+0.95)") or told.words[0].endswith(
+        ": margin and entropy (+0.95)"
+    )
+    assert "oracle" not in " ".join(told.words[:3])
+    assert told.words[3].endswith("(Jaccard): entropy (0.25), margin (0.25), novelty_min (0.25)")
+    assert told.words[4].startswith("ensembles are of 5 bagged probes, dropout passes 20 through one probe")
+    assert set(told.files) == {"jaccard.png", *(f"spearman{end}.png" for end in ("", "-many", "-medium", "-few"))}
 
 
 def test_the_report_can_be_read_again(finished: Made):

@@ -239,6 +239,35 @@ def overlap_intervals(
     return intervals[0], intervals[1]
 
 
+def alike_order(similarity: npt.ArrayLike) -> list[int]:
+    """Return an order in which alike signals stand side by side.
+
+    Average linkage on the distance 1 - s; of the orders that fit the tree, one in which neighbours are most alike.
+
+    Args:
+        similarity: Shape (S, S), symmetric, up to 1, such as correlations; NaN counts as 0.
+
+    Returns:
+        The places 0 to S - 1, each once.
+
+    Examples:
+        >>> order = alike_order([[1.0, 0.1, 0.9], [0.1, 1.0, 0.0], [0.9, 0.0, 1.0]])
+        >>> min(order, order[::-1])
+        [1, 0, 2]
+
+    References:
+        Bar-Joseph et al. 2001, fast optimal leaf ordering for hierarchical clustering.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    known = np.nan_to_num(np.asarray(similarity, dtype=np.float64))
+    if len(known) < 2:
+        return list(range(len(known)))
+    distances = np.clip(1.0 - known[np.triu_indices(len(known), 1)], 0.0, None)  # rounding alone makes them negative
+    tree = linkage(distances, method="average", optimal_ordering=True)
+    return [int(place) for place in leaves_list(tree)]
+
+
 def area_under_budget_curve(budgets: Sequence[float], values: Sequence[float]) -> float:
     """Return the trapezoid area under values over budgets, divided by the budgets' span: the mean value.
 

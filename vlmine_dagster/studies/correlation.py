@@ -12,7 +12,7 @@ from resources.workbench import Workbench
 from vlmine_dagster.mining.limits import MOST_SPEARMAN
 from vlmine_dagster.mining.longtail import SHOTS
 from vlmine_dagster.mining.selection import budget_count
-from vlmine_dagster.mining.significance import mean_interval, signal_overlap
+from vlmine_dagster.mining.significance import alike_order, mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, interval_text
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.studies import QUESTIONS
@@ -21,6 +21,7 @@ from vlmine_dagster.studies.draws import headline_of, share_name
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 REGIONS = ("all", *SHOTS)
+_CEILING = "oracle"
 _TOLD = 3
 _INDEPENDENT = 0.2
 
@@ -43,36 +44,89 @@ def measure(run: StudyRun, step: str) -> list[Row]:
 
 def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     """Say which signals say the same and which tell something else, with intervals over draws."""
-    pairs = list(dict.fromkeys((row["first"], row["second"]) for row in rows))
-    names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    panels = {region: _matrix(rows, names, region, "spearman") for region in REGIONS}
-    overlap = _matrix(rows, names, "all", "jaccard")
+    overlaps = _Overlaps(rows)
     budget = share_name(headline_of(run.bench.project.settings))
-    tables = {
-        f"Pairs of signals: Spearman by region, Jaccard of the first {budget} (mean over draws, 95% interval)": [
-            {
-                "signals": f"{first}, {second}",
-                **{region: _text(rows, first, second, region, "spearman") for region in REGIONS},
-                f"Jaccard at {budget}": _text(rows, first, second, "all", "jaccard"),
-            }
-            for first, second in pairs
-        ]
-    }
+    panels = {region: overlaps.matrix(region) for region in REGIONS}
+    order = alike_order(panels["all"])
+    names = [overlaps.names[place] for place in order]
+    panels = {region: values[np.ix_(order, order)] for region, values in panels.items()}
     plots = {
-        "spearman.png": matrices_png(names, panels),
-        "jaccard.png": matrices_png(names, {f"overlap of the first {budget}": overlap}, low=0.0),
+        f"spearman{'' if region == 'all' else f'-{region}'}.png": matrices_png(names, {_title(region): values})
+        for region, values in panels.items()
     }
+    shared = overlaps.matrix("all", "jaccard")[np.ix_(order, order)]
+    plots["jaccard.png"] = matrices_png(names, {f"Jaccard of the first {budget}": shared}, low=0.0)
+    title = (
+        f"Pairs of signals, the most alike first: Spearman by region, Jaccard of the first {budget} (mean over draws, "
+    )
+    tables = {f"{title}95% interval)": _table(overlaps, budget)}
     arms = [
-        Arm(region, {"region": region}, {f"{a} / {b}": _mean(rows, a, b, region) for a, b in pairs})
+        Arm(region, {"region": region}, {f"{a} / {b}": overlaps.mean(a, b, region) for a, b in overlaps.pairs})
         for region in REGIONS
     ]
-    words = [*_words(names, panels), model_words(run.pool().drawn_model), run.class_words]
-    return Findings(words, tables, arms, plots)
+    words = [*_words(names, panels), _nearest(names, shared, budget), model_words(run.pool().drawn_model)]
+    return Findings([*words, run.class_words], tables, arms, plots)
+
+
+class _Overlaps:
+    """How alike pairs of signals are, over draws.
+
+    Args:
+        rows: Of `measure`.
+
+    Attributes:
+        pairs: The pairs, each once.
+        names: The signals.
+    """
+
+    def __init__(self, rows: Sequence[Row]):
+        self._rows: dict[tuple[str, str, str], list[Row]] = {}
+        for row in rows:
+            self._rows.setdefault((row["first"], row["second"], row["region"]), []).append(row)
+        self.pairs = list(dict.fromkeys((first, second) for first, second, _ in self._rows))
+        self.names = list(dict.fromkeys(name for pair in self.pairs for name in pair))
+
+    def mean(self, first: str, second: str, region: str, name: str = "spearman") -> float:
+        """Return a measure's mean, NaN where no draw knows it."""
+        found = self._found(first, second, region, name)
+        return float(np.mean(found)) if found else float("nan")
+
+    def text(self, first: str, second: str, region: str, name: str = "spearman") -> str:
+        """Return the same with its interval, for people."""
+        found = self._found(first, second, region, name)
+        return interval_text(mean_interval(found), signed=name == "spearman") if found else "unknown"
+
+    def matrix(self, region: str, name: str = "spearman") -> npt.NDArray[np.float64]:
+        """Return the means of all pairs, shape (S, S), in the order of the names."""
+        values = np.eye(len(self.names))
+        for i, j in combinations(range(len(self.names)), 2):
+            values[i, j] = values[j, i] = self.mean(self.names[i], self.names[j], region, name)
+        return values
+
+    def _found(self, first: str, second: str, region: str, name: str) -> list[float]:
+        return [row[name] for row in self._rows[first, second, region] if np.isfinite(row[name])]
+
+
+def _title(region: str) -> str:
+    return f"Spearman, {'all images left to mine' if region == 'all' else f'{region}-shot images'}"
+
+
+def _table(overlaps: _Overlaps, budget: str) -> list[dict[str, str]]:
+    known = {pair: overlaps.mean(*pair, "all") for pair in overlaps.pairs}
+    return [
+        {
+            "signals": f"{first}, {second}",
+            **{region: overlaps.text(first, second, region) for region in REGIONS},
+            f"Jaccard at {budget}": overlaps.text(first, second, "all", "jaccard"),
+        }
+        for first, second in sorted(known, key=lambda pair: -abs(np.nan_to_num(known[pair])))
+    ]
 
 
 def _words(names: Sequence[str], panels: dict[str, npt.NDArray[np.float64]]) -> list[str]:
     whole, tail = panels["all"], panels["few"]
-    pairs = [(i, j) for i, j in combinations(range(len(names)), 2) if np.isfinite(whole[i, j])]
+    mined = [place for place, name in enumerate(names) if name != _CEILING]
+    pairs = [(i, j) for i, j in combinations(mined, 2) if np.isfinite(whole[i, j])]
     same = [f"{names[i]} and {names[j]} ({whole[i, j]:+.2f})" for i, j in pairs if whole[i, j] > MOST_SPEARMAN]
     apart = sorted(pairs, key=lambda pair: abs(whole[pair]))[:_TOLD]
     told = [f"{names[i]} and {names[j]} ({whole[i, j]:+.2f})" for i, j in apart if abs(whole[i, j]) < _INDEPENDENT]
@@ -85,27 +139,11 @@ def _words(names: Sequence[str], panels: dict[str, npt.NDArray[np.float64]]) -> 
     ]
 
 
-def _matrix(rows: Sequence[Row], names: Sequence[str], region: str, measure_name: str) -> npt.NDArray[np.float64]:
-    values = np.eye(len(names))
-    for i, j in combinations(range(len(names)), 2):
-        values[i, j] = values[j, i] = _mean(rows, names[i], names[j], region, measure_name)
-    return values
-
-
-def _found(rows: Sequence[Row], first: str, second: str, region: str, name: str) -> list[float]:
-    wanted = (first, second, region)
-    found = [row[name] for row in rows if (row["first"], row["second"], row["region"]) == wanted]
-    return [value for value in found if np.isfinite(value)]
-
-
-def _mean(rows: Sequence[Row], first: str, second: str, region: str, name: str = "spearman") -> float:
-    found = _found(rows, first, second, region, name)
-    return float(np.mean(found)) if found else float("nan")
-
-
-def _text(rows: Sequence[Row], first: str, second: str, region: str, name: str) -> str:
-    found = _found(rows, first, second, region, name)
-    return interval_text(mean_interval(found), signed=name == "spearman") if found else "unknown"
+def _nearest(names: Sequence[str], shared: npt.NDArray[np.float64], budget: str) -> str:
+    with_ceiling = dict(zip(names, np.nan_to_num(shared[list(names).index(_CEILING)]).tolist(), strict=True))
+    nearest = sorted(with_ceiling.keys() - {_CEILING}, key=lambda name: (-with_ceiling[name], name))[:_TOLD]
+    told = ", ".join(f"{name} ({with_ceiling[name]:.2f})" for name in nearest)
+    return f"the first {budget} most like those by the true rarity of classes, which nobody knows (Jaccard): {told}"
 
 
 def _settings(bench: Workbench) -> list[Any]:
