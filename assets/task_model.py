@@ -91,10 +91,9 @@ def model_inputs(run: StageRun, kind: str, image_ids: Sequence[str], *, side: in
 
 def _class_count(run: StageRun, path: str) -> int:
     if run.project.settings.task_model.kind == "predictions":
-        from vlmine_dagster.learning.user_model import read_predictions
+        from vlmine_dagster.learning.user_model import prediction_classes
 
-        classes, _ = read_predictions(path, [])
-        return len(classes)
+        return len(prediction_classes(path))
     from vlmine_dagster.learning.user_model import load_checkpoint
 
     return len(load_checkpoint(path).classes)

@@ -157,6 +157,18 @@ def test_predictions_of_a_user_are_aligned_by_image(tmp_path):
     np.testing.assert_array_equal(probabilities, [[1.0, 0.0], [np.nan, np.nan], [0.25, 0.75]])
 
 
+def test_predictions_of_other_images_are_not_looked_at(tmp_path):
+    path = tmp_path / "p.parquet"
+    names = [f"{number:05}" for number in range(10_000)]
+    cat = np.linspace(0, 1, 10_000)
+    cat[7] = 3.0
+    pq.write_table(pa.table({"dog": 1 - cat, "image_id": names, "cat": cat}), path, row_group_size=3000)
+
+    _, probabilities = read_predictions(str(path), [names[9000], names[4500], names[1]])
+
+    np.testing.assert_array_equal(probabilities[:, 1], cat[[9000, 4500, 1]])
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

@@ -1,8 +1,9 @@
 """A user's own model: its checkpoint, as it is or to be fine-tuned, or its predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,13 @@ from vlmine_dagster.learning.dropout import dropout_passes
 from vlmine_dagster.learning.networks import FineTuned
 from vlmine_dagster.learning.prediction import best_device
 
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+    from pyarrow.parquet import ParquetFile
+
 _SUM_TOLERANCE = 1e-3
+_ROWS_A_BLOCK = 4096
+_READ_BYTES = 1 << 16
 
 Floats = npt.NDArray[np.float64]
 
@@ -113,8 +120,29 @@ def _side(processor: Any) -> int:
     return int(size.get("height") or size["shortest_edge"])
 
 
+def prediction_classes(path: str) -> tuple[str, ...]:
+    """Return the C class names of a user's own class probabilities.
+
+    Args:
+        path: Parquet file with the column image_id and one column a class.
+
+    Raises:
+        ModelError: the file cannot be read, has no image_id or fewer than two classes.
+    """
+    with _open_predictions(path) as file:
+        names = file.schema_arrow.names
+        if "image_id" not in names:
+            raise ValueError(f"its columns are {', '.join(names)}"[:200])
+    classes = tuple(name for name in names if name != "image_id")
+    if len(classes) < 2:
+        raise ModelError(f"task_model.path {path}: {len(classes)} class columns, expected at least 2.")
+    return classes
+
+
 def read_predictions(path: str, image_ids: Sequence[str]) -> tuple[tuple[str, ...], Floats]:
-    """Read a user's own class probabilities.
+    """Read a user's own class probabilities, some thousand rows at a time: the file may be larger than memory.
+
+    Row groups without a wanted image are passed over, so files that keep a shard's rows together are read once in all.
 
     Args:
         path: Parquet file with the column image_id and one column a class.
@@ -124,33 +152,47 @@ def read_predictions(path: str, image_ids: Sequence[str]) -> tuple[tuple[str, ..
         The C class names, and probabilities of shape (N, C), float64; a row of NaN where the file has no such image.
 
     Raises:
-        ModelError: the file cannot be read, has no image_id or fewer than two classes, or a row is no probability.
+        ModelError: the file cannot be read, has no image_id or fewer than two classes, or a wanted row is no
+            probability distribution.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    classes = prediction_classes(path)
+    answer = np.full((len(image_ids), len(classes)), np.nan)
+    wanted = pa.array(image_ids, pa.string())
+    with _open_predictions(path) as file:
+        for group in range(file.num_row_groups):
+            if not pc.any(pc.is_in(file.read_row_group(group, ["image_id"])[0].cast(pa.string()), wanted)).as_py():
+                continue
+            for block in file.iter_batches(_ROWS_A_BLOCK, row_groups=[group], columns=["image_id", *classes]):
+                places = pc.index_in(block.column("image_id").cast(pa.string()), value_set=wanted)
+                found = block.filter(places.is_valid())
+                answer[places.drop_null().to_numpy()] = _probabilities(path, found, classes)
+    return classes, answer
+
+
+@contextmanager
+def _open_predictions(path: str) -> Iterator["ParquetFile"]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-        classes = tuple(name for name in table.column_names if name != "image_id")
-        names = table.column("image_id").to_pylist()
-        given = np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in classes])
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        with pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False) as file:
+            yield file
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ModelError(
             f"task_model.path {path} cannot be read as Parquet with image_id and a column a class: {error}"
         ) from error
-    if len(classes) < 2:
-        raise ModelError(f"task_model.path {path}: {len(classes)} class columns, expected at least 2.")
+
+
+def _probabilities(path: str, rows: "RecordBatch", classes: Sequence[str]) -> Floats:
+    given = np.column_stack([rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64) for name in classes])
     bad = ~np.isfinite(given).all(axis=1) | (given < 0).any(axis=1) | (abs(given.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if bad.any():
         place = int(bad.argmax())
         raise ModelError(
-            f"task_model.path {path}: the row of {names[place]!r} is no probability distribution (it sums to "
-            f"{given[place].sum():g}; {bad.sum()} of {len(bad)} rows). Write softmax outputs."
+            f"task_model.path {path}: the row of {rows.column('image_id')[place].as_py()!r} is no probability "
+            f"distribution (it sums to {given[place].sum():g}). Write softmax outputs."
         )
-    places = {name: place for place, name in enumerate(names)}
-    answer = np.full((len(image_ids), len(classes)), np.nan)
-    known = [(row, places[name]) for row, name in enumerate(image_ids) if name in places]
-    if known:
-        rows, found = np.array(known).T
-        answer[rows] = given[found]
-    return classes, answer
+    return np.asarray(given)
