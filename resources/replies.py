@@ -227,36 +227,38 @@ class _Purse:
     def __init__(self, spending: Spending, model: ReplyModel):
         self._spending = spending
         self._model = model
-        self._asked = self._answered = 0
+        self._asked = self._answered = self._priced = 0
         self._paid = 0.0
-        self._is_empty = False
+        self._too_dear: float | None = None
 
     def guard(self, requests: Iterator[Request]) -> Iterator[Request]:
         for request in requests:
-            if self._would_overspend(request):
-                self._is_empty = True
+            a_call = self._paid / self._priced if self._priced else self._model.worst_cost_usd(request)
+            if self._would_overspend(a_call):
+                self._too_dear = a_call
                 return
             self._asked += 1
             yield request
 
     def settle(self, group: Sequence[tuple[str, Reply]]) -> None:
         self._answered += len(group)
-        self._paid += sum(reply.cost_usd or 0.0 for _, reply in group)
+        costs = [reply.cost_usd for _, reply in group if reply.cost_usd]
+        self._priced += len(costs)
+        self._paid += sum(costs)
 
     def complain(self, *, done: int, total: int) -> None:
-        if self._is_empty:
+        if self._too_dear is not None:
             spent = self._spending.cache.spent_usd()
             raise BudgetExceededError(
                 f"stopped: ${spent:.4f} of max_cost_usd ${self._spending.max_cost_usd:g} are spent, "
-                f"{done + self._answered:,} of {total:,} answers are there. All that was paid for is kept: raise "
-                f"max_cost_usd in vlmine.yaml and run again, it goes on from here."
+                f"{done + self._answered:,} of {total:,} answers are there, and the next call may cost "
+                f"${self._too_dear:.4f}. All that was paid for is kept: raise max_cost_usd in vlmine.yaml and run "
+                f"again, it goes on from here."
             )
 
-    def _would_overspend(self, request: Request) -> bool:
+    def _would_overspend(self, a_call: float) -> bool:
         limit = self._spending.max_cost_usd
-        if limit is None:
+        if limit is None or a_call == 0.0:
             return False
-        a_call = self._paid / self._answered if self._answered else self._model.worst_cost_usd(request)
         on_the_way = self._asked - self._answered
-        spent = self._spending.cache.spent_usd()
-        return spent >= limit or (on_the_way > 0 and spent + (on_the_way + 1) * a_call > limit)
+        return self._spending.cache.spent_usd() + (on_the_way + 1) * a_call > limit

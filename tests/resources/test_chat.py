@@ -201,9 +201,9 @@ class TestSchema:
         assert (body["seed"], body["max_completion_tokens"], "max_tokens" in body) == (1, 9, False)
 
 
-def describer(endpoint, folder, *, limit=None, judge=judge_description, **changes):
+def describer(endpoint, folder, *, limit=None, judge=judge_description, price=PRICE, **changes):
     settings = OpenAIDescriberSettings(kind="openai", model="m", base_url=endpoint.url, concurrency=4, **changes)
-    model = ChatModel(ChatQuestion(settings, "Describe.", False, PRICE, 10**8), first_pause_s=0.01)
+    model = ChatModel(ChatQuestion(settings, "Describe.", False, price, 10**8), first_pause_s=0.01)
     spending = Spending(ReplyCache(folder), limit)
     return ModelDescriber(Asker(model, "Describe.", judge, "j", spending))
 
@@ -293,6 +293,40 @@ class TestDescribing:
         assert f"{paid} of 12 answers are there" in str(told.value)
         assert "raise max_cost_usd in vlmine.yaml and run again" in str(told.value)
         assert len(endpoint.calls) == 12
+
+    def test_a_call_dearer_than_what_is_left_is_not_sent_even_when_none_is_on_its_way(self, tmp_path):
+        with ScriptedEndpoint(lambda _call: Answer("A cup.", tokens=(1000, 100))) as endpoint:
+            with pytest.raises(BudgetExceededError, match=r"0 of 12 answers .* the next call may cost \$1\.6950"):
+                list(describer(endpoint, tmp_path, limit=1.0).describe(DIGESTS, load))
+            assert endpoint.calls == []
+            for _ in range(2):
+                with pytest.raises(BudgetExceededError, match=r"\$1\.2000 of max_cost_usd \$1\.7 are spent"):
+                    list(describer(endpoint, tmp_path, limit=1.7).describe(DIGESTS, load))
+
+        assert len(endpoint.calls) == 1
+
+    def test_answers_that_cost_nothing_do_not_make_the_next_call_cheap(self, tmp_path):
+        class OneByOne(ChatModel):  # never more than one call on its way
+            def reply(self, requests):
+                for request in requests:
+                    yield from super().reply([request])
+
+        def script(call):
+            return Answer("no", status=400) if call.number < 3 else Answer("A cup.", tokens=(1000, 100))
+
+        with ScriptedEndpoint(script) as endpoint:
+            model, spending = OneByOne(question(endpoint)), Spending(ReplyCache(tmp_path), 2.0)
+            with pytest.raises(BudgetExceededError, match=r"\$1\.2000 .* 4 of 6 answers"):
+                list(ask(model, list("abcdef"), lambda names: (Request(n, n) for n in names), spending=spending))
+
+        assert len(endpoint.calls) == 4
+
+    def test_a_model_that_costs_nothing_goes_on_when_the_money_is_spent(self, tmp_path):
+        cache = ReplyCache(tmp_path)
+        cache.put("paid", [("x", Reply("text", cost_usd=3.0))], label="m")
+        with ScriptedEndpoint(lambda _call: "A cup.") as endpoint:
+            free = describer(endpoint, tmp_path, limit=3.0, price=Price(0.0, 0.0, "own machine"))
+            assert len(list(free.describe(DIGESTS, load))) == 12
 
 
 class TestCache:
