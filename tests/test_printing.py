@@ -57,3 +57,16 @@ def test_one_that_waits_is_told_whole(capsys):
         "waiting 2 more shards: the money is spent",
         "0 made, 0 fresh already, 0 failed",
     ]
+
+
+def test_of_many_shards_that_failed_five_are_told_and_where_the_others_are(capsys):
+    failures = {("images", f"s{k}"): f"images[s{k}]: 9 of 9 images failed" for k in range(7)}
+
+    print_outcome(Outcome(failures={**failures, ("embeddings", "t"): "no space left"}))
+
+    *told, _, _ = capsys.readouterr().out.splitlines()
+    assert told == [
+        *(f"failed  images[s{k}]: 9 of 9 images failed" for k in range(5)),
+        "  and 2 more of images: `vlmine status --json`",
+        "failed  embeddings[t]: no space left",
+    ]

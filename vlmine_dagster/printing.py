@@ -102,9 +102,14 @@ def print_outcome(outcome: "Outcome") -> None:
     out = console()
     for table, reason in outcome.skipped.items():
         out.print(f"[yellow]skipped[/] {table}: {plain(reason)}")
+    failures: dict[str, list[str]] = {}
     for (asset, partition), text in outcome.failures.items():
         where = "" if text.startswith(asset) else f"{asset}[{partition}]: "
-        out.print(f"[red]failed[/]  {plain(where + text)}")
+        failures.setdefault(asset, []).append(where + text)
+    for asset, texts in failures.items():
+        for text in texts[:_SHOWN_FAILURES]:
+            out.print(f"[red]failed[/]  {plain(text)}")
+        _print_more(out, asset, len(texts))
     lines = _waiting(outcome.waiting)
     for line in lines:
         out.print(f"[yellow]waiting[/] {plain(line)}")
@@ -165,8 +170,13 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
         failures = list(row.get("failures", {}).items())
         for partition, text in failures[:_SHOWN_FAILURES]:
             out.print(f"[red]failed[/] {row['table']}[{plain(partition)}]: {plain(text)}", markup=True)
-        if len(failures) > _SHOWN_FAILURES:
-            out.print(f"  and {len(failures) - _SHOWN_FAILURES} more of {row['table']}: `vlmine status --json`")
+        _print_more(out, row["table"], len(failures))
+
+
+def _print_more(out: Console, asset: str, failed: int) -> None:
+    """Say how many failures of an asset are not shown, and where all are."""
+    if failed > _SHOWN_FAILURES:
+        out.print(f"  and {failed - _SHOWN_FAILURES:,} more of {plain(asset)}: `vlmine status --json`")
 
 
 def _state(row: Mapping[str, Any]) -> str:
