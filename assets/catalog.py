@@ -327,6 +327,11 @@ def _uncertainty_reads(project: Project, _partition: str, _variant: str) -> tupl
     return (*_JUDGED, _FEATURES) if project.settings.task_model.kind == "probe" else _JUDGED
 
 
+def _uncertainty_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
+    model = bench.project.settings.task_model
+    return [model.dropout_passes, model.dropout] if model.dropout_passes else []
+
+
 UNCERTAINTY_SCORES = Stage(
     table="uncertainty_scores",
     description="""
@@ -341,6 +346,7 @@ UNCERTAINTY_SCORES = Stage(
     compute=computed_by("uncertainty"),
     reads=(*_JUDGED, _FEATURES),
     reads_of=_uncertainty_reads,
+    settings=_uncertainty_settings,
     skipped=_why_no_task_model,
     version=2,
     is_one_run=True,

@@ -318,6 +318,21 @@ def test_a_small_network_is_a_task_model_too(finished: Made):
     assert (finished.frame("pareto_set", "pareto")["margin"] <= 0).all()
 
 
+def test_other_dropout_passes_are_asked_anew(finished: Made):
+    task_model = {"kind": "probe", "dropout_passes": 4}
+    finished.settings(task_model=task_model, experiments={"bald": {"signals": ["dropout_bald"]}})
+    finished.run()
+    few = finished.frame("uncertainty_scores")
+    finished.settings(task_model={**task_model, "dropout_passes": 40})
+
+    outcome = finished.run()
+
+    many = finished.frame("uncertainty_scores")
+    assert outcome.is_whole, outcome.failures
+    assert (many["entropy"] == few["entropy"]).all()
+    assert (many["dropout_bald"] != few["dropout_bald"]).mean() > 0.9
+
+
 def test_predictions_of_a_user_are_a_task_model(finished: Made):
     names = finished.frame("images")["image_id"].tolist()[:-3]
     sure = np.linspace(0.5, 1.0, len(names))
