@@ -41,7 +41,8 @@ class Labels:
         class_names: All classes, those without any row too; without a classes file also those of hidden labels.
         announced: Classes that the classes file names; a miner may know them.
         settings: Whether pool rows are an oracle's, and how the seed is drawn from them.
-        fingerprint: 16 hex digits that change with the files' content and with what settings make of it.
+        content: 16 hex digits that change with the files' content, rounds included.
+        fingerprint: The same, and with what settings make of it.
         returned: Class name by image_id of labels that came back.
         round_count: Rounds in which they did.
     """
@@ -53,6 +54,7 @@ class Labels:
         class_names: tuple[str, ...],
         announced: tuple[str, ...] = (),
         settings: LabelSettings,
+        content: str,
         fingerprint: str,
         returned: Mapping[str, str] | None = None,
         round_count: int = 0,
@@ -62,6 +64,7 @@ class Labels:
         self._settings = settings
         self.class_names = class_names
         self.announced = announced
+        self.content = content
         self.fingerprint = fingerprint
         self.round_count = round_count
 
@@ -168,15 +171,15 @@ def load_labels(project: Project) -> Labels | None:
     rounds = load_rounds(project)
     returned = {name: label for back in rounds for name, label in back.labels.items()}
     digests = [hashlib.sha256(part).hexdigest() for part in (content, classes_content)]
+    rounded = [rounds_fingerprint(rounds)] if rounds else []
     seeded = [settings.seed_fraction, settings.draw] if settings.oracle else []
     return Labels(
         labels,
         class_names=_all_classes(labels, names, returned),
         announced=() if names is None else tuple(names.values()),
         settings=settings,
-        fingerprint=settings_hash(
-            *digests, settings.oracle, *seeded, *([rounds_fingerprint(rounds)] if rounds else [])
-        ),
+        content=settings_hash(*digests, *rounded),
+        fingerprint=settings_hash(*digests, settings.oracle, *seeded, *rounded),
         returned=returned,
         round_count=len(rounds),
     )

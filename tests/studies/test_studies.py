@@ -102,6 +102,18 @@ def test_an_arm_of_disagreement_changes_no_other_and_is_kept_by_its_members_and_
     assert np.array_equal(fewer.draw("draw-0").signals["dropout_bald"], first.signals["dropout_bald"])
 
 
+def test_what_is_kept_is_asked_anew_after_a_label_was_corrected(finished: Made):
+    before = StudyRun(draws.STUDY, finished.bench, draws=1).inputs
+    file = finished.folder / "labels.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("pool,coffee", "pool,rocket", 1), encoding="utf-8")
+
+    corrected = StudyRun(draws.STUDY, finished.bench, draws=1).inputs
+
+    assert corrected != before
+    finished.settings(neighbour_search="index")
+    assert StudyRun(draws.STUDY, finished.bench, draws=1).inputs != corrected
+
+
 @pytest.mark.parametrize("disagrees", [{"members": 3}, {"dropout_passes": 4}], ids=["members", "passes"])
 def test_members_and_passes_of_a_draw_say_what_those_of_vlmine_run_said(finished: Made, disagrees: dict[str, int]):
     named = [

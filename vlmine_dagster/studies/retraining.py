@@ -8,6 +8,7 @@ import numpy as np
 
 from assets.descriptions import matrix
 from assets.retraining import retraining_plan
+from assets.task_model import path_digest
 from resources.intake import load_pixels
 from resources.study_charts import budget_curves_png
 from resources.workbench import Workbench
@@ -172,7 +173,9 @@ def _inputs(run: StudyRun, names: Sequence[str]) -> Any:
 
 
 def _settings(bench: Workbench) -> list[Any]:
-    return [settings_read(bench), bench.project.settings.retraining.model_dump(exclude={"seeds"})]
+    settings = bench.project.settings.retraining
+    digest = [] if settings.path is None else [path_digest(bench.project.resolve(settings.path))]
+    return [settings_read(bench), settings.model_dump(exclude={"seeds"}), *digest]
 
 
 STUDY = Study(

@@ -170,9 +170,11 @@ class StudyRun:
 
     def _hash(self, tables: Sequence[str], variant: str = DEFAULT_VARIANT) -> str:
         """Return a hash of the tables of the whole pool, the labels, and the versions of the stages done anew."""
-        labels = self.bench.project.settings.dataset.labels
+        settings, labels = self.bench.project.settings, self.bench.labels
         parts: list[Any] = [[(stage.table, stage.version) for stage in STAGES if stage.table in _REDONE]]
-        parts.append(None if labels is None else labels.model_copy(update={"draw": 0}))
+        if settings.dataset.labels is not None and labels is not None:
+            parts.append([labels.content, settings.dataset.labels.model_copy(update={"draw": 0}).model_dump()])
+        parts.append(settings.neighbour_search)
         shards = self.bench.source.shards()
         for table in tables:
             made_by = variant if table in VARIANT_TABLES else DEFAULT_VARIANT
