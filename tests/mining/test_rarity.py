@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from vlmine_dagster.errors import ContractError
 from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_probability, unseen_share
@@ -28,6 +29,24 @@ def test_the_posterior_of_a_class_size_by_hand():
     few = few_shot_probability([1], seed_fraction=0.5, few_under=3)
 
     assert few[0] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.9])
+def test_the_posterior_of_a_class_size_is_the_sum_over_sizes(fraction):
+    seed, known = np.array([0, 0, 1, 3, 18, 18]), np.array([0, 7, 1, 12, 18, 19])
+    sizes = np.arange(1, 30_000)
+    weights = binom.pmf(seed[:, None], sizes, fraction) / sizes * (sizes >= known[:, None])
+
+    few = few_shot_probability(seed, seed_fraction=fraction, known_counts=known)
+
+    np.testing.assert_allclose(few, weights[:, sizes < 20].sum(axis=1) / weights.sum(axis=1), atol=1e-9)
+
+
+def test_classes_of_any_size_cost_nothing():
+    few = few_shot_probability(np.arange(100_000), seed_fraction=1e-6)
+
+    assert few[0] == pytest.approx(1 - 10.2 / 13.8, abs=0.01)  # sum of 1 / N from 20 on, over -ln f
+    assert (few[1:] < 1e-4).all()
 
 
 @pytest.mark.parametrize(("counts", "fraction"), [([-1], 0.2), ([1], 0.0), ([1], 1.0)])

@@ -5,9 +5,6 @@ import numpy.typing as npt
 
 from vlmine_dagster.errors import ContractError
 
-LARGEST_CLASS = 20_000
-"""Class sizes that are thought possible; larger ones have no weight worth the time."""
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -47,14 +44,21 @@ def few_shot_probability(
         raise ContractError(
             f"few_shot_probability: seed_fraction {seed_fraction:g} must lie in (0, 1) and counts be >= 0."
         )
+    least = np.maximum(known, 1)
+    beyond = _weight_from(few_under, counts, seed_fraction) / _weight_from(least, counts, seed_fraction)
+    return np.asarray(np.where(least < few_under, 1 - beyond, 0.0))
+
+
+def _weight_from(size: npt.ArrayLike, counts: npt.NDArray[np.int64], fraction: float) -> Floats:
+    """Return the sum over N >= size of P(m | N) / N: P(the m-th label comes at the size-th image or later) / m."""
+    from scipy.special import hyp2f1
     from scipy.stats import binom
 
-    sizes = np.arange(1, max(LARGEST_CLASS, int(known.max(initial=0) / seed_fraction * 4)) + 1)
-    pairs, place = np.unique(np.column_stack([counts, known]), axis=0, return_inverse=True)
-    weights = binom.pmf(pairs[:, :1], sizes[None, :], seed_fraction) / sizes[None, :]
-    weights[sizes[None, :] < pairs[:, 1:]] = 0.0
-    few = weights[:, sizes < few_under].sum(axis=1) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)
-    return np.asarray(few[place.reshape(-1)])
+    sizes = np.broadcast_to(np.asarray(size, dtype=np.float64), counts.shape)
+    rest = 1 - fraction
+    of_none = rest**sizes / sizes * hyp2f1(1, sizes, sizes + 1, rest)
+    of_some = binom.cdf(counts - 1, sizes - 1, fraction) / np.maximum(counts, 1)
+    return np.maximum(np.where(counts > 0, of_some, of_none), np.finfo(float).tiny)
 
 
 def expected_counts(
