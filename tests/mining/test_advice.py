@@ -50,6 +50,12 @@ def law(size, *, start=0):
     return np.roll(1 / np.arange(1, size + 1), start) / (1 / np.arange(1, size + 1)).sum()
 
 
+def images_by(draw, shares, *, images):
+    """Return the images that yield each keyword, five keywords an image."""
+    keys = draw.gumbel(size=(images, len(shares))) + np.log(shares)
+    return np.bincount(np.argpartition(-keys, 5, axis=1)[:, :5].reshape(-1), minlength=len(shares))
+
+
 class TestDrift:
     @pytest.mark.parametrize("images", [12, 200, 5000])
     def test_shards_of_one_law_are_left_alone(self, images):
@@ -72,6 +78,19 @@ class TestDrift:
         assert "shard d differs most" in advice.text
         assert "'w25'" in advice.text or "'w0'" in advice.text
 
+    @pytest.mark.parametrize(("moved", "within"), [(0.0, 0.02), (0.4, 0.08)])
+    def test_drift_is_what_differs_beyond_chance_whatever_the_keywords_an_image(self, moved, within):
+        draw = np.random.default_rng(0)
+        common = law(200)
+        other = (1 - moved) * common + moved * np.roll(common, 100)
+        counts = np.array([images_by(draw, other if shard == 3 else common, images=1000) for shard in range(10)])
+
+        drift = drift_advice(counts, list("abcdefghij"), [f"w{k}" for k in range(200)], [1000] * 10).facts["drift"]
+
+        many = [images_by(draw, shares, images=20_000) for shares in (common, other)]
+        true_drift = 0.5 * abs(many[0] / many[0].sum() - many[1] / many[1].sum()).sum() if moved else 0.0
+        assert drift == pytest.approx(true_drift, abs=within)
+
     def test_one_shard_and_shards_without_keywords_are_no_drift(self):
         assert drift_advice([[3, 4]], ["a"], ["x", "y"], [5]).is_met
         assert drift_advice([[3, 4], [0, 0]], ["a", "b"], ["x", "y"], [5, 0]).is_met
@@ -82,6 +101,17 @@ class TestDrift:
 
 
 class TestAgreement:
+    def test_a_pair_of_equal_lists_is_told_though_another_pair_agrees_more_over_the_whole(self):
+        draw = np.random.default_rng(0)
+        first = draw.permutation(1000).astype(float)
+        same_list = np.where(first >= 900, first, draw.permutation(1000) * 0.9)
+        near = first + 300 * draw.normal(size=1000)
+
+        advice = agreement_advice({"a": first, "b": same_list, "c": near}, mined_count=100)
+
+        assert not advice.is_met
+        assert "a and b" in advice.text
+
     def test_signals_that_say_different_things_are_left_alone(self):
         draw = np.random.default_rng(0)
         shared = draw.normal(size=2000)

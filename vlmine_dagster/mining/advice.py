@@ -113,9 +113,11 @@ def drift_advice(
     for place in used:
         mine, rest = table[place], table.sum(axis=0) - table[place]
         shares, others = mine / mine.sum(), rest / rest.sum()
-        pooled = (mine + rest) / (mine.sum() + rest.sum())
-        # A keyword's share varies with the images, since those of one image come together.
-        variance = pooled * (1 - pooled) * (1 / sizes[place] + 1 / (sizes[used].sum() - sizes[place]))
+        # An image has a keyword or not, so it is images that vary, and a share is of several keywords an image.
+        yielding = np.minimum((mine + rest) / sizes[used].sum(), 1.0)
+        keywords_each = (mine.sum() + rest.sum()) / sizes[used].sum()
+        spread = 1 / sizes[place] + 1 / (sizes[used].sum() - sizes[place])
+        variance = yielding * (1 - yielding) * spread / keywords_each**2
         by_chance = 0.5 * np.sqrt(2 * variance / math.pi).sum()
         drifts[place] = 0.5 * np.abs(shares - others).sum() - by_chance
     worst = int(drifts.argmax())
@@ -145,7 +147,8 @@ def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) 
 
     Returns:
         Advice with Spearman's rho and the Jaccard overlap of the two top lists, with 95% intervals (Fisher's z with
-        the variance of Bonett and Wright 2000; Wilson), of the pair that agrees most.
+        the variance of Bonett and Wright 2000; Wilson), of the pair that agrees most; of one that says the same by
+        either, if there is any.
 
     Examples:
         >>> order = np.arange(1000.0)
@@ -165,17 +168,18 @@ def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) 
     if count < _FEWEST_IMAGES or any(np.ptp(values) == 0 for values in ranks.values()):
         return Advice(True, f"{count} images with differing signals are too few to tell")
     mined = min(max(mined_count, 1), count)
+    tops = {name: set(np.argsort(-values, kind="stable")[:mined].tolist()) for name, values in ranks.items()}
     found = []
     for one, other in itertools.combinations(ranks, 2):
         rho = float(np.corrcoef(ranks[one], ranks[other])[0, 1])
-        tops = [set(np.argsort(-ranks[name], kind="stable")[:mined].tolist()) for name in (one, other)]
-        both, either = len(tops[0] & tops[1]), len(tops[0] | tops[1])
-        found.append((rho, both, either, one, other))
-    rho, both, either, one, other = max(found)
+        both, either = len(tops[one] & tops[other]), len(tops[one] | tops[other])
+        has_one_list = mined < count / 2 and wilson(both / either, either)[0] > MOST_JACCARD
+        is_same = _spearman_interval(rho, count)[0] > MOST_SPEARMAN or has_one_list
+        found.append((is_same, rho, both, either, one, other))
+    is_same, rho, both, either, one, other = max(found)
     rho_low, rho_high = _spearman_interval(rho, count)
     overlap = both / either
     low, high = wilson(overlap, either)
-    is_same = rho_low > MOST_SPEARMAN or (mined < count / 2 and low > MOST_JACCARD)
     text = (
         f"{one} and {other}: Spearman {rho:.2f} [{rho_low:.2f}, {rho_high:.2f}], overlap of the first {mined:,} "
         f"{overlap:.2f} [{low:.2f}, {high:.2f}] (Jaccard)"
