@@ -61,6 +61,7 @@ LABELLED = {"labels": {"file": "labels.csv"}}
         ({"signals": ["oracle"], "dataset": LABELLED}, "signal oracle reads the true classes"),
         ({"signals": ["dropout_bald"]}, "signal dropout_bald needs passes: set task_model.dropout_passes"),
         ({"signals": ["vote_entropy"]}, "signal vote_entropy needs an ensemble: set task_model.members"),
+        ({"signals": ["novelty_min", "entropy"]}, "signal entropy needs labels: set dataset.labels, or a task_model"),
         ({"signals": ["bald"]}, "unknown signal 'bald', did you mean 'dropout_bald'"),
         ({"signals": ["entropi"]}, "unknown signal 'entropi', did you mean 'entropy'"),
     ],

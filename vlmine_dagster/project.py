@@ -63,6 +63,10 @@ class DuckDBSettings(Settings):
     """Threads of a query; one a core if left out."""
 
 
+def _is_labelled(dataset: DatasetSettings | None) -> bool:
+    return dataset is not None and dataset.labels is not None
+
+
 class ProjectSettings(Settings):
     """The whole of `vlmine.yaml`."""
 
@@ -97,10 +101,11 @@ class ProjectSettings(Settings):
     time, `auto` is exact up to 50,000 images."""
     budget: Annotated[float, Field(gt=0)] = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
-    experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = (
-        default_experiments()
+    experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = Field(
+        default_factory=lambda known: default_experiments(labelled=_is_labelled(known.get("dataset")))
     )
-    """Mining strategies by name; each is one partition and one MLflow run."""
+    """Mining strategies by name; each is one partition and one MLflow run. Left out: the eight usual ones, without
+    labels those of them that need none."""
 
     @model_validator(mode="after")
     def _variants_exist(self) -> "ProjectSettings":
@@ -119,6 +124,9 @@ class ProjectSettings(Settings):
     def _signals_can_be_had(self) -> "ProjectSettings":
         labels, model = self.dataset.labels, self.task_model
         lacking = {
+            "labels": None
+            if labels is not None or model.kind in ("predictions", "transformers")
+            else "needs labels: set dataset.labels, or a task_model of your own",
             "oracle": None
             if labels is not None and labels.oracle
             else "reads the true classes of the pool, which only a benchmark shows: set dataset.labels.oracle to true",

@@ -7,7 +7,7 @@ import yaml
 
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.project import SETTINGS_FILE, ProjectSettings, parse_settings
-from vlmine_dagster.settings import DatasetSettings, LabelSettings, default_experiments
+from vlmine_dagster.settings import DatasetSettings, LabelSettings
 
 SAMPLE_FOLDER = ".vlmine/sample-pool"
 
@@ -36,9 +36,7 @@ def sample_settings() -> ProjectSettings:
 
 def settings_for(dataset: DatasetSettings, *, name: str) -> ProjectSettings:
     """Return default settings for a dataset; without labels only experiments that need none."""
-    return ProjectSettings(
-        name=name, dataset=dataset, experiments=default_experiments(labelled=dataset.labels is not None)
-    )
+    return ProjectSettings(name=name, dataset=dataset)
 
 
 def starter_yaml(settings: ProjectSettings) -> str:
