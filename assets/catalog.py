@@ -19,6 +19,7 @@ from assets.stages import (
     Reads,
     Stage,
     StageRun,
+    Unit,
 )
 from resources.workbench import Workbench
 from vlmine_dagster.mining.limits import MOST_DRIFT, MOST_JACCARD, MOST_SPEARMAN
@@ -206,11 +207,11 @@ def _rarity_settings(bench: Workbench, _partition: str, _variant: str) -> list[A
     return [few_under, None if labels is None else labels.fingerprint, bench.project.settings.neighbour_search]
 
 
-def _unless_asked(table: str) -> Callable[[Project], str | None]:
+def _unless_asked(table: str) -> Callable[[Project, str], str | None]:
     """Return what tells why a table of signals is not made: no experiment asks for any of them."""
 
-    def skipped(project: Project) -> str | None:
-        if project.settings.asked_signals(table):
+    def skipped(project: Project, variant: str) -> str | None:
+        if project.settings.asked_signals(table, variant=variant):
             return None
         return f"no experiment of vlmine.yaml uses any of {', '.join(signals_of(SIGNALS, table))}"
 
@@ -295,7 +296,7 @@ def _task_model_settings(bench: Workbench, _partition: str, _variant: str) -> li
     return [settings, *_checkpoint_digest(bench, settings.path)]
 
 
-def _why_no_task_model(project: Project) -> str | None:
+def _why_no_task_model(project: Project, _variant: str) -> str | None:
     if project.settings.task_model.kind in ("probe", "cnn") and not project.has_labels:
         return "the project has no labels to train a task model on (dataset.labels in vlmine.yaml)"
     return None
@@ -496,3 +497,13 @@ STAGES: tuple[Stage, ...] = (
     RETRAIN_METRICS,
     MINING_REPORT,
 )
+
+
+def all_units(project: Project) -> list[Unit]:
+    """Return all stages with their extraction variants, those that a project skips too, in pipeline order."""
+    return [Unit(stage, variant) for stage in STAGES for variant in stage.variants(project)]
+
+
+def applicable(project: Project) -> list[Unit]:
+    """Return what a project has: without labels there is no task model, and nothing that nobody asks for."""
+    return [unit for unit in all_units(project) if unit.stage.skipped(project, unit.variant) is None]

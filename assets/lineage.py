@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from assets.stages import PUBLISHED_WITH, VARIANT_TABLES, Stage, read_partitions
+from assets.stages import PUBLISHED_WITH, VARIANT_TABLES, Stage, Unit, read_partitions
 from resources.workbench import Workbench
 from vlmine_dagster.project import Project
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
@@ -59,6 +59,26 @@ class Lineage:
                 shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
                 gaps.setdefault(f"{PUBLISHED_WITH.get(reads.table, reads.table)} of {shown}")
         return f"waits for {'; '.join(gaps)}" if gaps else ""
+
+    def unfinished(self, units: Sequence[Unit], partition: str) -> list[Unit]:
+        """Return which of some units, in pipeline order, are not fresh for a partition, and what follows from them.
+
+        What follows may turn out to be fresh once the others are made; a run that is asked for in advance cannot wait
+        for that.
+        """
+        found: list[Unit] = []
+        for unit in units:
+            if self.state(unit.stage, partition, unit.variant) != "fresh" or self._follows(unit, partition, found):
+                found.append(unit)
+        return found
+
+    def _follows(self, unit: Unit, partition: str, above: Sequence[Unit]) -> bool:
+        project = self._bench.project
+        read = {
+            (reads.table, experiment_variant(project, unit.stage, partition, reads.table, unit.variant))
+            for reads in unit.stage.needed(project, partition, unit.variant)
+        }
+        return any((table, one.variant) in read for one in above for table in one.stage.tables)
 
     def state(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> State:
         """Return whether a partition is missing, stale (made from something else), fresh, or waits for upstream."""

@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
-from assets.catalog import STAGES
+from assets.catalog import applicable
 from assets.checks import advice_results, check_results, check_specs, failed_check, unjudged_checks
 from assets.failures import FAILURE_FACT, standing_failures
 from assets.lineage import Lineage, experiment_variant
 from assets.making import Made, attempt, batches
-from assets.stages import PUBLISHED_WITH, VARIANT_TABLES, Stage, StageConfig, StageRun, asset_key
+from assets.stages import Stage, StageConfig, StageRun, Unit, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import VlmineError
 from vlmine_dagster.partitions import SHARDS, experiments, shards
@@ -28,35 +28,30 @@ warnings.filterwarnings("ignore", message="Parameter `backfill_policy` of functi
 
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:
-    """Return every asset of a project: each stage once, and the variant stages once a variant."""
+    """Return every asset that a project has: each stage once, and the variant stages once a variant."""
     arms = experiments(list(project.settings.experiments))
     partitions = {"shard": shards, "experiment": arms, "pool": None}
     is_declarative = project.settings.automation.mode == "declarative"
     condition = dg.AutomationCondition.eager() if is_declarative else None
+    units = applicable(project)
     return [
         build_asset(
-            stage,
-            partitions_def=partitions[stage.contract.partition],
-            variants=project.settings.variant_names,
-            variant=variant,
+            unit.stage,
+            partitions_def=partitions[unit.stage.contract.partition],
+            units=units,
+            variant=unit.variant,
             condition=condition,
-            pool=stage.pool(project, variant),
+            pool=unit.stage.pool(project, unit.variant),
         )
-        for stage in STAGES
-        for variant in stage.variants(project)
+        for unit in units
     ]
-
-
-def applicable(project: Project) -> Sequence[Stage]:
-    """Return the stages that a project can have: without labels there is no task model."""
-    return [stage for stage in STAGES if stage.skipped(project) is None]
 
 
 def build_asset(
     stage: Stage,
     *,
     partitions_def: dg.PartitionsDefinition[str] | None,
-    variants: Sequence[str] = (DEFAULT_VARIANT,),
+    units: Sequence[Unit] = (),
     variant: str = DEFAULT_VARIANT,
     condition: dg.AutomationCondition[Any] | None = None,
     pool: str | None = None,
@@ -66,7 +61,7 @@ def build_asset(
     Args:
         stage: The stage.
         partitions_def: Shards, experiments, or None for a pool-wide asset.
-        variants: All extraction variants; an experiment depends on every one.
+        units: All that the project has; it depends on those that it reads, an experiment on every variant of them.
         variant: The extraction variant of this asset.
         condition: When it is made by itself, None for never.
         pool: Dagster concurrency pool, None for none.
@@ -86,7 +81,7 @@ def build_asset(
     return dg.asset(
         key=key,
         partitions_def=partitions_def,
-        deps=list(_edges(stage, variant, variants)),
+        deps=list(_edges(stage, variant, units)),
         group_name=stage.group,
         kinds=set(stage.kinds),
         owners=[OWNER],
@@ -100,15 +95,14 @@ def build_asset(
     )(body)
 
 
-def _edges(stage: Stage, variant: str, variants: Sequence[str]) -> Iterator[dg.AssetDep]:
+def _edges(stage: Stage, variant: str, units: Sequence[Unit]) -> Iterator[dg.AssetDep]:
     is_experiment = stage.contract.partition == "experiment"
     for reads in stage.reads:
-        read = TABLES[reads.table]
-        crosses = is_experiment and read.partition == "shard"
+        crosses = is_experiment and TABLES[reads.table].partition == "shard"
         mapping = dg.AllPartitionMapping() if crosses else None
-        under = (variants if is_experiment else (variant,)) if read.name in VARIANT_TABLES else (DEFAULT_VARIANT,)
-        for name in under:
-            yield dg.AssetDep(asset_key(PUBLISHED_WITH.get(reads.table, reads.table), name), partition_mapping=mapping)
+        for unit in (unit for unit in units if reads.table in unit.stage.tables):
+            if is_experiment or not unit.stage.is_variant or unit.variant == variant:
+                yield dg.AssetDep(unit.key, partition_mapping=mapping)
 
 
 def _column_schema(contract: Table) -> dg.TableSchema:

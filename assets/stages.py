@@ -119,7 +119,7 @@ class Stage:
         reads: Everything it may read; the edges of the asset graph.
         reads_of: The part of `reads` that one partition of one variant needs, where that depends on settings.
         settings: Settings that change the result, for one partition and variant.
-        skipped: Why the stage does not apply to a project, or None.
+        skipped: Why the stage does not apply to an extraction variant of a project, or None.
         is_on_demand: Whether it is skipped only where nobody asks for it, which a run has no need to tell.
         version: Raised when the code changes what it writes.
         is_one_run: Whether a range of partitions is computed in one run (cheap stages).
@@ -138,7 +138,7 @@ class Stage:
     reads: tuple[Reads, ...] = ()
     reads_of: Callable[[Project, str, str], tuple[Reads, ...]] | None = None
     settings: Callable[[Workbench, str, str], list[Any]] = lambda _bench, _partition, _variant: []
-    skipped: Callable[[Project], str | None] = lambda _project: None
+    skipped: Callable[[Project, str], str | None] = lambda _project, _variant: None
     is_on_demand: bool = False
     version: int = 1
     is_one_run: bool = False
@@ -166,6 +166,19 @@ class Stage:
     def needed(self, project: Project, partition: str, variant: str) -> tuple[Reads, ...]:
         """Return what one partition of one variant reads."""
         return self.reads if self.reads_of is None else self.reads_of(project, partition, variant)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A stage of one extraction variant: what an asset is made of."""
+
+    stage: Stage
+    variant: str = DEFAULT_VARIANT
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """Its asset."""
+        return asset_key(self.stage.table, self.variant)
 
 
 class StageRun:

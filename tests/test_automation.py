@@ -18,6 +18,7 @@ from vlmine_dagster.automation import (
     build_jobs,
     build_schedules,
     new_shards,
+    units_of,
 )
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import ConfigError
@@ -78,6 +79,32 @@ class TestSensor:
         assert list(found.dynamic_partitions_requests[0].partition_keys) == ["pool/a"]
 
 
+def carried_out(made: Made, asked: dg.RunRequest) -> dg.DagsterRun:
+    """The run of a request, as the daemon would start it."""
+    job = build_definitions(made.project, settings_file=str(made.file)).resolve_job_def(asked.job_name)
+    keys = [*asked.asset_selection]
+    result = job.execute_in_process(
+        instance=made.instance, partition_key=asked.partition_key, asset_selection=keys, tags=asked.tags
+    )
+    return made.instance.get_run_by_id(result.run_id)
+
+
+def after(made: Made, run: dg.DagsterRun):
+    """What follows the success of a run."""
+    sensor = build_chain(build_jobs(made.project))
+    (record,) = made.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS).records
+    event = record.event_log_entry.dagster_event
+    context = dg.build_run_status_sensor_context(
+        sensor.name, event, made.instance, run, resources={"workbench": made.bench}
+    )
+    return sensor(context)
+
+
+def names(asked: dg.RunRequest) -> set[str]:
+    """The assets that a request asks for."""
+    return {key.to_user_string() for key in asked.asset_selection}
+
+
 def test_after_arrivals_replacements_and_removals_all_is_as_after_a_fresh_run(finished, make_project):
     shards, labels = small_pool()
     labels += "".join(f"\nrocket-{k},pool,rocket" for k in (60, 61)) + "\ncoffee-60,pool,coffee"
@@ -120,6 +147,49 @@ def kept(finished, tmp_path):
         yield Made(finished.folder, instance)
 
 
+@pytest.fixture(scope="module")
+def unlabelled(make_project):
+    """A project that has no labels, and whose one experiment asks for novelty alone; its shards are made."""
+    pool = {"a": members({"coffee": 4}, start=0), "b": members({"coffee": 2, "rocket": 1}, start=10)}
+    made = make_project(
+        pool,
+        experiments={"rare": {"signals": ["novelty_min"]}},
+        variants={"words": {"keyworder": {"kind": "rules"}}},
+    )
+    made.run(shards=[*pool])
+    return made
+
+
+class TestWhatAProjectSkips:
+    def test_jobs_make_nothing_that_the_project_skips(self, unlabelled):
+        result = unlabelled.job(GLOBAL_JOB)
+
+        assert result.success
+        made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+        assert made == {"vocab_counts", "words/vocab_counts"}
+
+    def test_a_variant_has_the_scores_that_its_own_experiments_ask_for(self, unlabelled, make_project):
+        signals = {"signals": ["sparsity", "embedding_sparsity"], "fusion": "fisher"}
+        made = make_project(
+            {"a": {}},
+            variants={"words": {"keyworder": {"kind": "rules"}}},
+            experiments={"rare": {"signals": ["novelty_min"]}, "lonely": {**signals, "variant": "words"}},
+        )
+
+        names = [unit.key.to_user_string() for unit in units_of(GLOBAL_JOB, made.project)]
+
+        assert names == ["vocab_counts", "words/vocab_counts", "words/rarity_scores", "words/neighbour_scores"]
+
+    def test_declarative_automation_waits_for_nothing_that_the_project_skips(self, unlabelled):
+        definitions = build_definitions(unlabelled.project, settings_file=str(unlabelled.file))
+        graph = definitions.resolve_asset_graph()
+
+        assert {key.to_user_string() for key in graph.get(dg.AssetKey("pareto_set")).parent_keys} == {
+            *("images", "embeddings", "keywords", "vocab_counts", "novelty_scores"),
+            *("words/keywords", "words/vocab_counts", "words/novelty_scores"),
+        }
+
+
 class TestNightly:
     def test_nothing_to_do_says_so(self, kept):
         assert "4 shards, all fresh or at work" in tick(kept, "nightly_backfill").skip_message
@@ -134,6 +204,10 @@ class TestNightly:
         found = tick(kept, "nightly_backfill")
 
         assert [request.partition_key for request in found] == ["pool/b", "pool/x"]
+        assert [names(request) for request in found] == [
+            {"keywords"},
+            {"images", "embeddings", "descriptions", "keywords"},
+        ]
         assert found[0].run_key == f"nightly:{TICK.isoformat()}:pool/b"
         assert [r.run_key for r in tick(kept, "nightly_backfill")] == [r.run_key for r in found]
 
@@ -185,8 +259,9 @@ class TestRefresh:
 
         found = tick(kept, "refresh")
 
-        assert found.run_key == f"refresh:{TICK.isoformat()}"
+        assert found.run_key == f"{GLOBAL_JOB}:{TICK.isoformat()}:pool"
         assert found.tags == {REFRESH_TAG: TICK.isoformat()}
+        assert names(found) == {"vocab_counts", "rarity_scores", "task_model"}
 
     def test_a_shard_that_is_not_there_is_waited_for_by_name_also_when_other_things_changed(self, kept):
         kept.replace_shard("pool/x", members({"coffee": 1}, start=90))
@@ -201,13 +276,13 @@ class TestRefresh:
         (kept.folder / "data/pool/b.tar").write_bytes(b"no tar")
         kept.settings(budget=0.3)
 
-        assert tick(kept, "refresh").run_key == f"refresh:{TICK.isoformat()}"
+        assert tick(kept, "refresh").job_name == GLOBAL_JOB
 
     def test_what_was_never_counted_is_counted(self, kept):
         for table in ("vocab_counts", "rarity_scores", "task_model"):
             kept.bench.lake.remove(table, "pool")
 
-        assert tick(kept, "refresh").run_key == f"refresh:{TICK.isoformat()}"
+        assert tick(kept, "refresh").job_name == GLOBAL_JOB
 
     def test_a_refresh_at_work_is_not_doubled(self, kept):
         kept.settings(budget=0.3)
@@ -216,25 +291,35 @@ class TestRefresh:
 
         assert "still at work" in tick(kept, "refresh").skip_message
 
-    def test_each_step_starts_the_next_one_and_only_in_a_refresh(self, finished):
-        jobs = build_jobs(finished.project)
-        scores, experiments = build_chain(finished.project, jobs)
+    def test_only_what_is_not_fresh_is_made_and_only_runs_of_a_refresh_start_others(self, kept):
+        kept.bench.lake.remove("uncertainty_scores", "pool/b")
+        kept.bench.lake.remove("uncertainty_scores", "pool/c")
+        kept.settings(experiments={"rare": {"signals": ["novelty_min"]}, "unsure": {"signals": ["entropy"]}})
 
-        def after(sensor, job, tags, **partition):
-            definition = build_definitions(finished.project, settings_file=str(finished.file)).resolve_job_def(job)
-            result = definition.execute_in_process(instance=finished.instance, tags=tags, **partition)
-            event = result.get_run_success_event() if hasattr(result, "get_run_success_event") else None
-            event = event or next(e for e in result.all_events if e.event_type_value == "PIPELINE_SUCCESS")
-            run = finished.instance.get_run_by_id(result.run_id)
-            context = dg.build_run_status_sensor_context(sensor.name, event, finished.instance, run)
-            return sensor(context)
+        counted = tick(kept, "refresh")
+        scored = after(kept, carried_out(kept, counted)).run_requests
+        mined = after(kept, carried_out(kept, scored[0])).run_requests
 
-        told = after(scores, GLOBAL_JOB, {REFRESH_TAG: "t"})
-        assert [told.tags[name] for name in RANGE_TAGS] == ["pool/a", "test/t"]
-        assert told.run_key == "scores:t"
-        mined = after(experiments, SCORE_JOB, told.tags)
-        assert [r.partition_key for r in mined.run_requests] == list(finished.project.settings.experiments)
-        assert isinstance(after(scores, GLOBAL_JOB, {}), dg.SkipReason)
+        assert (counted.job_name, names(counted)) == (GLOBAL_JOB, {"vocab_counts"})
+        assert [(one.job_name, names(one)) for one in scored] == [(SCORE_JOB, {"uncertainty_scores"})]
+        assert [scored[0].tags[name] for name in RANGE_TAGS] == ["pool/b", "pool/c"]
+        assert {(one.job_name, one.partition_key) for one in mined} == {(MINING_JOB, "rare"), (MINING_JOB, "unsure")}
+        assert names(mined[0]) == {"pareto_set", "retrain_metrics", "mining_report"}
+        alone = dg.RunRequest(job_name=GLOBAL_JOB, asset_selection=counted.asset_selection)
+        assert isinstance(after(kept, carried_out(kept, alone)), dg.SkipReason)
+
+    def test_on_a_project_without_labels_it_reaches_mining(self, unlabelled, tmp_path):
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            instance.add_dynamic_partitions(SHARDS, unlabelled.instance.get_dynamic_partitions(SHARDS))
+            made = Made(unlabelled.folder, instance)
+
+            (scored,) = after(made, carried_out(made, tick(made, "refresh"))).run_requests
+            (mined,) = after(made, carried_out(made, scored)).run_requests
+            carried_out(made, mined)
+
+        assert mined.partition_key == "rare"
+        assert len(made.frame("pareto_set", "rare")) == 7
+        assert made.run().materialized == []
 
 
 def test_the_declarative_version_makes_what_follows_a_changed_shard(finished):
@@ -267,6 +352,6 @@ def test_what_runs_by_itself_is_as_documented(finished):
         "refresh": "0 6 * * *",
     }
     assert {s.name: s.default_status.value for s in definitions.sensors} == dict.fromkeys(
-        ("new_shards", "refresh_scores", "refresh_experiments"), "RUNNING"
+        ("new_shards", "refresh_goes_on"), "RUNNING"
     )
     assert {job.name for job in definitions.jobs} >= {SHARD_JOB, GLOBAL_JOB, SCORE_JOB, MINING_JOB}

@@ -44,8 +44,10 @@ def test_what_takes_a_gpu_waits_for_what_takes_a_gpu_and_calls_for_calls(
     make_project, settings: Mapping[str, Any], asked: Mapping[str, str]
 ):
     rules = {"keyworder": {"kind": "rules"}, **settings}
+    experiments = {"all": {"signals": ["class_rank_rarity", "entropy", "embedding_sparsity"], "fusion": "fisher"}}
+    made = make_project({"pool/a": {}}, labels="key,split,class_id\n", experiments=experiments, **rules)
 
-    assert pools(make_project({"pool/a": {}}, **rules)) == {**ALWAYS, **asked}
+    assert pools(made) == {**ALWAYS, **asked}
 
 
 def test_each_extraction_variant_waits_where_its_own_describer_runs(make_project):

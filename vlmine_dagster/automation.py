@@ -1,14 +1,14 @@
 """Jobs, schedules and sensors."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import dagster as dg
 
-from assets.catalog import STAGES
+from assets.catalog import IMAGES, VOCAB_COUNTS, applicable
 from assets.failures import standing_failures
 from assets.lineage import Lineage, State
-from assets.stages import Stage, asset_key
+from assets.stages import Stage, Unit
 from resources.workbench import Workbench
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
@@ -21,6 +21,9 @@ MINING_JOB = "mining_job"
 REFRESH_TAG = "vlmine/refresh"
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
+_CHAIN = (GLOBAL_JOB, SCORE_JOB, MINING_JOB)
+"""The jobs of a refresh, each started by the success of the one before."""
+
 _JOBS: dict[str, tuple[str, str]] = {
     SHARD_JOB: ("shard", "From a shard's files to its keywords: images, embeddings, descriptions, keywords."),
     GLOBAL_JOB: ("pool", "What needs every shard at once: the vocabulary's counts and the task model."),
@@ -29,23 +32,25 @@ _JOBS: dict[str, tuple[str, str]] = {
 }
 
 
-def stages_of(job: str) -> list[Stage]:
-    """Return the stages of a job, in pipeline order."""
+def is_of(job: str, stage: Stage) -> bool:
+    """Whether a stage is made by a job."""
     partition, _ = _JOBS[job]
-    return [
-        stage for stage in STAGES if stage.contract.partition == partition and stage.is_one_run == (job == SCORE_JOB)
-    ]
+    return stage.contract.partition == partition and stage.is_one_run == (job == SCORE_JOB)
 
 
-def selection(job: str, project: Project) -> list[dg.AssetKey]:
-    """Return the keys of a job's assets, those of every variant too."""
-    return [asset_key(stage.table, variant) for stage in stages_of(job) for variant in stage.variants(project)]
+def units_of(job: str, project: Project) -> list[Unit]:
+    """Return what a job makes of a project, in pipeline order: nothing that the project skips."""
+    return [unit for unit in applicable(project) if is_of(job, unit.stage)]
 
 
 def build_jobs(project: Project) -> dict[str, Any]:
     """Return the four jobs by name. One shard and the whole pool share none: that would compute the pool a shard."""
     return {
-        name: dg.define_asset_job(name, selection=dg.AssetSelection.assets(*selection(name, project)), description=text)
+        name: dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*(unit.key for unit in units_of(name, project))),
+            description=text,
+        )
         for name, (_, text) in _JOBS.items()
     }
 
@@ -80,12 +85,16 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
 def _content_runs(bench: Workbench, found: Sequence[str]) -> list[dg.RunRequest]:
     """Return a run for each shard whose content nobody has looked at; its key holds the content, so it comes once."""
     lineage = Lineage(bench, found)
-    images = next(stage for stage in STAGES if stage.table == "images")
     return [
-        dg.RunRequest(run_key=f"shard:{shard}:{lineage.inputs(images, shard)}", partition_key=shard)
+        _shard_run(bench, lineage, shard, key=f"shard:{shard}:{lineage.inputs(IMAGES, shard)}")
         for shard in found
-        if lineage.state(images, shard) != "fresh"
+        if lineage.state(IMAGES, shard) != "fresh"
     ]
+
+
+def _shard_run(bench: Workbench, lineage: Lineage, shard: str, *, key: str) -> dg.RunRequest:
+    unfinished = lineage.unfinished(units_of(SHARD_JOB, bench.project), shard)
+    return dg.RunRequest(run_key=key, partition_key=shard, asset_selection=[unit.key for unit in unfinished])
 
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
@@ -113,7 +122,8 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         tick = context.scheduled_execution_time.isoformat()
         failed = failing_shards(context.instance, bench, waiting)
         chosen = sorted(waiting, key=failed.__contains__)[: settings.max_shards_per_night]
-        return [dg.RunRequest(run_key=f"nightly:{tick}:{shard}", partition_key=shard) for shard in chosen]
+        lineage = Lineage(bench, shards)
+        return [_shard_run(bench, lineage, shard, key=f"nightly:{tick}:{shard}") for shard in chosen]
 
     @dg.schedule(
         name="refresh",
@@ -136,53 +146,77 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
                 f"{len(absent)} of {len(shards)} shards are not there yet, such as {absent[0]}: nightly_backfill makes "
                 f"them, `vlmine status` says what fails"
             )
-        if set(_states_beyond_shards(bench, lineage, shards)) <= {"fresh"}:
-            return dg.SkipReason("nothing has changed since the last refresh")
         tick = context.scheduled_execution_time.isoformat()
-        return dg.RunRequest(run_key=f"refresh:{tick}", tags={REFRESH_TAG: tick})
+        runs = refresh_runs(bench, shards, tick)
+        if not runs:
+            return dg.SkipReason("nothing has changed since the last refresh")
+        if runs[0].job_name == GLOBAL_JOB:
+            return runs[0]
+        # A schedule starts one job only: counting again is the least that this one can do, and the rest stays fresh.
+        counts = [unit.key for unit in units_of(GLOBAL_JOB, project) if unit.stage is VOCAB_COUNTS][:1]
+        return _refresh_run(GLOBAL_JOB, tick, WHOLE_POOL, counts)
 
     return [nightly_backfill, refresh]
 
 
-def build_chain(project: Project, jobs: Mapping[str, Any]) -> list[Any]:
-    """Return the sensors that carry a refresh on: from counts to scores, from scores to experiments."""
+def build_chain(jobs: Mapping[str, Any]) -> dg.SensorDefinition:
+    """Return the sensor that carries a refresh on: from counts to scores, from scores to experiments."""
 
     @dg.run_status_sensor(
-        name="refresh_scores",
+        name="refresh_goes_on",
         run_status=dg.DagsterRunStatus.SUCCESS,
-        monitored_jobs=[jobs[GLOBAL_JOB]],
-        request_job=jobs[SCORE_JOB],
+        monitored_jobs=[jobs[GLOBAL_JOB], jobs[SCORE_JOB]],
+        request_jobs=[jobs[SCORE_JOB], jobs[MINING_JOB]],
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="After the global_job of a refresh: scores of all shards in one run.",
+        description="After the global_job of a refresh: scores that are not fresh, all shards in one run. After its "
+        "score_job, or where all scores are fresh: experiments that are not.",
     )
-    def refresh_scores(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-        tick = context.dagster_run.tags.get(REFRESH_TAG)
-        shards = context.instance.get_dynamic_partitions(SHARDS)
-        if tick is None or not shards:
-            return dg.SkipReason("no run of a refresh")
-        span = dict(zip(RANGE_TAGS, (shards[0], shards[-1]), strict=True))
-        return dg.RunRequest(run_key=f"scores:{tick}", tags={REFRESH_TAG: tick, **span})
-
-    @dg.run_status_sensor(
-        name="refresh_experiments",
-        run_status=dg.DagsterRunStatus.SUCCESS,
-        monitored_jobs=[jobs[SCORE_JOB]],
-        request_job=jobs[MINING_JOB],
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="After the score_job of a refresh: every experiment.",
-    )
-    def refresh_experiments(context: dg.RunStatusSensorContext) -> dg.SensorResult | dg.SkipReason:
+    def refresh_goes_on(context: dg.RunStatusSensorContext, workbench: Workbench) -> dg.SensorResult | dg.SkipReason:
         tick = context.dagster_run.tags.get(REFRESH_TAG)
         if tick is None:
             return dg.SkipReason("no run of a refresh")
-        return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(run_key=f"mining:{tick}:{arm}", partition_key=arm, tags={REFRESH_TAG: tick})
-                for arm in project.settings.experiments
-            ]
-        )
+        shards = context.instance.get_dynamic_partitions(SHARDS)
+        runs = refresh_runs(_fresh(workbench), shards, tick, after=context.dagster_run.job_name)
+        return dg.SensorResult(run_requests=runs) if runs else dg.SkipReason("nothing more has changed")
 
-    return [refresh_scores, refresh_experiments]
+    return refresh_goes_on
+
+
+def refresh_runs(
+    bench: Workbench, shards: Sequence[str], tick: str, *, after: str | None = None
+) -> list[dg.RunRequest]:
+    """Return the runs of the first job of a refresh in which anything is not fresh; empty if all is.
+
+    Args:
+        bench: The project's resources.
+        shards: All shards, in the order of ranges.
+        tick: Of which refresh the runs are.
+        after: A job of the refresh that is done: only those after it are looked at.
+    """
+    lineage = Lineage(bench, shards)
+    names = {GLOBAL_JOB: [WHOLE_POOL], SCORE_JOB: shards, MINING_JOB: [*bench.project.settings.experiments]}
+    for job in _CHAIN[0 if after is None else _CHAIN.index(after) + 1 :]:
+        units = units_of(job, bench.project)
+        found = {name: unfinished for name in names[job] if (unfinished := lineage.unfinished(units, name))}
+        if job == SCORE_JOB and found:
+            keys = {unit.key for unfinished in found.values() for unit in unfinished}
+            return [_refresh_run(job, tick, WHOLE_POOL, [*keys], span=[*found])]
+        if found:
+            return [_refresh_run(job, tick, name, [u.key for u in found[name]]) for name in found]
+    return []
+
+
+def _refresh_run(
+    job: str, tick: str, partition: str, keys: Sequence[dg.AssetKey], *, span: Sequence[str] = ()
+) -> dg.RunRequest:
+    ends = dict(zip(RANGE_TAGS, (span[0], span[-1]), strict=True)) if span else {}
+    return dg.RunRequest(
+        run_key=f"{job}:{tick}:{partition}",
+        job_name=job,
+        partition_key=None if partition == WHOLE_POOL else partition,
+        asset_selection=keys,
+        tags={REFRESH_TAG: tick, **ends},
+    )
 
 
 def build_declarative(project: Project) -> dg.AutomationConditionSensorDefinition:
@@ -209,32 +243,14 @@ def failing_shards(instance: dg.DagsterInstance, bench: Workbench, shards: Seque
     wanted = set(shards)
     return {
         shard
-        for stage, variant in _units(bench, SHARD_JOB)
-        for shard in standing_failures(instance, asset_key(stage.table, variant), is_unfinished=wanted.__contains__)
+        for unit in units_of(SHARD_JOB, bench.project)
+        for shard in standing_failures(instance, unit.key, is_unfinished=wanted.__contains__)
     }
 
 
 def _shards_in(bench: Workbench, lineage: Lineage, shards: Sequence[str], states: Set[State]) -> list[str]:
-    units = [*_units(bench, SHARD_JOB)]
-    return [shard for shard in shards if any(lineage.state(stage, shard, v) in states for stage, v in units)]
-
-
-def _states_beyond_shards(bench: Workbench, lineage: Lineage, shards: Sequence[str]) -> list[str]:
-    """Return the states of everything that needs the whole pool."""
-    names = {GLOBAL_JOB: [WHOLE_POOL], SCORE_JOB: list(shards), MINING_JOB: list(bench.project.settings.experiments)}
-    return [
-        lineage.state(stage, partition, variant)
-        for job, partitions in names.items()
-        for stage, variant in _units(bench, job)
-        for partition in partitions
-    ]
-
-
-def _units(bench: Workbench, job: str) -> Iterator[tuple[Stage, str]]:
-    for stage in stages_of(job):
-        if stage.skipped(bench.project) is None:
-            for variant in stage.variants(bench.project):
-                yield stage, variant
+    units = units_of(SHARD_JOB, bench.project)
+    return [shard for shard in shards if any(lineage.state(u.stage, shard, u.variant) in states for u in units)]
 
 
 def _fresh(workbench: Workbench) -> Workbench:

@@ -22,7 +22,7 @@ def build_definitions(project: Project, *, settings_file: str = "") -> dg.Defini
         assets=build_assets(project),
         jobs=[*jobs.values(), *build_study_jobs()],
         schedules=[] if is_declarative else build_schedules(project),
-        sensors=[new_shards, *([build_declarative(project)] if is_declarative else build_chain(project, jobs))],
+        sensors=[new_shards, build_declarative(project) if is_declarative else build_chain(jobs)],
         resources={"workbench": Workbench(settings_file=settings_file)},
     )
 

@@ -13,34 +13,21 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from assets.catalog import all_units
 from assets.lineage import Lineage, State
-from assets.stages import ModelConfig, Stage, asset_key
+from assets.stages import ModelConfig, Stage, Unit
 from resources.progress import ALL_SHARDS, Progress
 from resources.workbench import Workbench
-from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, stages_of
+from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, is_of, units_of
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import BudgetExceededError, ConfigError
 from vlmine_dagster.orphans import COMMAND_TAG, bury_orphans
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
-from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import WHOLE_POOL
 
 VIEWS_FILE = "vlmine.duckdb"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A stage of one extraction variant."""
-
-    stage: Stage
-    variant: str = DEFAULT_VARIANT
-
-    @property
-    def key(self) -> dg.AssetKey:
-        """Its asset."""
-        return asset_key(self.stage.table, self.variant)
 
 
 @dataclass
@@ -202,14 +189,11 @@ class Runner:
         return found
 
     def _units(self, job: str) -> list[Unit]:
-        units = []
-        for stage in stages_of(job):
-            reason = stage.skipped(self._project)
-            if reason is None:
-                units += [Unit(stage, variant) for variant in stage.variants(self._project)]
-            elif not stage.is_on_demand:
-                self.outcome.skipped[stage.table] = reason
-        return units
+        for unit in all_units(self._project):
+            reason = unit.stage.skipped(self._project, unit.variant)
+            if is_of(job, unit.stage) and reason is not None and not unit.stage.is_on_demand:
+                self.outcome.skipped[unit.stage.table] = reason
+        return units_of(job, self._project)
 
     def _chain(self, job: str, partition: str) -> None:
         self._bring_up(job, partition, self._units(job))

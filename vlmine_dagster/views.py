@@ -1,17 +1,17 @@
 """What the commands show: plain lists and dictionaries, read from the lake and from MLflow."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.catalog import STAGES
+from assets.catalog import all_units
 from assets.failures import standing_failures
 from assets.lineage import Lineage
-from assets.stages import Stage, asset_key
+from assets.stages import Stage, Unit, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.settings import ExperimentSettings
@@ -35,7 +35,7 @@ def status(bench: Workbench, shards: Sequence[str], history: History | None = No
             none is told.
     """
     lineage = Lineage(bench, shards)
-    rows = [_row(bench, lineage, stage, variant, shards) for stage, variant in _units(bench)]
+    rows = [_row(bench, lineage, unit, shards) for unit in all_units(bench.project)]
     if history is not None and any(row.get("not_fresh") for row in rows):
         with history() as instance:
             for row in rows:
@@ -44,8 +44,9 @@ def status(bench: Workbench, shards: Sequence[str], history: History | None = No
     return rows
 
 
-def _row(bench: Workbench, lineage: Lineage, stage: Stage, variant: str, shards: Sequence[str]) -> dict[str, Any]:
-    reason = stage.skipped(bench.project)
+def _row(bench: Workbench, lineage: Lineage, unit: Unit, shards: Sequence[str]) -> dict[str, Any]:
+    stage, variant = unit.stage, unit.variant
+    reason = stage.skipped(bench.project, variant)
     if reason is not None:
         nothing = {"partitions": 0, "states": {}, "not_fresh": [], "failures": {}, "rows": 0}
         return {"table": stage.table, "variant": variant, "skipped": reason, **nothing}
@@ -68,12 +69,6 @@ def _failures(instance: dg.DagsterInstance, row: Mapping[str, Any]) -> dict[str,
     """Return why partitions that are not fresh failed, where the failure is newer than what is there."""
     not_fresh = set(row["not_fresh"])
     return standing_failures(instance, asset_key(row["table"], row["variant"]), is_unfinished=not_fresh.__contains__)
-
-
-def _units(bench: Workbench) -> Iterator[tuple[Stage, str]]:
-    for stage in STAGES:
-        for variant in stage.variants(bench.project):
-            yield stage, variant
 
 
 def _partitions(bench: Workbench, stage: Stage, shards: Sequence[str]) -> list[str]:

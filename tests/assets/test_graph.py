@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Made, jpeg, members, small_pool
 
-from assets.catalog import IMAGES
-from assets.pipeline import applicable, build_asset, build_assets
+from assets.catalog import IMAGES, applicable
+from assets.pipeline import build_asset, build_assets
 from assets.stages import Product
 from resources.progress import ALL_SHARDS, Step, listening
 from resources.sources import open_source
@@ -29,7 +29,7 @@ def same(left: pd.DataFrame, right: pd.DataFrame, columns: list[str] | None = No
 
 
 def test_every_table_is_there_and_a_second_run_makes_nothing(finished: Made):
-    assert {table for stage in applicable(finished.project) for table in stage.tables} == {
+    assert {table for unit in applicable(finished.project) for table in unit.stage.tables} == {
         p.name for p in (finished.folder / ".vlmine/lake").iterdir()
     }
 
@@ -438,11 +438,10 @@ def test_the_asset_graph_is_as_drawn(finished: Made):
         "rarity_scores": ("score", ["embeddings", "images", "keywords", "vocab_counts"]),
         "task_model": ("score", ["embeddings", "images"]),
         "uncertainty_scores": ("score", ["embeddings", "images", "task_model"]),
-        "neighbour_scores": ("score", ["embeddings", "images", "keywords"]),
         "pareto_set": (
             "mine",
             [
-                "embeddings", "images", "keywords", "neighbour_scores", "novelty_scores", "rarity_scores",
+                "embeddings", "images", "keywords", "novelty_scores", "rarity_scores",
                 "uncertainty_scores", "vocab_counts",
             ],
         ),
