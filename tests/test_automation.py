@@ -244,9 +244,21 @@ class TestNightly:
         assert (nightly.cron_schedule, nightly.execution_timezone) == ("30 1 * * 1-5", "Europe/Berlin")
         assert nightly.default_status is dg.DefaultScheduleStatus.RUNNING
         assert refresh.cron_schedule == "0 6 * * *"
-        kept.settings(automation={"nightly_cron": "at noon"})
-        with pytest.raises(ConfigError, match="'at noon' is no cron expression of five fields"):
-            _ = kept.project
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"nightly_cron": "at noon"}, "'at noon' is no cron expression of five fields"),
+            ({"refresh_cron": "99 99 * * *"}, "'99 99 \\* \\* \\*' is no cron expression of five fields"),
+            ({"nightly_cron": "0 2 31 2 *"}, "that ever comes true, such as '0 2 \\* \\* \\*'"),
+            ({"timezone": "Europe/Berln"}, "no time zone 'Europe/Berln', .* Did you mean 'Europe/Berlin'?"),
+        ],
+    )
+    def test_a_time_that_never_comes_is_refused_with_the_settings(self, make_project, wrong, told):
+        made = make_project({"a": {}}, automation=wrong)
+
+        with pytest.raises(ConfigError, match=told):
+            _ = made.project
 
 
 class TestRefresh:

@@ -1,9 +1,11 @@
 """`vlmine.yaml` as typed, bounded settings, and the paths that follow from them."""
 
+import difflib
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -49,9 +51,24 @@ class AutomationSettings(Settings):
     @field_validator("nightly_cron", "refresh_cron")
     @classmethod
     def _cron_is_valid(cls, cron: str) -> str:
-        if len(cron.split()) != 5 or not re.fullmatch(r"[\d\s*/,\-A-Za-z]+", cron):
-            raise ValueError(f"{cron!r} is no cron expression of five fields, such as '0 2 * * *'")
+        import dagster as dg
+
+        try:  # Dagster's own rule: what it refuses here would otherwise end every command that loads the definitions
+            dg.ScheduleDefinition(name="cron", job_name="cron", cron_schedule=cron)
+        except dg.DagsterInvalidDefinitionError as error:
+            raise ValueError(
+                f"{cron!r} is no cron expression of five fields that ever comes true, such as '0 2 * * *'"
+            ) from error
         return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _time_zone_exists(cls, timezone: str) -> str:
+        if timezone not in available_timezones():
+            near = difflib.get_close_matches(timezone, available_timezones(), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"there is no time zone {timezone!r}, such as 'UTC' or 'Europe/Berlin'.{hint}")
+        return timezone
 
 
 class DuckDBSettings(Settings):
