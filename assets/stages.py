@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from resources.progress import Progress
 from resources.workbench import Workbench
@@ -59,22 +60,27 @@ API_POOL = "api"
 class StageConfig(dg.Config):
     """Launchpad settings that every stage takes."""
 
-    allow_missing_shards: bool = False
-    """Go on with the shards that are there where a stage reads the whole pool."""
+    allow_missing_shards: bool = Field(
+        default=False, description="Go on with the shards that are there where a stage reads the whole pool."
+    )
 
 
 class ModelConfig(StageConfig):
     """Launchpad settings of a stage that asks models."""
 
-    retry_failed: bool = False
-    """Ask again where the kept answer is a failure; answers that are ok stay."""
+    retry_failed: bool = Field(
+        default=False, description="Ask again where the kept answer is a failure; answers that are ok stay."
+    )
 
 
 class MiningConfig(StageConfig):
     """Launchpad settings of an experiment."""
 
-    budget: float = 0.0
-    """Share of the pool (at most 1) or number of images (above 1) to select; 0 takes that in `vlmine.yaml`."""
+    budget: float = Field(
+        default=0.0,
+        description="Share of the pool (at most 1) or number of images (above 1) to select; 0 takes that in "
+        "`vlmine.yaml`.",
+    )
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from conftest import Made, jpeg, members, small_pool
 
 from assets.catalog import IMAGES, applicable
 from assets.pipeline import build_asset, build_assets
-from assets.stages import Product
+from assets.stages import MiningConfig, ModelConfig, Product, StageConfig
 from resources.progress import ALL_SHARDS, Step, listening
 from resources.sources import open_source
 from vlmine_dagster import views
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.partitions import SHARDS, shards
+from vlmine_dagster.studies.jobs import StudyConfig
 
 
 def same(left: pd.DataFrame, right: pd.DataFrame, columns: list[str] | None = None) -> bool:
@@ -460,6 +461,14 @@ def test_every_asset_reads_well_in_the_ui(finished: Made):
         assert spec.kinds
         assert spec.owners == ["team:data-mining"]
         assert spec.metadata["dagster/column_schema"].columns
+
+
+@pytest.mark.parametrize("config", [StageConfig, ModelConfig, MiningConfig, StudyConfig])
+def test_every_setting_of_the_launchpad_says_what_it_does(config: type[dg.Config]):
+    fields = config.to_config_schema().as_field().config_type.fields
+
+    assert fields
+    assert all(field.description for field in fields.values())
 
 
 def test_variants_stand_beside_the_default(finished: Made):

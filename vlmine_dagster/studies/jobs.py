@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.stages import ACCELERATOR_POOL
 from resources.workbench import Workbench
@@ -20,8 +21,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 class StudyConfig(dg.Config):
     """Launchpad settings of a study."""
 
-    draws: int = 0
-    """Draws of the labelled seed; 0 takes the study's own number."""
+    draws: int = Field(default=0, description="Draws of the labelled seed; 0 takes the study's own number.")
 
 
 def build_study_jobs() -> list[dg.JobDefinition]:
