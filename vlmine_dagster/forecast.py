@@ -14,7 +14,7 @@ from resources.intake import by_shard, read_bytes
 from resources.keyworders import KeywordAnswer, ModelKeyworder
 from resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, OpenAIDescriberSettings, OpenAIKeyworderSettings
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.tables import JUDGES, Outcome
 
 _Z95 = 1.959964
 
@@ -121,9 +121,9 @@ def _variant(bench: Workbench, shards: Sequence[str], variant: str, sample_count
 def _images(bench: Workbench, shards: Sequence[str]) -> dict[str, str]:
     """Return an image id by SHA-256 of all images to describe, in an order that is as good as random."""
     with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
-        query = """SELECT sha256, min(image_id) FROM images WHERE outcome = 'ok' AND split != 'test'
+        query = """SELECT sha256, min(image_id) FROM images WHERE outcome = 'ok' AND split NOT IN $judges
                    GROUP BY sha256 ORDER BY md5(sha256)"""
-        return dict(connection.sql(query).fetchall())
+        return dict(connection.sql(query, params={"judges": list(JUDGES)}).fetchall())
 
 
 def _described(

@@ -1,6 +1,7 @@
 """The pipeline with a vision-language model and a language model behind a scripted endpoint."""
 
 import hashlib
+import itertools
 import re
 import subprocess
 import sys
@@ -236,6 +237,18 @@ def test_the_forecast_is_within_a_tenth_of_the_bill(make_project):
     assert (told.stages[0].left, told.stages[0].sampled, told.stages[0].price) == (120 - 32, 32, "vlmine.yaml")
     assert 32 <= sampled <= 2 * 32 + 5
     assert told.spent_usd + told.cost_usd == pytest.approx(bill, rel=0.1)
+
+
+def test_the_forecast_pays_for_no_image_that_judges(make_project):
+    splits = dict(zip(NAMES.values(), itertools.cycle(("pool", "seed", "val", "test"))))
+    rows = [f"{name},{split},{name.rpartition('/')[2].partition('-')[0]}" for name, split in splits.items()]
+    with ScriptedEndpoint(good) as endpoint:
+        made = make_project(POOL, labels="\n".join(["key,split,class_id", *rows]), **asks(endpoint))
+        told = forecast_run(made.bench, made.inspect(), sample_count=20)
+        asked = {splits[NAMES[call.digest]] for call in endpoint.calls if call.image is not None}
+
+    assert (told.stages[0].sampled, told.stages[0].left) == (10, 0)
+    assert asked == {"pool", "seed"}
 
 
 def test_a_new_keyworder_is_forecast_from_the_descriptions_that_are_paid_for(make_project):
