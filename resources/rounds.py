@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from vlmine_dagster.errors import SourceError
 from vlmine_dagster.project import Project
@@ -51,16 +52,17 @@ def rounds_fingerprint(rounds: list[Round]) -> str:
 
 
 def write_round(project: Project, labels: Mapping[str, str]) -> Round:
-    """Write labels down as the next round; the file appears whole or not at all."""
-    number = 1 + max((earlier.number for earlier in load_rounds(project)), default=0)
+    """Write labels down as the next round; the file appears whole or not at all, and never in another's place."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     writer.writerows(sorted(labels.items()))
-    file = project.state_folder("labels") / f"round-{number:04d}.csv"
-    beside = file.with_suffix(".tmp")
-    beside.write_text(text.getvalue(), encoding="utf-8")
-    beside.replace(file)
+    with FileLock(project.state_folder("locks") / "labels.lock"):
+        number = 1 + max((earlier.number for earlier in load_rounds(project)), default=0)
+        file = project.state_folder("labels") / f"round-{number:04d}.csv"
+        beside = file.with_suffix(".tmp")
+        beside.write_text(text.getvalue(), encoding="utf-8")
+        beside.replace(file)
     return Round(number, dict(labels))
 
 

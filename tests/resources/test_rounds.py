@@ -2,14 +2,18 @@
 
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
-from resources.rounds import load_rounds, read_annotations
+from resources.rounds import Round, load_rounds, read_annotations, write_round
 from vlmine_dagster.cli import main
 from vlmine_dagster.errors import SourceError
+from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.settings import DatasetSettings
 
 WANTED = {"pool/a/rocket-0": "rocket", "pool/a/coffee-1": "coffee"}
 
@@ -64,6 +68,20 @@ def test_a_file_that_cannot_be_meant_says_why(name, content, why, tmp_path):
 
     with pytest.raises(SourceError, match=why):
         read_annotations(tmp_path / name)
+
+
+def test_a_round_waits_for_the_one_that_is_just_written_and_takes_the_next_number(tmp_path):
+    settings = ProjectSettings(name="test", dataset=DatasetSettings(kind="folder", root="data"))
+    project = Project(settings, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(project.state_folder("locks") / "labels.lock"):  # as another process holds it
+            later = pool.submit(write_round, project, {"s/b": "moon"})
+            assert wait([later], timeout=0.2).done == set()
+            file = project.state_folder("labels") / "round-0001.csv"
+            file.write_text("image_id,class_name\ns/a,tram\n")
+        assert later.result(timeout=10) == Round(2, {"s/b": "moon"})
+
+    assert load_rounds(project) == [Round(1, {"s/a": "tram"}), Round(2, {"s/b": "moon"})]
 
 
 def vlmine(*words):
