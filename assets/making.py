@@ -157,10 +157,9 @@ def _publish(
 
 
 def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
-    if product.record is None:
-        return {}
+    facts: Mapping[str, Any] = {}
     try:
-        facts = product.record()
+        facts = {} if product.record is None else product.record()
     except TrackingError as error:
         run.log.warning(
             f"{run.stage.table}[{run.partition}] is published, but MLflow does not know: {error} Materialize it "
