@@ -4,14 +4,15 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from upath import UPath
 
 from resources.rounds import load_rounds, rounds_fingerprint
-from resources.sources import open_source
+from resources.sources import open_source, shard_of
 from vlmine_dagster.errors import ConfigError, SourceError
 from vlmine_dagster.project import Project
 from vlmine_dagster.settings import LabelSettings, settings_hash
@@ -44,6 +45,7 @@ class Labels:
         content: 16 hex digits that change with the files' content, rounds included.
         fingerprint: The same, and with what settings make of it.
         returned: Class name by image_id of labels that came back.
+        returned_keys: Tells the key within its shard of each of them whose shard is there.
         round_count: Rounds in which they did.
     """
 
@@ -56,11 +58,13 @@ class Labels:
         settings: LabelSettings,
         content: str,
         fingerprint: str,
-        returned: Mapping[str, str] | None = None,
+        returned: Mapping[str, str],
+        returned_keys: Callable[[], Mapping[str, str]],
         round_count: int = 0,
     ):
         self._labels = labels
-        self._returned = returned or {}
+        self._returned = returned
+        self._returned_keys = returned_keys
         self._settings = settings
         self.class_names = class_names
         self.announced = announced
@@ -123,18 +127,13 @@ class Labels:
 
     def _counts(self, *splits: Split) -> dict[str, int]:
         counted = Counter(label.class_name for label in self._labels.values() if label.split in splits)
-        for image_id, name in self._returned.items() if Split.SEED in splits else ():
-            label = self._of_id(image_id)
+        for image_id, key in self._returned_keys().items() if Split.SEED in splits else ():
+            label = self._find(image_id, key)
             if label is not None and label.split in splits:  # counted already, perhaps as another class
                 counted.subtract([label.class_name])
             if label is None or label.split in (Split.SEED, Split.POOL):
-                counted[name] += 1
+                counted[self._returned[image_id]] += 1
         return {name: counted[name] for name in self.class_names}
-
-    def _of_id(self, image_id: str) -> _Label | None:
-        """Return the file's label of an image whose key within the shard is not at hand."""
-        starts = (0, *(place + 1 for place, letter in enumerate(image_id) if letter == "/"))
-        return next((self._labels[image_id[start:]] for start in starts if image_id[start:] in self._labels), None)
 
     def _find(self, image_id: str, key: str) -> _Label | None:
         return self._labels.get(image_id) or self._labels.get(key)
@@ -181,6 +180,7 @@ def load_labels(project: Project) -> Labels | None:
         content=settings_hash(*digests, *rounded),
         fingerprint=settings_hash(*digests, settings.oracle, *seeded, *rounded),
         returned=returned,
+        returned_keys=partial(_keys_of, returned, project),
         round_count=len(rounds),
     )
 
@@ -315,6 +315,18 @@ def _check_row_numbers(labels: Mapping[str, _Label], project: Project, *, where:
             f"{where}: key {number!r} is a row of each of the {len(shards)} Parquet files. Write image ids "
             f"({shards[0]}/{number}), or set dataset.key_column."
         )
+
+
+def _keys_of(image_ids: Collection[str], project: Project) -> dict[str, str]:
+    """Return the key within the shard by image id; images whose shard is gone are left out."""
+    if project.settings.dataset.kind == "folder":  # no slash in its shards' names, and its tree may be long to list
+        return {image_id: image_id.partition("/")[2] for image_id in image_ids}
+    found = {}
+    shards = frozenset(open_source(project).shards()) if image_ids else frozenset()
+    for image_id in image_ids:
+        with suppress(SourceError):
+            found[image_id] = image_id[len(shard_of(image_id, shards)) + 1 :]
+    return found
 
 
 def _all_classes(

@@ -209,10 +209,14 @@ def test_row_numbers_as_keys_are_refused_where_several_parquet_files_count_their
     assert load_labels(project_at(tmp_path, dataset={"kind": "parquet"})).truth("part-1/000003", "000003") == "0"
 
 
-def with_round(folder, text, returned, **labels):
+def with_round(folder, text, returned, *, shards=("s",), **labels):
     rows = "".join(f"{name},{label}\n" for name, label in returned.items())
     project = project_at(folder)
     (project.state_folder("labels") / "round-0001.csv").write_text(f"image_id,class_name\n{rows}")
+    for shard in shards:
+        file = folder / "data" / f"{shard}.tar"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     return load(folder, text, **labels)
 
 
@@ -231,7 +235,24 @@ def test_an_image_that_was_mined_is_counted_once(tmp_path):
     text = "key,split,class_id\na,seed,0\nb,pool,1\nc,pool,1\n"
     returned = {"pool/s/b": "tram", "pool/s/c": "horse cart", "pool/s/new": "tram"}
 
-    assert with_round(tmp_path, text, returned).class_counts() == {"tram": 3, "horse cart": 1}
+    counts = with_round(tmp_path, text, returned, shards=["pool/s"]).class_counts()
+
+    assert counts == {"tram": 3, "horse cart": 1}
+
+
+@pytest.mark.parametrize("dataset", [{"kind": "webdataset"}, {"kind": "folder"}])
+def test_the_end_of_a_key_is_no_key(tmp_path, dataset):
+    text = "key,split,class_id\nb.jpg,pool,0\n"
+    labels = with_round(tmp_path, text, {"s/c/b.jpg": "horse cart"}, dataset=dataset)
+
+    assert labels.truth("s/b.jpg", "b.jpg") == "tram"
+    assert labels.class_counts() == {"tram": 1, "horse cart": 1}
+
+
+def test_labels_of_a_shard_that_is_gone_are_counted_as_the_file_says(tmp_path):
+    labels = with_round(tmp_path, "key,split,class_id\na,pool,0\n", {"gone/a": "horse cart", "gone/b": "tram"})
+
+    assert labels.class_counts() == {"tram": 1, "horse cart": 0}
 
 
 def test_only_the_classes_file_announces_classes_and_hidden_labels_do_not(tmp_path):
