@@ -1,7 +1,9 @@
 """The commands that have to do with money, against a scripted endpoint."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -123,6 +125,36 @@ def test_a_backup_that_is_restored_is_whole_and_the_cache_alone_costs_no_call(in
     again = run_apart(inside)
     assert ["descriptions", "pool/a"] in again["materialized"]
     assert len(endpoint.calls) == calls
+
+
+def test_ctrl_c_ends_the_run_and_the_next_one_pays_for_nothing_twice(inside, endpoint):
+    good = endpoint.script
+    endpoint.script = lambda call: os.kill(os.getpid(), signal.SIGINT) or good(call) if call.number == 3 else good(call)
+    settings = {"kind": "openai", "model": "gpt-4o-mini", "base_url": endpoint.url, "concurrency": 1}
+    inside.settings(describer=settings)
+
+    stopped = vlmine("run", "--json")
+    endpoint.script = good
+    asked = len(endpoint.calls)
+    failures = [row.get("failures") for row in json.loads(vlmine("status", "--json").output)]
+    again = vlmine("run", "--json")
+
+    assert stopped.exit_code == 130
+    told = json.loads(stopped.output)
+    assert (told["stopped"], told["failures"], told["is_interrupted"]) == ("interrupted", [], True)
+    assert told["materialized"] == [["images", "pool/a"], ["embeddings", "pool/a"]]
+    assert (asked, not any(failures)) == (4, True)
+    assert again.exit_code == 0
+    assert len({call.digest for call in endpoint.calls[:3]} & {call.digest for call in endpoint.calls[4:]}) == 0
+
+
+def test_ctrl_c_between_two_steps_is_told_in_words(inside, monkeypatch):
+    monkeypatch.setattr("vlmine_dagster.printing.RunDisplay.on_run", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    stopped = vlmine("run")
+
+    assert stopped.exit_code == 130
+    assert "`vlmine run` goes on from here. 0 made, 0 fresh already" in " ".join(stopped.output.split())
 
 
 def test_a_run_without_a_key_says_where_it_belongs(inside, monkeypatch):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vlmine_dagster.runner import Outcome, Runner
     from vlmine_dagster.studies.study import Report
 
+_INTERRUPTED = 130  # what a shell tells of a command that Ctrl-C ended
+
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -127,7 +129,7 @@ def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool,
         click.echo(json.dumps({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]}))
     else:
         _tell(outcome)
-    sys.exit(0 if outcome.is_whole else 1)
+    sys.exit(_INTERRUPTED if outcome.is_interrupted else 0 if outcome.is_whole else 1)
 
 
 @main.command()
@@ -340,8 +342,8 @@ def demo() -> None:
     make_sample_pool(folder / SAMPLE_FOLDER)
     outcome = _run(shards=(), experiments=(), is_partial=False, is_retry=False, is_quiet=False)
     _tell(outcome)
-    if outcome.failures:
-        sys.exit(1)
+    if outcome.failures or outcome.is_interrupted:
+        sys.exit(_INTERRUPTED if outcome.is_interrupted else 1)
     from vlmine_dagster import views
     from vlmine_dagster.settings import default_experiment
 

@@ -115,7 +115,9 @@ def print_outcome(outcome: "Outcome") -> None:
         out.print(f"[yellow]waiting[/] {plain(line)}")
     if lines != [f"{name}: {reason}" for name, reason in outcome.waiting.items()]:
         out.print("[dim]All that waits, and for what: `vlmine run --json`[/]")
-    if outcome.stopped:
+    if outcome.is_interrupted:
+        out.print("Stopped. What was made stays, and so do answers that were paid for: `vlmine run` goes on from here.")
+    elif outcome.stopped:
         out.print("Nothing more was asked of paid models. The run goes on where it stopped.")
     out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} fresh already, {len(outcome.failures)} failed")
     if outcome.failures:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.plan.objects import ErrorSource
 from filelock import FileLock, Timeout
 
 from assets.catalog import all_units
@@ -40,7 +42,8 @@ class Outcome:
         failures: What failed, by (asset, partition).
         waiting: Why assets had to wait, by asset.
         skipped: Why stages do not apply, by table; not of those that nobody asked for.
-        stopped: Why paid work was stopped early, empty where it was not.
+        stopped: Why the run was stopped early, empty where it was not.
+        is_interrupted: Whether that was Ctrl-C, or another signal that asks a process to end.
     """
 
     materialized: list[tuple[str, str]] = field(default_factory=list)
@@ -49,11 +52,12 @@ class Outcome:
     waiting: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
+    is_interrupted: bool = False
 
     @property
     def is_whole(self) -> bool:
         """Whether everything asked for is fresh now."""
-        return not self.failures and not self.waiting
+        return not self.failures and not self.waiting and not self.is_interrupted
 
 
 @contextmanager
@@ -118,7 +122,8 @@ class Runner:
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
         """Bring shards, pool and experiments up to date.
 
-        One failing shard does not stop the others; what needs every shard then waits.
+        One failing shard does not stop the others; what needs every shard then waits. Ctrl-C ends the step at work,
+        which publishes nothing, and the run; what was made until then is told.
 
         Args:
             shards: Only these; empty means all.
@@ -128,7 +133,7 @@ class Runner:
             ConfigError: there is no such shard or experiment, or another run is at work.
             LakeError: the lake cannot be written.
         """
-        with _locked(self._project):
+        with _locked(self._project), self._interruptible():
             self._bench.lake.check_writable()
             bury_orphans(self._instance, locked=self._place)
             known = self.sync_shards()
@@ -146,6 +151,13 @@ class Runner:
                 self._bring_up(MINING_JOB, arm, [report])
             self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, shards=known)
         return self.outcome
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.outcome.stopped, self.outcome.is_interrupted = "interrupted", True
 
     def _make_shards(self, wanted: Sequence[str]) -> None:
         """Bring shards up to date, one after the other; those that are fresh cost a look at their stamps."""
@@ -278,6 +290,8 @@ class Runner:
             **target,
         )
         self._note(result, partition)
+        if any(_is_interruption(event) for event in result.all_events):
+            raise KeyboardInterrupt
         return bool(result.success)
 
     def _config(self, stage: Stage) -> dict[str, Any]:
@@ -289,13 +303,19 @@ class Runner:
             if event.is_step_materialization:
                 made = event.step_materialization_data.materialization
                 self.outcome.materialized.append((made.asset_key.to_user_string(), made.partition or WHOLE_POOL))
-            elif event.is_step_failure:
+            elif event.is_step_failure and event.step_failure_data.error_source is not ErrorSource.INTERRUPT:
                 failed = event.step_failure_data
                 told = failed.user_failure_data and failed.user_failure_data.description
                 text = told or (failed.error.cause or failed.error).message.strip()
                 self.outcome.failures[str(event.step_key), partition] = text
                 if failed.error.cause is not None and failed.error.cause.cls_name == BudgetExceededError.__name__:
                     self.outcome.stopped = text
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    """Whether an event is the end of a run by a signal; Dagster takes that for a failure like any other."""
+    reason = RunFailureReason.UNEXPECTED_TERMINATION
+    return event.is_job_failure and event.job_failure_data.failure_reason is reason
 
 
 @contextmanager
