@@ -18,6 +18,7 @@ from rich.table import Table
 
 from resources.progress import ALL_SHARDS, Step, duration, listening
 from resources.visible import visible_text
+from vlmine_dagster.settings import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
     from vlmine_dagster.doctor import Advice
@@ -205,16 +206,10 @@ def print_card(card: Mapping[str, Any]) -> None:
     image = card["image"]
     size = f"{image['width']} x {image['height']} pixels" if image["width"] else "unreadable"
     out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {image['split']}")
-    if card["description"]:
-        out.print(f"  described as: {plain(card['description']['description'])}")
-    for word in card["keywords"]:
-        out.print(f"  keyword {plain(word['keyword'])!r} in {word['image_count']:,} images ({word['image_share']:.2%})")
-    if card["novelty"]:
-        found = card["novelty"]
-        out.print(
-            f"  novelty_min = 1 / {found['min_count']} = {found['novelty_min']:.4g}, "
-            f"novelty_mean = 1 / {found['mean_count']:.4g} = {found['novelty_mean']:.4g}"
-        )
+    _print_extracted(out, card)
+    for name, told in card["variants"].items():
+        out.print(f"  variant {plain(name)}:")
+        _print_extracted(out, told)
     if card["uncertainty"]:
         found = card["uncertainty"]
         out.print(
@@ -229,6 +224,20 @@ def print_card(card: Mapping[str, Any]) -> None:
         told = {s: v["meaning"] for place in card["experiments"].values() for s, v in place["signals"].items()}
         for name, meaning in told.items():
             out.print(f"  [dim]{name}: {plain(meaning)}[/]")
+
+
+def _print_extracted(out: Console, told: Mapping[str, Any]) -> None:
+    """Print what an extraction variant says of an image."""
+    if told["description"]:
+        out.print(f"  described as: {plain(told['description']['description'])}")
+    for word in told["keywords"]:
+        out.print(f"  keyword {plain(word['keyword'])!r} in {word['image_count']:,} images ({word['image_share']:.2%})")
+    if told["novelty"]:
+        found = told["novelty"]
+        out.print(
+            f"  novelty_min = 1 / {found['min_count']} = {found['novelty_min']:.4g}, "
+            f"novelty_mean = 1 / {found['mean_count']:.4g} = {found['novelty_mean']:.4g}"
+        )
 
 
 def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -247,7 +256,8 @@ def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
             for s, v in place["signals"].items()
         )
         rank = f"{place['rank']:,} of {place['ranked']:,}"
-        table.add_row(plain(name), rank, f"{place['front']:,}", "yes" if place["selected"] else "no", signals)
+        shown = name if place["variant"] == DEFAULT_VARIANT else f"{name} (variant {place['variant']})"
+        table.add_row(plain(shown), rank, f"{place['front']:,}", "yes" if place["selected"] else "no", signals)
     return table
 
 

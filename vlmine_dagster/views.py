@@ -14,7 +14,7 @@ from assets.lineage import Lineage
 from assets.stages import Stage, Unit, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.settings import ExperimentSettings
+from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import JUDGES, TABLES, WHOLE_POOL
 
@@ -155,7 +155,7 @@ def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str,
     """Return everything that decided about an image: its rows in every table, and its place in every experiment.
 
     The scores follow from it: `novelty_min` is 1 / the smallest of the keywords' counts, `novelty_mean` 1 / their
-    mean.
+    mean. What other extraction variants say stands under `variants`; an experiment names its own.
 
     Raises:
         SourceError: no shard holds such an image.
@@ -166,9 +166,8 @@ def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str,
     card: dict[str, Any] = {"image_id": image_id, "shard": shard, "image": _one(bench, "images", shard, image_id)}
     if card["image"] is None:
         raise SourceError(f"{image_id!r}: shard {shard!r} holds no such image. Look it up with `vlmine top --json`.")
-    card["description"] = _one(bench, "descriptions", shard, image_id)
-    card["keywords"] = _keyword_counts(bench, shard, image_id)
-    card["novelty"] = _one(bench, "novelty_scores", shard, image_id)
+    card |= _extracted(bench, shard, image_id, DEFAULT_VARIANT)
+    card["variants"] = {name: _extracted(bench, shard, image_id, name) for name in bench.project.settings.variants}
     card["uncertainty"] = _one(bench, "uncertainty_scores", shard, image_id)
     card["experiments"] = {
         name: place
@@ -179,20 +178,32 @@ def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str,
     return card
 
 
-def _one(bench: Workbench, table: str, shard: str, image_id: str) -> dict[str, Any] | None:
-    if not bench.lake.path(table, shard).exists():
+def _extracted(bench: Workbench, shard: str, image_id: str, variant: str) -> dict[str, Any]:
+    return {
+        "description": _one(bench, "descriptions", shard, image_id, variant=variant),
+        "keywords": _keyword_counts(bench, shard, image_id, variant=variant),
+        "novelty": _one(bench, "novelty_scores", shard, image_id, variant=variant),
+    }
+
+
+def _one(
+    bench: Workbench, table: str, shard: str, image_id: str, *, variant: str = DEFAULT_VARIANT
+) -> dict[str, Any] | None:
+    lake = bench.lake
+    if not lake.path(table, shard, variant=variant).exists():
         return None
-    with bench.lake.connect(**{table: bench.lake.require(table, [shard])}) as connection:
+    with lake.connect(**{table: lake.require(table, [shard], variant=variant)}) as connection:
         query = f"SELECT * EXCLUDE (image_id) FROM {table} WHERE image_id = $id"  # noqa: S608 - our own names
         rows = connection.sql(query, params={"id": image_id}).to_arrow_table().to_pylist()
     return rows[0] if rows else None
 
 
-def _keyword_counts(bench: Workbench, shard: str, image_id: str) -> list[dict[str, Any]]:
+def _keyword_counts(bench: Workbench, shard: str, image_id: str, *, variant: str) -> list[dict[str, Any]]:
     lake = bench.lake
-    if not lake.path("keywords", shard).exists() or not lake.path("vocab_counts").exists():
+    partitions = {"keywords": shard, "vocab_counts": WHOLE_POOL}
+    if not all(lake.path(table, name, variant=variant).exists() for table, name in partitions.items()):
         return []
-    tables = {"keywords": lake.require("keywords", [shard]), "vocab_counts": lake.require("vocab_counts", [WHOLE_POOL])}
+    tables = {table: lake.require(table, [name], variant=variant) for table, name in partitions.items()}
     with lake.connect(**tables) as connection:
         return (  # type: ignore[no-any-return]
             connection.sql(
@@ -210,10 +221,11 @@ def _place(bench: Workbench, name: str, settings: ExperimentSettings, image_id: 
     if not bench.lake.path("pareto_set", name).exists():
         return None
     with bench.lake.connect(pareto_set=bench.lake.require("pareto_set", [name])) as connection:
+        made_of = [column for column in connection.sql("FROM pareto_set").columns if column in SIGNALS]
         ranks = ", ".join(
             f"""(SELECT count(*) FILTER (o."{s}" > p."{s}") + (count(*) FILTER (o."{s}" = p."{s}") + 1) / 2
                  FROM pareto_set o) AS "{s}_rank" """  # noqa: S608
-            for s in settings.signals
+            for s in made_of
         )
         query = f"""SELECT *, (SELECT count(*) FROM pareto_set) AS ranked, {ranks}
                     FROM pareto_set p WHERE image_id = $id"""  # noqa: S608 - signal names come from a fixed list
@@ -221,10 +233,10 @@ def _place(bench: Workbench, name: str, settings: ExperimentSettings, image_id: 
     if not rows:
         return None
     row = rows[0]
-    signals = {s: {"value": row[s], "rank": row[f"{s}_rank"], "meaning": SIGNALS[s].meaning} for s in settings.signals}
+    signals = {s: {"value": row[s], "rank": row[f"{s}_rank"], "meaning": SIGNALS[s].meaning} for s in made_of}
     kept = {key: row[key] for key in ("rank", "front", "selected", "reason", "ranked")}
-    weights = {name: settings.weights.get(name, 1.0) for name in settings.signals}
-    return {**kept, "fusion": settings.fusion, "weights": weights, "signals": signals}
+    weights = {name: settings.weights.get(name, 1.0) for name in made_of}
+    return {**kept, "variant": settings.variant, "fusion": settings.fusion, "weights": weights, "signals": signals}
 
 
 def _verdict(card: dict[str, Any]) -> str:
