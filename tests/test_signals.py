@@ -87,6 +87,15 @@ def test_a_task_model_that_cannot_disagree_is_refused(model, message):
         settings(signals=["random"], task_model=model)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("images", "'images' is the name of a table; choose another"), ("default", "choose another")],
+)
+def test_a_variant_whose_name_is_taken_is_refused(name, message):
+    with pytest.raises(ConfigError, match=message):
+        settings(signals=["random"], variants={name: {"keyworder": {"kind": "rules"}}})
+
+
 def test_what_can_be_had_is_taken():
     model = {"kind": "cnn", "members": 2, "dropout_passes": 3}
 

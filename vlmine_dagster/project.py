@@ -27,6 +27,7 @@ from vlmine_dagster.settings import (
     default_experiments,
 )
 from vlmine_dagster.signals import SIGNALS, signals_of
+from vlmine_dagster.tables import TABLES
 
 SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
@@ -131,6 +132,8 @@ class ProjectSettings(Settings):
             raise ValueError(
                 "variants: 'default' is the name of the describer and keyworder at the top; choose another"
             )
+        for name in self.variants.keys() & TABLES.keys():  # a variant's tables lie in a folder of its name
+            raise ValueError(f"variants: {name!r} is the name of a table; choose another, such as {name}_2")
         for name, experiment in self.experiments.items():
             if experiment.variant not in self.variant_names:
                 known = ", ".join(self.variant_names)
