@@ -372,6 +372,9 @@ def _scores(table: str, columns: tuple[str, ...]) -> Reads:
 def _mining_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
     experiment, labels = bench.project.settings.experiments[partition], bench.labels
     told = [labels.fingerprint] if experiment.uses_oracle and labels is not None else []
+    bins = bench.project.settings.dataset.labels
+    if told and bins is not None and bins.shots_by == "seed":
+        told.append(bins.shots_by)
     return [experiment, bench.project.settings.budget, *told]
 
 

@@ -154,7 +154,8 @@ def load_labels(project: Project) -> Labels | None:
     Raises:
         SourceError: a file is missing, is no UTF-8 CSV, lacks a column, repeats a key, or holds an unknown split
             or class; the message names the lines.
-        ConfigError: with `oracle`, no pool row has a class; or keys are row numbers that several shards have.
+        ConfigError: with `oracle`, no pool row has a class, or classes are counted by a seed that the file lacks; or
+            keys are row numbers that several shards have.
     """
     settings = project.settings.dataset.labels
     if settings is None:
@@ -301,6 +302,12 @@ def _check_oracle(labels: Mapping[str, _Label], settings: LabelSettings, *, wher
         raise ConfigError(
             f"dataset.labels.oracle is true, but no pool row of {where} has a class_id. "
             f"Set oracle to false, or label the pool."
+        )
+    has_seed = any(label.split is Split.SEED for label in labels.values())
+    if settings.oracle and settings.shots_by == "seed" and not has_seed:
+        raise ConfigError(
+            f"dataset.labels.shots_by is seed, but {where} has no seed row: with oracle the seed is drawn by image, "
+            f"which the file does not count. Set shots_by to pool."
         )
 
 

@@ -198,6 +198,18 @@ def test_an_oracle_without_pool_classes_is_a_config_error(tmp_path):
         load(tmp_path, HEAD + "a,seed,0\nb,pool,\n", oracle=True)
 
 
+def test_an_oracle_whose_classes_are_counted_by_a_seed_that_the_file_lacks_is_a_config_error(tmp_path):
+    pool = HEAD + "a,pool,0\nb,pool,1\n"
+    with pytest.raises(
+        ConfigError, match=r"shots_by is seed, but .*labels\.csv has no seed row.* Set shots_by to pool"
+    ):
+        load(tmp_path, pool, oracle=True, shots_by="seed")
+    assert load(tmp_path, pool + "c,seed,1\n", oracle=True, shots_by="seed").class_counts() == {
+        "tram": 0,
+        "horse cart": 1,
+    }
+
+
 def test_row_numbers_as_keys_are_refused_where_several_parquet_files_count_their_own(tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("part-0.parquet", "part-1.parquet"):

@@ -25,7 +25,8 @@ class LabelSettings(Settings):
     few_under: Annotated[int, Field(ge=1)] = 20
     """A class is few-shot with fewer pool images than this; between the two it is medium-shot."""
     shots_by: Literal["pool", "seed"] = "pool"
-    """Which images of a class are counted for that: those of pool and seed, or those of the labelled seed alone."""
+    """Which images of a class are counted for that: those of pool and seed, or those of the file's seed alone
+    (what `oracle` draws is not counted)."""
 
     @model_validator(mode="after")
     def _bins_are_ordered(self) -> "LabelSettings":
