@@ -7,6 +7,7 @@ import pytest
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.project import parse_settings
+from vlmine_dagster.settings import ExperimentSettings, settings_hash
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import TABLES
 
@@ -85,6 +86,17 @@ def test_a_signal_that_cannot_be_had_is_refused_when_settings_are_read(changes, 
 def test_a_task_model_that_cannot_disagree_is_refused(model, message):
     with pytest.raises(ConfigError, match=message):
         settings(signals=["random"], task_model=model)
+
+
+def test_the_order_in_which_weights_are_written_changes_no_fingerprint():
+    def fingerprint(*names):
+        weights = {name: float(len(name)) for name in names}
+        arm = ExperimentSettings(signals=["novelty_min", "sparsity"], fusion="rank_sum", weights=weights)
+        return settings_hash([arm])
+
+    assert fingerprint("sparsity", "novelty_min") == fingerprint("novelty_min", "sparsity")
+    assert fingerprint("novelty_min", "sparsity") == "f5a76a8041e4a5c4"  # as homes hold it
+    assert fingerprint("sparsity") != fingerprint("novelty_min")
 
 
 @pytest.mark.parametrize(

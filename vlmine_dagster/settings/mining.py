@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vlmine_dagster.settings.base import DEFAULT_VARIANT, Settings
 from vlmine_dagster.signals import SIGNALS, tables_of
@@ -48,6 +48,12 @@ class ExperimentSettings(Settings):
         if len(set(signals)) != len(signals):
             raise ValueError(f"signals repeat: {', '.join(signals)}")
         return signals
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_follow_signals(cls, weights: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        """Return them in the order of the signals: how they were written changes no fingerprint."""
+        return {signal: weights[signal] for signal in (*info.data.get("signals", ()), *weights) if signal in weights}
 
     @model_validator(mode="after")
     def _weights_belong(self) -> "ExperimentSettings":
