@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -143,9 +143,18 @@ def load_pixels(source: ImageSource, image_ids: Sequence[str], *, max_pixels: in
     pixels = np.zeros((len(image_ids), side, side, 3), np.uint8)
     for name, picture in load_pictures(source, image_ids, max_pixels=max_pixels, smallest_side=side):
         pixels[places.pop(name)] = np.asarray(picture.resize((side, side), Image.Resampling.BOX, reducing_gap=2.0))
-    if places:
+    refuse_gone(places)
+    return pixels
+
+
+def refuse_gone(image_ids: Collection[str]) -> None:
+    """Refuse to go on without images that were asked for and not found.
+
+    Raises:
+        MissingInputError: there are any.
+    """
+    if image_ids:
         raise MissingInputError(
-            f"{len(places)} images are no longer in the dataset, such as {next(iter(places))}. "
+            f"{len(image_ids)} images are no longer in the dataset, such as {next(iter(image_ids))}. "
             f"Materialize images for their shards again."
         )
-    return pixels

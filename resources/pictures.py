@@ -38,6 +38,16 @@ _PLUGINS: tuple[tuple[str, tuple[bytes, ...], type[ImageFile.ImageFile]], ...] =
     ("PPM", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), PpmImagePlugin.PpmImageFile),
 )
 
+_SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WebP": ".webp",
+    "GIF": ".gif",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "PPM": ".ppm",
+}
+
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -121,6 +131,19 @@ def decode_picture(data: bytes, *, max_pixels: int, smallest_side: int | None = 
         return upright
     except Exception as error:  # any bytes may come, and conversions have their own ways to fail
         raise PictureError(f"the picture cannot be converted to RGB: {_reason(error)}") from error
+
+
+def picture_suffix(data: bytes) -> str:
+    """Return the ending of a file name that fits an encoded image.
+
+    Raises:
+        PictureError: it is of no known format.
+
+    Examples:
+        >>> picture_suffix(bytes.fromhex("ffd8ff"))
+        '.jpg'
+    """
+    return _SUFFIXES[_plugin_for(data)[0]]
 
 
 def jpeg_for_model(data: bytes, *, side: int, max_pixels: int) -> bytes:

@@ -239,6 +239,38 @@ def top(experiment: str | None, count: int, is_json: bool) -> None:
 
 
 @main.command()
+@click.option("--experiment", help="Whose list; by default that of `vlmine top`.")
+@click.option("-n", "count", type=click.IntRange(min=1), help="Images to write; by default what the budget selects.")
+@click.option("--budget", type=float, help="Share of the list (up to 1) or number of images, in place of its own.")
+@click.option("--to", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option("--format", "format_name", type=click.Choice(["csv", "parquet", "label-studio"]), help="By the ending.")
+@click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the pictures into this folder.")
+@told
+def export(
+    *,
+    experiment: str | None,
+    count: int | None,
+    budget: float | None,
+    file: Path,
+    format_name: str | None,
+    images: Path | None,
+) -> None:
+    """Write a mined list for a labelling tool: CSV, Parquet, or tasks of Label Studio (.json); and the pictures."""
+    from vlmine_dagster.export import export_list
+    from vlmine_dagster.settings import default_experiment
+
+    if count is not None and budget is not None:
+        raise click.UsageError("give -n or --budget, not both")
+    bench = _bench()
+    name = experiment or default_experiment(bench.project.settings.experiments)
+    made = export_list(bench, name, file, format_name=format_name, count=count, budget=budget, images=images)
+    click.echo(f"{file}: {made.row_count:,} images of {name}{f', their pictures in {images}' if images else ''}.")
+    if made.served is not None:
+        click.echo(f"Label Studio must serve {made.served} (docs/operations.md: Labels come back).")
+    click.echo("Next: vlmine labels import LABELLED_FILE")
+
+
+@main.command()
 @click.argument("image_id")
 @as_json
 @told

@@ -1,7 +1,7 @@
 """What the commands show: plain lists and dictionaries, read from the lake and from MLflow."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from vlmine_dagster.tables import JUDGES, TABLES, WHOLE_POOL
 if TYPE_CHECKING:
     from resources.lake import Lake
     from resources.rounds import Round
+
+_ROWS_AT_ONCE = 10_000
 
 History = Callable[[], AbstractContextManager[dg.DagsterInstance]]
 
@@ -132,8 +134,13 @@ def cached(bench: Workbench) -> list[dict[str, Any]]:
     return [{**vars(row), "is_used": row.variant in used} for row in bench.cache.variants()]
 
 
-def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
-    """Return the first images of an experiment with their reasons.
+def mined(bench: Workbench, experiment: str, count: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the images of an experiment in its order: their ranks, reasons, signals, and where the bytes lie.
+
+    Args:
+        bench: The project's resources.
+        experiment: Name of the experiment.
+        count: Images from the first on; None means those that the budget selects.
 
     Raises:
         ConfigError: there is no such experiment.
@@ -145,10 +152,16 @@ def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
     with bench.lake.connect(pareto_set=paths, images=images) as connection:
         found = connection.sql(
             """SELECT pareto_set.*, images.uri FROM pareto_set JOIN images USING (image_id)
-               WHERE rank <= $n ORDER BY rank""",
+               WHERE coalesce(rank <= $n::BIGINT, selected) ORDER BY rank""",
             params={"n": count},
         )
-        return found.to_arrow_table().to_pylist()  # type: ignore[no-any-return]
+        for batch in found.to_arrow_reader(_ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+
+
+def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
+    """Return the first images of an experiment with their reasons; see `mined`."""
+    return list(mined(bench, experiment, count))
 
 
 def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str, Any]:
