@@ -12,6 +12,7 @@ import pyarrow as pa
 from assets.descriptions import matrix
 from assets.stages import Product, StageRun
 from resources.intake import load_pixels
+from resources.label_match import match_labels, published_images
 from vlmine_dagster.errors import ConfigError, MissingInputError
 from vlmine_dagster.tables import TASK_MODEL
 
@@ -54,7 +55,7 @@ def seed_rows(run: StageRun) -> tuple[list[str], list[str]]:
     """Return image ids and labels of the labelled seed.
 
     Raises:
-        MissingInputError: there is no labelled image.
+        MissingInputError: there is no labelled image, or the label file is about other images.
     """
     with run.connect("images") as connection:
         rows = connection.sql(
@@ -62,11 +63,20 @@ def seed_rows(run: StageRun) -> tuple[list[str], list[str]]:
                WHERE split = 'seed' AND outcome = 'ok' AND label IS NOT NULL ORDER BY image_id"""
         ).fetchall()
     if not rows:
+        _refuse_foreign_labels(run)
         raise MissingInputError(
             f"{run.stage.table}: no image is labelled as seed. Name a file with columns key, split, class_id as "
             f"dataset.labels.file in vlmine.yaml, or mine by novelty alone."
         )
     return [row[0] for row in rows], [row[1] for row in rows]
+
+
+def _refuse_foreign_labels(run: StageRun) -> None:
+    if run.bench.labels is None:
+        return
+    match = match_labels(run.bench.labels, published_images(run.lake, run.shards))
+    if match.is_none:
+        raise MissingInputError(f"{run.stage.table}: dataset.labels.file: {match.problem} Correct its keys.")
 
 
 def model_inputs(run: StageRun, kind: str, image_ids: Sequence[str], *, side: int) -> npt.NDArray[Any]:

@@ -75,6 +75,15 @@ class Labels:
     def __len__(self) -> int:
         return len(self._labels)
 
+    @property
+    def keys(self) -> Collection[str]:
+        """The keys of all rows."""
+        return self._labels.keys()
+
+    def row_of(self, image_id: str, key: str) -> str | None:
+        """Return the key of an image's row, None where it has none."""
+        return next((name for name in (image_id, key) if name in self._labels), None)
+
     def visible(self, image_id: str, key: str) -> tuple[str | None, Split]:
         """Return what the miner may know of an image: its class name, if shown, and its split.
 

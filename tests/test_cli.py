@@ -53,6 +53,30 @@ def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, state):
     assert "keyword" in listed[0]["reason"]
 
 
+def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_path, monkeypatch, state):
+    monkeypatch.chdir(tmp_path)
+    for name, data in members({"coffee": 3, "rocket": 2}, start=0).items():
+        (tmp_path / "photos/cups").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos/cups" / name).write_bytes(data)
+    (tmp_path / "labels.csv").write_text("key,split,class_id\n000001,seed,cup\n000002,seed,rocket\n")
+
+    started = vlmine("init", "photos")
+    broken = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}["labels"]
+    failures = json.loads(vlmine("run", "--json").stdout)["failures"]
+    (tmp_path / "labels.csv").write_text("key,split,class_id\ncups/coffee-0.jpg,seed,cup\nx,seed,cup\ny,seed,cup\n")
+    partly = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}["labels"]
+
+    sentence = (
+        "none of its 2 rows belongs to one of the images. A key in it is '000001'; an image is "
+        "'shard-000/cups/rocket-1.jpg', and its row has that as key, or 'cups/rocket-1.jpg' alone."
+    )
+    assert sentence in started.stderr
+    assert (broken["state"], broken["found"]) == ("fail", sentence)
+    assert [sentence in text for asset, _, text in failures if asset == "task_model"] == [True]
+    assert partly["state"] == "warn"
+    assert partly["found"].startswith("1 of its 3 rows belongs to one of the images. A key in it is 'x'")
+
+
 def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_tar(tmp_path / "data/a.tar", members({"coffee": 1}, start=0))

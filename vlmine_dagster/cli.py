@@ -58,6 +58,8 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
 def init(dataset: str, name: str | None, is_forced: bool) -> None:
     """Write vlmine.yaml for DATASET: a folder of images, of WebDataset tars, or of Parquet files; or an fsspec URL."""
     from resources.sources import detect
+    from resources.workbench import Workbench
+    from vlmine_dagster.doctor import advice_on_labels
     from vlmine_dagster.starter import settings_for, write_starter
 
     found = detect(dataset)
@@ -67,6 +69,10 @@ def init(dataset: str, name: str | None, is_forced: bool) -> None:
     file = write_starter(Path.cwd(), settings_for(found, name=plain[:64] or "pool"), is_forced=is_forced)
     labels = "labels found" if found.labels else "no labels: novelty alone can be mined"
     click.echo(f"{file}: {found.kind}, {labels}.")
+    if found.labels:
+        advice = advice_on_labels(Workbench(settings_file=str(file)))
+        if advice.state != "ok":
+            click.secho(f"{found.labels.file}: {advice.found} {advice.advice}", fg="yellow", err=True)
     click.echo("Next: vlmine run")
 
 

@@ -14,8 +14,8 @@ from vlmine_dagster.errors import VlmineError
 from vlmine_dagster.project import Project
 
 if TYPE_CHECKING:
-    from resources.labels import Labels
     from resources.tracking import Tracking
+    from resources.workbench import Workbench
 
 _PACKAGES = tuple(
     "dagster mlflow great-expectations duckdb pandas torch transformers openai onnxruntime moocore".split()  # noqa: SIM905
@@ -50,6 +50,24 @@ def examine() -> list[Advice]:
     return [*found, Advice("project", "ok", f"{project.settings.name}, home {project.home}"), *_project(project)]
 
 
+def advice_on_labels(bench: "Workbench") -> Advice:
+    """Look whether the label file can be read and is about the images that are there."""
+    from resources.label_match import look_at_labels
+
+    advice = "Correct dataset.labels in vlmine.yaml."
+    try:
+        labels = bench.labels
+        if labels is None:
+            return Advice("labels", "ok", "none: novelty alone can be mined")
+        match = look_at_labels(labels, bench.source, bench.lake)
+    except VlmineError as error:
+        return Advice("labels", "fail", str(error), advice)
+    if not match.problem:
+        return Advice("labels", "ok", f"{len(labels):,} rows")
+    is_useless = match.is_none and match.is_whole
+    return Advice("labels", "fail" if is_useless else "warn", match.problem, "Correct the keys of the label file.")
+
+
 def _installation() -> Iterator[Advice]:
     is_new_enough = sys.version_info >= (3, 11)
     yield Advice(
@@ -75,16 +93,16 @@ def _accelerator() -> Advice:
 
 
 def _project(project: Project) -> Iterator[Advice]:
-    from resources.labels import load_labels
-    from resources.sources import open_source
     from resources.tracking import Tracking
+    from resources.workbench import Workbench
 
+    bench = Workbench()
     yield _tried(
         "dataset",
-        lambda: f"{len(open_source(project).shards())} shards at {project.resolve(project.settings.dataset.root)}",
+        lambda: f"{len(bench.source.shards())} shards at {project.resolve(project.settings.dataset.root)}",
         "Correct dataset.root in vlmine.yaml.",
     )
-    yield _tried("labels", lambda: _labels(load_labels(project)), "Correct dataset.labels in vlmine.yaml.")
+    yield advice_on_labels(bench)
     yield _tried("mlflow server", lambda: _connected(Tracking(project)), "Start it, or unset MLFLOW_TRACKING_URI.")
     yield _disk(project)
     given = os.environ.get("DAGSTER_HOME")
@@ -96,10 +114,6 @@ def _tried(subject: str, look: Callable[[], str], advice: str) -> Advice:
         return Advice(subject, "ok", look())
     except VlmineError as error:
         return Advice(subject, "fail", str(error), advice)
-
-
-def _labels(labels: "Labels | None") -> str:
-    return "none: novelty alone can be mined" if labels is None else f"{len(labels):,} rows"
 
 
 def _connected(tracking: "Tracking") -> str:

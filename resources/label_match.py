@@ -1,0 +1,101 @@
+"""Whether a label file is about the images that are there: a row counts only where its key is an image's."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from resources.labels import Labels
+from resources.sources import ImageSource, image_id
+from resources.visible import visible_text
+
+if TYPE_CHECKING:
+    from resources.lake import Lake
+
+Found = tuple[str, str]
+"""Shard and key of an image."""
+
+_LOOK = 1000  # images that are opened where no table tells of them; a second or two
+_FEW = 0.5  # share of the rows below which it is worth a word
+
+
+@dataclass(frozen=True)
+class LabelMatch:
+    """How many rows of a label file are about images that are there.
+
+    Attributes:
+        row_count: Rows of the file.
+        matched_count: Those whose key is that of an image.
+        image_count: Images that were looked at.
+        is_whole: Whether these are all.
+        key: A key that is no image's, empty where there is none.
+        image: Shard and key of an image without a row.
+    """
+
+    row_count: int
+    matched_count: int
+    image_count: int
+    is_whole: bool
+    key: str
+    image: Found
+
+    @property
+    def is_none(self) -> bool:
+        """Whether no image has a row, as far as was looked."""
+        return self.row_count > 0 and self.image_count > 0 and not self.matched_count
+
+    @property
+    def problem(self) -> str:
+        """What to tell where no row, or less than half of them, is about an image; empty where all is well."""
+        is_few = self.is_whole and self.matched_count < _FEW * self.row_count
+        if not self.is_none and not is_few:
+            return ""
+        what = f"{self.matched_count:,}" if self.matched_count else "none"
+        looked = "the images" if self.is_whole else f"the first {self.image_count:,} images"
+        shard, name = self.image
+        return visible_text(
+            f"{what} of its {self.row_count:,} rows belongs to one of {looked}. A key in it is {self.key!r}; an "
+            f"image is {image_id(shard, name)!r}, and its row has that as key, or {name!r} alone."
+        )
+
+
+def match_labels(labels: Labels, images: Iterable[Found], *, is_whole: bool = True) -> LabelMatch:
+    """Tell how many rows of a label file are about images.
+
+    Args:
+        labels: The file.
+        images: Shard and key of each image, in any order; at least those without a row are not empty.
+        is_whole: Whether `images` are all.
+    """
+    matched: set[str] = set()
+    count, without = 0, ("", "")
+    for shard, key in images:
+        count += 1
+        row = labels.row_of(image_id(shard, key), key)
+        if row is not None:
+            matched.add(row)
+        if row is None or not any(without):
+            without = (shard, key)
+    alone = next((key for key in labels.keys if key not in matched), "")
+    return LabelMatch(len(labels), len(matched), count, is_whole, alone, without)
+
+
+def look_at_labels(labels: Labels, source: ImageSource, lake: "Lake") -> LabelMatch:
+    """Tell how many rows are about images: those of the tables, before the first run the first thousand of the source.
+
+    Raises:
+        SourceError: the images cannot be read.
+    """
+    shards = source.shards()
+    there = [shard for shard in shards if lake.path("images", shard).exists()]
+    if there:
+        return match_labels(labels, published_images(lake, there), is_whole=len(there) == len(shards))
+    first = list(islice(((shard, raw.key) for shard in shards for raw in source.read(shard)), _LOOK + 1))
+    return match_labels(labels, first[:_LOOK], is_whole=len(first) <= _LOOK)
+
+
+def published_images(lake: "Lake", shards: Iterable[str]) -> Iterator[Found]:
+    """Yield shard and key of the images of published shards."""
+    for shard in shards:
+        names = lake.read("images", shard, columns=["image_id"]).column("image_id").to_pylist()
+        yield from ((shard, name[len(shard) + 1 :]) for name in names)
