@@ -78,6 +78,21 @@ class TestSensor:
         assert found.run_requests == []
         assert list(found.dynamic_partitions_requests[0].partition_keys) == ["pool/a"]
 
+    @pytest.mark.parametrize("paid", ["describer", "keyworder"])
+    def test_nothing_is_spent_unless_automation_is_on(self, make_project, paid):
+        endpoint = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:1"}
+        asking = {"keyworder": {"kind": "rules"}, paid: endpoint}
+        made = make_project({"a": members({"coffee": 1}, start=0)}, **asking)
+
+        came = look(made)
+        made.instance.add_dynamic_partitions(SHARDS, ["a"])
+        told = look(made).skip_message
+        made.settings(automation={"is_on": True})
+
+        assert (came.run_requests, len(came.dynamic_partitions_requests)) == ([], 1)
+        assert "automation.is_on in vlmine.yaml is false" in told
+        assert [request.partition_key for request in look(made).run_requests] == ["a"]
+
 
 def carried_out(made: Made, asked: dg.RunRequest) -> dg.DagsterRun:
     """The run of a request, as the daemon would start it."""

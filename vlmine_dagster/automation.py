@@ -8,7 +8,7 @@ import dagster as dg
 from assets.catalog import IMAGES, VOCAB_COUNTS, applicable
 from assets.failures import standing_failures
 from assets.lineage import Lineage, State
-from assets.stages import Stage, Unit
+from assets.stages import API_POOL, Stage, Unit
 from resources.workbench import Workbench
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
@@ -23,6 +23,11 @@ RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_ra
 
 _CHAIN = (GLOBAL_JOB, SCORE_JOB, MINING_JOB)
 """The jobs of a refresh, each started by the success of the one before."""
+
+_NOT_ASKED = (
+    "none came or went; no run is asked for by itself, because an endpoint that may take money describes them and "
+    "automation.is_on in vlmine.yaml is false"
+)
 
 _JOBS: dict[str, tuple[str, str]] = {
     SHARD_JOB: ("shard", "From a shard's files to its keywords: images, embeddings, descriptions, keywords."),
@@ -61,7 +66,8 @@ def build_jobs(project: Project) -> dict[str, Any]:
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Registers shards that came, forgets those that went, and asks for the runs of new and changed ones. "
-    "A shard is changed when its bytes are, whatever its date.",
+    "A shard is changed when its bytes are, whatever its date. Where an endpoint describes or keywords, it asks only "
+    "with automation.is_on: nothing is spent unasked.",
 )
 def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.SensorResult | dg.SkipReason:
     """Compare the dataset with the registered shards, and each shard's content with what was made of it."""
@@ -70,9 +76,10 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
     known = set(context.instance.get_dynamic_partitions(SHARDS))
     come = [shard for shard in found if shard not in known]
     gone = sorted(known - set(found))
-    wanted = _content_runs(bench, found)
+    is_asking = bench.project.settings.automation.is_on or not _asks_endpoints(bench.project)
+    wanted = _content_runs(bench, found) if is_asking else []
     if not come and not gone and not wanted:
-        return dg.SkipReason(f"{len(found)} shards, none new or changed")
+        return dg.SkipReason(f"{len(found)} shards, {'none new or changed' if is_asking else _NOT_ASKED}")
     definition = dg.DynamicPartitionsDefinition(name=SHARDS)
     requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
     if come:
@@ -80,6 +87,11 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
     if gone:
         requests.append(definition.build_delete_request(gone))
     return dg.SensorResult(run_requests=wanted, dynamic_partitions_requests=requests)
+
+
+def _asks_endpoints(project: Project) -> bool:
+    """Whether a shard's keywords need an endpoint, which may take money."""
+    return any(unit.stage.pool(project, unit.variant) == API_POOL for unit in units_of(SHARD_JOB, project))
 
 
 def _content_runs(bench: Workbench, found: Sequence[str]) -> list[dg.RunRequest]:

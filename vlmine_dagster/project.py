@@ -39,7 +39,8 @@ class AutomationSettings(Settings):
     mode: Literal["schedules", "declarative"] = "schedules"
     """Schedules that look at what is not fresh, or Dagster's declarative automation: each asset follows its inputs."""
     is_on: bool = False
-    """Whether schedules and declarative automation start by themselves; off, they wait to be switched on in the UI."""
+    """Whether schedules and declarative automation start by themselves; off, they wait to be switched on in the UI,
+    and where an endpoint, which may take money, describes or keywords, no run of new shards is asked for."""
     nightly_cron: str = "0 2 * * *"
     """When shards that are missing, stale or failed are made."""
     refresh_cron: str = "0 6 * * *"
