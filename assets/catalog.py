@@ -56,10 +56,15 @@ def _accelerator(_project: Project, _variant: str) -> str:
     return ACCELERATOR_POOL
 
 
+def _image_source(bench: Workbench, partition: str) -> list[Any]:
+    dataset = bench.project.settings.dataset
+    bounds = [dataset.max_pixels, dataset.max_bytes]
+    return [bench.source.fingerprint(partition), *bounds, dataset.image_column, dataset.key_column]
+
+
 def _image_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
-    dataset, labels = bench.project.settings.dataset, bench.labels
-    facts = [bench.source.fingerprint(partition), dataset.max_pixels, dataset.max_bytes, dataset.image_column]
-    return [*facts, dataset.key_column, None if labels is None else labels.fingerprint]
+    labels = bench.labels
+    return [*_image_source(bench, partition), None if labels is None else labels.fingerprint]
 
 
 IMAGES = Stage(
@@ -74,6 +79,8 @@ IMAGES = Stage(
     kinds=frozenset({"python", "parquet", "greatexpectations"}),
     compute=computed_by("images"),
     settings=_image_settings,
+    source=_image_source,
+    joined=("label", "split"),
 )
 
 

@@ -34,6 +34,19 @@ class Lineage:
             self._stamps[key] = self._bench.lake.stamp(table, partition, variant=variant)
         return self._stamps[key]
 
+    def source(self, stage: Stage, partition: str) -> str:
+        """Return the hash of what a partition's rows are read from, where more is joined to them; else nothing."""
+        if stage.source is None:
+            return ""
+        return settings_hash([stage.table, stage.version, stage.source(self._bench, partition)])
+
+    def changing(self, unit: Unit, partition: str) -> tuple[str, ...]:
+        """Return the columns that making a partition again may change: those joined to its rows alone, or all."""
+        stamp = self.stamp(unit.stage.table, partition, unit.variant)
+        if stamp is not None and stamp.source and stamp.source == self.source(unit.stage, partition):
+            return unit.stage.joined
+        return tuple(column.name for table in unit.stage.tables for column in TABLES[table].columns)
+
     def inputs(
         self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT, *, shards: Sequence[str] | None = None
     ) -> str | None:
@@ -67,27 +80,31 @@ class Lineage:
         for that.
         """
         found: list[Unit] = []
+        changing: set[tuple[str, str, str]] = set()
         for unit in units:
-            if self.state(unit.stage, partition, unit.variant) != "fresh" or self._follows(unit, partition, found):
+            is_fresh = self.state(unit.stage, partition, unit.variant) == "fresh"
+            if not is_fresh or changing & self._columns_read(unit, partition):
                 found.append(unit)
+                names = self.changing(unit, partition)
+                changing |= {(table, unit.variant, name) for table in unit.stage.tables for name in names}
         return found
 
-    def _follows(self, unit: Unit, partition: str, above: Sequence[Unit]) -> bool:
+    def _columns_read(self, unit: Unit, partition: str) -> set[tuple[str, str, str]]:
         project = self._bench.project
-        read = {
-            (reads.table, experiment_variant(project, unit.stage, partition, reads.table, unit.variant))
+        return {
+            (reads.table, experiment_variant(project, unit.stage, partition, reads.table, unit.variant), name)
             for reads in unit.stage.needed(project, partition, unit.variant)
+            for name in reads.columns
         }
-        return any((table, one.variant) in read for one in above for table in one.stage.tables)
 
     def state(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> State:
         """Return whether a partition is missing, stale (made from something else), fresh, or waits for upstream."""
         stamps = [self.stamp(table, partition, variant) for table in stage.tables]
+        if None in stamps:  # told without looking into files: a shard that is new may be large
+            return "blocked" if self.missing(stage, partition, variant) else "missing"
         inputs = self.inputs(stage, partition, variant)
         if inputs is None:
             return "blocked"
-        if None in stamps:
-            return "missing"
         if stage.is_tracked and pending_mark(self._bench, stage, partition).exists():
             return "stale"  # killed before MLflow was told
         return "fresh" if all(stamp is not None and stamp.inputs == inputs for stamp in stamps) else "stale"

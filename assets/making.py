@@ -96,6 +96,7 @@ def make(run: StageRun, lineage: Lineage, variant: str = DEFAULT_VARIANT) -> dic
     stage, started = run.stage, time.monotonic()
     inputs = {name: _inputs(run, lineage, name, variant) for name in run.partitions}
     run.inputs = inputs[run.partitions[0]]
+    run.source = lineage.source(stage, run.partitions[0])
     if stage.is_tracked:
         run.bench.tracking.connect()
     product = stage.compute(run)
@@ -149,7 +150,8 @@ def _publish(
 
     def publish(name: str) -> dg.MetadataValue[Any]:
         for table in stage.tables:
-            run.lake.publish(table, name, parts[name][table], inputs=inputs[name], variant=stored_under)
+            rows = parts[name][table]
+            run.lake.publish(table, name, rows, inputs=inputs[name], source=run.source, variant=stored_under)
         return dg.MetadataValue.path(str(run.lake.path(stage.table, name, variant=stored_under)))
 
     with ThreadPoolExecutor(core_count()) as pool:

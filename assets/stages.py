@@ -125,6 +125,8 @@ class Stage:
         reads: Everything it may read; the edges of the asset graph.
         reads_of: The part of `reads` that one partition of one variant needs, where that depends on settings.
         settings: Settings that change the result, for one partition and variant.
+        source: What the rows of a partition are read from, where more is joined to them; None where nothing is.
+        joined: The columns that are joined: while `source` is as it was, only these change.
         skipped: Why the stage does not apply to an extraction variant of a project, or None.
         is_on_demand: Whether it is skipped only where nobody asks for it, which a run has no need to tell.
         version: Raised when the code changes what it writes.
@@ -144,6 +146,8 @@ class Stage:
     reads: tuple[Reads, ...] = ()
     reads_of: Callable[[Project, str, str], tuple[Reads, ...]] | None = None
     settings: Callable[[Workbench, str, str], list[Any]] = lambda _bench, _partition, _variant: []
+    source: Callable[[Workbench, str], list[Any]] | None = None
+    joined: tuple[str, ...] = ()
     skipped: Callable[[Project, str], str | None] = lambda _project, _variant: None
     is_on_demand: bool = False
     version: int = 1
@@ -200,9 +204,11 @@ class StageRun:
         log: Dagster's logger.
         run_id: Dagster's run id.
         inputs: Hash of all that goes into the partition; of several, into the first.
+        source: Hash of what its rows are read from, apart from what is joined to them; empty where nothing is.
     """
 
     inputs: str
+    source: str
 
     def __init__(
         self,

@@ -49,13 +49,28 @@ def inspect_shard(
     return pa.Table.from_pylist(rows, schema=IMAGES.schema)
 
 
+def relabelled(rows: pa.Table, shard: str, labels: Labels | None) -> pa.Table:
+    """Return rows of `images` of a shard with the labels and splits of now; no picture is opened."""
+    names = rows.column("image_id").to_pylist()
+    shown = [_shown(labels, name, name[len(shard) + 1 :]) for name in names]
+    columns = {"label": [label for label, _ in shown], "split": [split.value for _, split in shown]}
+    for name, values in columns.items():
+        place = IMAGES.schema.get_field_index(name)
+        rows = rows.set_column(place, IMAGES.schema.field(name), pa.array(values, IMAGES.schema.field(name).type))
+    return rows
+
+
+def _shown(labels: Labels | None, name: str, key: str) -> tuple[str | None, Split]:
+    return (None, Split.POOL) if labels is None else labels.visible(name, key)
+
+
 def _row(raw: RawImage, *, shard: str, labels: Labels | None, max_pixels: int) -> dict[str, Any]:
     name = image_id(shard, raw.key)
     if raw.failure is None:
         facts = inspect_picture(raw.data, max_pixels=max_pixels)
     else:
         facts = PictureFacts(None, None, Outcome.CORRUPT, raw.failure)
-    label, split = (None, Split.POOL) if labels is None else labels.visible(name, raw.key)
+    label, split = _shown(labels, name, raw.key)
     return {
         "image_id": name,
         "uri": raw.uri,

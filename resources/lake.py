@@ -36,6 +36,7 @@ class Stamp:
         columns: SHA-256 of each column's values, in row order.
         inputs: Hash of everything that went in: settings, code version of the stage, columns read upstream.
         row_count: Rows in the file.
+        source: Hash of what its rows were read from, apart from what was joined to them; empty where nothing is.
         totals: What people ask of answers: rows by outcome, and sums of tokens and money, where a table has them.
     """
 
@@ -43,6 +44,7 @@ class Stamp:
     inputs: str
     row_count: int
     totals: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
 
     def version(self, columns: Iterable[str] | None = None) -> str:
         """Return one hash over some columns, or over all; it changes when a value in them does."""
@@ -94,6 +96,7 @@ class Lake:
         rows: pa.Table,
         *,
         inputs: str,
+        source: str = "",
         variant: str = DEFAULT_VARIANT,
     ) -> Stamp:
         """Write a partition: beside its place first, then moved into it, so that a reader never sees a half.
@@ -103,6 +106,7 @@ class Lake:
             partition: Shard, experiment, or `WHOLE_POOL`.
             rows: All rows, with the columns of the table's contract.
             inputs: Hash of everything that went in.
+            source: Hash of what the rows were read from, where more was joined to them.
             variant: Extraction variant.
 
         Raises:
@@ -111,8 +115,8 @@ class Lake:
         """
         rows = conform(table, rows)
         hashes = {name: _column_hash(rows.column(name)) for name in rows.column_names}
-        stamp = Stamp(hashes, inputs, rows.num_rows, _totals(rows))
-        content = json.dumps({"columns": hashes, "inputs": inputs, "totals": stamp.totals})
+        stamp = Stamp(hashes, inputs, rows.num_rows, _totals(rows), source)
+        content = json.dumps({"columns": hashes, "inputs": inputs, "totals": stamp.totals, "source": source})
         rows = rows.replace_schema_metadata({_STAMP_KEY: content.encode()})
         with self._writing():
             _write_whole(self.path(table, partition, variant=variant), rows, _parquet_options(table, rows))
@@ -150,7 +154,8 @@ class Lake:
         if content is None:
             return None
         found = json.loads(content)
-        return Stamp(found["columns"], found["inputs"], metadata.num_rows, found.get("totals", {}))
+        totals, source = found.get("totals", {}), found.get("source", "")
+        return Stamp(found["columns"], found["inputs"], metadata.num_rows, totals, source)
 
     def _footer(self, table: str, partition: str, variant: str) -> pq.FileMetaData:
         if self._is_local:  # by name: with a thousand shards, joining paths would cost more than reading footers

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import time
 
 import dagster as dg
 import pytest
@@ -77,6 +78,38 @@ class TestSensor:
 
         assert found.run_requests == []
         assert list(found.dynamic_partitions_requests[0].partition_keys) == ["pool/a"]
+
+    def test_labels_that_came_back_are_no_change_of_any_shard(self, finished):
+        with (finished.folder / "labels.csv").open("a") as file:
+            file.write("\nnobody,pool,coffee")
+
+        assert isinstance(look(finished), dg.SkipReason)
+
+    def test_a_tick_reads_no_new_shard_and_leaves_large_files_to_the_run(self, finished, monkeypatch):
+        later = time.time_ns() + 10**10  # files are settled by then, so their hashes are kept
+        monkeypatch.setattr("resources.sources.fingerprints.time.time_ns", lambda: later)
+        assert isinstance(look(finished), dg.SkipReason)
+        for shard in ("pool/a", "pool/b", "pool/new"):
+            finished.replace_shard(shard, members({"coffee": 2}, start=60))
+        size = (finished.folder / "data/pool/new.tar").stat().st_size
+        monkeypatch.setattr("vlmine_dagster.automation._MOST_BYTES_A_TICK", 1.5 * size)
+        read = []
+
+        def content_hash(_tree: object, path: str) -> str:
+            read.append(path)
+            return "f" * 64
+
+        monkeypatch.setattr("resources.sources.tree.FileTree.content_hash", content_hash)
+
+        both = [request.partition_key for request in look(finished).run_requests]
+        first = list(read)
+        monkeypatch.setattr("vlmine_dagster.automation._MOST_BYTES_A_TICK", 0.5 * size)
+        all_three = look(finished).run_requests
+
+        assert both == ["pool/a", "pool/new"]  # what the tick has no time for, a later one looks at
+        assert set(first) == {"pool/a.tar"}
+        assert [request.partition_key for request in all_three] == ["pool/a", "pool/b", "pool/new"]
+        assert read == first
 
     @pytest.mark.parametrize("paid", ["describer", "keyworder"])
     def test_nothing_is_spent_unless_automation_is_on(self, make_project, paid):
@@ -274,6 +307,27 @@ class TestNightly:
 
         with pytest.raises(ConfigError, match=told):
             _ = made.project
+
+    def test_a_label_that_came_back_opens_no_picture_and_encodes_none(self, kept, monkeypatch):
+        before = kept.frame("images", "pool/a")
+        labels = (kept.folder / "labels.csv").read_text()
+        (kept.folder / "labels.csv").write_text(labels.replace("rocket-0,pool,rocket", "rocket-0,seed,rocket"))
+
+        request = tick(kept, "nightly_backfill")[0]
+        with monkeypatch.context() as closed:
+            closed.setattr("resources.intake.inspect_picture", None)
+            carried_out(
+                kept, dg.RunRequest(job_name=SHARD_JOB, partition_key="pool/a", asset_selection=request.asset_selection)
+            )
+        joined = kept.frame("images", "pool/a")
+        assert kept.job(SHARD_JOB, "pool/a").success  # is fresh, so this one opens the pictures
+
+        assert names(request) == {"images", "descriptions", "keywords"}
+        opened = kept.frame("images", "pool/a")  # at the address to which this project was copied
+        assert joined.drop(columns="uri").equals(opened.drop(columns="uri"))
+        row = joined.set_index("image_id").loc["pool/a/rocket-0"]
+        assert (row["label"], row["split"]) == ("rocket", "seed")
+        assert joined.drop(columns=["label", "split"]).equals(before.drop(columns=["label", "split"]))
 
 
 class TestRefresh:

@@ -24,6 +24,8 @@ RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_ra
 _CHAIN = (GLOBAL_JOB, SCORE_JOB, MINING_JOB)
 """The jobs of a refresh, each started by the success of the one before."""
 
+_MOST_BYTES_A_TICK = 1_000_000_000  # of a disk that gives 20 MB/s, before Dagster gives a tick up after 60 s
+
 _NOT_ASKED = (
     "none came or went; no run is asked for by itself, because an endpoint that may take money describes them and "
     "automation.is_on in vlmine.yaml is false"
@@ -95,13 +97,23 @@ def _asks_endpoints(project: Project) -> bool:
 
 
 def _content_runs(bench: Workbench, found: Sequence[str]) -> list[dg.RunRequest]:
-    """Return a run for each shard whose content nobody has looked at; its key holds the content, so it comes once."""
-    lineage = Lineage(bench, found)
-    return [
-        _shard_run(bench, lineage, shard, key=f"shard:{shard}:{lineage.inputs(IMAGES, shard)}")
-        for shard in found
-        if lineage.state(IMAGES, shard) != "fresh"
-    ]
+    """Return a run for each shard whose content nobody has looked at; its key holds the content, so it comes once.
+
+    A tick must end within a minute. So a new shard is asked for by its files' sizes and dates, and of those that may
+    have changed so much is read a tick; what is too large for that is left to the run, which has all the time.
+    """
+    lineage, runs, left = Lineage(bench, found), [], _MOST_BYTES_A_TICK
+    for shard in found:
+        stamp, glance = lineage.stamp(IMAGES.table, shard), bench.source.glance(shard)
+        if stamp is None or glance.unread_bytes > _MOST_BYTES_A_TICK:
+            keys = [unit.key for unit in units_of(SHARD_JOB, bench.project)]
+            runs.append(dg.RunRequest(f"shard:{shard}:{glance.state}", partition_key=shard, asset_selection=keys))
+        elif glance.unread_bytes <= left:
+            left -= glance.unread_bytes
+            source = lineage.source(IMAGES, shard)
+            if stamp.source != source and lineage.state(IMAGES, shard) != "fresh":
+                runs.append(_shard_run(bench, lineage, shard, key=f"shard:{shard}:{source}"))
+    return runs
 
 
 def _shard_run(bench: Workbench, lineage: Lineage, shard: str, *, key: str) -> dg.RunRequest:

@@ -36,6 +36,19 @@ class RawImage:
     failure: str | None = None
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What is known of a shard without reading its files.
+
+    Attributes:
+        state: Hash that changes when a file of the shard is touched.
+        unread_bytes: How much `fingerprint` would read; 0 where the content's hash is known.
+    """
+
+    state: str
+    unread_bytes: int
+
+
 class ImageSource(Protocol):
     """Images in shards.
 
@@ -54,6 +67,13 @@ class ImageSource(Protocol):
 
         Raises:
             SourceError: there is no such shard, or it cannot be read.
+        """
+
+    def glance(self, shard: str) -> Glance:
+        """Return what is known of a shard without reading its files.
+
+        Raises:
+            SourceError: there is no such shard.
         """
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:

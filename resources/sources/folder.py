@@ -6,7 +6,7 @@ from functools import cached_property
 
 from upath import UPath
 
-from resources.sources.contract import RawImage, UniqueKeys, is_image, require_shard, too_large
+from resources.sources.contract import Glance, RawImage, UniqueKeys, is_image, require_shard, too_large
 from resources.sources.fingerprints import FingerprintCache
 from resources.sources.tree import FileEntry, FileTree
 from vlmine_dagster.errors import SourceError
@@ -63,6 +63,10 @@ class FolderSource:
         """
         paths = self._paths(shard)
         return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths))
+
+    def glance(self, shard: str) -> Glance:
+        """Return what is known of a shard's files without reading them; see `ImageSource.glance`."""
+        return self._cache.glance(self._tree.entry(path) for path in self._paths(shard))
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a shard by path; see `ImageSource.read`."""

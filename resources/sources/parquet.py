@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.sources.contract import LOST_KEY, RawImage, UniqueKeys, too_large
+from resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, too_large
 from resources.sources.fingerprints import FingerprintCache
 from resources.sources.shard_files import ShardFiles
 from resources.sources.tree import FileTree
@@ -58,6 +58,10 @@ class ParquetSource:
     def fingerprint(self, shard: str) -> str:
         """Return a hash of the file's content; see `ImageSource.fingerprint`."""
         return self._files.fingerprint(shard)
+
+    def glance(self, shard: str) -> Glance:
+        """Return what is known of a file without reading it; see `ImageSource.glance`."""
+        return self._files.glance(shard)
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a file in its order; see `ImageSource.read`.

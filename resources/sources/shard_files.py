@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from resources.sources.contract import check_shard_names, require_shard
+from resources.sources.contract import Glance, check_shard_names, require_shard
 from resources.sources.fingerprints import FingerprintCache
 from resources.sources.tree import FileTree
 from vlmine_dagster.errors import SourceError
@@ -47,6 +47,10 @@ class ShardFiles:
         """
         path = self.path(shard)
         return self._cache.get([self.tree.entry(path)], lambda: self.tree.content_hash(path))
+
+    def glance(self, shard: str) -> Glance:
+        """Return what is known of a shard's file without reading it; see `ImageSource.glance`."""
+        return self._cache.glance([self.tree.entry(self.path(shard))])
 
     @cached_property
     def _path_by_name(self) -> dict[str, str]:

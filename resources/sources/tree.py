@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ _logger = logging.getLogger(__name__)
 
 # What object stores call a hash of the content, best first.
 _CHECKSUMS = ("md5Hash", "crc32c", "content_md5", "checksum", "ETag", "etag")
+
+# What stores without one call the time of the last change.
+_MODIFIED = ("LastModified", "last_modified", "mtime", "modified", "last_write_time", "created")
 _CHUNK = 1 << 20
 
 
@@ -224,7 +228,9 @@ class FileTree:
             return FileEntry(self.uri(path), 0, problem="cannot be read: it is gone")
         name = next((name for name in _CHECKSUMS if info.get(name)), None)
         checksum = None if name is None else f"{name} {info[name]} {info.get('size')}"
-        return FileEntry(self.uri(path), int(info.get("size") or 0), checksum=checksum)
+        size = int(info.get("size") or 0)
+        modified = next((info[name] for name in _MODIFIED if info.get(name)), None)
+        return FileEntry(self.uri(path), size, checksum, state=str(modified), changed_ns=_nanoseconds(modified))
 
     def _fetch(self, paths: Sequence[str]) -> dict[str, bytes | Exception]:
         try:
@@ -281,6 +287,12 @@ def unreadable(where: str, error: Exception) -> SourceError:
     return SourceError(
         f"{where} cannot be read: {reason}. Check that it exists and that you may read it; then run again."
     )
+
+
+def _nanoseconds(modified: Any) -> int | None:
+    """Return a store's time of change in nanoseconds since 1970; None where it says none that can be understood."""
+    seconds = modified.timestamp() if isinstance(modified, datetime) else modified
+    return int(seconds * 1e9) if isinstance(seconds, int | float) else None
 
 
 def _is_hidden(path: str) -> bool:

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, cast
 
-from resources.sources.contract import LOST_KEY, RawImage, UniqueKeys, is_image, too_large
+from resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, is_image, too_large
 from resources.sources.fingerprints import FingerprintCache
 from resources.sources.shard_files import ShardFiles
 from resources.sources.tree import FileTree
@@ -45,6 +45,10 @@ class WebDatasetSource:
     def fingerprint(self, shard: str) -> str:
         """Return a hash of the tar's content; see `ImageSource.fingerprint`."""
         return self._files.fingerprint(shard)
+
+    def glance(self, shard: str) -> Glance:
+        """Return what is known of a tar without reading it; see `ImageSource.glance`."""
+        return self._files.glance(shard)
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a tar in its order; see `ImageSource.read`."""

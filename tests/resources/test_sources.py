@@ -678,6 +678,25 @@ def test_an_untouched_file_is_hashed_once_also_by_the_next_process(tmp_path, mon
     assert all(some == prints[0] for some in prints)
 
 
+@pytest.mark.parametrize("place", ["a disk", "a store without checksums"])
+def test_a_glance_reads_nothing_and_tells_what_a_fingerprint_would_read(place, tmp_path, memory, monkeypatch):
+    root = write(tmp_path / "data" if place == "a disk" else memory, TARS)
+    settled(monkeypatch)
+    source = open_at(root, tmp_path)
+    shard, *_ = source.shards()
+    before = source.glance(shard)
+    source.fingerprint(shard)
+    known = open_at(root, tmp_path).glance(shard)
+    write(root, {f"{shard}.tar": b"other bytes"})
+    settled(monkeypatch)
+    changed = open_at(root, tmp_path).glance(shard)
+
+    assert before.unread_bytes == len(TARS[f"{shard}.tar"])
+    assert (known.state, known.unread_bytes) == (before.state, 0)
+    assert changed.state != before.state
+    assert changed.unread_bytes == len(b"other bytes")
+
+
 def test_a_file_that_was_just_written_is_hashed_each_time(tmp_path):
     tree = FileTree(str(write(tmp_path / "data", {"a.tar": b"1"})))
     cache, results = FingerprintCache(), iter("xy")
