@@ -13,7 +13,7 @@ from assets.checks import advice_results, check_results, check_specs, failed_che
 from assets.failures import FAILURE_FACT, standing_failures
 from assets.lineage import Lineage, experiment_variant
 from assets.making import Made, attempt, batches
-from assets.stages import Stage, StageConfig, StageRun, Unit, asset_key
+from assets.stages import COMMAND_TAG, Stage, StageConfig, StageRun, Unit, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import VlmineError
 from vlmine_dagster.partitions import SHARDS, experiments, shards
@@ -22,6 +22,9 @@ from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.tables import TABLES, WHOLE_POOL, Table
 
 OWNER = "team:data-mining"
+
+_MOST_RETRIES = 3
+_FIRST_WAIT_S = 15.0  # then 60 and 240: five minutes bridge a restart of a server
 
 # Every process of every step would say it twice, into the log that operators read.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy` of function `asset`", category=dg.BetaWarning)
@@ -135,6 +138,7 @@ def _materialize(
         if partitions:
             context.add_asset_metadata(dict(what.metadata), asset_key=key, partition_key=name)
     if failures:
+        _try_again_later(context, failures)
         for unjudged in unjudged_checks(stage, key, failures):
             context.log_event(unjudged)
         _fail(stage, failures, partition_count=len(made) + len(failures))
@@ -170,8 +174,16 @@ def _make_all(
         yield from attempt(runs, batch, lineage, variant)
 
 
+def _try_again_later(context: Any, failures: Mapping[str, VlmineError]) -> None:
+    """Ask Dagster to run the step again, where all that failed may pass by itself; who waits at a terminal is told."""
+    is_passing = all(error.is_passing for error in failures.values())
+    if is_passing and context.retry_number < _MOST_RETRIES and COMMAND_TAG not in context.run.tags:
+        wait_s = _FIRST_WAIT_S * 4**context.retry_number
+        raise dg.RetryRequested(max_retries=_MOST_RETRIES, seconds_to_wait=wait_s) from next(iter(failures.values()))
+
+
 def _fail(stage: Stage, failures: Mapping[str, VlmineError], *, partition_count: int) -> NoReturn:
-    """End the step; Dagster does not try again, for the reasons are not of the kind that passes by itself."""
+    """End the step for good."""
     if partition_count == 1:
         (error,) = failures.values()
         raise dg.Failure(description=str(error), allow_retries=False) from error

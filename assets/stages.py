@@ -47,6 +47,9 @@ PUBLISHED_WITH = {"keyword_answers": "keywords"}
 
 """Companion tables and the asset that publishes them."""
 
+COMMAND_TAG = "vlmine/command"
+"""Marks the runs of `vlmine run`, which are of its own process, with the place that it locks."""
+
 CORES_POOL = "cores"
 """Steps that take every core."""
 

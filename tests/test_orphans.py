@@ -6,9 +6,10 @@ import socket
 import dagster as dg
 import pytest
 
+from assets.stages import COMMAND_TAG
 from vlmine_dagster.automation import GLOBAL_JOB
 from vlmine_dagster.definitions import build_definitions
-from vlmine_dagster.orphans import COMMAND_TAG, bury_orphans
+from vlmine_dagster.orphans import bury_orphans
 from vlmine_dagster.runner import open_instance
 
 STARTED = dg.DagsterRunStatus.STARTED

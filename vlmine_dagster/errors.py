@@ -6,6 +6,7 @@ VlmineError
 │   ├── ExpectationError  a Great Expectations suite failed critically, nothing was published
 │   └── MixedVariantsError  shards of one pool were made by different models, prompts or keyworders
 ├── SourceError           a dataset, shard or label file cannot be read
+│   ├── StoreError        a disk or a store fails in another way than that a file is missing or forbidden
 │   └── PictureError      one image cannot be decoded; it becomes a row with an outcome and never ends a run
 ├── MissingInputError     an upstream table, shard or model is not there yet
 ├── ModelError            weights are missing, unreadable or do not fit
@@ -15,12 +16,21 @@ VlmineError
 ├── TooManyFailuresError  the share of failed images in a shard passed the limit
 └── TrackingError         the MLflow server cannot be reached or refuses
 
+LakeError, StoreError and TrackingError may pass by themselves: Dagster tries again what failed so, and nothing else.
 A message says where, what it got, what it expected, and what to do. Secrets never appear in one.
 """
 
+from typing import ClassVar
+
 
 class VlmineError(Exception):
-    """Base of every error that vlmine raises on purpose."""
+    """Base of every error that vlmine raises on purpose.
+
+    Attributes:
+        is_passing: Whether it may be over in a minute, with nobody doing anything: a network or a server that is gone.
+    """
+
+    is_passing: ClassVar[bool] = False
 
 
 class ConfigError(VlmineError):
@@ -41,6 +51,12 @@ class MixedVariantsError(ContractError):
 
 class SourceError(VlmineError):
     """A dataset, shard or label file cannot be read."""
+
+
+class StoreError(SourceError):
+    """A disk or a store fails in another way than that a file is missing or forbidden."""
+
+    is_passing = True
 
 
 class PictureError(SourceError):
@@ -66,6 +82,8 @@ class CacheError(VlmineError):
 class LakeError(VlmineError):
     """The lake cannot be written; what was published before is whole."""
 
+    is_passing = True
+
 
 class TooManyFailuresError(VlmineError):
     """The share of failed images in a shard passed the configured limit."""
@@ -73,3 +91,5 @@ class TooManyFailuresError(VlmineError):
 
 class TrackingError(VlmineError):
     """The MLflow tracking server cannot be reached or refuses."""
+
+    is_passing = True

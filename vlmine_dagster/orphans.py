@@ -15,8 +15,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.runs.sqlite import SqliteRunStorage
 
-COMMAND_TAG = "vlmine/command"
-"""Marks the runs of `vlmine run`, which are of its own process, with the place that it locks."""
+from assets.stages import COMMAND_TAG
 
 _SERVER_TAG = ".dagster/grpc_info"  # of the code server whose child a run is; the launcher writes it
 _AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)

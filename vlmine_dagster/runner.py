@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 
 from assets.catalog import all_units
 from assets.lineage import Lineage, State
-from assets.stages import ModelConfig, Stage, Unit
+from assets.stages import COMMAND_TAG, ModelConfig, Stage, Unit
 from resources.progress import ALL_SHARDS, Progress
 from resources.workbench import Workbench
 from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB, SHARD_JOB, is_of, units_of
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.errors import BudgetExceededError, ConfigError
-from vlmine_dagster.orphans import COMMAND_TAG, bury_orphans
+from vlmine_dagster.orphans import bury_orphans
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.project import Project
 from vlmine_dagster.tables import WHOLE_POOL

@@ -15,7 +15,7 @@ from typing import Any
 
 from upath import UPath
 
-from vlmine_dagster.errors import ConfigError, SourceError
+from vlmine_dagster.errors import ConfigError, SourceError, StoreError
 
 _logger = logging.getLogger(__name__)
 
@@ -284,7 +284,8 @@ class TranslatedFile(io.RawIOBase):
 def unreadable(where: str, error: Exception) -> SourceError:
     """Return the error for a file that cannot be read."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return SourceError(
+    stays = isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
+    return (SourceError if stays else StoreError)(
         f"{where} cannot be read: {reason}. Check that it exists and that you may read it; then run again."
     )
 
