@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -267,31 +267,37 @@ class Lake:
         finally:
             connection.close()
 
-    def write_views(self, file: Path, *, shards: Sequence[str] | None = None) -> None:
+    def write_views(self, file: Path, *, kept: Mapping[str, Collection[str]] | None = None) -> None:
         """Write a DuckDB file with a view over every table that is there, for people to open and ask.
 
-        The views read the Parquet files as they are then. Lakes behind a URL get none.
+        The first column of a view says where a row is from: `shard` or `experiment`. The views read the Parquet
+        files as they are then. Lakes behind a URL get none.
 
         Args:
             file: The DuckDB file.
-            shards: The shards of the pool; files of others, which went, are left out. None takes all files.
+            kept: Names by kind of partition, "shard" or "experiment"; files of others, which went, are left out. Of a
+                kind that is not named all files are taken.
         """
         if not self._is_local:
             return
         beside = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
         try:
             with duckdb.connect(str(beside)) as connection:
-                for name in TABLES:
+                for name, contract in TABLES.items():
                     there = self.partitions(name)
-                    if shards is not None and TABLES[name].partition == "shard":
-                        there = sorted({*there} & {*shards})
-                    if there:
-                        files = ", ".join(_literal(str(self.path(name, partition))) for partition in there)
-                        scan = f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
-                        connection.execute(f"CREATE VIEW {name} AS FROM {scan}")
+                    known = (kept or {}).get(contract.partition, there)
+                    if chosen := [partition for partition in there if partition in known]:
+                        connection.execute(f"CREATE VIEW {name} AS {self._view(name, chosen)}")
             beside.replace(file)
         finally:
             beside.unlink(missing_ok=True)
+
+    def _view(self, name: str, partitions: Sequence[str]) -> str:
+        kind, start = TABLES[name].partition, len(str(self._folder(name, DEFAULT_VARIANT))) + 2
+        files = ", ".join(_literal(str(self.path(name, partition))) for partition in partitions)
+        scan = f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+        of_name = f"substr(filename, {start}, length(filename) - {start + len('parquet')})"
+        return f"SELECT {'' if kind == 'pool' else f'{of_name} AS {kind}, '}* FROM {scan}"  # noqa: S608 - our own names
 
     def _scan(self, name: str, paths: Sequence[UPath]) -> str:
         if not paths:

@@ -149,7 +149,8 @@ class Runner:
                 self._bring_up(MINING_JOB, arm, mining)
             for arm in arms:
                 self._bring_up(MINING_JOB, arm, [report])
-            self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, shards=known)
+            kept = {"shard": known, "experiment": self._project.settings.experiments}
+            self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, kept=kept)
         return self.outcome
 
     @contextmanager

@@ -5,10 +5,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import run_together
+from conftest import plain_rows, run_together
 
 from resources.lake import Lake, conform
 from vlmine_dagster.errors import ContractError, MissingInputError, SourceError
+from vlmine_dagster.tables import TABLES, WHOLE_POOL
 
 
 def keywords(*pairs, variant="v"):
@@ -174,5 +175,24 @@ def test_people_can_open_a_file_with_views(lake, tmp_path):
 
     with duckdb.connect(str(tmp_path / "vlmine.duckdb"), read_only=True) as connection:
         assert connection.sql("SELECT keyword FROM keywords ORDER BY 1").fetchall() == [("cat",), ("dog",)]
+        assert connection.sql("SELECT shard, image_id FROM keywords ORDER BY 1").fetchall() == [
+            ("pool/a", "x"),
+            ("pool/b", "y"),
+        ]
     Lake("memory://views").write_views(tmp_path / "none.duckdb")
     assert not (tmp_path / "none.duckdb").exists()
+
+
+def test_the_views_tell_experiments_apart_and_leave_out_those_that_went(tmp_path):
+    lake = Lake(str(tmp_path / "it's" / "é"))
+    for name in ("one", "two", "gone"):
+        rows = plain_rows(TABLES["pareto_set"], image_id=["s/x"], selected=[True]).append_column(name, pa.array([0.5]))
+        lake.publish("pareto_set", name, rows, inputs="")
+    lake.publish("vocab_counts", WHOLE_POOL, plain_rows(TABLES["vocab_counts"], keyword=["cat"]), inputs="")
+
+    lake.write_views(tmp_path / "vlmine.duckdb", kept={"experiment": ["one", "two"]})
+
+    with duckdb.connect(str(tmp_path / "vlmine.duckdb"), read_only=True) as connection:
+        found = connection.sql("SELECT experiment, image_id, one, two FROM pareto_set ORDER BY 1")
+        assert found.fetchall() == [("one", "s/x", 0.5, None), ("two", "s/x", None, 0.5)]
+        assert connection.sql("FROM vocab_counts").columns[0] == "keyword"
