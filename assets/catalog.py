@@ -34,6 +34,7 @@ DESCRIBED_COLUMNS = ("image_id", "sha256", "outcome", "split")
 _FEATURES = Reads("embeddings", ("image_id", "embedding"))
 _TAGS = Reads("embeddings", ("image_id", "tag_probabilities"))
 _LABELS = Reads("images", ("image_id", "label", "split", "outcome"))
+_POOL = Reads("images", ("image_id", "split", "outcome"))
 _WORDS = Reads("keywords", ("image_id", "keyword"))
 _COUNTS = Reads("vocab_counts", ("keyword", "image_count"))
 
@@ -287,7 +288,7 @@ NEIGHBOUR_SCORES = Stage(
 
 def _task_model_reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
     kind = project.settings.task_model.kind
-    return {"probe": (_LABELS, _FEATURES), "cnn": (_LABELS,)}.get(kind, ())
+    return {"probe": (_LABELS, _FEATURES), "cnn": (_LABELS,), "predictions": (_POOL,)}.get(kind, ())
 
 
 def _checkpoint_digest(bench: Workbench, path: str | None) -> list[str]:
@@ -361,7 +362,6 @@ UNCERTAINTY_SCORES = Stage(
     pool=_accelerator,
 )
 
-_POOL = Reads("images", ("image_id", "split", "outcome"))
 _DIVERSITY = {"k_center": (_LABELS, _FEATURES), "coverage": (_WORDS, _COUNTS)}
 
 

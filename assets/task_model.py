@@ -23,8 +23,11 @@ def compute(run: StageRun) -> Product:
     if settings.kind in ("probe", "cnn"):
         return _trained(run)
     path = run.project.resolve(str(settings.path))
-    row = {"kind": settings.kind, "path": path, "sha256": path_digest(path), "class_count": _class_count(run, path)}
-    return Product(pa.Table.from_pylist([{**row, "seed_count": 0, "seed_accuracy": None}], schema=TASK_MODEL.schema))
+    digest = path_digest(path)
+    class_count, facts = _checkpoint(path) if settings.kind == "transformers" else _predictions(run, path)
+    row = {"kind": settings.kind, "path": path, "sha256": digest, "class_count": class_count}
+    table = pa.Table.from_pylist([{**row, "seed_count": 0, "seed_accuracy": None}], schema=TASK_MODEL.schema)
+    return Product(table, facts)
 
 
 def _trained(run: StageRun) -> Product:
@@ -99,14 +102,28 @@ def model_inputs(run: StageRun, kind: str, image_ids: Sequence[str], *, side: in
     return np.asarray(matrix(rows.take(pa.array(wanted)), "embedding"))
 
 
-def _class_count(run: StageRun, path: str) -> int:
-    if run.project.settings.task_model.kind == "predictions":
-        from vlmine_dagster.learning.user_model import prediction_classes
-
-        return len(prediction_classes(path))
+def _checkpoint(path: str) -> tuple[int, dict[str, Any]]:
     from vlmine_dagster.learning.user_model import load_checkpoint
 
-    return len(load_checkpoint(path).classes)
+    return len(load_checkpoint(path).classes), {}
+
+
+def _predictions(run: StageRun, path: str) -> tuple[int, dict[str, Any]]:
+    from assets.predictions import match_predictions
+
+    match = match_predictions(path, run.lake, run.shards)
+    match.refuse_foreign()
+    labels = run.bench.labels
+    names = () if labels is None else labels.class_names
+    for warning in match.warnings(names):
+        run.log.warning(warning)
+    shared = {} if labels is None else {"classes that labels know": len(set(names) & set(match.classes))}
+    return len(match.classes), {
+        "images of the pool": match.pool_count,
+        "images of the pool with predictions": match.known_count,
+        "classes": len(match.classes),
+        **shared,
+    }
 
 
 def path_digest(location: str) -> str:
