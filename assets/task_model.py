@@ -1,9 +1,10 @@
 """Stage `task_model`: the downstream model, trained on the labelled seed alone."""
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,10 @@ from assets.stages import Product, StageRun
 from resources.intake import load_pixels
 from resources.label_match import match_labels, published_images
 from vlmine_dagster.errors import ConfigError, MissingInputError
-from vlmine_dagster.tables import TASK_MODEL
+from vlmine_dagster.tables import TASK_MODEL, WHOLE_POOL
+
+if TYPE_CHECKING:
+    from vlmine_dagster.learning.task_model import TaskModel
 
 
 def compute(run: StageRun) -> Product:
@@ -31,7 +35,7 @@ def compute(run: StageRun) -> Product:
 
 
 def _trained(run: StageRun) -> Product:
-    from vlmine_dagster.learning.task_model import held_out_accuracy, save, train_task_model
+    from vlmine_dagster.learning.task_model import held_out_accuracy, train_task_model
 
     settings = run.project.settings.task_model
     names, labels = seed_rows(run)
@@ -39,8 +43,8 @@ def _trained(run: StageRun) -> Product:
     how = {"epochs": settings.epochs, "dropout": settings.dropout_share}
     model = train_task_model(settings.kind, inputs, labels, members=settings.members, **how)  # type: ignore[arg-type]
     accuracy = held_out_accuracy(settings.kind, inputs, labels, **how)  # type: ignore[arg-type]
-    path = run.bench.models_folder / "task_model.safetensors"
-    save(model, path)
+    path = _kept(model, run.bench.models_folder)
+    _forget_older(run)
     row = {
         "kind": settings.kind,
         "path": str(path),
@@ -52,6 +56,30 @@ def _trained(run: StageRun) -> Product:
     )
     facts = {"classes": len(model.classes), "labelled seed images": len(names), "members": len(model.networks)}
     return Product(table, {**facts, **({} if accuracy is None else {"held-out accuracy on the seed": accuracy})})
+
+
+def _kept(model: "TaskModel", folder: Path) -> Path:
+    """Write a model under the name of its content: the published row's file stays what it was until the next row."""
+    from vlmine_dagster.learning.task_model import save
+
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        beside = Path(scratch) / "model.safetensors"
+        save(model, beside)
+        digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+        path = folder / f"task_model-{digest[:16]}.safetensors"
+        beside.replace(path)
+    return path
+
+
+def _forget_older(run: StageRun) -> None:
+    """Delete models from before the published one; newer ones may be about to be published."""
+    if not run.lake.path(TASK_MODEL.name).exists():
+        return
+    published = Path(run.lake.read(TASK_MODEL.name, WHOLE_POOL).column("path")[0].as_py())
+    if published.parent == run.bench.models_folder and published.exists():
+        for file in published.parent.glob("task_model*.safetensors"):
+            if file != published and file.stat().st_mtime_ns < published.stat().st_mtime_ns:
+                file.unlink(missing_ok=True)
 
 
 def seed_rows(run: StageRun) -> tuple[list[str], list[str]]:
