@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,13 @@ from PIL import Image
 from resources.ordered import batches, core_count, map_in_order
 from resources.pictures import decode_picture
 from resources.replies import Reply, Request
+from resources.sources.fingerprints import FingerprintCache
+from resources.sources.tree import FileTree
 from vlmine_dagster.errors import ModelError, PictureError
 from vlmine_dagster.settings import TransformersSettings, settings_hash
 from vlmine_dagster.tables import Outcome
 
 _LLAVA_PROMPT = "USER: <image>\n{prompt} ASSISTANT:"
-_SAMPLED_BYTES = 1 << 20
 _loaded_lock = threading.Lock()
 _loaded: dict[tuple[str, ...], "_Loaded"] = {}
 
@@ -47,7 +47,7 @@ class LocalModel:
     Args:
         settings: Which model and how.
         prompt: The prompt's text.
-        folder: Where the hub revision is written down.
+        folder: Where the hub revision and the hashes of a local checkpoint's files are written down.
         max_pixels: Larger images are not decoded.
     """
 
@@ -237,22 +237,26 @@ class LocalModel:
     @cached_property
     def _revision(self) -> str:
         if self._is_local:
-            return folder_fingerprint(Path(self._settings.model).expanduser())
+            cache = FingerprintCache(self._folder / "fingerprints.tsv")
+            return folder_fingerprint(Path(self._settings.model).expanduser(), cache)
         return self._settings.revision or pinned_revision(self._settings.model, self._folder / "revisions.json")
 
 
-def folder_fingerprint(folder: Path) -> str:
-    """Return a hash of a checkpoint's files: small ones whole, large ones by size, first and last megabyte."""
-    digest = hashlib.sha256()
+def folder_fingerprint(folder: Path, cache: FingerprintCache) -> str:
+    """Return a hash of the names and the whole content of a checkpoint's files.
+
+    Any changed byte changes it. A file is read once, and again only when its size, times or inode changed.
+    """
+    digest, tree = hashlib.sha256(), FileTree(str(folder))
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(_SAMPLED_BYTES))
-            if size > _SAMPLED_BYTES:
-                stream.seek(-_SAMPLED_BYTES, os.SEEK_END)
-                digest.update(stream.read())
+        content = cache.get([tree.entry(file.name)], partial(_content_hash, file))
+        digest.update(f"{file.name}\0{content}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def _content_hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def pinned_revision(model: str, file: Path) -> str:

@@ -11,6 +11,7 @@ from tiny_models import make_idefics3, make_llava
 from resources import local_model
 from resources.local_model import LocalModel, folder_fingerprint, pinned_revision
 from resources.replies import Request
+from resources.sources import FingerprintCache
 from vlmine_dagster.errors import ModelError
 from vlmine_dagster.settings import TransformersSettings
 from vlmine_dagster.tables import Outcome
@@ -184,9 +185,12 @@ def test_code_that_comes_with_a_checkpoint_is_never_run(build, tmp_path):
     assert not (tmp_path / "proof").exists()
 
 
-def test_a_large_file_is_told_apart_by_its_ends(tmp_path):
-    (tmp_path / "weights").write_bytes(b"a" * (3 << 20))
-    before = folder_fingerprint(tmp_path)
-    (tmp_path / "weights").write_bytes(b"a" * ((3 << 20) - 1) + b"b")
+def test_any_changed_byte_of_a_checkpoint_changes_its_fingerprint(tmp_path):
+    (tmp_path / "here").mkdir()
+    found = []
+    for place in (0, 1, 2_000_000, 2_999_999):
+        content = b"a" * place + b"b" + b"a" * (2_999_999 - place)
+        (tmp_path / "here" / "weights").write_bytes(content)
+        found.append(folder_fingerprint(tmp_path / "here", FingerprintCache(tmp_path / "kept.tsv")))
 
-    assert folder_fingerprint(tmp_path) != before
+    assert len(set(found)) == 4
