@@ -43,8 +43,7 @@ def compute(run: StageRun) -> Product:
     ranking = rank_images(signals, hashes, fusion=experiment.fusion, weights=experiment.weights)
     if not len(ranking.order):
         raise MissingInputError(
-            f"pareto_set[{run.partition}]: none of {pool.num_rows} pool images has all of "
-            f"{', '.join(experiment.signals)}. Are there readable images outside the seed and the test split?"
+            f"pareto_set[{run.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
     budget = _budget(run, experiment)
     selected_count = min(budget_count(budget, pool.num_rows), len(ranking.order))
@@ -70,6 +69,19 @@ def compute(run: StageRun) -> Product:
     )
     advice = {AGREEMENT_CHECK: agreement_advice(signals, mined_count=selected_count)}
     return Product(rows, {**facts, "top of the list": preview}, record, advice=advice)
+
+
+def _why_nothing(signals: Mapping[str, Floats], pool_size: int) -> str:
+    """Return why nothing can be ranked, and what to look at."""
+    if not pool_size:
+        return (
+            "no image is left to mine. Are there readable images outside the seed, the validation and the test split?"
+        )
+    tables = {name: SIGNALS[name].table for name, values in signals.items() if np.isnan(values).all()}
+    if tables:
+        empty = " and ".join(f"{name} ({table})" for name, table in tables.items())
+        return f"{empty} is empty for all {pool_size} images of the pool. See what the log of that asset says of them."
+    return f"none of {pool_size} pool images has all of {', '.join(signals)}. Leave one out, or mine by each alone."
 
 
 def _budget(run: StageRun, experiment: ExperimentSettings) -> float:

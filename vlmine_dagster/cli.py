@@ -228,7 +228,7 @@ def prune(variants: tuple[str, ...], is_unused: bool) -> None:
 
 
 @main.command()
-@click.option("--experiment", help="Whose list; by default pareto, without labels fused.")
+@click.option("--experiment", help="Whose list; by default that of fused.")
 @click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Images to show.")
 @as_json
 @told

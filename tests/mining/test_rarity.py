@@ -125,6 +125,13 @@ def test_the_first_of_a_rare_class_scores_highest_however_small_its_posterior():
     assert (likeliest == 0).all()
 
 
+def test_equal_scores_of_a_class_are_equally_near_to_it_in_any_order_of_rows():
+    score, _ = class_rank_rarity([[0.5], [0.5], [0.1], [0.5]], [0.4], [1.0])
+
+    assert score[0] == score[1] == score[3] == pytest.approx(-np.log(1 - 0.4 / 2**2))
+    assert score[2] < score[0]
+
+
 def test_keywords_that_the_seed_never_saw_go_by_their_rarity():
     worth = keyword_worth([["seen"]], [0.5], {"rare": 1, "common": 500, "seen": 20})
 

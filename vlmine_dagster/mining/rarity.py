@@ -178,9 +178,9 @@ def class_rank_rarity(
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Score images that stand near the top of some rare class's own list.
 
-    x_ik is image i's place (0 the best) by its score for class k, divided by the number of images that the class should
-    have among these. The score is -log prod_k (1 - P(few | k) / (1 + x_ik)^2): a posterior may be small everywhere and
-    still find its class first.
+    x_ik is image i's place (0 the best, equal scores share one) by its score for class k, divided by the number of
+    images that the class should have among these. The score is -log prod_k (1 - P(few | k) / (1 + x_ik)^2): a
+    posterior may be small everywhere and still find its class first.
 
     Args:
         scores: Shape (N, K), of the images that could be mined, higher is nearer to the class; only the order within
@@ -201,10 +201,10 @@ def class_rank_rarity(
     columns = scores if isinstance(scores, Iterator) else iter(np.asarray(scores).T)
     size = len(np.asarray(scores)) if count is None else count
     score, most = np.zeros(size), np.zeros(size)
-    place, likeliest = np.empty(size), np.full(size, -1)
+    likeliest = np.full(size, -1)
     lists = zip(columns, np.asarray(few_shot), np.asarray(expected_counts), strict=True)
     for k, (column, few, expected) in enumerate(lists):
-        place[np.argsort(-column, kind="stable")] = np.arange(size)
+        place = mid_ranks(column) - 1
         chance = np.minimum(few / (1 + place / expected) ** 2, 1 - 1e-12)
         score -= np.log1p(-chance)
         likeliest[chance > most] = k
