@@ -1,10 +1,10 @@
 """What is missing, stale or fresh, from the stamps in the lake alone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from assets.stages import PUBLISHED_WITH, VARIANT_TABLES, Stage, Unit, read_partitions
+from assets.stages import PUBLISHED_WITH, VARIANT_TABLES, Reads, Stage, Unit, read_partitions
 from resources.workbench import Workbench
 from vlmine_dagster.project import Project
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
@@ -20,10 +20,16 @@ class Lineage:
     """Tells which partitions are missing, stale or fresh, from the stamps in the lake alone.
 
     Stamps are read once an instance: make a new one after something was published.
+
+    Args:
+        bench: The project's resources.
+        shards: All shards of the pool.
+        left: (table, partition, variant) that could not be brought up to date: what is made of them waits.
     """
 
-    def __init__(self, bench: Workbench, shards: Sequence[str]):
+    def __init__(self, bench: Workbench, shards: Sequence[str], *, left: Collection[tuple[str, str, str]] = ()):
         self._bench = bench
+        self._left = left
         self._shards = tuple(sorted(shards))
         self._stamps: dict[tuple[str, str, str], Stamp | None] = {}
 
@@ -52,24 +58,31 @@ class Lineage:
     ) -> str | None:
         """Return the hash of all that goes into a partition; None where something upstream is missing."""
         parts: list[Any] = [stage.table, stage.version, stage.settings(self._bench, partition, variant)]
-        for reads in stage.needed(self._bench.project, partition, variant):
-            upstream_variant = experiment_variant(self._bench.project, stage, partition, reads.table, variant)
-            for name in read_partitions(stage.contract, TABLES[reads.table], partition, shards or self._shards):
+        for reads, names, upstream_variant in self._upstream(stage, partition, variant, shards):
+            for name in names:
                 stamp = self.stamp(reads.table, name, upstream_variant)
                 if stamp is None:
                     return None
                 parts.append([reads.table, name, stamp.version(reads.columns)])
         return settings_hash(parts)
 
+    def _upstream(
+        self, stage: Stage, partition: str, variant: str, shards: Sequence[str] | None = None
+    ) -> Iterator[tuple[Reads, Sequence[str], str]]:
+        """Yield what a partition reads, of which partitions, and of which variant."""
+        for reads in stage.needed(self._bench.project, partition, variant):
+            names = read_partitions(stage.contract, TABLES[reads.table], partition, shards or self._shards)
+            yield reads, names, experiment_variant(self._bench.project, stage, partition, reads.table, variant)
+
     def missing(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> str:
         """Return what a partition waits for, for people; empty where nothing upstream is missing."""
         gaps: dict[str, None] = {}  # in pipeline order, a companion under its asset's name
-        for reads in stage.needed(self._bench.project, partition, variant):
-            upstream_variant = experiment_variant(self._bench.project, stage, partition, reads.table, variant)
-            names = read_partitions(stage.contract, TABLES[reads.table], partition, self._shards)
+        for reads, names, upstream_variant in self._upstream(stage, partition, variant):
             absent = [name for name in names if self.stamp(reads.table, name, upstream_variant) is None]
-            if absent:
-                shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+            stale = [name for name in names if (reads.table, name, upstream_variant) in self._left]
+            of = [name for name in names if name in {*absent, *stale}]
+            if of:
+                shown = ", ".join(of[:3]) + (f" and {len(of) - 3} more" if len(of) > 3 else "")
                 gaps.setdefault(f"{PUBLISHED_WITH.get(reads.table, reads.table)} of {shown}")
         return f"waits for {'; '.join(gaps)}" if gaps else ""
 
@@ -97,22 +110,30 @@ class Lineage:
             for name in reads.columns
         }
 
+    def is_held(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> bool:
+        """Whether a partition would be made of something that could not be brought up to date."""
+        return bool(self._left) and any(
+            (reads.table, name, upstream_variant) in self._left
+            for reads, names, upstream_variant in self._upstream(stage, partition, variant)
+            for name in names
+        )
+
     def state(self, stage: Stage, partition: str, variant: str = DEFAULT_VARIANT) -> State:
         """Return whether a partition is missing, stale (made from something else), fresh, or waits for upstream."""
         stamps = [self.stamp(table, partition, variant) for table in stage.tables]
         if None in stamps:  # told without looking into files: a shard that is new may be large
             return "blocked" if self.missing(stage, partition, variant) else "missing"
         inputs = self.inputs(stage, partition, variant)
-        if inputs is None:
+        if inputs is None or self.is_held(stage, partition, variant):
             return "blocked"
-        if stage.is_tracked and pending_mark(self._bench, stage, partition).exists():
-            return "stale"  # killed before MLflow was told
+        if stage.is_tracked and pending_mark(self._bench, stage.table, partition).exists():
+            return "stale"  # MLflow was not told of it
         return "fresh" if all(stamp is not None and stamp.inputs == inputs for stamp in stamps) else "stale"
 
 
-def pending_mark(bench: Workbench, stage: Stage, partition: str) -> Path:
+def pending_mark(bench: Workbench, table: str, partition: str) -> Path:
     """Return the file that is there from before a table is published until MLflow was told of it."""
-    return bench.project.state_folder("pending") / f"{stage.table}-{partition}"
+    return bench.project.state_folder("pending") / f"{table}-{partition}"
 
 
 def experiment_variant(project: Project, stage: Stage, partition: str, table: str, variant: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.catalog import STAGES
 from assets.cuts import by_shard
 from assets.lineage import Lineage, experiment_variant, pending_mark
 from assets.stages import Product, Stage, StageRun, read_partitions
@@ -108,7 +109,8 @@ def make(run: StageRun, lineage: Lineage, variant: str = DEFAULT_VARIANT) -> dic
             f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}"
         )
     if product.record is not None:
-        pending_mark(run.bench, stage, run.partition).touch()
+        for told in (stage.table, *_told_after(stage)):
+            pending_mark(run.bench, told, run.partition).touch()
     parts = _parts(run, tables)
     paths = _publish(run, parts, inputs, variant)
     seconds = round((time.monotonic() - started) / len(parts), 2)
@@ -158,15 +160,21 @@ def _publish(
         return dict(zip(parts, pool.map(publish, parts), strict=True))
 
 
+def _told_after(stage: Stage) -> list[str]:
+    """Return the tables that tell a stage's MLflow run more: a new run wants to be told by them too."""
+    return [one.table for one in STAGES if one.is_tracked and any(reads.table == stage.table for reads in one.reads)]
+
+
 def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
     facts: Mapping[str, Any] = {}
-    try:
-        facts = {} if product.record is None else product.record()
-    except TrackingError as error:
-        run.log.warning(
-            f"{run.stage.table}[{run.partition}] is published, but MLflow does not know: {error} Materialize it "
-            f"again to record it."
-        )
-        facts = {"mlflow": f"not recorded: {error}"}
-    pending_mark(run.bench, run.stage, run.partition).unlink(missing_ok=True)
+    if product.record is not None:
+        try:
+            facts = product.record()
+        except TrackingError as error:
+            run.log.warning(
+                f"{run.stage.table}[{run.partition}] is published, but MLflow does not know: {error} The next run "
+                f"tells it."
+            )
+            return {"mlflow": f"not recorded: {error}"}
+    pending_mark(run.bench, run.stage.table, run.partition).unlink(missing_ok=True)
     return facts

@@ -51,7 +51,7 @@ def compute(run: StageRun) -> Product:
     shares = run.project.settings.retraining.budgets if truth.labels else ()
     counts = {share: budget_count(share, len(truth.labels)) for share in shares}
     seed = _labelled(run, "seed")
-    rows = [*_found(truth, counts), *_learned(run, truth, counts, seed=seed)]
+    rows = _kept(run) or [*_found(truth, counts), *_learned(run, truth, counts, seed=seed)]
     if not rows:
         return _skipped(
             "the label file knows no class of any pool image, so nobody can say what was found, and not both seed and "
@@ -64,6 +64,15 @@ def compute(run: StageRun) -> Product:
         partial(_record, run, rows, counts, labelled_count=len(seed)),
         advice={LUCK_CHECK: _luck(run, truth)},
     )
+
+
+def _kept(run: StageRun) -> list[dict[str, Any]]:
+    """Return the rows that were made of the same inputs: a list that is made again teaches a model nothing new."""
+    stamp = run.lake.stamp("retrain_metrics", run.partition)
+    if stamp is None or stamp.inputs != run.inputs:
+        return []
+    rows: list[dict[str, Any]] = run.lake.read("retrain_metrics", run.partition).to_pylist()
+    return rows
 
 
 def _luck(run: StageRun, truth: Truth) -> Advice:

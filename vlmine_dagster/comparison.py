@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from assets.lineage import pending_mark
 from resources.workbench import Workbench
 from vlmine_dagster.errors import MissingInputError
 from vlmine_dagster.views import experiment_of
@@ -51,11 +52,16 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
         stamp = bench.lake.stamp("pareto_set", name)
         inputs = None if stamp is None else stamp.inputs
         run_id = bench.tracking.latest(experiment=name, asset="pareto_set", inputs=inputs)
+        if run_id is None and stamp is not None:
+            pending_mark(bench, "pareto_set", name).touch()  # so that the next run tells MLflow again
         if run_id is not None:
             curves = bench.tracking.history(judged[run_id], _CURVES) if run_id in judged else {}
             rows.append(_experiment(bench, name, run_id, curves, round_number=round_of.get(run_id, 0)))
     if not rows:
-        raise MissingInputError("MLflow knows no experiment of this project yet. Run `vlmine run` first.")
+        raise MissingInputError(
+            "MLflow knows no experiment of this project: nothing was mined yet, or its store is gone. `vlmine run` "
+            "mines what is missing and tells MLflow again of what is there."
+        )
     return rows
 
 

@@ -117,6 +117,7 @@ class Runner:
         self._on_run = on_run
         self._allow_missing = allow_missing_shards
         self._is_failure_retried = is_failure_retried
+        self._left: set[tuple[str, str, str]] = set()
         self.outcome = Outcome()
 
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
@@ -222,13 +223,31 @@ class Runner:
                 self.outcome.fresh_count += sum(state == "fresh" and unit.key not in tried for unit, state in states)
                 return
             (first, state), *rest = todo
-            if state == "blocked" and not self._allow_missing:
+            if state == "blocked" and self._has_to_wait(lineage, first, partition):
                 self._wait(first, partition, lineage)
-                return
+                break
             batch = [first, *(unit for unit, state in rest if state in ("missing", "blocked"))]
             tried |= {unit.key for unit in batch}
             if not self._execute(job, batch, partition):
-                return
+                break
+        self._leave(units, [partition])
+
+    def _has_to_wait(self, lineage: Lineage, unit: Unit, partition: str) -> bool:
+        """Whether something upstream is missing or old that nobody allowed to be so."""
+        return not self._allow_missing or lineage.is_held(unit.stage, partition, unit.variant)
+
+    def _leave(self, units: Sequence[Unit], partitions: Sequence[str]) -> None:
+        """Keep in mind what is not up to date, so that nothing is made of it: what is there was made of something else.
+
+        Shards that may be missing may be old too.
+        """
+        lineage = self._lineage()
+        for unit in units:
+            if self._allow_missing and unit.stage.contract.partition == "shard":
+                continue
+            for partition in partitions:
+                if lineage.state(unit.stage, partition, unit.variant) != "fresh":
+                    self._left |= {(table, partition, unit.variant) for table in unit.stage.tables}
 
     def _state(self, lineage: Lineage, unit: Unit, partition: str) -> State:
         state = lineage.state(unit.stage, partition, unit.variant)
@@ -257,8 +276,9 @@ class Runner:
             blocked = [shard for shard, state in states.items() if state == "blocked"]
             if blocked and not self._allow_missing:
                 self._wait(unit, blocked[0], lineage)
-            for first, last in _ranges(order, states):
-                self._execute(SCORE_JOB, [unit], first, last=last)
+            made = [self._execute(SCORE_JOB, [unit], first, last=last) for first, last in _ranges(order, states)]
+            if blocked or not all(made):
+                self._leave([unit], order)
 
     def _wait(self, unit: Unit, partition: str, lineage: Lineage) -> None:
         name = unit.key.to_user_string()
@@ -271,7 +291,7 @@ class Runner:
         return f"{socket.gethostname()}:{self._project.state_folder('locks')}"
 
     def _lineage(self) -> Lineage:
-        return Lineage(self._bench, self._instance.get_dynamic_partitions(SHARDS))
+        return Lineage(self._bench, self._instance.get_dynamic_partitions(SHARDS), left=self._left)
 
     def _execute(self, job: str, units: Sequence[Unit], partition: str, *, last: str | None = None) -> bool:
         names = ", ".join(unit.key.to_user_string() for unit in units)
