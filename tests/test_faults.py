@@ -131,16 +131,74 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
     assert finished.run().materialized == []
 
 
-from vlmine_dagster.errors import (
-    CacheError,
-    ConfigError,
-    LakeError,
-    MissingInputError,
-    SourceError,
-    StoreError,
-    TrackingError,
+def test_an_mlflow_that_lost_everything_is_told_again_without_training(finished: Made, monkeypatch):
+    shutil.rmtree(finished.folder / ".vlmine" / "mlflow")
+    with pytest.raises(MissingInputError, match="`vlmine run` mines what is missing and tells MLflow again"):
+        compare(finished.bench)
+    monkeypatch.delattr("assets.retraining._learned")
+
+    again = finished.run()
+
+    assert again.is_whole, again.failures
+    assert {table for table, _ in again.materialized} == {"pareto_set", "retrain_metrics", "mining_report"}
+    assert all(row["few_recall"] for row in compare(finished.bench))
+
+
+def test_another_budget_opens_a_run_in_mlflow_that_has_all_curves(finished: Made):
+    finished.settings(budget=3)
+
+    outcome = finished.run()
+
+    assert outcome.is_whole, outcome.failures
+    assert all(row["few_recall"] and row["few_accuracy"] for row in compare(finished.bench))
+
+
+def test_nothing_is_made_of_what_could_not_be_brought_up_to_date(finished: Made):
+    finished.settings(task_model={"kind": "predictions", "path": "labels.csv"})
+
+    outcome = finished.run()
+
+    assert set(outcome.failures) == {("task_model", WHOLE_POOL)}
+    assert "waits for task_model" in outcome.waiting["uncertainty_scores[pool/a]"]
+    assert "waits for uncertainty_scores" in outcome.waiting["pareto_set[entropy]"]
+    assert not {"uncertainty_scores", "pareto_set"} & {table for table, _ in outcome.materialized}
+
+
+def tried(made: Made, failures: list[Exception], monkeypatch, **tags: str) -> tuple[bool, int]:
+    """Make images, which fails in these ways first; return whether it succeeded, and how often it was tried again."""
+    left = list(failures)
+
+    def compute(run: StageRun) -> Product:
+        if left:
+            raise left.pop(0)
+        return Product(run.lake.read("images", run.partition))
+
+    monkeypatch.setattr("assets.pipeline._FIRST_WAIT_S", 0.001)
+    asset = build_asset(dataclasses.replace(IMAGES, compute=compute), partitions_def=shards)
+    result = dg.materialize(
+        [asset],
+        partition_key="pool/a",
+        instance=made.instance,
+        resources={"workbench": made.bench},
+        tags=tags,
+        raise_on_error=False,
+    )
+    return result.success, sum(event.is_step_up_for_retry for event in result.all_events)
+
+
+@pytest.mark.parametrize(
+    ("failures", "tags", "expected"),
+    [
+        ([TrackingError("gone"), LakeError("gone"), StoreError("gone")], {}, (True, 3)),
+        ([TrackingError("gone")] * 9, {}, (False, 3)),
+        ([ConfigError("wrong")], {}, (False, 0)),
+        ([SourceError("no tar")], {}, (False, 0)),
+        ([TrackingError("gone")], {COMMAND_TAG: "here"}, (False, 0)),
+    ],
+    ids=["passes", "does not pass", "settings", "a broken file", "somebody waits at the terminal"],
 )
-from vlmine_dagster.partitions import shards
+def test_what_may_pass_by_itself_is_tried_again_and_nothing_else(finished: Made, monkeypatch, failures, tags, expected):
+    assert tried(finished, failures, monkeypatch, **tags) == expected
 
 
 def test_a_run_killed_between_lake_and_mlflow_is_made_again_so_that_mlflow_hears_of_it(finished: Made, monkeypatch):

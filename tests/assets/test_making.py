@@ -3,7 +3,6 @@
 import dagster as dg
 from conftest import plain_rows
 
-from assets.catalog import RETRAIN_METRICS
 from assets.lineage import pending_mark
 from vlmine_dagster.automation import MINING_JOB
 from vlmine_dagster.tables import IMAGES, PARETO_SET
@@ -14,7 +13,7 @@ def test_a_stage_that_has_nothing_to_tell_mlflow_clears_the_mark_of_a_run_that_w
     lake = made.bench.lake
     lake.publish("images", "a", plain_rows(IMAGES, image_id=["a/0"]), inputs="by hand")
     lake.publish("pareto_set", "rare", plain_rows(PARETO_SET, image_id=["a/0"], selected=[False]), inputs="by hand")
-    mark = pending_mark(made.bench, RETRAIN_METRICS, "rare")
+    mark = pending_mark(made.bench, "retrain_metrics", "rare")
     mark.touch()
 
     assert made.job(MINING_JOB, "rare", asset_selection=[dg.AssetKey("retrain_metrics")]).success
