@@ -55,7 +55,7 @@ class BatchModel:
     @property
     def where(self) -> str:
         """The endpoint's address."""
-        return address_of(self._question)
+        return address_of(self._question.settings)
 
     @property
     def fingerprint(self) -> str:

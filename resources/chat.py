@@ -52,7 +52,7 @@ class ChatModel:
     @property
     def where(self) -> str:
         """The endpoint's address."""
-        return address_of(self._question)
+        return address_of(self._question.settings)
 
     @property
     def fingerprint(self) -> str:
@@ -247,7 +247,7 @@ class _Calls:
 
     def _give_up(self, reason: str) -> None:
         s = self._question.settings
-        where = address_of(self._question)
+        where = address_of(self._question.settings)
         self.defect = self.defect or ModelError(
             f"{s.model} at {where}: {reason}. All answers so far are kept. Look at base_url, model and the key in "
             f"${s.api_key_env}; then run again."

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from resources.questions import ChatQuestion
+from resources.questions import ChatQuestion, EndpointModelSettings
 from vlmine_dagster.errors import ModelError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LONGEST_RETRY_AFTER_S = 300.0
 _CONNECTIONS_A_POOL = 8
+_PATIENCE_S = 10.0
 
 
 def async_clients(question: ChatQuestion) -> "list[AsyncOpenAI]":
@@ -24,7 +25,7 @@ def async_clients(question: ChatQuestion) -> "list[AsyncOpenAI]":
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     s = question.settings
-    access = _access(question)
+    access = _access(s)
     trusted = httpx2.create_ssl_context()  # costs 40 ms, so all share it
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     return [
@@ -42,16 +43,39 @@ def client_of(question: ChatQuestion) -> "OpenAI":
     """Return a client for single calls, which tries again by itself."""
     from openai import OpenAI
 
-    return OpenAI(**_access(question), max_retries=question.settings.max_attempts)
+    return OpenAI(**_access(question.settings), max_retries=question.settings.max_attempts)
 
 
-def address_of(question: ChatQuestion) -> str:
+def listed_models(settings: EndpointModelSettings) -> list[str] | None:
+    """Ask an endpoint which models it has, which costs nothing.
+
+    Returns:
+        Their names, None where it keeps no list.
+
+    Raises:
+        ModelError: there is no key, it is refused, or nobody answers at the address.
+    """
+    import openai
+
+    where = address_of(settings)
+    try:
+        with openai.OpenAI(**_access(settings), max_retries=0, timeout=_PATIENCE_S) as client:
+            return [model.id for model in client.models.list()]
+    except openai.AuthenticationError as error:
+        key = "is refused" if os.environ.get(settings.api_key_env) else "is not set, and it wants a key"
+        raise ModelError(f"{where} answers, but {settings.api_key_env} {key}.") from error
+    except openai.APIConnectionError as error:
+        raise ModelError(f"nobody answers at {where}: {error.__cause__ or error}.") from error
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError):  # no list, or something else in its place
+        return None
+
+
+def address_of(settings: EndpointModelSettings) -> str:
     """Return the address of the endpoint."""
-    return question.settings.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    return settings.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
 
-def _access(question: ChatQuestion) -> dict[str, Any]:
-    s = question.settings
+def _access(s: EndpointModelSettings) -> dict[str, Any]:
     key = os.environ.get(s.api_key_env, "")
     base_url = s.base_url or os.environ.get("OPENAI_BASE_URL")
     if not key and base_url is None:

@@ -74,6 +74,7 @@ class ScriptedEndpoint:
         self.script = script
         self._has_batches = has_batches
         self.calls: list[Call] = []
+        self.models: list[str] | None = None
         self.keys: set[str] = set()
         self.in_flight = self.most_in_flight = 0
         self.batches: dict[str, dict[str, Any]] = {}
@@ -173,6 +174,8 @@ class ScriptedEndpoint:
         self, method: str, path: str, headers: dict[str, str], content: bytes
     ) -> tuple[int, str, dict[str, str]]:
         plain = {"content-type": "application/json"}
+        if path == "/models" and self.models is not None:
+            return *self._list(headers.get("authorization")), plain
         match [method, *path.strip("/").split("/")] if self._has_batches else []:
             case ["POST", "files"]:
                 boundary = headers["content-type"].partition("boundary=")[2].encode()
@@ -190,6 +193,12 @@ class ScriptedEndpoint:
             case ["GET", "files", name, "content"]:
                 return 200, self._files[name], {"content-type": "application/octet-stream"}
         return 404, json.dumps({"error": {"message": f"no {path}"}}), plain
+
+    def _list(self, key: str | None) -> tuple[int, str]:
+        if key == "Bearer none":
+            return 401, json.dumps({"error": {"message": "who are you?"}})
+        found = [{"id": name, "object": "model", "created": 0, "owned_by": "us"} for name in self.models or ()]
+        return 200, json.dumps({"object": "list", "data": found})
 
     def _batch(self, name: str) -> dict[str, Any]:
         found = self.batches[name]

@@ -127,6 +127,57 @@ def test_a_backup_that_is_restored_is_whole_and_the_cache_alone_costs_no_call(in
     assert len(endpoint.calls) == calls
 
 
+def advice() -> dict[str, dict[str, str]]:
+    return {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").output)}
+
+
+def test_doctor_asks_endpoints_for_their_models_and_pays_nothing(inside, endpoint, monkeypatch):
+    judge = {"kind": "openai", "model": "gpt-9", "base_url": endpoint.url}
+    inside.settings(variants={"judged": {"keyworder": judge}})
+
+    silent = advice()
+    endpoint.models = ["gpt-4o-mini", "gpt-3.5-turbo"]
+    listed = advice()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    keyless = advice()
+
+    assert silent["describer"]["state"] == "ok"
+    assert "it lists no models, so gpt-4o-mini may be there or not" in silent["describer"]["found"]
+    assert (listed["describer"]["state"], listed["describer"]["found"]) == ("ok", f"gpt-4o-mini at {endpoint.url}")
+    assert listed["judged/keyworder"]["state"] == "warn"
+    assert listed["judged/keyworder"]["found"] == f"{endpoint.url} lists no gpt-9"
+    assert listed["judged/keyworder"]["advice"] == "It has: gpt-4o-mini, gpt-3.5-turbo."
+    assert keyless["describer"]["state"] == "fail"
+    assert "OPENAI_API_KEY is not set, and it wants a key" in keyless["describer"]["found"]
+    assert endpoint.calls == []
+
+
+def test_doctor_names_a_dead_address_a_missing_key_and_files_that_are_no_models(inside, monkeypatch):
+    dead = {"kind": "openai", "model": "any", "base_url": "http://127.0.0.1:9/v1"}
+    (inside.folder / "checkpoint").mkdir()
+    (inside.folder / "predictions.parquet").write_text("image_id,cat,dog")
+    inside.settings(
+        describer=dead,
+        task_model={"kind": "predictions", "path": "predictions.parquet"},
+        retraining={"kind": "transformers", "path": "checkpoint"},
+    )
+
+    found = advice()
+    inside.settings(
+        describer={"kind": "openai", "model": "any"}, task_model={"kind": "predictions", "path": "gone.parquet"}
+    )
+    monkeypatch.delenv("OPENAI_API_KEY")
+    other = advice()
+
+    assert found["describer"]["state"] == "fail"
+    assert "nobody answers at http://127.0.0.1:9/v1: [Errno 111]" in found["describer"]["found"]
+    assert "cannot be read as Parquet" in found["task_model.path"]["found"]
+    assert "is no local image-classification checkpoint" in found["retraining.path"]["found"]
+    assert "Put it into the environment as OPENAI_API_KEY" in other["describer"]["found"]
+    assert other["task_model.path"]["state"] == "fail"
+    assert other["task_model.path"]["advice"] == "Correct task_model.path in vlmine.yaml."
+
+
 def test_ctrl_c_ends_the_run_and_the_next_one_pays_for_nothing_twice(inside, endpoint):
     good = endpoint.script
     endpoint.script = lambda call: os.kill(os.getpid(), signal.SIGINT) or good(call) if call.number == 3 else good(call)

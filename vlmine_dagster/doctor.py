@@ -5,15 +5,19 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resources.ordered import core_count
+from resources.visible import visible_text
 from vlmine_dagster.errors import VlmineError
 from vlmine_dagster.project import Project
+from vlmine_dagster.settings import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
+    from resources.questions import EndpointModelSettings
     from resources.tracking import Tracking
     from resources.workbench import Workbench
 
@@ -68,6 +72,65 @@ def advice_on_labels(bench: "Workbench") -> Advice:
     return Advice("labels", "fail" if is_useless else "warn", match.problem, "Correct the keys of the label file.")
 
 
+def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
+    """Look whether the models that the settings name are there: endpoints, checkpoints, predictions. Costs nothing."""
+    settings = bench.project.settings
+    for name in settings.variant_names:
+        variant, prefix = settings.variant(name), "" if name == DEFAULT_VARIANT else f"{name}/"
+        for part, model in (("describer", variant.describer), ("keyworder", variant.keyworder)):
+            if model.kind == "openai":
+                yield _endpoint(prefix + part, model)
+    task_model, retraining = settings.task_model, settings.retraining
+    if task_model.path is not None:
+        look = _predictions if task_model.kind == "predictions" else _checkpoint
+        yield _model_file("task_model.path", bench, task_model.path, look)
+    if retraining.path is not None:
+        yield _model_file("retraining.path", bench, retraining.path, _checkpoint)
+
+
+def _endpoint(subject: str, model: "EndpointModelSettings") -> Advice:
+    from resources.endpoint import address_of, listed_models
+
+    where = address_of(model)
+    try:
+        names = listed_models(model)
+    except VlmineError as error:
+        return Advice(subject, "fail", str(error), f"Correct base_url and api_key_env of the {subject}, or start it.")
+    if names is None:
+        return Advice(subject, "ok", f"{where} answers; it lists no models, so {model.model} may be there or not")
+    if model.model in names:
+        return Advice(subject, "ok", f"{model.model} at {where}")
+    some = visible_text(", ".join(names[:5]))
+    return Advice(subject, "warn", f"{where} lists no {model.model}", f"It has: {some or 'none'}.")
+
+
+def _model_file(subject: str, bench: "Workbench", path: str, look: "Callable[[Workbench, str], Advice]") -> Advice:
+    where = bench.project.resolve(path)
+    if not Path(where).exists():
+        return Advice(subject, "fail", f"there is no {where}", f"Correct {subject} in vlmine.yaml.")
+    try:
+        return replace(look(bench, where), subject=subject)
+    except VlmineError as error:
+        return Advice(subject, "fail", str(error), f"Correct {subject} in vlmine.yaml, or the file.")
+
+
+def _checkpoint(_bench: "Workbench", where: str) -> Advice:
+    from vlmine_dagster.learning.user_model import load_checkpoint
+
+    return Advice("", "ok", f"{len(load_checkpoint(where).classes):,} classes")
+
+
+def _predictions(bench: "Workbench", where: str) -> Advice:
+    from assets.predictions import match_predictions
+
+    there = [shard for shard in bench.source.shards() if bench.lake.path("images", shard).exists()]
+    match = match_predictions(where, bench.lake, there)
+    match.refuse_foreign()
+    warnings = match.warnings(() if bench.labels is None else bench.labels.class_names)
+    known = f"{len(match.classes):,} classes, {match.known_count:,} of {match.pool_count:,} images of the pool"
+    return Advice("", "warn", " ".join(warnings)) if warnings else Advice("", "ok", known)
+
+
 def _installation() -> Iterator[Advice]:
     is_new_enough = sys.version_info >= (3, 11)
     yield Advice(
@@ -103,6 +166,7 @@ def _project(project: Project) -> Iterator[Advice]:
         "Correct dataset.root in vlmine.yaml.",
     )
     yield advice_on_labels(bench)
+    yield from advice_on_models(bench)
     yield _tried("mlflow server", lambda: _connected(Tracking(project)), "Start it, or unset MLFLOW_TRACKING_URI.")
     yield _disk(project)
     given = os.environ.get("DAGSTER_HOME")

@@ -10,6 +10,7 @@ import pytest
 from conftest import Made
 
 from assets.predictions import match_predictions
+from vlmine_dagster.doctor import advice_on_models
 from vlmine_dagster.errors import ModelError
 
 PAGE = Path(__file__).parent.parent.parent / "docs/models.md"
@@ -62,6 +63,20 @@ def test_images_that_are_missing_and_classes_that_nobody_labels_are_told(finishe
     ]
     assert whole.warnings(["coffee", "rocket"]) == []
     whole.refuse_foreign()
+
+
+def test_doctor_says_how_much_of_the_pool_is_in_the_file(finished: Made):
+    pool = sorted(finished.frame("images").query("split == 'pool'")["image_id"])
+    write(finished, pool)
+    (whole,) = advice_on_models(finished.bench)
+    write(finished, pool[1:])
+    (partly,) = advice_on_models(finished.bench)
+    write(finished, ["x"])
+    (foreign,) = advice_on_models(finished.bench)
+
+    assert (whole.subject, whole.state) == ("task_model.path", "ok")
+    assert whole.found == f"2 classes, {len(pool)} of {len(pool)} images of the pool"
+    assert (partly.state, foreign.state) == ("warn", "fail")
 
 
 def test_the_example_of_the_page_writes_predictions_that_are_mined(finished: Made, monkeypatch: pytest.MonkeyPatch):
