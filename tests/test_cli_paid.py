@@ -59,6 +59,38 @@ def test_a_forecast_beyond_the_limit_says_so(inside, endpoint):
     assert "That is more than max_cost_usd" in " ".join(found.output.split())
 
 
+def test_a_forecast_to_which_nobody_answered_says_so_and_names_the_commonest_cause(inside, endpoint):
+    endpoint.script = lambda _call: Answer("overloaded", status=500)
+
+    found = vlmine("forecast", "--sample", "3")
+
+    assert found.exit_code == 1
+    assert "descriptions: all 3 sample calls failed, so nothing could be measured. 3 x" in found.output
+    assert "To pay" not in found.output
+
+
+def test_a_forecast_of_refusals_that_were_paid_for_is_one(inside, endpoint):
+    endpoint.script = lambda _call: Answer(None, refusal="I will not", tokens=(100, 5))
+
+    found = vlmine("forecast", "--sample", "3", "--json")
+
+    assert found.exit_code == 0
+    (stage,) = json.loads(found.output)["stages"]
+    assert (stage["failed"], stage["sampled"]) == (3, 3)
+    assert stage["cost_usd"] > 0
+
+
+def test_an_address_without_http_is_refused_with_the_settings(inside):
+    inside.settings(describer={"kind": "openai", "model": "any", "base_url": "localhost:8000/v1"})
+
+    found = vlmine("run")
+
+    assert found.exit_code == 1
+    assert "describer.openai.base_url: expected an address that begins with http:// or https://, got 'localhost" in (
+        found.output
+    )
+
+
 def test_a_project_without_paid_models_has_nothing_to_forecast(inside):
     inside.settings(describer={"kind": "tagger"}, keyworder={"kind": "tags"})
 

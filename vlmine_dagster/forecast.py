@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from resources.describers import DescriberInput, Description, ModelDescriber
 from resources.intake import by_shard, read_bytes
 from resources.keyworders import KeywordAnswer, ModelKeyworder
 from resources.workbench import Workbench
+from vlmine_dagster.errors import ModelError
 from vlmine_dagster.settings import DEFAULT_VARIANT, OpenAIDescriberSettings, OpenAIKeyworderSettings
 from vlmine_dagster.tables import JUDGES, Outcome
 
@@ -77,6 +79,7 @@ def forecast_run(bench: Workbench, shards: Sequence[str], *, sample_count: int) 
 
     Raises:
         BudgetExceededError: not even the sample is within max_cost_usd.
+        ModelError: no call of a sample was answered.
         MissingInputError: `images` of a shard is missing.
     """
     stages: list[StageForecast] = []
@@ -160,6 +163,7 @@ def _told(
     left: int,
     seconds: float,
 ) -> StageForecast:
+    _refuse_silence(stage, answers)
     parts = bench.project.settings.variant(variant)
     settings: Any = parts.describer if stage.endswith("descriptions") else parts.keyworder
     has_price = isinstance(settings, (OpenAIDescriberSettings, OpenAIKeyworderSettings))
@@ -181,6 +185,18 @@ def _told(
         cost_error_usd=error,
         hours=_hours(settings, answers, left, seconds),
         price=source,
+    )
+
+
+def _refuse_silence(stage: str, answers: Sequence[Description] | Sequence[KeywordAnswer]) -> None:
+    """Refuse a sample that says nothing of tokens, money or time: nobody answered, or without a word."""
+    failures = Counter(str(answer.failure) for answer in answers if answer.outcome is not Outcome.OK)
+    if not answers or failures.total() < len(answers) or any(answer.prompt_tokens for answer in answers):
+        return
+    ((commonest, count),) = failures.most_common(1)
+    raise ModelError(
+        f"{stage}: all {len(answers)} sample calls failed, so nothing could be measured. {count} x {commonest}. Look "
+        f"at the endpoint with `vlmine doctor`."
     )
 
 

@@ -1,8 +1,9 @@
 """Settings of who describes an image and who turns descriptions into keywords."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vlmine_dagster.settings.base import PublicLocation, Settings
 
@@ -91,6 +92,13 @@ class EndpointSettings(Settings):
     """A call without a whole answer by then is tried again."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
     """Tries before an image counts as timed out."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_web_address(cls, base_url: str | None) -> str | None:
+        if base_url is not None and re.match(r"https?://[^/\s]", base_url, re.IGNORECASE) is None:
+            raise ValueError(f"expected an address that begins with http:// or https://, got {base_url[:80]!r}")
+        return base_url
 
 
 class OpenAIDescriberSettings(EndpointSettings):
