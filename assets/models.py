@@ -24,7 +24,8 @@ from vlmine_dagster.settings import (
 )
 
 RULES_VERSION = 2  # raised when rules or tags may give other keywords
-ANSWERS_VERSION = 1  # raised when the same answer of a model may be judged differently
+DESCRIPTIONS_VERSION = 1  # each is raised when the same answer of a model may be judged differently
+KEYWORD_LISTS_VERSION = 2
 
 
 def describer_of(bench: Workbench, variant: str) -> Describer:
@@ -72,10 +73,10 @@ def _describer(bench: Workbench, variant: str) -> Describer:
         return Tagger(bench.encoder, settings)
     prompt = load_prompt(bench.project, settings.prompt)
     if settings.answer == "keywords":
-        judge, name = judge_keywords, f"keywords {ANSWERS_VERSION}"
+        judge, name = judge_keywords, f"keywords {KEYWORD_LISTS_VERSION}"
     else:
         judge = partial(judge_description, language=settings.language)
-        name = f"description {ANSWERS_VERSION} {settings.language}"
+        name = f"description {DESCRIPTIONS_VERSION} {settings.language}"
     model = _image_model(bench, settings, prompt)
     return ModelDescriber(Asker(model, prompt, judge, name, _spending(bench)))
 
@@ -128,7 +129,7 @@ def _model_keyworder(bench: Workbench, settings: OpenAIKeyworderSettings) -> Key
     max_pixels = bench.project.settings.dataset.max_pixels
     question = ChatQuestion(settings, prompt, True, price_for(bench, settings), max_pixels)
     model: ReplyModel = BatchModel(question, bench.cache) if settings.batch else ChatModel(question)
-    name = f"keywords {ANSWERS_VERSION}"
+    name = f"keywords {KEYWORD_LISTS_VERSION}"
     return ModelKeyworder(Asker(model, prompt, judge_keywords, name, _spending(bench)))
 
 

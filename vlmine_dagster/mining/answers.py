@@ -37,7 +37,17 @@ _SQL = regex.compile(
     r"\b(?:drop|alter|truncate)\s+table\b|\b(?:insert into|delete from|union select)\b", regex.IGNORECASE
 )
 _FENCE = regex.compile(r"^\s*```\w*\s*|\s*```\s*$")
-_BULLET = regex.compile(r"^\s*(?:[-*\u2022]|\d{1,2}[.)])\s+")
+_BULLET = regex.compile(r"^\s*(?:[-*\u2022\u2013\u2014]|\d{1,2}[.)])\s+")
+_WRAPPERS = " \t\"'\u201c\u201d*`"  # quotes and Markdown's emphasis
+_AND = regex.compile(r"^and\s+", regex.IGNORECASE)
+_LEAD = regex.compile(
+    r"[\s*_#\"'\u201c]{0,10}(?:(?:sure|certainly|of course|okay|ok)\b[!,.]?\s+)?"
+    r"(?:here\s+(?:are|is|you\s+(?:are|go))\b|(?:the\s+)?keywords\b)[\p{L}\p{N} '\u2019,-]{0,80}:\**",
+    regex.IGNORECASE,
+)
+_GOODBYE = regex.compile(
+    r"\s*(?:please\s+)?(?:let me know|feel free|i hope)\b[\p{L} ,'\u2019]{0,120}[.!?]?\s*", regex.IGNORECASE
+)
 _LEAST_WORDS_FOR_LANGUAGE = 5
 _LEAST_KNOWN_SHARE = 0.5
 
@@ -148,9 +158,9 @@ def parse_keywords(text: str) -> list[str]:
     r"""Return the keywords that an answer lists.
 
     Read are JSON (`{"keywords": [...]}` or a bare list, also inside a code fence or between sentences), and lists of
-    lines or of commas. Keywords are normalised like tags, without repeats. One entry that cannot be the name of
-    something (markup, code, a sentence, an order to a model) makes the whole answer unreadable: who wrote that did not
-    describe a picture.
+    lines, of commas or of both, with or without a word before ("Here are the keywords:") and after. Keywords are
+    normalised like tags, without repeats. One entry that cannot be the name of something (markup, code, a sentence, an
+    order to a model) makes the whole answer unreadable: who wrote that did not describe a picture.
 
     Args:
         text: The answer.
@@ -164,8 +174,8 @@ def parse_keywords(text: str) -> list[str]:
     Examples:
         >>> parse_keywords('Here you are: {"keywords": ["School  bus", "traffic light"]}')
         ['school bus', 'traffic light']
-        >>> parse_keywords("- zebra\n- grass")
-        ['zebra', 'grass']
+        >>> parse_keywords("Here are the keywords:\n- zebra\n- grass, river")
+        ['zebra', 'grass', 'river']
         >>> parse_keywords('{"keywords": ["<b>bus</b>"]}')
         Traceback (most recent call last):
         ...
@@ -181,12 +191,11 @@ def parse_keywords(text: str) -> list[str]:
 
 
 def _check_name(entry: str) -> None:
-    shown = repr(entry if len(entry) <= LONGEST_KEYWORD else f"{entry[:LONGEST_KEYWORD]}...")
-    is_name = _NAME.fullmatch(entry.strip()) is not None and not (_COMMENT.search(entry) or _SQL.search(entry))
-    if not is_name or _ORDER.search(entry):
-        raise UnreadableAnswer(f"{shown} is no name of a thing")
+    if _NAME.fullmatch(entry.strip()) is None or _COMMENT.search(entry):
+        raise UnreadableAnswer(f"{_shown(entry)} is no name of a thing")
+    _refuse_orders(entry)
     if len(entry) > LONGEST_KEYWORD or len(entry.split()) > MOST_KEYWORD_WORDS:
-        raise UnreadableAnswer(f"{shown} is a sentence, not a keyword")
+        raise UnreadableAnswer(f"{_shown(entry)} is a sentence, not a keyword")
 
 
 def _entries(text: str) -> list[str]:
@@ -217,15 +226,32 @@ def _json_values(text: str) -> Iterator[Any]:
 
 
 def _listed(text: str) -> list[str]:
-    text = regex.sub(r"^\s*(?:the\s+)?keywords\s*:", "", text, flags=regex.IGNORECASE)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) > 1:
-        entries = [_BULLET.sub("", line).strip().rstrip(".,;") for line in lines]
-    else:
-        entries = [entry.strip().rstrip(".") for entry in text.split(",")]
-    entries = [entry.strip("\"'\u201c\u201d") for entry in entries if entry]
+    lines = [_BULLET.sub("", line) for line in _without_talk(text)]
+    for line in lines:
+        _refuse_orders(line)
+    parts = [part.strip().rstrip(".;").strip(_WRAPPERS) for line in lines for part in line.split(",")]
+    entries = [_AND.sub("", part) if place else part for place, part in enumerate(parts) if part]
     if not entries:
         raise UnreadableAnswer("it lists nothing")
-    if len(lines) == 1 and len(entries) == 1 and len(entries[0].split()) > MOST_KEYWORD_WORDS:
+    if len(entries) == 1 and len(entries[0].split()) > MOST_KEYWORD_WORDS:
         raise UnreadableAnswer("it is a sentence, not a list of keywords")
     return entries
+
+
+def _without_talk(text: str) -> list[str]:
+    """Return the lines of a text without the words that chat models put before and after a list."""
+    lead = _LEAD.match(text)
+    if lead is not None:
+        _refuse_orders(lead.group())
+        text = text[lead.end() :]
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[:-1] if len(lines) > 1 and _GOODBYE.fullmatch(lines[-1]) else lines
+
+
+def _refuse_orders(text: str) -> None:
+    if _ORDER.search(text) or _SQL.search(text):
+        raise UnreadableAnswer(f"{_shown(text)} is no name of a thing")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= LONGEST_KEYWORD else f"{text[:LONGEST_KEYWORD]}...")
