@@ -139,7 +139,11 @@ def by_shard(image_ids: Sequence[str], shards: Sequence[str]) -> dict[str, list[
 def load_pictures(
     source: ImageSource, image_ids: Sequence[str], *, max_pixels: int, smallest_side: int | None = None
 ) -> Iterator[tuple[str, Image.Image]]:
-    """Yield (image_id, RGB picture) of images of any shards, shard by shard; those that cannot be read are left out."""
+    """Yield (image_id, RGB picture) of images of any shards, shard by shard; those that are gone are left out.
+
+    Raises:
+        PictureError: one cannot be decoded. Ask for images whose outcome was ok: its file has changed since.
+    """
     for shard, names in by_shard(image_ids, source.shards()).items():
         for name, data in read_bytes(source, shard, names):
             yield name, decode_picture(data, max_pixels=max_pixels, smallest_side=smallest_side)
