@@ -130,18 +130,17 @@ def variation_ratio_of_votes(votes: npt.ArrayLike) -> Floats:
     return np.asarray(1.0 - _vote_shares(votes).max(axis=1, initial=0.0)) if len(np.asarray(votes)) else np.empty(0)
 
 
-def vote_entropy(votes: npt.ArrayLike, class_count: int | None = None) -> Floats:
+def vote_entropy(votes: npt.ArrayLike) -> Floats:
     """Return H_i = -sum_c v_ic ln v_ic with v_ic the share of the members that chose class c.
 
     Args:
         votes: Shape (N, S), int, the class that each of S members chose.
-        class_count: Number of classes, to refuse votes for others; it does not change the entropy.
 
     Returns:
         Shape (N,), float64, in nats, from 0 to ln min(S, C); higher means that the members disagree more.
 
     Raises:
-        ContractError: votes are no (N, S) table of integers >= 0, or one names a class beyond class_count.
+        ContractError: votes are no (N, S) table of integers >= 0.
 
     Examples:
         >>> vote_entropy([[3, 3], [0, 1]]).round(4)
@@ -150,13 +149,7 @@ def vote_entropy(votes: npt.ArrayLike, class_count: int | None = None) -> Floats
     References:
         Dagan and Engelson 1995.
     """
-    shares = _vote_shares(votes)
-    if class_count is not None and np.max(votes, initial=0) >= class_count:
-        raise ContractError(
-            f"vote_entropy: a vote names class {np.max(votes)}, expected 0 to {class_count - 1}. The votes come from a "
-            f"model with other classes."
-        )
-    return _entropy(shares)
+    return _entropy(_vote_shares(votes))
 
 
 def _vote_shares(votes: npt.ArrayLike) -> Floats:
