@@ -204,7 +204,7 @@ def run_tags(run: StageRun) -> dict[str, str]:
         COLOUR_TAG: run_colour(list(run.project.settings.experiments).index(run.partition)),
         INPUTS_TAG: run.inputs,
         "dagster.run_id": run.run_id,
-        "dagster.run_url": dagster_url(run.run_id),
+        "dagster.run_url": dagster_url(run.project, run.run_id),
         **({ORACLE_TAG: "true"} if run.project.settings.experiments[run.partition].uses_oracle else {}),
         **({} if run.code_revision is None else {"mlflow.source.git.commit": run.code_revision}),
     }

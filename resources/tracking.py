@@ -16,13 +16,10 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from resources.addresses import DAGSTER_VARIABLE, MLFLOW_VARIABLE, web_address
 from vlmine_dagster.errors import TrackingError
 from vlmine_dagster.project import Project
 
-UI_ADDRESS = "http://127.0.0.1:5000"
-DAGSTER_ADDRESS = "http://127.0.0.1:3000"
-UI_VARIABLE = "VLMINE_MLFLOW_URL"
-DAGSTER_VARIABLE = "VLMINE_DAGSTER_URL"
 EXPERIMENT_TAG = "vlmine.experiment"
 ASSET_TAG = "vlmine.asset"
 INPUTS_TAG = "vlmine.inputs"
@@ -288,13 +285,14 @@ class Tracking:
 
     @property
     def _base(self) -> str:
-        found = os.environ.get(UI_VARIABLE) or (self.shown_uri if self.uri.startswith("http") else UI_ADDRESS)
-        return found.rstrip("/")
+        if self.is_server and not os.environ.get(MLFLOW_VARIABLE):
+            return self.shown_uri.rstrip("/")
+        return web_address(self._project, MLFLOW_VARIABLE)
 
 
-def dagster_url(run_id: str) -> str:
-    """Return the address of a run in the Dagster UI: VLMINE_DAGSTER_URL, which `vlmine ui` sets, else its default."""
-    return f"{(os.environ.get(DAGSTER_VARIABLE) or DAGSTER_ADDRESS).rstrip('/')}/runs/{run_id}"
+def dagster_url(project: Project, run_id: str) -> str:
+    """Return the address of a run in the Dagster UI."""
+    return f"{web_address(project, DAGSTER_VARIABLE)}/runs/{run_id}"
 
 
 def run_colour(place: int) -> str:

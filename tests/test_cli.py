@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from conftest import Made, members, write_tar
 from web_uis import web_uis
 
+from resources.tracking import dagster_url
 from vlmine_dagster.cli import main
 
 
@@ -321,6 +322,8 @@ def test_both_web_uis_start_on_one_history_and_stop_together(finished: Made):
         for port in ports:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
                 assert page.status == 200
+        assert dagster_url(finished.project, "r") == f"http://127.0.0.1:{ports[0]}/runs/r"
+        assert f":{ports[1]}/#/compare-runs" in finished.bench.tracking.comparison_url(["r"])
     for port in ports:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0

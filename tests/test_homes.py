@@ -2,7 +2,8 @@
 
 from conftest import Made
 
-from resources.tracking import dagster_url
+from resources.addresses import keep_addresses
+from resources.tracking import Tracking, dagster_url
 from vlmine_dagster.partitions import SHARDS
 from vlmine_dagster.runner import open_instance
 
@@ -35,8 +36,15 @@ def test_a_dagster_home_of_the_user_is_taken_as_it_is(make_project, monkeypatch,
     assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
 
 
-def test_links_lead_through_the_proxy_of_the_dagster_ui(monkeypatch):
-    assert dagster_url("r") == "http://127.0.0.1:3000/runs/r"
-    monkeypatch.setenv("VLMINE_DAGSTER_URL", "https://dagster.example.com:8443/")
+def test_links_lead_through_the_proxy_else_to_where_the_web_uis_were_served_last(make_project, monkeypatch):
+    project = make_project({"pool/a": {}}).project
 
-    assert dagster_url("r") == "https://dagster.example.com:8443/runs/r"
+    assert dagster_url(project, "r") == "http://127.0.0.1:3000/runs/r"
+    keep_addresses(
+        project, {"VLMINE_DAGSTER_URL": "http://127.0.0.1:3411", "VLMINE_MLFLOW_URL": "http://10.0.0.7:5411"}
+    )
+    keep_addresses(project, {"VLMINE_DAGSTER_URL": "http://127.0.0.1:3412"})
+    assert dagster_url(project, "r") == "http://127.0.0.1:3412/runs/r"
+    assert Tracking(project).comparison_url(["r"]).startswith("http://10.0.0.7:5411/#/compare-runs")
+    monkeypatch.setenv("VLMINE_DAGSTER_URL", "https://dagster.example.com:8443/")
+    assert dagster_url(project, "r") == "https://dagster.example.com:8443/runs/r"

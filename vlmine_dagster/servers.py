@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from resources.tracking import DAGSTER_VARIABLE, UI_VARIABLE, Tracking
+from resources.addresses import DAGSTER_VARIABLE, MLFLOW_VARIABLE, keep_addresses
+from resources.tracking import Tracking
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.orphans import bury_orphans
 from vlmine_dagster.project import SETTINGS_FILE, Project
@@ -44,11 +45,13 @@ def serve(project: Project, *, host: str, port: int, mlflow_port: int, say: Call
     with open_instance(project) as instance:
         bury_orphans(instance)
     file = project.folder / Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).name
+    # Pages link to each other by these; behind a proxy they are set from outside.
+    ours = {DAGSTER_VARIABLE: port, **({} if tracking.is_server else {MLFLOW_VARIABLE: mlflow_port})}
+    addresses = {name: os.environ.get(name) or f"http://{host}:{number}" for name, number in ours.items()}
+    keep_addresses(project, addresses)
     environment = {
-        # Pages link to each other by these; behind a proxy they are set from outside.
-        DAGSTER_VARIABLE: f"http://{host}:{port}",
-        **({} if tracking.is_server else {UI_VARIABLE: f"http://{host}:{mlflow_port}"}),
         **os.environ,
+        **addresses,
         "MLFLOW_BACKEND_STORE_URI": tracking.uri,  # an argument would show its password to all who list processes
         "DAGSTER_HOME": str(home),
         "VLMINE_PROJECT": str(file),
