@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -215,6 +216,14 @@ def test_compare_tells_what_draws_show_as_soon_as_there_are_some(inside: Made):
     assert [row["arm"] for row in found["tables"][differences]] == list(inside.project.settings.experiments)[1:]
     assert "Minus entropy" in shown.output
     assert "there is no experiment 'rando'" in unknown.stderr
+
+
+def test_ctrl_c_ends_a_study_and_is_no_failure_of_it(inside: Made, monkeypatch):
+    monkeypatch.setattr("vlmine_dagster.printing.RunDisplay._on_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    stopped = vlmine("study", "draws", "--draws", "2")
+
+    assert (stopped.exit_code, stopped.stderr) == (130, "Stopped. What was done is kept.\n")
 
 
 def test_studies_are_listed_with_what_they_ask(inside: Made):

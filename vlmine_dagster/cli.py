@@ -37,7 +37,7 @@ def main(project_file: Path | None) -> None:
 
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print our own errors as one line, and leave with 1."""
+    """Print our own errors as one line, and leave with 1; with 130 after Ctrl-C."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -46,6 +46,9 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
         except VlmineError as error:
             click.secho(f"vlmine: {error}", fg="red", err=True)
             sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What was done is kept.", err=True)
+            sys.exit(_INTERRUPTED)
 
     return wrapped
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
 from pydantic import Field
 
 from assets.stages import ACCELERATOR_POOL
@@ -60,6 +61,7 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
 
     Raises:
         ConfigError: there is no such study, or the project lacks what it needs; the message says what.
+        KeyboardInterrupt: it was asked to end; what is done is kept.
     """
     from vlmine_dagster.studies.study import Report
 
@@ -77,6 +79,8 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
     for event in result.all_events:
         if event.is_step_failure:
             failed = event.step_failure_data
+            if failed.error_source is ErrorSource.INTERRUPT:
+                raise KeyboardInterrupt
             told = failed.user_failure_data and failed.user_failure_data.description
             raise ConfigError(told or (failed.error.cause or failed.error).message.strip())  # type: ignore[union-attr]
     return Report(**result.output_for_node(_op_name(name)))
