@@ -134,6 +134,13 @@ def test_top_shows_ranks_and_reasons(inside: Made):
     assert "front 1" in vlmine("top", "--experiment", "pareto", "-n", "3").output
 
 
+def test_top_without_a_name_shows_a_list_that_was_made(inside: Made):
+    inside.bench.lake.remove("pareto_set", "fused")
+    assert "Mined first by pareto" in vlmine("top", "-n", "1").output
+    inside.bench.lake.remove("pareto_set", "pareto")
+    assert "Mined first by entropy" in vlmine("top", "-n", "1").output
+
+
 def test_an_unknown_experiment_is_answered_with_the_known_ones(inside: Made):
     result = vlmine("top", "--experiment", "magic")
 

@@ -231,7 +231,7 @@ def prune(variants: tuple[str, ...], is_unused: bool) -> None:
 
 
 @main.command()
-@click.option("--experiment", help="Whose list; by default that of fused.")
+@click.option("--experiment", help="Whose list; by default fused, else pareto, of those that were made.")
 @click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Images to show.")
 @as_json
 @told
@@ -239,10 +239,9 @@ def top(experiment: str | None, count: int, is_json: bool) -> None:
     """Show the mined images with their reasons."""
     from vlmine_dagster import views
     from vlmine_dagster.printing import print_top
-    from vlmine_dagster.settings import default_experiment
 
     bench = _bench()
-    name = experiment or default_experiment(bench.project.settings.experiments)
+    name = experiment or views.shown_experiment(bench)
     rows = views.top(bench, name, count)
     click.echo(json.dumps(rows)) if is_json else print_top(rows, name)
 
@@ -266,12 +265,12 @@ def export(
 ) -> None:
     """Write a mined list for a labelling tool: CSV, Parquet, or tasks of Label Studio (.json); and the pictures."""
     from vlmine_dagster.export import export_list
-    from vlmine_dagster.settings import default_experiment
+    from vlmine_dagster.views import shown_experiment
 
     if count is not None and budget is not None:
         raise click.UsageError("give -n or --budget, not both")
     bench = _bench()
-    name = experiment or default_experiment(bench.project.settings.experiments)
+    name = experiment or shown_experiment(bench)
     made = export_list(bench, name, file, format_name=format_name, count=count, budget=budget, images=images)
     click.echo(f"{file}: {made.row_count:,} images of {name}{f', their pictures in {images}' if images else ''}.")
     if made.served is not None:

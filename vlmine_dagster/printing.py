@@ -268,35 +268,20 @@ def _times(weight: float) -> str:
 def print_comparison(told: Mapping[str, Any]) -> None:
     """Print experiments and rounds of labels side by side, and what is shown between experiments."""
     out, rows = console(), told["experiments"]
-    judged = [row for row in rows if row["few_recall"]]
-    table = Table(title="Recall of few-shot images by images mined", title_justify="left", box=None, pad_edge=False)
-    table.add_column("experiment")
-    has_variants = any(row["variant"] != "default" for row in rows)
-    if has_variants:
-        table.add_column("variant")
-    if told["rounds"]:
-        table.add_column("round", justify="right")
-    budgets = [point["mined"] for point in judged[0]["few_recall"]] if judged else []
-    for mined in budgets:
-        table.add_column(f"{mined:,}", justify="right")
-    table.add_column("few-shot accuracy", justify="right")
-    for row in rows:
-        cells = [f"{p['value']:.2f} [dim]{p['low']:.2f}-{p['high']:.2f}[/]" for p in row["few_recall"]]
-        accuracy = list(row["few_accuracy"].values())
-        shown = f"{accuracy[0]:.2f} -> {accuracy[-1]:.2f}" if accuracy else ""
-        names = [plain(row["experiment"]), *([plain(row["variant"])] if has_variants else [])]
-        number = [str(row["round"])] if told["rounds"] else []
-        table.add_row(*names, *number, *(cells or [""] * len(budgets)), shown)
-    out.print(table)
-    if judged:
-        tails = sorted({row["few_images"] for row in judged})
+    if any(row["few_recall"] or row["few_accuracy"] for row in rows):
+        out.print(_judged(rows, has_rounds=bool(told["rounds"])))
+    if tails := sorted({row["few_images"] for row in rows if row["few_recall"]}):
         tail = " to ".join(f"{count:,}" for count in dict.fromkeys((tails[0], tails[-1])))
         out.print(
             f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed. "
             f"Accuracy: seed alone -> largest budget.[/]"
         )
     else:
-        out.print("No labels: nobody can say what was found. The contact sheets show it.")
+        names = ", ".join(plain(row["experiment"]) for row in rows)
+        out.print(f"No labels of the pool: nobody can say what these lists found of the tail: {names}.")
+        out.print(
+            "Look at them side by side: the contact sheets in .vlmine/reports, or `vlmine top --experiment NAME`."
+        )
     if told["rounds"]:
         out.print(_rounds(told["rounds"]))
         out.print("[dim]Accuracy: of a model that learned from the labelled images alone, on the same test images.[/]")
@@ -306,6 +291,30 @@ def print_comparison(told: Mapping[str, Any]) -> None:
     _print_words(told["words"])
     out.print(f"[dim]In MLflow (`vlmine ui`), curves: {told['mlflow_curves_url']}[/]", soft_wrap=True)
     out.print(f"[dim]Parameters and metrics side by side: {told['mlflow_url']}[/]", soft_wrap=True)
+
+
+def _judged(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> Table:
+    """Return recall at each budget and accuracy of experiments, as far as somebody could judge them."""
+    budgets = next(([point["mined"] for point in row["few_recall"]] for row in rows if row["few_recall"]), [])
+    title = "Recall of few-shot images by images mined" if budgets else ""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("experiment")
+    has_variants = any(row["variant"] != "default" for row in rows)
+    if has_variants:
+        table.add_column("variant")
+    if has_rounds:
+        table.add_column("round", justify="right")
+    for mined in budgets:
+        table.add_column(f"{mined:,}", justify="right")
+    table.add_column("few-shot accuracy", justify="right")
+    for row in rows:
+        cells = [f"{p['value']:.2f} [dim]{p['low']:.2f}-{p['high']:.2f}[/]" for p in row["few_recall"]]
+        accuracy = list(row["few_accuracy"].values())
+        shown = f"{accuracy[0]:.2f} -> {accuracy[-1]:.2f}" if accuracy else ""
+        names = [plain(row["experiment"]), *([plain(row["variant"])] if has_variants else [])]
+        number = [str(row["round"])] if has_rounds else []
+        table.add_row(*names, *number, *(cells or [""] * len(budgets)), shown)
+    return table
 
 
 def _rounds(rows: Sequence[Mapping[str, Any]]) -> Table:

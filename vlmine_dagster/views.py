@@ -14,7 +14,7 @@ from assets.lineage import Lineage
 from assets.stages import Stage, Unit, asset_key
 from resources.workbench import Workbench
 from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
+from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, default_experiment
 from vlmine_dagster.signals import SIGNALS
 from vlmine_dagster.tables import JUDGES, TABLES, WHOLE_POOL
 
@@ -132,6 +132,13 @@ def cached(bench: Workbench) -> list[dict[str, Any]]:
             if isinstance(part, (ModelDescriber, ModelKeyworder)):
                 used.add(part.model.fingerprint)
     return [{**vars(row), "is_used": row.variant in used} for row in bench.cache.variants()]
+
+
+def shown_experiment(bench: Workbench) -> str:
+    """Return the experiment that is meant when none is named: the usual one of those that were made, if any was."""
+    known = bench.project.settings.experiments
+    made = [name for name in known if bench.lake.path("pareto_set", name).exists()]
+    return default_experiment(made or known)
 
 
 def mined(bench: Workbench, experiment: str, count: int | None = None) -> Iterator[dict[str, Any]]:
