@@ -35,6 +35,19 @@ class Round:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Annotations:
+    """What a file of labels holds.
+
+    Attributes:
+        labels: Class name by image id.
+        blank_count: Rows or tasks that lack a label or an image id.
+    """
+
+    labels: Mapping[str, str]
+    blank_count: int = 0
+
+
 def load_rounds(project: Project) -> list[Round]:
     """Return all rounds, the first one first."""
     rounds = []
@@ -52,13 +65,22 @@ def rounds_fingerprint(rounds: list[Round]) -> str:
 
 
 def write_round(project: Project, labels: Mapping[str, str]) -> Round:
-    """Write labels down as the next round; the file appears whole or not at all, and never in another's place."""
+    """Write labels down as the next round; the file appears whole or not at all, and never in another's place.
+
+    Raises:
+        SourceError: the rounds say all of it already.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     writer.writerows(sorted(labels.items()))
     with FileLock(project.state_folder("locks") / "labels.lock"):
-        number = 1 + max((earlier.number for earlier in load_rounds(project)), default=0)
+        rounds = load_rounds(project)
+        if labels.items() <= {name: label for earlier in rounds for name, label in earlier.labels.items()}.items():
+            raise SourceError(
+                f"all {len(labels):,} labels came back before, in rounds 1 to {rounds[-1].number}. No round was made."
+            )
+        number = 1 + max((earlier.number for earlier in rounds), default=0)
         file = project.state_folder("labels") / f"round-{number:04d}.csv"
         beside = file.with_suffix(".tmp")
         beside.write_text(text.getvalue(), encoding="utf-8")
@@ -66,8 +88,8 @@ def write_round(project: Project, labels: Mapping[str, str]) -> Round:
     return Round(number, dict(labels))
 
 
-def read_annotations(file: Path) -> dict[str, str]:
-    """Return class by image id of a file of labels: CSV, Parquet, or an export of Label Studio (JSON).
+def read_annotations(file: Path) -> Annotations:
+    """Read a file of labels: CSV, Parquet, or an export of Label Studio (JSON).
 
     A CSV or Parquet file has a column `image_id` and a column `label` (also: class, class_name, class_id). A task of
     Label Studio has `image_id` in its data and one choice; cancelled annotations and tasks without one are left out.
@@ -80,15 +102,18 @@ def read_annotations(file: Path) -> dict[str, str]:
     if reader is None:
         raise SourceError(f"{file}: expected a .csv, .parquet or .json file of labels.")
     found: dict[str, str] = {}
+    blank_count = 0
     try:
         for name, label in reader(file):
-            if found.setdefault(name, label) != label:
+            if not (name and label):
+                blank_count += 1
+            elif found.setdefault(name, label) != label:
                 raise SourceError(f"{file}: {name!r} is labelled {found[name]!r} and {label!r}. Keep one of the two.")
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid, json.JSONDecodeError) as error:
         raise SourceError(f"{file} cannot be read: {error}") from error
     if not found:
         raise SourceError(f"{file}: no labels in it.")
-    return found
+    return Annotations(found, blank_count)
 
 
 def check_annotations(
@@ -141,7 +166,7 @@ def _places(names: Any, file: Path) -> tuple[str, str]:
 
 def _pair(row: Mapping[str, Any], columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
     name, label = (str(row[column] if row[column] is not None else "").strip() for column in columns)
-    if name and label:
+    if name or label:
         yield name, label
 
 
@@ -152,6 +177,7 @@ def _read_label_studio(file: Path) -> Iterator[tuple[str, str]]:
     for place, task in enumerate(tasks):
         choices = list(_choices(task)) if isinstance(task, dict) else []
         if not choices:
+            yield "", ""
             continue
         name = (task.get("data") or {}).get("image_id")
         if not name:

@@ -172,7 +172,8 @@ def test_a_list_to_which_labels_were_added_comes_back(finished: Made, monkeypatc
     Path("mined.csv").write_text("\n".join([f"{head},label", f"{first},rocket", *(f"{row}," for row in rest)]))
 
     assert len(rest) == 2
-    assert read_annotations(Path("mined.csv")) == {first.split(",")[1]: "rocket"}
+    back = read_annotations(Path("mined.csv"))
+    assert (back.labels, back.blank_count) == ({first.split(",")[1]: "rocket"}, 2)
 
 
 def test_a_number_and_a_budget_at_once_are_refused(tmp_path: Path):

@@ -187,7 +187,7 @@ def import_labels(file: Path) -> None:
     """
     from vlmine_dagster.views import import_round
 
-    taken = import_round(_bench(), file)
+    taken, blank_count = import_round(_bench(), file)
     click.echo(f"Round {taken.number}: {len(taken.labels):,} labels of {len(set(taken.labels.values())):,} classes.")
     click.echo("Next: vlmine run")
 
@@ -196,6 +196,8 @@ def import_labels(file: Path) -> None:
 @as_json
 @click.pass_context
 @told
+    if blank_count:
+        click.echo(f"Left out: {blank_count:,} that have no label or no image_id.")
 def cache(context: click.Context, is_json: bool) -> None:
     """Show the response cache: answers kept, calls made, dollars spent, by way of asking."""
     if context.invoked_subcommand is not None:

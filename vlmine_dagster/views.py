@@ -93,12 +93,12 @@ def _bill(lake: "Lake", lineage: Lineage, stage: Stage, variant: str, partitions
     return {"outcomes": dict(outcomes.most_common()), **totals} if stamps else {}
 
 
-def import_round(bench: Workbench, file: Path) -> "Round":
-    """Add a file of labels as the next round.
+def import_round(bench: Workbench, file: Path) -> tuple["Round", int]:
+    """Add a file of labels as the next round; return it and how many rows of the file lack a label or an image id.
 
     Raises:
         ConfigError: the project has no label file yet.
-        SourceError: the file cannot be read, or names images or classes that are not of the project.
+        SourceError: the file cannot be read, names images or classes that are not of the project, or says nothing new.
     """
     from resources.rounds import check_annotations, read_annotations, write_round
 
@@ -112,12 +112,12 @@ def import_round(bench: Workbench, file: Path) -> "Round":
     with bench.lake.connect(images=images) as connection:
         rows = connection.sql("SELECT image_id, split FROM images").fetchall()
     check_annotations(
-        given,
+        given.labels,
         known_ids={row[0] for row in rows},
         test_ids={row[0] for row in rows if row[1] in JUDGES},
         class_names=bench.labels.class_names if bench.project.settings.dataset.labels.classes else (),  # type: ignore[union-attr]
     )
-    return write_round(bench.project, given)
+    return write_round(bench.project, given.labels), given.blank_count
 
 
 def cached(bench: Workbench) -> list[dict[str, Any]]:

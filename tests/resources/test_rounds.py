@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from resources.rounds import Round, load_rounds, read_annotations, write_round
+from resources.rounds import Annotations, Round, load_rounds, read_annotations, write_round
 from vlmine_dagster.cli import main
 from vlmine_dagster.errors import SourceError
 from vlmine_dagster.project import Project, ProjectSettings
@@ -46,7 +46,37 @@ def label_studio_file(folder, labels=WANTED):
 
 @pytest.mark.parametrize("write", [csv_file, parquet_file, label_studio_file])
 def test_every_format_gives_the_same_labels(write, tmp_path):
-    assert read_annotations(write(tmp_path)) == WANTED
+    assert read_annotations(write(tmp_path)).labels == WANTED
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "count"),
+    [
+        ("a.csv", "image_id,label\na,cat\nb,\n,\n,dog\n\n", 2),
+        (
+            "a.json",
+            json.dumps([task("a", "cat"), {"data": {"image_id": "b"}}, task("c", "cat", was_cancelled=True)]),
+            2,
+        ),
+    ],
+)
+def test_rows_without_a_label_or_an_image_are_counted(name, content, count, tmp_path):
+    (tmp_path / name).write_text(content)
+
+    assert read_annotations(tmp_path / name) == Annotations({"a": "cat"}, count)
+
+
+def test_labels_that_are_all_there_already_make_no_round_and_corrected_ones_do(tmp_path):
+    settings = ProjectSettings(name="test", dataset=DatasetSettings(kind="folder", root="data"))
+    project = Project(settings, tmp_path)
+    write_round(project, {"s/a": "tram", "s/b": "moon"})
+    write_round(project, {"s/a": "bus"})
+
+    for known in ({"s/a": "bus"}, {"s/b": "moon"}, {"s/a": "bus", "s/b": "moon"}):
+        with pytest.raises(SourceError, match=r"all \d labels came back before, in rounds 1 to 2\. No round was made"):
+            write_round(project, known)
+
+    assert write_round(project, {"s/a": "tram", "s/b": "moon"}).number == 3  # the first again takes back the second
 
 
 @pytest.mark.parametrize(
@@ -172,6 +202,17 @@ def test_labels_of_other_images_are_refused_and_nothing_is_kept(finished, monkey
     assert told.exit_code == 1
     assert why in told.output
     assert load_rounds(finished.project) == []
+
+
+def test_what_is_left_out_is_told_and_the_same_file_twice_makes_no_second_round(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    (finished.folder / "back.csv").write_text("image_id,label\npool/a/coffee-0,coffee\npool/a/coffee-1,\n")
+
+    first, second = vlmine("labels", "import", "back.csv"), vlmine("labels", "import", "back.csv")
+
+    assert first.output.startswith("Round 1: 1 labels of 1 classes.\nLeft out: 1 that have no label or no image_id.\n")
+    assert second.exit_code == 1 and "No round was made" in second.output
+    assert len(load_rounds(finished.project)) == 1
 
 
 def test_an_unknown_class_is_refused_with_a_hint(finished, monkeypatch):
