@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -26,6 +25,7 @@ from vlmine_dagster.settings import (
     VariantSettings,
     default_experiments,
 )
+from vlmine_dagster.settings.problems import explain_problems
 from vlmine_dagster.signals import SIGNALS, signals_of
 from vlmine_dagster.tables import TABLES
 
@@ -280,27 +280,4 @@ def parse_settings(content: Any, *, where: str = SETTINGS_FILE) -> ProjectSettin
     try:
         return ProjectSettings.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error)}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"]) or "top level"
-        message = problem["msg"].removeprefix("Value error, ")
-        is_known = problem["type"] not in ("missing", "value_error")
-        got = f", got {_shown(path, problem['input'])}" if is_known else ""
-        lines.append(f"{path}: {message}{got}")
-    return "; ".join(lines)
-
-
-_SECRET = re.compile(r"key|token|secret|password|credential", re.IGNORECASE)
-
-
-def _shown(path: str, value: Any) -> str:
-    """Return a wrong value as far as it may be seen."""
-    return (
-        "a value that is not shown; keys belong into the environment"
-        if _SECRET.search(path)
-        else f"{str(value)[:80]!r}"
-    )
+        raise ConfigError(f"{where}: {explain_problems(error, ProjectSettings, content)}") from error

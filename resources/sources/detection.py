@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -54,6 +55,7 @@ def detect(root: str) -> DatasetSettings:
             `labels.csv` that cannot be read as one.
         ConfigError: the URL's protocol is unknown, or its driver is not installed.
     """
+    _refuse_no_folder(root)
     tree = FileTree(root)
     tars = tree.paths(_ends_like(TAR_SUFFIXES))
     parquet = tree.paths(_ends_like(PARQUET_SUFFIXES))
@@ -63,6 +65,18 @@ def detect(root: str) -> DatasetSettings:
         raise SourceError(_nothing_found(root, tars=tars, parquet=parquet))
     _log_what_lost(found["kind"], parquet=parquet, images=images)
     return DatasetSettings(root=root, labels=_labels(root), **found)
+
+
+def _refuse_no_folder(root: str) -> None:
+    path = Path(root)
+    if "://" in root or path.is_dir():
+        return
+    if path.exists():
+        raise SourceError(
+            f"{root} is a file. Give the folder that holds it (`vlmine init {path.parent}`): all tars, all Parquet "
+            f"files or all images in it are the dataset."
+        )
+    raise SourceError(f"no folder {root}. Give the folder of the images; relative paths start here ({Path.cwd()}).")
 
 
 def _ends_like(suffixes: tuple[str, ...]) -> Callable[[str], bool]:

@@ -779,8 +779,14 @@ def test_nothing_found_says_what_was_looked_for_and_what_was_there(tmp_path):
     write(tmp_path / "data", {"a.tar": tar_bytes(member("a.txt", b"x")), "b.parquet": parquet_bytes({"n": [1]})})
     with pytest.raises(SourceError, match=r"1 tars are there, but .*1 Parquet files are there, but "):
         detect(str(tmp_path / "data"))
-    with pytest.raises(SourceError, match=r"no folder .*gone"):
+    with pytest.raises(
+        SourceError, match=r"no folder .*gone\. Give the folder of the images; relative paths start here"
+    ):
         detect(str(tmp_path / "gone"))
+    with pytest.raises(
+        SourceError, match=r"b\.parquet is a file\. Give the folder that holds it \(`vlmine init .*data`\)"
+    ):
+        detect(str(tmp_path / "data/b.parquet"))
 
 
 def test_what_is_not_part_of_the_detected_dataset_is_logged(tmp_path, caplog):

@@ -1,0 +1,98 @@
+"""What is wrong with settings, in words: the path in the YAML, what it got, what was expected, what was meant."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+_FOLLOWS = "default_factory_not_called"
+"""What pydantic says of a default that depends on a setting which is wrong: the other problem is the one to tell."""
+
+_SECRET = re.compile(r"key|token|secret|password|credential", re.IGNORECASE)
+
+
+def explain_problems(error: ValidationError, model: type[BaseModel], content: Any) -> str:
+    """Return a line of all wrong settings, each with its path as in the YAML.
+
+    Args:
+        error: What pydantic raised.
+        model: The settings as a whole.
+        content: The parsed YAML.
+    """
+    return "; ".join(_told(found, model, content) for found in error.errors() if found["type"] != _FOLLOWS)
+
+
+def _told(problem: Any, model: type[BaseModel], content: Any) -> str:
+    place, context = _yaml_path(problem["loc"], content), problem.get("ctx", {})
+    path = ".".join(place) or "top level"
+    got = f"got {_shown(path, problem['input'])}"
+    match problem["type"]:
+        case "extra_forbidden":
+            names = [name for owner in _owners(model, problem["loc"][:-1]) for name in owner.model_fields]
+            told = f": there is no such setting{_meant(place[-1], names)}, {got}"
+        case "union_tag_invalid":
+            known = re.findall(r"'([^']+)'", context["expected_tags"])
+            told = f".kind: expected {', '.join(known)}, got {context['tag']!r}{_meant(context['tag'], known)}"
+        case "union_tag_not_found":
+            told = ".kind: is missing; it says which of several this is"
+        case "literal_error":
+            known = re.findall(r"'([^']+)'", context["expected"])
+            told = f": expected {', '.join(known)}, {got}{_meant(str(problem['input']), known)}"
+        case "tuple_type":
+            told = f": expected a list, {got}"
+        case "missing" | "value_error":
+            told = f": {problem['msg'].removeprefix('Value error, ')}"
+        case _:
+            told = f": {problem['msg']}, {got}"
+    return path + told
+
+
+def _meant(given: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _yaml_path(parts: Sequence[str | int], content: Any) -> list[str]:
+    """Return the parts of pydantic's path that stand in the YAML: it names kinds of a union, and `[key]`, besides."""
+    path = []
+    for part in parts:
+        inside: Any = dict(enumerate(content)) if isinstance(content, list) else content
+        is_there = isinstance(inside, dict) and part in inside
+        if is_there or (part is parts[-1] and part != "[key]"):
+            path.append(str(part))
+        content = inside[part] if is_there else content
+    return path
+
+
+def _owners(model: type[BaseModel], parts: Sequence[str | int]) -> list[type[BaseModel]]:
+    """Return the models that can stand at pydantic's path."""
+    models = [model]
+    for part in parts:
+        inner = [found for owner in models if part in owner.model_fields for found in _models(owner, str(part))]
+        of_kind = [owner for owner in models if "kind" in owner.model_fields and part in _kinds(owner)]
+        models = inner or of_kind or models  # else the name of an experiment, a variant, a model, or a place in a list
+    return models
+
+
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(model.model_fields["kind"].annotation)
+
+
+def _models(owner: type[BaseModel], field: str) -> Iterator[type[BaseModel]]:
+    annotations = [owner.model_fields[field].annotation]
+    while annotations:
+        found = annotations.pop(0)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            yield found
+        annotations += get_args(found)
+
+
+def _shown(path: str, value: Any) -> str:
+    """Return a wrong value as far as it may be seen."""
+    return (
+        "a value that is not shown; keys belong into the environment"
+        if _SECRET.search(path)
+        else f"{str(value)[:80]!r}"
+    )
