@@ -489,7 +489,7 @@ MINING_REPORT = Stage(
     reads_of=_report_reads,
     settings=_report_settings,
     is_tracked=True,
-    version=2,
+    version=3,
 )
 
 STAGES: tuple[Stage, ...] = (

@@ -196,6 +196,17 @@ class TestContent:
         page = Page(render_report(full_report(cards=cards)))
         assert [a["id"] for a in page.all("li") if "id" in a] == ["rank-1", "rank-2", "rank-3", "rank-7", "rank-12"]
 
+    def test_a_line_divides_what_is_selected_from_what_lies_beyond_the_budget(self):
+        def lines(selected, *ranks):
+            page = Page(render_report(full_report(selected_count=selected, cards=tuple(map(card, ranks)))))
+            return [a.get("id") or a["class"] for a in page.all("li") if "id" in a or a.get("class") == "beyond"], page
+
+        found, page = lines(2, 1, 2, 3, 4, 5)
+        assert found == ["rank-1", "rank-2", "beyond", "rank-3", "rank-4", "rank-5"]
+        assert "Beyond the budget: the next 3, not selected" in page.text
+        assert lines(2, 1, 2)[0] == ["rank-1", "rank-2"]
+        assert lines(0, 1)[0] == ["beyond", "rank-1"]
+
     def test_a_card_shows_its_picture_reason_keyword_signals_and_truth(self):
         page = Page(render_report(full_report(cards=(card(1),))))
         text = " ".join(page.text.split())
