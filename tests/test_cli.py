@@ -11,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Made, members, write_tar
@@ -191,6 +192,36 @@ def test_explain_says_why_an_image_was_never_mined(inside: Made):
     assert "never mined: it belongs to the test split" in test_image.output
     assert "holds no such image" in vlmine("explain", "pool/a/nothing").stderr
     assert "nowhere" in vlmine("explain", "nowhere/x").stderr
+
+
+def test_explain_takes_how_an_id_or_a_file_ends_where_only_one_does(inside: Made):
+    for ending in ("rocket-0", "a/rocket-0", "rocket-0.jpg", "pool/a.tar/rocket-0.jpg"):
+        assert json.loads(vlmine("explain", ending, "--json").stdout)["image_id"] == "pool/a/rocket-0"
+    inside.replace_shard(
+        "pool/b", {f"{folder}/x.jpg": data for folder, data in members({"coffee": 2}, start=0).items()}
+    )
+    assert vlmine("run", "--shard", "pool/b").exit_code == 0
+
+    told = vlmine("explain", "x.jpg")
+
+    assert told.exit_code == 1
+    assert "several images end in 'x.jpg', such as pool/b/coffee-0.jpg/x, pool/b/coffee-1.jpg/x." in told.stderr
+    assert "holds no such image: 'ocket-0'" in vlmine("explain", "ocket-0").stderr
+
+
+def test_status_lists_the_images_that_failed_and_why(inside: Made):
+    assert "--failures" not in vlmine("status").output
+    images = inside.frame("images", "pool/b")
+    images.loc[0, ["outcome", "failure"]] = ["corrupt", "the JPEG is cut"]
+    inside.bench.lake.publish("images", "pool/b", pa.Table.from_pandas(images, preserve_index=False), inputs="x")
+    name = images.image_id[0]
+
+    rows = json.loads(vlmine("status", "--failures", "--json").stdout)
+
+    told = {"outcome": "corrupt", "failure": "the JPEG is cut"}
+    assert rows == [{"table": "images", "variant": "default", "image_id": name, **told}]
+    assert f"images corrupt {name}: the JPEG is cut" in vlmine("status", "--failures").output
+    assert "`vlmine status --failures`" in vlmine("status").output
 
 
 def test_compare_shows_recall_with_intervals_and_says_that_one_draw_shows_nothing(inside: Made):

@@ -142,15 +142,22 @@ def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool,
 
 
 @main.command()
+@click.option(
+    "--failures", "is_failures", is_flag=True, help="List the images that are corrupt or whose answer failed."
+)
 @as_json
 @told
-def status(is_json: bool) -> None:
+def status(is_failures: bool, is_json: bool) -> None:
     """Show shards by stage: rows, outcomes, tokens, money, what is missing, what failed and why."""
     from vlmine_dagster import views
-    from vlmine_dagster.printing import print_status
+    from vlmine_dagster.printing import print_failed_images, print_status
     from vlmine_dagster.runner import open_instance
 
     bench = _bench()
+    if is_failures:
+        failed = views.failed_images(bench, bench.source.shards())
+        click.echo(json.dumps(failed)) if is_json else print_failed_images(failed)
+        return
     rows = views.status(bench, bench.source.shards(), partial(open_instance, bench.project))
     click.echo(json.dumps(rows)) if is_json else print_status(rows)
 
@@ -189,6 +196,8 @@ def import_labels(file: Path) -> None:
 
     taken, blank_count = import_round(_bench(), file)
     click.echo(f"Round {taken.number}: {len(taken.labels):,} labels of {len(set(taken.labels.values())):,} classes.")
+    if blank_count:
+        click.echo(f"Left out: {blank_count:,} that have no label or no image_id.")
     click.echo("Next: vlmine run")
 
 
@@ -196,8 +205,6 @@ def import_labels(file: Path) -> None:
 @as_json
 @click.pass_context
 @told
-    if blank_count:
-        click.echo(f"Left out: {blank_count:,} that have no label or no image_id.")
 def cache(context: click.Context, is_json: bool) -> None:
     """Show the response cache: answers kept, calls made, dollars spent, by way of asking."""
     if context.invoked_subcommand is not None:
@@ -285,7 +292,10 @@ def export(
 @as_json
 @told
 def explain(image_id: str, is_json: bool) -> None:
-    """Say why an image was mined, or why not: every signal's value and rank, keywords and their counts."""
+    """Say why an image was mined, or why not: every signal's value and rank, keywords and their counts.
+
+    IMAGE_ID is shard/key, or how it or the name of the image's file ends, where only one does.
+    """
     from vlmine_dagster import views
     from vlmine_dagster.printing import print_card
 

@@ -174,6 +174,18 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
         for partition, text in failures[:_SHOWN_FAILURES]:
             out.print(f"[red]failed[/] {row['table']}[{plain(partition)}]: {plain(text)}", markup=True)
         _print_more(out, row["table"], len(failures))
+    if any(set(row.get("outcomes", {})) - {"ok"} for row in rows):
+        out.print("[dim]Images whose outcome is not ok, and why: `vlmine status --failures`[/]")
+
+
+def print_failed_images(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line an image that failed, and why."""
+    out = console()
+    for row in rows:
+        variant = "" if row["variant"] == "default" else f"{row['variant']}/"
+        told = f"{plain(row['image_id'])}: {plain(row['failure'] or '')}"
+        out.print(f"{variant}{row['table']} [yellow]{row['outcome']}[/] {told}", soft_wrap=True)
+    out.print(f"{len(rows):,} images whose outcome is not ok.")
 
 
 def _print_more(out: Console, asset: str, failed: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from resources.rounds import Round
 
 _ROWS_AT_ONCE = 10_000
+_SHOWN = 5
 
 History = Callable[[], AbstractContextManager[dg.DagsterInstance]]
 
@@ -65,6 +66,19 @@ def _row(bench: Workbench, lineage: Lineage, unit: Unit, shards: Sequence[str]) 
         "rows": sum(stamp.row_count for stamp in stamps if stamp is not None),
         **_bill(bench.lake, lineage, stage, variant, partitions),
     }
+
+
+def failed_images(bench: Workbench, shards: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row an image and table whose outcome is not ok: corrupt files, refusals, cut or unreadable answers."""
+    lake, rows = bench.lake, []
+    for table in (name for name, contract in TABLES.items() if any(c.name == "failure" for c in contract.columns)):
+        for variant in bench.project.settings.variant_names if table != "images" else (DEFAULT_VARIANT,):
+            there = [shard for shard in lake.partitions(table, variant=variant) if shard in set(shards)]
+            with lake.connect(**{table: lake.require(table, there, variant=variant)}) as connection:
+                query = f"SELECT image_id, outcome, failure FROM {table} WHERE outcome <> 'ok' ORDER BY image_id"  # noqa: S608
+                found = connection.sql(query).to_arrow_table().to_pylist()
+            rows += [{"table": table, "variant": variant, **row} for row in found]
+    return rows
 
 
 def _failures(instance: dg.DagsterInstance, row: Mapping[str, Any]) -> dict[str, str]:
@@ -171,21 +185,25 @@ def top(bench: Workbench, experiment: str, count: int) -> list[dict[str, Any]]:
     return list(mined(bench, experiment, count))
 
 
-def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str, Any]:
+def explain(bench: Workbench, name: str, shards: Sequence[str]) -> dict[str, Any]:
     """Return everything that decided about an image: its rows in every table, and its place in every experiment.
 
     The scores follow from it: `novelty_min` is 1 / the smallest of the keywords' counts, `novelty_mean` 1 / their
-    mean. What other extraction variants say stands under `variants`; an experiment names its own.
+    mean.
+
+    Args:
+        bench: The project's resources.
+        name: Its image id, or how the id or the name of its file ends, as far as only one does.
+        shards: All shards.
 
     Raises:
-        SourceError: no shard holds such an image.
+        SourceError: no shard holds such an image, or several do.
     """
     from resources.sources import shard_of
 
+    image_id = _image_id(bench, name, shards)
     shard = shard_of(image_id, shards)
     card: dict[str, Any] = {"image_id": image_id, "shard": shard, "image": _one(bench, "images", shard, image_id)}
-    if card["image"] is None:
-        raise SourceError(f"{image_id!r}: shard {shard!r} holds no such image. Look it up with `vlmine top --json`.")
     card |= _extracted(bench, shard, image_id, DEFAULT_VARIANT)
     card["variants"] = {name: _extracted(bench, shard, image_id, name) for name in bench.project.settings.variants}
     card["uncertainty"] = _one(bench, "uncertainty_scores", shard, image_id)
@@ -196,6 +214,29 @@ def explain(bench: Workbench, image_id: str, shards: Sequence[str]) -> dict[str,
     }
     card["verdict"] = _verdict(card)
     return card
+
+
+def _image_id(bench: Workbench, name: str, shards: Sequence[str]) -> str:
+    """Return the one image id that is meant by an id, by how an id ends after a slash, or by how a file's name does."""
+    from resources.sources import shard_of
+    from resources.sources.contract import is_image
+
+    with suppress(SourceError):
+        if _one(bench, "images", shard_of(name, shards), name) is not None:
+            return name
+    lake, known = bench.lake, set(shards)
+    images = lake.require("images", [shard for shard in lake.partitions("images") if shard in known])
+    places = "ends_with('/' || replace(uri, '#', '/'), '/' || $name)"
+    with lake.connect(images=images) as connection:
+        query = f"""SELECT image_id FROM images
+                    WHERE ends_with(image_id, '/' || $name) {f"OR {places}" if is_image(name) else ""}
+                    ORDER BY image_id LIMIT {_SHOWN + 1}"""  # noqa: S608 - our own text
+        found = [row[0] for row in connection.sql(query, params={"name": name}).fetchall()]
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise SourceError(f"several images end in {name!r}, such as {', '.join(found[:_SHOWN])}. Name one of them.")
+    raise SourceError(f"the dataset holds no such image: {name!r}. Look it up with `vlmine top`; an id is shard/key.")
 
 
 def _extracted(bench: Workbench, shard: str, image_id: str, variant: str) -> dict[str, Any]:
