@@ -204,7 +204,10 @@ class LocalModel:
     def _read_checkpoint(self) -> _Loaded:
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils import logging
 
+        if self._is_local:  # what is fetched from the hub takes minutes and keeps its bar
+            logging.disable_progress_bar()
         device = _device(self._settings.device)
         dtype = self._settings.dtype
         if dtype == "auto":

@@ -2,11 +2,13 @@
 
 import os
 
-# No telemetry: these are read by the libraries when they are imported. A value that the user set stays.
+# No telemetry, and no chatter of MLflow in the terminal: these are read by the libraries when they are imported.
+# A value that the user set stays.
 for _name, _value in {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
     "DO_NOT_TRACK": "1",
 }.items():
     os.environ.setdefault(_name, _value)

@@ -450,7 +450,6 @@ def _quiet_libraries() -> Iterator[None]:
     import logging
     import warnings
 
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # read when MLflow is imported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in ("mlflow", "alembic", "great_expectations"):

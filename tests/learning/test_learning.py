@@ -185,7 +185,7 @@ def test_predictions_that_make_no_sense_are_refused(table, message, tmp_path):
         read_predictions(str(path), ["a"])
 
 
-def test_a_local_checkpoint_is_read_by_its_own_processor(tmp_path):
+def test_a_local_checkpoint_is_read_by_its_own_processor_and_without_a_bar(tmp_path, capfd):
     from PIL import Image
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
@@ -197,7 +197,9 @@ def test_a_local_checkpoint_is_read_by_its_own_processor(tmp_path):
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     pictures = [Image.new("RGB", (40, 20), color) for color in ("red", "blue")]
 
+    capfd.readouterr()
     checkpoint = load_checkpoint(str(tmp_path))
+    assert "Loading weights" not in capfd.readouterr().err
     together = checkpoint.predict(pictures)
 
     assert checkpoint.classes == ("moon", "brick", "rocket")

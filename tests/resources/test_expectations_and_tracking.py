@@ -1,3 +1,4 @@
+import logging
 import re
 from urllib.parse import unquote
 
@@ -136,6 +137,13 @@ def test_curves_come_back_by_step_and_unknown_values_are_left_out(tracking):
     assert unquote(tracking.curves_url(["a", "b"])).endswith(
         f"/{tracking.experiment_id}/runs?searchFilter=attributes.run_id IN ('a','b')&compareRunsMode=CHART"
     )
+
+
+def test_mlflow_keeps_its_chatter_out_of_the_terminal():
+    import mlflow
+
+    logger = logging.getLogger("mlflow.store.db.utils")  # tells of fresh tables
+    assert mlflow.__version__ and not logger.isEnabledFor(logging.INFO)
 
 
 def test_nobody_has_run_what_nobody_has_run(tracking):

@@ -84,7 +84,9 @@ def load_checkpoint(folder: str, *, dropout: float | None = None) -> Checkpoint:
 
 def _open(folder: str, **changes: Any) -> tuple[Any, Any]:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a local file takes a moment, and its bar would cut through ours
     try:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         network = AutoModelForImageClassification.from_pretrained(
