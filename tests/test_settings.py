@@ -58,6 +58,11 @@ def test_a_misspelt_setting_is_answered_with_its_path_and_the_nearest_one_of_tha
         ({"experiments": {"a": {"signals": "random"}}}, "experiments.a.signals: expected a list, got 'random'"),
         ({"experiments": {"a": {"signals": []}}}, "experiments.a.signals: "),
         ({"budget": -1}, "budget: Input should be greater than 0, got '-1'"),
+        ({"budget": 1.5}, "budget: 1.5 is neither a share of at most 1 nor a whole number of images"),
+        (
+            {"experiments": {"a": {"signals": ["random"], "budget": 2.5}}},
+            "experiments.a.budget: 2.5 is neither a share of at most 1 nor a whole number of images",
+        ),
         ({"experiments": {"a b": {"signals": ["random"]}}}, "experiments.a b: String should match"),
     ],
 )

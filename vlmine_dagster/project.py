@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.errors import ConfigError
 from vlmine_dagster.settings import (
+    Budget,
     DatasetSettings,
     DescriberSettings,
     EncoderSettings,
@@ -118,7 +119,7 @@ class ProjectSettings(Settings):
     neighbour_search: Literal["auto", "exact", "index"] = "auto"
     """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
     time, `auto` is exact up to 50,000 images."""
-    budget: Annotated[float, Field(gt=0)] = 0.1
+    budget: Budget = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = Field(
         default_factory=lambda known: default_experiments(labelled=_is_labelled(known.get("dataset")))

@@ -1,6 +1,6 @@
 """The parts of `vlmine.yaml` that can be read without the others."""
 
-from vlmine_dagster.settings.base import DEFAULT_VARIANT, PublicLocation, Settings, settings_hash
+from vlmine_dagster.settings.base import DEFAULT_VARIANT, Budget, PublicLocation, Settings, settings_hash
 from vlmine_dagster.settings.dataset import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.describing import (
     DescriberSettings,
@@ -26,6 +26,7 @@ from vlmine_dagster.settings.mining import (
 
 __all__ = [
     "DEFAULT_VARIANT",
+    "Budget",
     "DatasetSettings",
     "DescriberSettings",
     "DiversitySettings",

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 DEFAULT_VARIANT = "default"
 
@@ -25,6 +25,16 @@ def _public(location: str) -> str:
 
 
 PublicLocation = Annotated[str, AfterValidator(_public)]
+
+
+def _countable(budget: float) -> float:
+    if budget > 1 and not budget.is_integer():
+        raise ValueError(f"{budget:g} is neither a share of at most 1 nor a whole number of images")
+    return budget
+
+
+Budget = Annotated[float, Field(gt=0), AfterValidator(_countable)]
+"""Share of the pool (at most 1) or number of images (above 1)."""
 
 
 def settings_hash(*parts: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from vlmine_dagster.settings.base import DEFAULT_VARIANT, Settings
+from vlmine_dagster.settings.base import DEFAULT_VARIANT, Budget, Settings
 from vlmine_dagster.signals import SIGNALS, tables_of
 
 
@@ -30,7 +30,7 @@ class ExperimentSettings(Settings):
     plain ranking."""
     weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
     """How often a signal counts in a sum, such as {class_rank_rarity: 3}; 1 for those that are left out."""
-    budget: Annotated[float, Field(gt=0)] | None = None
+    budget: Budget | None = None
     """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
     diversity: DiversitySettings | None = None
     """A second step that picks images that differ; left out, the ranking itself is mined."""
