@@ -1,14 +1,17 @@
 """The files that are shipped for operators are valid, and say what the code does."""
 
 import configparser
+import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from vlmine_dagster.cli import main, ui
+from vlmine_dagster.servers import _stop
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "deploy/vlmine.service"
@@ -68,3 +71,17 @@ def test_systemd_takes_the_unit(tmp_path):
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_a_dead_server_leaves_behind_is_ended_too():
+    started = time.monotonic()
+    heard, told = os.pipe()
+    with subprocess.Popen(["sh", "-c", "sleep 60 &"], start_new_session=True, pass_fds=[told]) as parent:
+        os.close(told)
+        parent.wait()
+
+        _stop([parent])
+
+        with os.fdopen(heard, "rb") as pipe:
+            assert pipe.read() == b""  # comes once nobody holds the other end
+    assert time.monotonic() - started < 30

@@ -1,4 +1,4 @@
-"""The one place where all parts meet: what `dagster dev` and `vlmine run` load."""
+"""The one place where all parts meet: what `vlmine ui` and `vlmine run` load."""
 
 import dagster as dg
 

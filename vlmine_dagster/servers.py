@@ -5,9 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from resources.addresses import DAGSTER_VARIABLE, MLFLOW_VARIABLE, keep_addresses
 from resources.tracking import Tracking
@@ -16,6 +20,7 @@ from vlmine_dagster.orphans import bury_orphans
 from vlmine_dagster.project import SETTINGS_FILE, Project
 from vlmine_dagster.runner import open_instance, prepare_dagster_home
 
+_DEFINITIONS = "vlmine_dagster.definitions"
 _START_S = 300.0
 _STOP_S = 10.0
 _WATCH_S = 1.0
@@ -44,38 +49,78 @@ def serve(project: Project, *, host: str, port: int, mlflow_port: int, say: Call
     home = prepare_dagster_home(project)
     with open_instance(project) as instance:
         bury_orphans(instance)
-    file = project.folder / Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).name
-    # Pages link to each other by these; behind a proxy they are set from outside.
+    environment = {
+        **_addresses(project, tracking, host=host, port=port, mlflow_port=mlflow_port),
+        "MLFLOW_BACKEND_STORE_URI": tracking.uri,  # an argument would show its password to all who list processes
+        "DAGSTER_HOME": str(home),
+        "VLMINE_PROJECT": str(project.folder / Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).name),
+    }
+    said = [
+        f"Dagster  http://{host}:{port}",
+        f"MLflow   {tracking.shown_uri if tracking.is_server else f'http://{host}:{mlflow_port}'}",
+        "Ctrl-C ends both.",
+    ]
+    with tempfile.TemporaryDirectory(prefix="vlmine-") as folder:  # the path of a socket may have 107 letters
+        code, *others = _dagster(Path(folder), host, port)
+        if not tracking.is_server:
+            others.append(_mlflow(tracking, host, mlflow_port))
+        # Dagster's web UI and daemon show an error until the code is there.
+        return _run([[code], others], {**os.environ, **environment}, project.state_folder("logs"), said=said, say=say)
+
+
+def _addresses(project: Project, tracking: Tracking, *, host: str, port: int, mlflow_port: int) -> dict[str, str]:
+    """Return and keep the addresses by which pages link to each other; behind a proxy they are set from outside."""
     ours = {DAGSTER_VARIABLE: port, **({} if tracking.is_server else {MLFLOW_VARIABLE: mlflow_port})}
     addresses = {name: os.environ.get(name) or f"http://{host}:{number}" for name, number in ours.items()}
     keep_addresses(project, addresses)
-    environment = {
-        **os.environ,
-        **addresses,
-        "MLFLOW_BACKEND_STORE_URI": tracking.uri,  # an argument would show its password to all who list processes
-        "DAGSTER_HOME": str(home),
-        "VLMINE_PROJECT": str(file),
-    }
-    logs = project.state_folder("logs")
-    commands = {"dagster": _dagster(host, port)}
-    if not tracking.is_server:
-        commands["mlflow"] = _mlflow(tracking, host, mlflow_port)
-    processes = {name: _start(command, environment, logs / f"{name}.log") for name, command in commands.items()}
-    stop = _StopSignal()
+    return addresses
+
+
+def _run(
+    groups: "Sequence[Sequence[_Server]]",
+    environment: Mapping[str, str],
+    logs: Path,
+    *,
+    said: Sequence[str],
+    say: Callable[[str], None],
+) -> int:
+    """Start servers, a group once the one before listens, and wait until one ends or a signal comes."""
+    stop, processes = _StopSignal(), list[subprocess.Popen[bytes]]()
     try:
-        ports = {"dagster": port, "mlflow": mlflow_port}
-        for name, process in processes.items():
-            if not _wait_for(host, ports[name], process, stop):
-                say(f"{name} did not start; its last words are in {logs / f'{name}.log'}")
-                return 0 if stop.came else 1
-        say(f"Dagster  http://{host}:{port}")
-        say(f"MLflow   {tracking.shown_uri if tracking.is_server else f'http://{host}:{mlflow_port}'}")
-        say("Ctrl-C ends both.")
-        while not stop.came and all(process.poll() is None for process in processes.values()):
+        for group in groups:
+            started = [_start(server, environment, logs) for server in group]
+            processes += started
+            for server, process in zip(group, started, strict=True):
+                if not _wait_for(server, process, stop):
+                    say(f"{server.name} did not start; its last words are in {logs / server.log}")
+                    return 0 if stop.came else 1
+        for line in said:
+            say(line)
+        while not stop.came and all(process.poll() is None for process in processes):
             time.sleep(_WATCH_S)
         return 0 if stop.came else 1
     finally:
-        _stop(list(processes.values()))
+        _stop(processes)
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A process of `vlmine ui`.
+
+    Attributes:
+        name: For people, and of its log.
+        command: Its command line, after the interpreter.
+        address: Where it listens: (host, port), or the path of a socket; None where it does not.
+    """
+
+    name: str
+    command: Sequence[str]
+    address: tuple[str, int] | str | None
+
+    @property
+    def log(self) -> str:
+        """Name of its log."""
+        return f"{self.name}.log"
 
 
 class _StopSignal:
@@ -90,43 +135,71 @@ class _StopSignal:
         self.came = True
 
 
-def _dagster(host: str, port: int) -> list[str]:
-    module = ["-m", "vlmine_dagster.definitions"]
-    return [sys.executable, "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
+def _dagster(folder: Path, host: str, port: int) -> list[_Server]:
+    """Return the code server, which comes first, and the web UI and the daemon, which both ask it.
+
+    `dagster dev` would start the three, but is for local development only.
+    """
+    code, workspace = str(folder / "code"), folder / "workspace.yaml"
+    # Schedules that were switched on in the UI are known by the name of the location, which must stay.
+    location = {"socket": code, "location_name": _DEFINITIONS}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": location}]}), encoding="utf-8")
+    asks = ["--workspace", str(workspace)]
+    return [
+        _Server("code", ["dagster", "code-server", "start", "-m", _DEFINITIONS, "--socket", code], code),
+        _Server("dagster", ["dagster_webserver", *asks, "--host", host, "--port", str(port)], (host, port)),
+        _Server("daemon", ["dagster._daemon", "run", *asks], None),
+    ]
 
 
-def _mlflow(tracking: Tracking, host: str, port: int) -> list[str]:
+def _mlflow(tracking: Tracking, host: str, port: int) -> _Server:
     store = ["--artifacts-destination", tracking.artifacts_folder.as_uri()]
-    return [sys.executable, "-m", "mlflow", "server", *store, "--host", host, "--port", str(port), "--workers", "1"]
+    where = ["--host", host, "--port", str(port)]
+    return _Server("mlflow", ["mlflow", "server", *store, *where, "--workers", "1"], (host, port))
 
 
-def _start(command: list[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    # Each gets a process group of its own: `dagster dev` has children that outlive a signal to the parent.
-    with log.open("wb") as output:
+def _start(server: _Server, environment: Mapping[str, str], logs: Path) -> "subprocess.Popen[bytes]":
+    # Each gets a process group of its own: servers have children that outlive a signal to the parent.
+    with (logs / server.log).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - our own command line
-            command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            [sys.executable, "-m", *server.command],
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 
-def _wait_for(host: str, port: int, process: "subprocess.Popen[bytes]", stop: _StopSignal) -> bool:
+def _wait_for(server: _Server, process: "subprocess.Popen[bytes]", stop: _StopSignal) -> bool:
+    if server.address is None:
+        return process.poll() is None
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None and not stop.came:
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_UNIX if isinstance(server.address, str) else socket.AF_INET) as probe:
             probe.settimeout(1)
-            if probe.connect_ex((host, port)) == 0:
+            if probe.connect_ex(server.address) == 0:
                 return True
         time.sleep(0.3)
     return False
 
 
-def _stop(processes: "list[subprocess.Popen[bytes]]") -> None:
-    for number, patience in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _STOP_S)):
+def _stop(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
-            if process.poll() is None:
-                os.killpg(process.pid, number)
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+            _signal(process, number)
+        deadline = time.monotonic() + _STOP_S
+        while time.monotonic() < deadline and any(_signal(process, 0) for process in processes):
             time.sleep(0.1)
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: int) -> bool:
+    """Signal a server and its children, which may outlive it; return whether there was anybody."""
+    process.poll()  # one that is dead and not waited for would be somebody
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _refuse_taken(host: str, port: int) -> None:
