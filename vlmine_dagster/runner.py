@@ -131,11 +131,13 @@ class Runner:
             experiments: Only these; empty means all.
 
         Raises:
-            ConfigError: there is no such shard or experiment, or another run is at work.
+            ConfigError: there is no such shard or experiment, another run is at work, or a describer or keyworder
+                cannot be as it is set.
             LakeError: the lake cannot be written.
         """
         with _locked(self._project), self._interruptible():
             self._bench.lake.check_writable()
+            self._check_models()
             bury_orphans(self._instance, locked=self._place)
             known = self.sync_shards()
             wanted = _chosen(shards, known, "shard")
@@ -153,6 +155,14 @@ class Runner:
             kept = {"shard": known, "experiment": self._project.settings.experiments}
             self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, kept=kept)
         return self.outcome
+
+    def _check_models(self) -> None:
+        """Make every describer and keyworder: a wrong setting is told once, before any work, not a shard at a time."""
+        from assets.models import describer_of, keyworder_of
+
+        for variant in self._project.settings.variant_names:
+            describer_of(self._bench, variant)
+            keyworder_of(self._bench, variant)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
