@@ -85,7 +85,7 @@ def seconds_of(ranker: Ranker, points: Floats, expected: Integers | None) -> tup
     return seconds, fronts
 
 
-def compare(count: int, width: int, *, noise: float, rounds: int, peer_points: int) -> list[Any]:
+def compare(count: int, width: int, *, noise: float = 1.0, rounds: int, peer_points: int) -> list[Any]:
     """Return a row of the table: medians of processor seconds, and our ratio to moocore."""
     points = signals_that_agree(count, width, noise)
     ours, bare = [], []

@@ -86,7 +86,7 @@ def test_an_address_without_http_is_refused_with_the_settings(inside):
     found = vlmine("run")
 
     assert found.exit_code == 1
-    assert "describer.openai.base_url: expected an address that begins with http:// or https://, got 'localhost" in (
+    assert "describer.base_url: expected an address that begins with http:// or https://, got 'localhost" in (
         found.output
     )
 
@@ -226,7 +226,8 @@ def test_ctrl_c_ends_the_run_and_the_next_one_pays_for_nothing_twice(inside, end
     told = json.loads(stopped.output)
     assert (told["stopped"], told["failures"], told["is_interrupted"]) == ("interrupted", [], True)
     assert told["materialized"] == [["images", "pool/a"], ["embeddings", "pool/a"]]
-    assert (asked, not any(failures)) == (4, True)
+    assert asked in (4, 5)  # the next call may be on its way when the signal comes
+    assert not any(failures)
     assert again.exit_code == 0
     assert len({call.digest for call in endpoint.calls[:3]} & {call.digest for call in endpoint.calls[4:]}) == 0
 

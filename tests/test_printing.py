@@ -64,8 +64,8 @@ def test_of_many_shards_that_failed_five_are_told_and_where_the_others_are(capsy
 
     print_outcome(Outcome(failures={**failures, ("embeddings", "t"): "no space left"}))
 
-    *told, _, _ = capsys.readouterr().out.splitlines()
-    assert told == [
+    told = capsys.readouterr().out.splitlines()
+    assert told[:7] == [
         *(f"failed  images[s{k}]: 9 of 9 images failed" for k in range(5)),
         "  and 2 more of images: `vlmine status --json`",
         "failed  embeddings[t]: no space left",
@@ -81,7 +81,7 @@ def compared(**judged):
 def test_without_labels_no_empty_table_of_recall_is_shown_but_which_lists_can_be_looked_at(capsys):
     print_comparison(compared())
 
-    told = capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
     assert "Recall" not in told and "few-shot accuracy" not in told
     assert "nobody can say what these lists found of the tail: mine, fused" in told
 
