@@ -96,20 +96,19 @@ def _ask(run: StageRun, model: dict[str, Any], names: Sequence[str]) -> Iterator
     if not names:
         return
     if model["kind"] == "predictions":
-        yield _read(model["path"], names)
+        yield from _read(model["path"], names)
     elif model["kind"] == "transformers":
         yield from _ask_checkpoint(run, model["path"], names)
     else:
         yield from _ask_trained(run, model, names)
 
 
-def _read(path: str, names: Sequence[str]) -> Answers:
-    from vlmine_dagster.learning.user_model import read_predictions
+def _read(path: str, names: Sequence[str]) -> Iterator[Answers]:
+    from vlmine_dagster.learning.user_model import prediction_classes, read_predictions
 
-    classes, probabilities = read_predictions(path, names)
-    is_there = np.asarray(~np.isnan(probabilities).any(axis=1))
-    answered = [name for name, is_known in zip(names, is_there, strict=True) if is_known]
-    return Answers(answered, classes, probabilities[is_there])
+    classes = prediction_classes(path)
+    for image_ids, probabilities in read_predictions(path, names):
+        yield Answers(image_ids, classes, probabilities)
 
 
 def _ask_trained(run: StageRun, model: dict[str, Any], names: Sequence[str]) -> Iterator[Answers]:

@@ -13,7 +13,6 @@ import importlib
 import json
 import logging
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -32,7 +31,7 @@ from assets import making, vocabulary
 from assets.catalog import STAGES
 from assets.lineage import Lineage
 from assets.stages import StageRun
-from benchmarks.measuring import cost_of, machine, print_table
+from benchmarks.measuring import cost_of, machine, own_peak_mb, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
 from resources.lake import Lake
 from resources.workbench import Workbench
@@ -170,7 +169,7 @@ def work(name: str, folder: Path) -> None:
     started, spent = time.perf_counter(), time.process_time()
     parts = WORK[name](bench, folder)
     took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - spent}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak = own_peak_mb()
     print(
         json.dumps({**took, "peak": peak, **{f"part {part}": seconds for part, seconds in parts.items()}}), flush=True
     )

@@ -58,6 +58,15 @@ def cost_of(command: Sequence[str], *, env: Mapping[str, str] | None = None, fol
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KILOBYTE / 1e6, said)
 
 
+def own_peak_mb() -> float:
+    """Return the peak of resident memory of this process, in MB.
+
+    Not `getrusage`'s, which on Linux begins with what the parent held when it started this process.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * _KILOBYTE / 1e6
+
+
 def in_turns(work: Mapping[str, Callable[[], Cost]], *, rounds: int) -> dict[str, list[Cost]]:
     """Measure several things turn by turn, so that noise hurts all; the first round is dropped."""
     found: dict[str, list[Cost]] = {name: [] for name in work}

@@ -7,7 +7,6 @@ each is a mixture of two, 0.6 to 1 of the first, made block by block and never k
 their 100 nearest neighbours by all pairs. Times are processor seconds; those of all vectors are scaled from the sample.
 """
 
-import resource
 import time
 from collections.abc import Iterator
 
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.descriptions import matrix
-from benchmarks.measuring import machine, print_table
+from benchmarks.measuring import machine, own_peak_mb, print_table
 from resources.workbench import Workbench
 from vlmine_dagster.mining.neighbours import Blocks, nearest_neighbours
 
@@ -83,7 +82,7 @@ def measure(real: Floats, size: int, query_count: int) -> list[str]:
     order = [np.argsort(np.argsort(sums)) for sums in (dense, guessed)]
     agreement = np.corrcoef(*order)[0, 1]
     each = (by_index - building) / (len(exact) - 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak = own_peak_mb()
     return [
         f"{size:,}",
         f"{all_pairs / len(exact) * size:,.0f}",

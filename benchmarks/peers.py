@@ -11,7 +11,6 @@ by cosine) is scikit-learn's, which fiftyone-brain calls too. Each runs in a pro
 import importlib
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.engine import run_stage
-from benchmarks.measuring import cost_of, machine, print_table
+from benchmarks.measuring import cost_of, machine, own_peak_mb, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
 from resources.workbench import Workbench
 
@@ -120,7 +119,7 @@ def work(task: str, who: str, folder: Path, size: int) -> None:
     started, spent = time.perf_counter(), time.process_time()
     found = TASKS[task][who](folder, size)
     took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - spent}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak = own_peak_mb()
     print(json.dumps({**took, "peak": peak, "found": found}), flush=True)
     os._exit(0)  # threads of the libraries may abort a process that ends in the ordinary way
 

@@ -11,7 +11,7 @@ from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
 from vlmine_dagster.learning.task_model import held_out_accuracy, load, save, train_task_model
 from vlmine_dagster.learning.training import Recipe, fit_network, fit_probe
-from vlmine_dagster.learning.user_model import load_checkpoint, read_predictions
+from vlmine_dagster.learning.user_model import load_checkpoint, prediction_classes, read_predictions
 
 
 def clouds(count=40, classes=3, size=12, seed=0):
@@ -147,14 +147,18 @@ def test_held_out_accuracy_is_high_on_clouds_and_unknown_for_few():
     assert held_out_accuracy("probe", features[:4], [str(n) for n in labels[:4]]) is None
 
 
-def test_predictions_of_a_user_are_aligned_by_image(tmp_path):
+def read_all(path, image_ids) -> dict[str, list[float]]:
+    """Return the probabilities of each image that the file has."""
+    blocks = list(read_predictions(str(path), image_ids))
+    return {name: row.tolist() for names, rows in blocks for name, row in zip(names, rows, strict=True)}
+
+
+def test_predictions_of_a_user_are_those_of_each_wanted_image(tmp_path):
     path = tmp_path / "p.parquet"
-    pq.write_table(pa.table({"image_id": ["b", "a"], "cat": [0.25, 1.0], "dog": [0.75, 0.0]}), path)
+    pq.write_table(pa.table({"image_id": ["b", "c", "a"], "cat": [0.25, 0.5, 1.0], "dog": [0.75, 0.5, 0.0]}), path)
 
-    classes, probabilities = read_predictions(str(path), ["a", "missing", "b"])
-
-    assert classes == ("cat", "dog")
-    np.testing.assert_array_equal(probabilities, [[1.0, 0.0], [np.nan, np.nan], [0.25, 0.75]])
+    assert prediction_classes(str(path)) == ("cat", "dog")
+    assert read_all(path, ["a", "missing", "b"]) == {"b": [0.25, 0.75], "a": [1.0, 0.0]}
 
 
 def test_predictions_of_other_images_are_not_looked_at(tmp_path):
@@ -164,9 +168,30 @@ def test_predictions_of_other_images_are_not_looked_at(tmp_path):
     cat[7] = 3.0
     pq.write_table(pa.table({"dog": 1 - cat, "image_id": names, "cat": cat}), path, row_group_size=3000)
 
-    _, probabilities = read_predictions(str(path), [names[9000], names[4500], names[1]])
+    found = read_all(path, [names[9000], names[4500], names[1]])
 
-    np.testing.assert_array_equal(probabilities[:, 1], cat[[9000, 4500, 1]])
+    assert found == {names[n]: [1 - cat[n], cat[n]] for n in (1, 4500, 9000)}
+
+
+def test_no_more_than_a_block_of_predictions_is_in_memory(tmp_path):
+    path = tmp_path / "p.parquet"
+    names = [f"{number:05}" for number in range(10_000)]
+    pq.write_table(pa.table({"image_id": names, "cat": [0.5] * 10_000, "dog": [0.5] * 10_000}), path)
+
+    sizes = [rows.shape for _, rows in read_predictions(str(path), names)]
+
+    assert sum(count for count, _ in sizes) == 10_000
+    assert max(sizes) <= (4096, 2)
+
+
+@pytest.mark.parametrize("apart", [1, 5000])
+def test_an_image_with_two_predictions_is_refused(apart, tmp_path):
+    path = tmp_path / "p.parquet"
+    names = ["twice", *(f"{number:05}" for number in range(1, apart)), "twice"]
+    pq.write_table(pa.table({"image_id": names, "cat": [0.5] * len(names), "dog": [0.5] * len(names)}), path)
+
+    with pytest.raises(ModelError, match="'twice' stands in it twice"):
+        read_all(path, ["twice", "00001"])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +207,7 @@ def test_predictions_that_make_no_sense_are_refused(table, message, tmp_path):
     pq.write_table(pa.table(table), path)
 
     with pytest.raises(ModelError, match=message):
-        read_predictions(str(path), ["a"])
+        read_all(path, ["a"])
 
 
 def test_a_local_checkpoint_is_read_by_its_own_processor_and_without_a_bar(tmp_path, capfd):

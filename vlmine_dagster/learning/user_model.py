@@ -17,7 +17,8 @@ from vlmine_dagster.learning.networks import FineTuned
 from vlmine_dagster.learning.prediction import best_device
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch
+    from pandas import Index
+    from pyarrow import RecordBatch, Table
     from pyarrow.parquet import ParquetFile
 
 _SUM_TOLERANCE = 1e-3
@@ -141,7 +142,7 @@ def prediction_classes(path: str) -> tuple[str, ...]:
     return classes
 
 
-def read_predictions(path: str, image_ids: Sequence[str]) -> tuple[tuple[str, ...], Floats]:
+def read_predictions(path: str, image_ids: Sequence[str]) -> Iterator[tuple[list[str], Floats]]:
     """Read a user's own class probabilities, some thousand rows at a time: the file may be larger than memory.
 
     Row groups without a wanted image are passed over, so files that keep a shard's rows together are read once in all.
@@ -150,28 +151,37 @@ def read_predictions(path: str, image_ids: Sequence[str]) -> tuple[tuple[str, ..
         path: Parquet file with the column image_id and one column a class.
         image_ids: The N images that are wanted.
 
-    Returns:
-        The C class names, and probabilities of shape (N, C), float64; a row of NaN where the file has no such image.
+    Yields:
+        In the order of the file, ids of some wanted images and their probabilities, a row each and a column for each
+        of `prediction_classes`, float64. Images that the file lacks never come.
 
     Raises:
-        ModelError: the file cannot be read, has no image_id or fewer than two classes, or a wanted row is no
-            probability distribution.
+        ModelError: the file cannot be read, has no image_id or fewer than two classes, has a wanted image twice, or a
+            wanted row is no probability distribution.
     """
+    import pandas as pd
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     classes = prediction_classes(path)
-    answer = np.full((len(image_ids), len(classes)), np.nan)
-    wanted = pa.array(image_ids, pa.string())
+    wanted = pd.Index(list(image_ids), dtype="object")  # hashed once: Arrow would do it again for every block
+    times_found = np.zeros(len(wanted), dtype=np.int8)
     with _open_predictions(path) as file:
         for group in range(file.num_row_groups):
-            if not pc.any(pc.is_in(file.read_row_group(group, ["image_id"])[0].cast(pa.string()), wanted)).as_py():
+            if (_places(wanted, file.read_row_group(group, ["image_id"])) < 0).all():
                 continue
             for block in file.iter_batches(_ROWS_A_BLOCK, row_groups=[group], columns=["image_id", *classes]):
-                places = pc.index_in(block.column("image_id").cast(pa.string()), value_set=wanted)
-                found = block.filter(places.is_valid())
-                answer[places.drop_null().to_numpy()] = _probabilities(path, found, classes)
-    return classes, answer
+                places = _places(wanted, block)
+                found, places = block.filter(pa.array(places >= 0)), places[places >= 0]
+                np.add.at(times_found, places, 1)
+                if (times_found[places] > 1).any():
+                    name = image_ids[places[(times_found[places] > 1).argmax()]]
+                    raise ModelError(f"task_model.path {path}: {name!r} stands in it twice. Write one row an image.")
+                yield [image_ids[place] for place in places], _probabilities(path, found, classes)
+
+
+def _places(wanted: "Index", rows: "RecordBatch | Table") -> npt.NDArray[np.int64]:
+    """Return where each row's image stands among the wanted ones, -1 where it does not."""
+    return np.asarray(wanted.get_indexer(rows.column("image_id").cast("string").to_pandas()), dtype=np.int64)
 
 
 @contextmanager
