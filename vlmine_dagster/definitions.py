@@ -23,6 +23,7 @@ def build_definitions(project: Project, *, settings_file: str = "") -> dg.Defini
         jobs=[*jobs.values(), *build_study_jobs()],
         schedules=[] if is_declarative else build_schedules(project),
         sensors=[new_shards, build_declarative(project) if is_declarative else build_chain(jobs)],
+        executor=dg.in_process_executor,  # a process for each step spends more on starting than our steps take
         resources={"workbench": Workbench(settings_file=settings_file)},
     )
 
