@@ -18,7 +18,7 @@ from benchmarks.synthetic_pool import SyntheticPool
 
 PROGRAMS = Path(sys.executable).parent
 BARE = '''
-"""As many assets, checks and jobs as vlmine has, and nothing in them."""
+"""As many assets, checks, jobs, schedules and sensors as vlmine has, and nothing in them."""
 
 import dagster as dg
 
@@ -26,19 +26,46 @@ shards = dg.DynamicPartitionsDefinition(name="shards")
 
 
 def made(number: int) -> dg.AssetsDefinition:
-    spec = dg.AssetCheckSpec(name="contract", asset=f"a{number}")
+    specs = [dg.AssetCheckSpec(name=name, asset=f"a{number}") for name in ("contract", "quality")]
     before = [f"a{number - 1}"] if number else []
 
-    @dg.asset(name=f"a{number}", partitions_def=shards, deps=before, check_specs=[spec], description="An asset.")
+    @dg.asset(name=f"a{number}", partitions_def=shards, deps=before, check_specs=specs, description="An asset.")
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="contract")])
+        results = [dg.AssetCheckResult(passed=True, check_name=spec.name) for spec in specs]
+        return dg.MaterializeResult(check_results=results)
 
     return asset
 
 
-assets = [made(number) for number in range(12)]
-jobs = [dg.define_asset_job(f"job_{k}", selection=[asset.key for asset in assets[3 * k : 3 * k + 3]]) for k in range(4)]
-defs = dg.Definitions(assets=assets, jobs=jobs)
+def asked(number: int) -> dg.JobDefinition:
+    @dg.op(name=f"op_{number}", description="An op.")
+    def op(context: dg.OpExecutionContext) -> None:
+        context.log.info("done")
+
+    @dg.job(name=f"op_job_{number}", description="A job.")
+    def job() -> None:
+        op()
+
+    return job
+
+
+def looked(number: int) -> dg.SensorDefinition:
+    @dg.sensor(name=f"sensor_{number}", job_name="job_0")
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        return dg.SkipReason("nothing")
+
+    return sensor
+
+
+assets = [made(number) for number in range(10)]
+jobs = [dg.define_asset_job(f"job_{k}", selection=[asset.key for asset in assets[2 * k : 2 * k + 3]]) for k in range(4)]
+schedules = [dg.ScheduleDefinition(name=f"schedule_{k}", job=jobs[k], cron_schedule="0 2 * * *") for k in range(2)]
+defs = dg.Definitions(
+    assets=assets,
+    jobs=[*jobs, *(asked(number) for number in range(9))],
+    schedules=schedules,
+    sensors=[looked(number) for number in range(2)],
+)
 '''
 
 
