@@ -166,7 +166,8 @@ def keyword_histogram(image_counts: npt.ArrayLike) -> Drawing:
         if n:
             role = "self bar" if i == 0 else "crowd bar"
             bars.append(Mark(role, f"M{x0 + 2:.1f} {HEIGHT - BOTTOM}V{top:.1f}H{x0 + step - 2:.1f}V{HEIGHT - BOTTOM}Z"))
-            labels.append(Label(middle, round(top - 6, 1), count_text(n), "quiet", "middle"))
+            if i % every == 0:  # above each bin they would run into each other
+                labels.append(Label(middle, round(top - 6, 1), count_text(n), "quiet", "middle"))
     return Drawing(
         summary="; ".join(f"{n:,} keywords in {low:,} to {high:,} images" for low, high, n in bins) or "no keywords",
         x_name="images that share a keyword",

@@ -361,6 +361,12 @@ class TestCharts:
         assert [label.text for label in chart.labels] == ["3", "2", "1"]
         assert [tick.text for tick in chart.x_ticks] == ["1", "2-3", "4-7", "8-15"]
 
+    def test_counts_above_many_bars_do_not_run_into_each_other(self):
+        chart = charts.keyword_histogram([2**k for k in range(20) for _ in range(20 - k)])
+        places = [label.x for label in chart.labels]
+        assert len(places) == len(chart.x_ticks) == 7
+        assert min(np.diff(places)) > 60
+
     def test_a_cloud_whose_parts_do_not_fit_is_refused(self):
         with pytest.raises(ContractError, match=r"2 names, values \(3, 1\), front \(3,\), selected \(3,\)"):
             SignalCloud(("a", "b"), np.zeros((3, 1)), np.ones(3), np.zeros(3, dtype=bool))
