@@ -16,6 +16,15 @@ from resources.ordered import core_count
 
 _KILOBYTE = 1024
 
+# Linux counts what the parent holds into a new process's peak, so a small process stands between the two.
+_BETWEEN = """
+import os, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+os.write(int(sys.argv[1]), f"{used.ru_utime + used.ru_stime} {used.ru_maxrss}".encode())
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -41,21 +50,24 @@ def cost_of(command: Sequence[str], *, env: Mapping[str, str] | None = None, fol
         RuntimeError: it failed; the message holds the end of what it said.
     """
     started = time.perf_counter()
-    with subprocess.Popen(
-        command,
+    reading, writing = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _BETWEEN, str(writing), *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=folder,
         env=None if env is None else {**os.environ, **env},
-    ) as process:
-        said = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
+        pass_fds=[writing],
+        check=False,
+    )
     seconds = time.perf_counter() - started
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KILOBYTE / 1e6, said)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        cpu_seconds, peak = (float(word) for word in told.read().split())
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    return Cost(seconds, cpu_seconds, peak * _KILOBYTE / 1e6, done.stdout)
 
 
 def own_peak_mb() -> float:

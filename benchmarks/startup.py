@@ -83,8 +83,8 @@ def main(rounds: int, shard_count: int, kept: Path | None) -> None:
         work = {
             "bare: dagster definitions validate": _validated("bare_definitions", folder),
             "vlmine: dagster definitions validate": _validated("vlmine_dagster.definitions", pool.folder),
-            "bare: what a step imports": _imported("bare_definitions", "bare_definitions.defs", folder),
-            "vlmine: what a step imports": _imported(
+            "bare: what a run imports": _imported("bare_definitions", "bare_definitions.defs", folder),
+            "vlmine: what a run imports": _imported(
                 "vlmine_dagster.definitions", "vlmine_dagster.definitions.defs()", pool.folder
             ),
             "vlmine --help": partial(cost_of, [str(PROGRAMS / "vlmine"), "--help"]),

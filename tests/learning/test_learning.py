@@ -173,6 +173,23 @@ def test_predictions_of_other_images_are_not_looked_at(tmp_path):
     assert found == {names[n]: [1 - cat[n], cat[n]] for n in (1, 4500, 9000)}
 
 
+def test_row_groups_of_other_images_are_not_even_opened(tmp_path, monkeypatch):
+    path = tmp_path / "p.parquet"
+    names = [f"{number:05}" for number in range(10_000)]
+    half = [0.5] * 10_000
+    pq.write_table(pa.table({"image_id": names, "cat": half, "dog": half}), path, row_group_size=1000)
+    opened = []
+    read = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda file, group, *more: opened.append(group) or read(file, group, *more)
+    )
+
+    found = read_all(path, names[2999:4001])
+
+    assert list(found) == names[2999:4001]
+    assert opened == [2, 3, 4]
+
+
 def test_no_more_than_a_block_of_predictions_is_in_memory(tmp_path):
     path = tmp_path / "p.parquet"
     names = [f"{number:05}" for number in range(10_000)]

@@ -17,8 +17,7 @@ from vlmine_dagster.learning.networks import FineTuned
 from vlmine_dagster.learning.prediction import best_device
 
 if TYPE_CHECKING:
-    from pandas import Index
-    from pyarrow import RecordBatch, Table
+    from pyarrow import RecordBatch
     from pyarrow.parquet import ParquetFile
 
 _SUM_TOLERANCE = 1e-3
@@ -166,22 +165,32 @@ def read_predictions(path: str, image_ids: Sequence[str]) -> Iterator[tuple[list
     wanted = pd.Index(list(image_ids), dtype="object")  # hashed once: Arrow would do it again for every block
     times_found = np.zeros(len(wanted), dtype=np.int8)
     with _open_predictions(path) as file:
-        for group in range(file.num_row_groups):
-            if (_places(wanted, file.read_row_group(group, ["image_id"])) < 0).all():
+        for group in _groups_between(file, min(image_ids, default=""), max(image_ids, default="")):
+            ids = file.read_row_group(group, ["image_id"]).column(0).cast(pa.string())
+            places = np.asarray(wanted.get_indexer(ids.to_pandas()), dtype=np.int64)
+            if (places < 0).all():
                 continue
-            for block in file.iter_batches(_ROWS_A_BLOCK, row_groups=[group], columns=["image_id", *classes]):
-                places = _places(wanted, block)
-                found, places = block.filter(pa.array(places >= 0)), places[places >= 0]
-                np.add.at(times_found, places, 1)
-                if (times_found[places] > 1).any():
-                    name = image_ids[places[(times_found[places] > 1).argmax()]]
+            start = 0
+            for block in file.iter_batches(_ROWS_A_BLOCK, row_groups=[group], columns=classes):
+                theirs = places[start : start + block.num_rows]
+                start += block.num_rows
+                found, theirs = block.filter(pa.array(theirs >= 0)), theirs[theirs >= 0]
+                names = [image_ids[place] for place in theirs]
+                np.add.at(times_found, theirs, 1)
+                if (times_found[theirs] > 1).any():
+                    name = names[int((times_found[theirs] > 1).argmax())]
                     raise ModelError(f"task_model.path {path}: {name!r} stands in it twice. Write one row an image.")
-                yield [image_ids[place] for place in places], _probabilities(path, found, classes)
+                yield names, _probabilities(path, names, found)
 
 
-def _places(wanted: "Index", rows: "RecordBatch | Table") -> npt.NDArray[np.int64]:
-    """Return where each row's image stands among the wanted ones, -1 where it does not."""
-    return np.asarray(wanted.get_indexer(rows.column("image_id").cast("string").to_pandas()), dtype=np.int64)
+def _groups_between(file: "ParquetFile", first: str, last: str) -> Iterator[int]:
+    """Yield the row groups that may hold ids from `first` to `last`, by what the file says of its parts."""
+    column = file.schema_arrow.names.index("image_id")
+    for group in range(file.num_row_groups):
+        known = file.metadata.row_group(group).column(column).statistics
+        has_bounds = known is not None and known.has_min_max and isinstance(known.min, str)
+        if not has_bounds or (known.min <= last and known.max >= first):
+            yield group
 
 
 @contextmanager
@@ -198,13 +207,13 @@ def _open_predictions(path: str) -> Iterator["ParquetFile"]:
         ) from error
 
 
-def _probabilities(path: str, rows: "RecordBatch", classes: Sequence[str]) -> Floats:
-    given = np.column_stack([rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64) for name in classes])
+def _probabilities(path: str, image_ids: Sequence[str], rows: "RecordBatch") -> Floats:
+    given = np.column_stack([column.to_numpy(zero_copy_only=False).astype(np.float64) for column in rows.columns])
     bad = ~np.isfinite(given).all(axis=1) | (given < 0).any(axis=1) | (abs(given.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if bad.any():
         place = int(bad.argmax())
         raise ModelError(
-            f"task_model.path {path}: the row of {rows.column('image_id')[place].as_py()!r} is no probability "
-            f"distribution (it sums to {given[place].sum():g}). Write softmax outputs."
+            f"task_model.path {path}: the row of {image_ids[place]!r} is no probability distribution (it sums to "
+            f"{given[place].sum():g}). Write softmax outputs."
         )
     return np.asarray(given)
