@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vlmine_dagster.mining.advice import Advice
 
-_MOST_VALUES = 16_000_000  # that partitions made at once read together: 128 MB as numbers, a few times that as text
+_MOST_VALUES = 16_000_000  # that partitions made at once read or write: 128 MB as numbers, a few times that as text
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def batches(
 
 
 def _value_count(stage: Stage, lineage: Lineage, project: Project, partition: str, variant: str) -> int:
-    """Return how many values a partition reads from tables that are cut like its own."""
+    """Return how many values a partition reads from tables that are cut like its own, or writes if that is more."""
     import pyarrow as pa
 
     count = 0
@@ -66,6 +66,8 @@ def _value_count(stage: Stage, lineage: Lineage, project: Project, partition: st
         )
         types = [table.column(name).type for name in reads.columns]
         width = sum(kind.list_size if pa.types.is_fixed_size_list(kind) else 1 for kind in types)
+        if table.key == stage.contract.key:
+            width = max(width, len(stage.contract.columns))
         count += (0 if stamp is None else stamp.row_count) * width
     return count
 

@@ -12,9 +12,13 @@ from assets.stages import StageRun
 from benchmarks.engine import run_stage
 from benchmarks.synthetic_lake import LakeSize, make_lake
 from vlmine_dagster.errors import ContractError, MissingInputError
+from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.tables import TABLES
 
 SIZE = LakeSize(images=60, shards=3, vocabulary=20)
-NOVELTY = next(stage for stage in STAGES if stage.table == "novelty_scores")
+NOVELTY, UNCERTAINTY = (
+    next(stage for stage in STAGES if stage.table == table) for table in ("novelty_scores", "uncertainty_scores")
+)
 
 
 @pytest.fixture
@@ -73,6 +77,18 @@ def test_batches_hold_as_many_values_as_fit(bench, monkeypatch):
 
     batches = list(making.batches(NOVELTY, lineage, bench.project, SIZE.names, "default"))
     assert batches == [list(SIZE.names[:2]), [SIZE.names[2]]]
+
+
+def test_a_batch_is_measured_by_what_it_writes_where_that_is_more(tmp_path):
+    task_model = {"kind": "predictions", "path": "p.parquet"}
+    project = Project(
+        ProjectSettings(name="p", dataset={"kind": "folder", "root": "."}, task_model=task_model), tmp_path
+    )
+    lineage = SimpleNamespace(stamp=lambda *_: SimpleNamespace(row_count=100))
+
+    count = making._value_count(UNCERTAINTY, lineage, project, "a", "default")
+
+    assert count == 100 * len(TABLES["uncertainty_scores"].columns)
 
 
 def test_a_row_goes_to_the_deepest_shard_that_its_id_starts_with():
