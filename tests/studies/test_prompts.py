@@ -1,6 +1,7 @@
 """The study of prompts over real prompts: one pool, described by a scripted vision-language model in several ways."""
 
 import hashlib
+from collections.abc import Mapping
 
 from conftest import Made, Maker, members
 from scripted_endpoint import Call, ScriptedEndpoint
@@ -29,22 +30,25 @@ SAID = {
 
 
 def script(call: Call) -> str:
+    if "hello" in call.text:
+        return "Hello there."
     return SAID["where" if "where" in call.text else "thing"][SHOWN[call.digest]]
 
 
-def asked_in_three_ways(make_project: Maker, endpoint: ScriptedEndpoint) -> Made:
+def asked_in_three_ways(make_project: Maker, endpoint: ScriptedEndpoint, prompts: Mapping[str, str] = PROMPTS) -> Made:
     made = make_project(POOL)
     (made.folder / "prompts").mkdir()
-    for name, text in PROMPTS.items():
+    for name, text in prompts.items():
         (made.folder / "prompts" / f"{name}.md").write_text(text)
 
     def by(name: str) -> dict[str, object]:
         asked = {"kind": "openai", "model": "vlm", "base_url": endpoint.url, "prompt": f"prompts/{name}.md"}
         return {"describer": asked, "keyworder": {"kind": "rules"}}
 
+    default, *others = prompts
     made.settings(
-        **by("things"),
-        variants={name: by(name) for name in ("politely", "places")},
+        **by(default),
+        variants={name: by(name) for name in others},
         experiments={"rare": {"signals": ["novelty_min"]}},
     )
     outcome = made.run()
@@ -75,3 +79,19 @@ def test_three_prompts_over_a_pool_without_labels_are_compared_by_what_they_put_
         assert found["default, places", pooling] == found["politely, places", pooling]
         assert float(found["default, places", pooling][0].split()[0]) < 0.95
     assert report.words[0].startswith("novelty by min depends on how is asked: the least alike are")
+
+
+def test_a_prompt_whose_answer_is_the_same_for_every_image_has_no_order_to_compare(make_project, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    prompts = {name: PROMPTS[name] for name in ("things", "places")} | {"greet": "Say hello."}
+    with ScriptedEndpoint(script) as endpoint:
+        report = conduct(study_of("prompts"), asked_in_three_ways(make_project, endpoint, prompts).bench)
+
+    found = alike(report)
+    for pooling in ("min", "mean"):
+        assert found["default, greet", pooling] == found["places, greet", pooling] == ("-", "-")
+        assert found["default, places", pooling][0] != "-"
+    assert all("least alike are default and places" in words for words in report.words)
+    assert all(
+        words.endswith("; greet: the same score for every image, look at its keywords") for words in report.words
+    )

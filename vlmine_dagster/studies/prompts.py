@@ -57,7 +57,7 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         Arm(
             f"{row['first']} / {row['second']}, {row['pooling']}",
             {"first": row["first"], "second": row["second"], "pooling": row["pooling"]},
-            {"spearman": row["spearman_mean"], "jaccard": row["jaccard_mean"]},
+            {"spearman": row["spearman_mean"], "jaccard": row["jaccard_mean"]} if _has_orders(row) else {},
         )
         for row in rows
     ]
@@ -66,7 +66,24 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     return Findings(words, {title: table}, arms, {"spearman.png": matrices_png(names, panels)})
 
 
+def _has_orders(row: Row) -> bool:
+    """Whether both variants order the images: one that gives all of them the same score has no correlation."""
+    return bool(np.isfinite(row["spearman_mean"]))
+
+
 def _sentence(rows: Sequence[Row], pooling: str, budget: str) -> str:
+    known = [row for row in rows if _has_orders(row)]
+    names = sorted({name for row in rows for name in (row["first"], row["second"])})
+    flat = [name for name in names if not any(name in (row["first"], row["second"]) for row in known)]
+    if not known:
+        return f"novelty by {pooling} cannot be compared: of any two, one gives every image the same score"
+    said = _of_known(known, pooling, budget)
+    if not flat:
+        return said
+    return f"{said}; {', '.join(flat)}: the same score for every image, look at its keywords"
+
+
+def _of_known(rows: Sequence[Row], pooling: str, budget: str) -> str:
     worst = min(rows, key=lambda row: row["spearman_mean"])
     pair = f"{worst['first']} and {worst['second']}"
     numbers = f"Spearman {_text(worst, 'spearman')}, overlap of the first {budget} {_text(worst, 'jaccard')}"
@@ -76,6 +93,8 @@ def _sentence(rows: Sequence[Row], pooling: str, budget: str) -> str:
 
 
 def _text(row: Row, name: str) -> str:
+    if not _has_orders(row):
+        return "-"
     return f"{row[f'{name}_mean']:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
 
 
