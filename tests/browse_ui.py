@@ -110,7 +110,7 @@ class Person:
         """Follow the link of the materialization that is open; return what the MLflow page says."""
         link = self._page.locator("a[href*='/#/experiments/']").first
         self._page.goto(link.get_attribute("href"))
-        self._page.get_by_text("Parameters").first.wait_for()
+        self._page.get_by_text("budget", exact=True).first.wait_for()  # of the parameters, which come last
         self._keep(picture)
         return str(self._page.inner_text("body"))
 
