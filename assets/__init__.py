@@ -2,6 +2,6 @@
 
 import gc
 
-import dagster as _  # noqa: F401 - what it brings stays for good
+import dagster  # noqa: F401 - what it brings stays for good
 
 gc.freeze()  # the collector would go through Dagster's objects again and again: a quarter of the time to start

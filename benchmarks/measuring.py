@@ -64,9 +64,10 @@ def cost_of(command: Sequence[str], *, env: Mapping[str, str] | None = None, fol
     seconds = time.perf_counter() - started
     os.close(writing)
     with os.fdopen(reading) as told:
-        cpu_seconds, peak = (float(word) for word in told.read().split())
+        used = told.read().split()
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    cpu_seconds, peak = map(float, used)
     return Cost(seconds, cpu_seconds, peak * _KILOBYTE / 1e6, done.stdout)
 
 

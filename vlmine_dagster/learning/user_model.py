@@ -132,9 +132,13 @@ def prediction_classes(path: str) -> tuple[str, ...]:
         ModelError: the file cannot be read, has no image_id or fewer than two classes.
     """
     with _open_predictions(path) as file:
-        names = file.schema_arrow.names
-        if "image_id" not in names:
-            raise ValueError(f"its columns are {', '.join(names)}"[:200])
+        return _classes(path, file)
+
+
+def _classes(path: str, file: "ParquetFile") -> tuple[str, ...]:
+    names = file.schema_arrow.names
+    if "image_id" not in names:
+        raise ValueError(f"its columns are {', '.join(names)}"[:200])
     classes = tuple(name for name in names if name != "image_id")
     if len(classes) < 2:
         raise ModelError(f"task_model.path {path}: {len(classes)} class columns, expected at least 2.")
@@ -161,10 +165,10 @@ def read_predictions(path: str, image_ids: Sequence[str]) -> Iterator[tuple[list
     import pandas as pd
     import pyarrow as pa
 
-    classes = prediction_classes(path)
     wanted = pd.Index(list(image_ids), dtype="object")  # hashed once: Arrow would do it again for every block
     times_found = np.zeros(len(wanted), dtype=np.int8)
     with _open_predictions(path) as file:
+        classes = _classes(path, file)
         for group in _groups_between(file, min(image_ids, default=""), max(image_ids, default="")):
             ids = file.read_row_group(group, ["image_id"]).column(0).cast(pa.string())
             places = np.asarray(wanted.get_indexer(ids.to_pandas()), dtype=np.int64)

@@ -73,14 +73,17 @@ def _has_orders(row: Row) -> bool:
 
 def _sentence(rows: Sequence[Row], pooling: str, budget: str) -> str:
     known = [row for row in rows if _has_orders(row)]
-    names = sorted({name for row in rows for name in (row["first"], row["second"])})
-    flat = [name for name in names if not any(name in (row["first"], row["second"]) for row in known)]
+    flat = sorted(_variants_in(rows) - _variants_in(known))
     if not known:
         return f"novelty by {pooling} cannot be compared: of any two, one gives every image the same score"
     said = _of_known(known, pooling, budget)
     if not flat:
         return said
     return f"{said}; {', '.join(flat)}: the same score for every image, look at its keywords"
+
+
+def _variants_in(rows: Sequence[Row]) -> set[str]:
+    return {row[place] for row in rows for place in ("first", "second")}
 
 
 def _of_known(rows: Sequence[Row], pooling: str, budget: str) -> str:
