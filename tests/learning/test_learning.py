@@ -217,6 +217,7 @@ def test_an_image_with_two_predictions_is_refused(apart, tmp_path):
         ({"image_id": ["a"], "cat": [3.0], "dog": [1.0]}, "row of 'a' is no probability distribution .it sums to 4"),
         ({"image_id": ["a"], "cat": [1.0]}, "1 class columns, expected at least 2"),
         ({"name": ["a"], "cat": [1.0], "dog": [0.0]}, "cannot be read as Parquet with image_id"),
+        ({"image_id": ["a"], "cat": [1.0], "dog": [0.0], "__index_level_0__": [7]}, "row index .* with index=False"),
     ],
 )
 def test_predictions_that_make_no_sense_are_refused(table, message, tmp_path):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SUM_TOLERANCE = 1e-3
 _ROWS_A_BLOCK = 4096
 _READ_BYTES = 1 << 16
+_PANDAS_INDEX = "__index_level_"
 
 Floats = npt.NDArray[np.float64]
 
@@ -129,7 +130,7 @@ def prediction_classes(path: str) -> tuple[str, ...]:
         path: Parquet file with the column image_id and one column a class.
 
     Raises:
-        ModelError: the file cannot be read, has no image_id or fewer than two classes.
+        ModelError: the file cannot be read, has no image_id, fewer than two classes, or pandas' row index among them.
     """
     with _open_predictions(path) as file:
         return _classes(path, file)
@@ -139,6 +140,8 @@ def _classes(path: str, file: "ParquetFile") -> tuple[str, ...]:
     names = file.schema_arrow.names
     if "image_id" not in names:
         raise ValueError(f"its columns are {', '.join(names)}"[:200])
+    if any(name.startswith(_PANDAS_INDEX) for name in names):
+        raise ModelError(f"task_model.path {path}: it holds pandas' row index as a column. Write it with index=False.")
     classes = tuple(name for name in names if name != "image_id")
     if len(classes) < 2:
         raise ModelError(f"task_model.path {path}: {len(classes)} class columns, expected at least 2.")
