@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from assets.catalog import DESCRIBED_COLUMNS
-from assets.facts import table_fact
-from assets.models import describer_of
-from assets.stages import Product, StageRun
-from resources.describers import Describer, DescriberInput, Description, ModelDescriber
-from resources.intake import ASK_AGAIN, outcome_counts, read_bytes, refuse_failures
-from resources.replies import Reply
-from resources.rows import Bill, RowBuffer, answer_row
-from vlmine_dagster.tables import DESCRIPTIONS, EMBEDDINGS, JUDGES, Outcome
+from vlmine_dagster.domain.tables import DESCRIPTIONS, EMBEDDINGS, JUDGES, Outcome
+from vlmine_dagster.engine.catalog import DESCRIBED_COLUMNS
+from vlmine_dagster.engine.facts import table_fact
+from vlmine_dagster.engine.models import describer_of
+from vlmine_dagster.engine.stages import Product, StageRun
+from vlmine_dagster.resources.describers import Describer, DescriberInput, Description, ModelDescriber
+from vlmine_dagster.resources.intake import ASK_AGAIN, outcome_counts, read_bytes, refuse_failures
+from vlmine_dagster.resources.replies import Reply
+from vlmine_dagster.resources.rows import Bill, RowBuffer, answer_row
 
 
 def compute(run: StageRun) -> Product:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from assets.evidence import half
-from assets.stages import StageRun
+from vlmine_dagster.assets.evidence import half
+from vlmine_dagster.engine.stages import StageRun
 from vlmine_dagster.mining.diversity import candidate_count, coverage_picks, k_center_picks, picked_first
 from vlmine_dagster.mining.selection import Ranking
 from vlmine_dagster.settings import DiversitySettings

@@ -4,10 +4,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.stages import Product, StageRun
-from resources.encoder import Encodings
-from resources.intake import read_bytes
-from vlmine_dagster.tables import EMBEDDINGS
+from vlmine_dagster.domain.tables import EMBEDDINGS
+from vlmine_dagster.engine.stages import Product, StageRun
+from vlmine_dagster.resources.encoder import Encodings
+from vlmine_dagster.resources.intake import read_bytes
 
 
 def compute(run: StageRun) -> Product:

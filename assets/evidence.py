@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.cuts import by_shard
-from assets.stages import StageRun
-from vlmine_dagster.tables import EMBEDDINGS
+from vlmine_dagster.domain.tables import EMBEDDINGS
+from vlmine_dagster.engine.cuts import by_shard
+from vlmine_dagster.engine.stages import StageRun
 
 _BLOCK = 10_000  # images, 45 MB of features and tags
 

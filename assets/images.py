@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from assets.stages import Product, StageRun
-from resources.intake import inspect_shard, outcome_counts, refuse_failures, relabelled
+from vlmine_dagster.engine.stages import Product, StageRun
+from vlmine_dagster.resources.intake import inspect_shard, outcome_counts, refuse_failures, relabelled
 
 
 def compute(run: StageRun) -> Product:

@@ -4,15 +4,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.catalog import DESCRIPTION_COLUMNS
-from assets.models import keyworder_of
-from assets.stages import Product, StageRun
-from resources.describers import Description, Tag
-from resources.intake import ASK_AGAIN, outcome_counts, refuse_failures
-from resources.keyworders import ModelKeyworder
-from resources.rows import Bill, RowBuffer, answer_row
+from vlmine_dagster.domain.tables import KEYWORD_ANSWERS, KEYWORDS, Outcome
+from vlmine_dagster.engine.catalog import DESCRIPTION_COLUMNS
+from vlmine_dagster.engine.models import keyworder_of
+from vlmine_dagster.engine.stages import Product, StageRun
+from vlmine_dagster.resources.describers import Description, Tag
+from vlmine_dagster.resources.intake import ASK_AGAIN, outcome_counts, refuse_failures
+from vlmine_dagster.resources.keyworders import ModelKeyworder
+from vlmine_dagster.resources.rows import Bill, RowBuffer, answer_row
 from vlmine_dagster.settings import settings_hash
-from vlmine_dagster.tables import KEYWORD_ANSWERS, KEYWORDS, Outcome
 
 
 def compute(run: StageRun) -> Product:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.evidence import SeedAndPool
-from assets.stages import Product, StageRun
+from vlmine_dagster.assets.evidence import SeedAndPool
+from vlmine_dagster.domain.tables import NEIGHBOUR_SCORES
+from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.density import embedding_density, keyword_density, seed_distance
-from vlmine_dagster.tables import NEIGHBOUR_SCORES
 
 
 def compute(run: StageRun) -> Product:

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.stages import Product, StageRun
-from vlmine_dagster.errors import ContractError
-from vlmine_dagster.tables import NOVELTY_SCORES
+from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.domain.tables import NOVELTY_SCORES
+from vlmine_dagster.engine.stages import Product, StageRun
 
 # Pooled by place, a number that orders by count and then by keyword: faster than the pair itself.
 _SCORES = """

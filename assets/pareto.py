@@ -12,18 +12,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from assets.catalog import AGREEMENT_CHECK
-from assets.diversity import SAID, diversified
-from assets.facts import table_fact
-from assets.pool import image_ids, load_pool, signal_values
-from assets.stages import MiningConfig, Product, StageRun
-from resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, dagster_url, run_colour
-from vlmine_dagster.errors import MissingInputError
+from vlmine_dagster.assets.diversity import SAID, diversified
+from vlmine_dagster.assets.pool import image_ids, load_pool, signal_values
+from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.signals import SIGNALS
+from vlmine_dagster.engine.catalog import AGREEMENT_CHECK
+from vlmine_dagster.engine.facts import table_fact
+from vlmine_dagster.engine.stages import MiningConfig, Product, StageRun
 from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Hashes, Ranking, budget_count, id_hashes, rank_images
+from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, dagster_url, run_colour
 from vlmine_dagster.settings import ExperimentSettings, OpenAIKeyworderSettings
-from vlmine_dagster.signals import SIGNALS
 
 ORACLE_TAG = "vlmine.oracle"
 """Marks an MLflow run whose list could not be made without the true classes of the pool."""

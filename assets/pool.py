@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from assets.stages import StageRun
-from resources.intake import by_shard
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.signals import SIGNALS, columns_of
+from vlmine_dagster.engine.stages import StageRun
 from vlmine_dagster.mining.longtail import true_rarity
 from vlmine_dagster.mining.selection import random_signal
 from vlmine_dagster.mining.tail_first import tail_first
+from vlmine_dagster.resources.intake import by_shard
 from vlmine_dagster.settings import ExperimentSettings
-from vlmine_dagster.signals import SIGNALS, columns_of
 
 Floats = npt.NDArray[np.float64]
 

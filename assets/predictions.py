@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resources.visible import visible_text
-from vlmine_dagster.errors import ModelError
+from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.learning.user_model import prediction_classes
+from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
-    from resources.lake import Lake
+    from vlmine_dagster.resources.lake import Lake
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from assets.evidence import Evidence, EvidenceBlocks, SeedAndPool
-from assets.stages import Product, StageRun
-from resources.sources import shard_of
-from resources.spill import ColumnSpill
-from resources.workbench import Workbench
+from vlmine_dagster.assets.evidence import Evidence, EvidenceBlocks, SeedAndPool
+from vlmine_dagster.domain.tables import RARITY_SCORES
+from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.census import Census
 from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.novelty import novelty_scores
@@ -31,7 +29,9 @@ from vlmine_dagster.mining.rarity import (
     strangeness,
 )
 from vlmine_dagster.mining.uncertainty import predictive_entropy
-from vlmine_dagster.tables import RARITY_SCORES
+from vlmine_dagster.resources.sources import shard_of
+from vlmine_dagster.resources.spill import ColumnSpill
+from vlmine_dagster.resources.workbench import Workbench
 
 _DEFAULT_FEW_UNDER = 20
 

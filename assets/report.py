@@ -11,18 +11,27 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.pareto import mining_run
-from assets.pool import true_labels
-from assets.retraining import UNTRAINED, means
-from assets.stages import Product, StageRun
-from resources.charts import SignalCloud, scatter_png
-from resources.intake import load_pictures
-from resources.pictures import thumbnail_data_url
-from resources.report_page import AccuracyRow, Card, MeanSd, MixRow, RecallRow, Report, SignalValue, render_report
+from vlmine_dagster.assets.pareto import mining_run
+from vlmine_dagster.assets.pool import true_labels
+from vlmine_dagster.assets.retraining import UNTRAINED, means
+from vlmine_dagster.domain.tables import MINING_REPORT
+from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.verdicts import rules_text
-from vlmine_dagster.tables import MINING_REPORT
+from vlmine_dagster.reporting.charts import SignalCloud, scatter_png
+from vlmine_dagster.reporting.report_page import (
+    AccuracyRow,
+    Card,
+    MeanSd,
+    MixRow,
+    RecallRow,
+    Report,
+    SignalValue,
+    render_report,
+)
+from vlmine_dagster.resources.intake import load_pictures
+from vlmine_dagster.resources.pictures import thumbnail_data_url
 
 PICTURES = 60
 _THUMBNAIL_SIDE = 320

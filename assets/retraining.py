@@ -10,19 +10,19 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.catalog import LUCK_CHECK
-from assets.pareto import mining_run, run_tags
-from assets.pool import true_labels
-from assets.stages import Product, StageRun
-from assets.task_model import model_inputs
-from resources.charts import recall_curve_png
-from resources.labels import Labels
+from vlmine_dagster.assets.pareto import mining_run, run_tags
+from vlmine_dagster.assets.pool import true_labels
+from vlmine_dagster.assets.task_model import model_inputs
+from vlmine_dagster.domain.tables import RETRAIN_METRICS
+from vlmine_dagster.engine.catalog import LUCK_CHECK
+from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import area_under_budget_curve
-from vlmine_dagster.project import Project
-from vlmine_dagster.tables import RETRAIN_METRICS
+from vlmine_dagster.reporting.charts import recall_curve_png
+from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.settings.project import Project
 
 UNTRAINED = -1
 

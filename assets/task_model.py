@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from assets.descriptions import matrix
-from assets.stages import Product, StageRun
-from resources.intake import load_pixels
-from resources.label_match import match_labels, published_images
-from vlmine_dagster.errors import ConfigError, MissingInputError
-from vlmine_dagster.tables import TASK_MODEL, WHOLE_POOL
+from vlmine_dagster.assets.descriptions import matrix
+from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.tables import TASK_MODEL, WHOLE_POOL
+from vlmine_dagster.engine.stages import Product, StageRun
+from vlmine_dagster.resources.digests import path_digest
+from vlmine_dagster.resources.intake import load_pixels
+from vlmine_dagster.resources.label_match import match_labels, published_images
 
 if TYPE_CHECKING:
     from vlmine_dagster.learning.task_model import TaskModel
@@ -137,7 +138,7 @@ def _checkpoint(path: str) -> tuple[int, dict[str, Any]]:
 
 
 def _predictions(run: StageRun, path: str) -> tuple[int, dict[str, Any]]:
-    from assets.predictions import match_predictions
+    from vlmine_dagster.assets.predictions import match_predictions
 
     match = match_predictions(path, run.lake, run.shards)
     match.refuse_foreign()
@@ -152,17 +153,3 @@ def _predictions(run: StageRun, path: str) -> tuple[int, dict[str, Any]]:
         "classes": len(match.classes),
         **shared,
     }
-
-
-def path_digest(location: str) -> str:
-    """Return the SHA-256 of a file, or of all files of a folder by name and content."""
-    path = Path(location)
-    if not path.exists():
-        raise ConfigError(f"task_model.path: there is no {location}. Correct it in vlmine.yaml.")
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file():
-            digest.update(file.relative_to(path.parent).as_posix().encode())
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import task_model
-from assets.stages import Product, StageRun
-from resources.intake import load_pictures
+from vlmine_dagster.assets import task_model
+from vlmine_dagster.domain.tables import JUDGES, UNCERTAINTY_SCORES
+from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.uncertainty import (
     bald,
     margin,
@@ -21,7 +21,7 @@ from vlmine_dagster.mining.uncertainty import (
     variation_ratio_of_votes,
     vote_entropy,
 )
-from vlmine_dagster.tables import JUDGES, UNCERTAINTY_SCORES
+from vlmine_dagster.resources.intake import load_pictures
 
 if TYPE_CHECKING:
     from vlmine_dagster.learning.task_model import TaskModel
@@ -143,8 +143,8 @@ def answers_of(
 
 
 def _ask_checkpoint(run: StageRun, path: str, names: Sequence[str]) -> Iterator[Answers]:
-    from resources.ordered import batches
     from vlmine_dagster.learning.user_model import load_checkpoint
+    from vlmine_dagster.resources.ordered import batches
 
     settings = run.project.settings.task_model
     checkpoint = load_checkpoint(path, dropout=settings.dropout)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from assets.checks import VARIANT_CHECK
-from assets.facts import table_fact
-from assets.stages import Product, StageRun
-from vlmine_dagster.errors import MissingInputError, MixedVariantsError
+from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
+from vlmine_dagster.domain.tables import VOCAB_COUNTS
+from vlmine_dagster.engine.checks import VARIANT_CHECK
+from vlmine_dagster.engine.facts import table_fact
+from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import vocabulary_health
-from vlmine_dagster.tables import VOCAB_COUNTS
 
 _WATCHED = 200  # keywords by which shards are compared
 # Failures say nothing of a pool. Outcome ok means keywords, each once an image: so images are counted here, and their

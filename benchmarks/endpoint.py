@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resources.cache import ReplyCache
-from resources.chat import ChatModel
-from resources.describers import DescriberInput, ModelDescriber
-from resources.questions import ChatQuestion
-from resources.replies import Asker, Spending
 from vlmine_dagster.mining.answers import judge_description
+from vlmine_dagster.resources.cache import ReplyCache
+from vlmine_dagster.resources.chat import ChatModel
+from vlmine_dagster.resources.describers import DescriberInput, ModelDescriber
+from vlmine_dagster.resources.questions import ChatQuestion
+from vlmine_dagster.resources.replies import Asker, Spending
 from vlmine_dagster.settings import OpenAIDescriberSettings
 
 SLOTS, LATENCY_S = 64, 0.2

@@ -27,16 +27,17 @@ import duckdb
 import numpy as np
 import yaml
 
-from assets import making, vocabulary
-from assets.catalog import STAGES
-from assets.lineage import Lineage
-from assets.stages import StageRun
 from benchmarks.measuring import cost_of, machine, own_peak_mb, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
-from resources.lake import Lake
-from resources.workbench import Workbench
+from vlmine_dagster.assets import vocabulary
+from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.engine import making
+from vlmine_dagster.engine.catalog import STAGES
+from vlmine_dagster.engine.lineage import Lineage
+from vlmine_dagster.engine.stages import StageRun
 from vlmine_dagster.mining import selection
-from vlmine_dagster.tables import TABLES
+from vlmine_dagster.resources.lake import Lake
+from vlmine_dagster.resources.workbench import Workbench
 
 SHARD_STAGE, POOL_STAGE = "novelty_scores", "vocab_counts"
 EXPERIMENTS = ("novelty_min", "pareto")

@@ -17,8 +17,8 @@ import click
 import numpy as np
 from PIL import Image
 
-from resources.local_model import LocalModel
-from resources.replies import Request
+from vlmine_dagster.resources.local_model import LocalModel
+from vlmine_dagster.resources.replies import Request
 from vlmine_dagster.settings import TransformersSettings
 
 SIDE, PATCH, OUTPUT_TOKENS = 336, 14, 60

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from resources.ordered import core_count
+from vlmine_dagster.resources.ordered import core_count
 
 _KILOBYTE = 1024
 

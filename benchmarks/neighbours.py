@@ -14,10 +14,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from assets.descriptions import matrix
 from benchmarks.measuring import machine, own_peak_mb, print_table
-from resources.workbench import Workbench
+from vlmine_dagster.assets.descriptions import matrix
 from vlmine_dagster.mining.neighbours import Blocks, nearest_neighbours
+from vlmine_dagster.resources.workbench import Workbench
 
 COUNT, BLOCK = 100, 20_000
 

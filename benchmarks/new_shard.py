@@ -19,10 +19,10 @@ import dagster as dg
 
 from benchmarks.measuring import Cost, cost_of, machine, print_table
 from benchmarks.synthetic_pool import SyntheticPool, shard_name
-from resources.progress import duration
-from vlmine_dagster.automation import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB
-from vlmine_dagster.partitions import SHARDS
-from vlmine_dagster.runner import open_instance
+from vlmine_dagster.automation.runner import open_instance
+from vlmine_dagster.automation.schedules import GLOBAL_JOB, MINING_JOB, RANGE_TAGS, SCORE_JOB
+from vlmine_dagster.engine.partitions import SHARDS
+from vlmine_dagster.resources.progress import duration
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -85,7 +85,7 @@ def run_jobs(pool: SyntheticPool) -> Cost:
 
 def check_fresh(pool: SyntheticPool) -> None:
     """Refuse to print numbers of a pool that is not up to date."""
-    from vlmine_dagster.views import status
+    from vlmine_dagster.cli.views import status
 
     rows = status(pool.bench, pool.bench.source.shards())
     stale = {row["table"]: row["states"] for row in rows if row.get("not_fresh")}

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from benchmarks.engine import run_stage
 from benchmarks.measuring import cost_of, machine, own_peak_mb, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
-from resources.workbench import Workbench
+from vlmine_dagster.resources.workbench import Workbench
 
 NEIGHBOURS, CLASSES, WIDTH = 20, 100, 1280
 Work = Callable[[Path, int], list[float]]

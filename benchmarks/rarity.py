@@ -18,8 +18,8 @@ import yaml
 from benchmarks.engine import POOL_STAGE, run_stage
 from benchmarks.measuring import cost_of, machine, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
-from resources.workbench import Workbench
-from vlmine_dagster.tables import EMBEDDING_SIZE, EMBEDDINGS, TAG_COUNT
+from vlmine_dagster.domain.tables import EMBEDDING_SIZE, EMBEDDINGS, TAG_COUNT
+from vlmine_dagster.resources.workbench import Workbench
 
 CLASSES, LABELLED_SHARE, INPUTS = 200, 0.02, "synthetic"
 WIDTHS = {"rarity_scores": EMBEDDING_SIZE + TAG_COUNT, "neighbour_scores": EMBEDDING_SIZE}

@@ -18,9 +18,9 @@ import click
 import numpy as np
 
 from benchmarks.tails import CutPool, Tail
-from resources.workbench import Workbench
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.verdicts import rules_text
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import ExperimentSettings, default_experiments
 from vlmine_dagster.studies import draws
 from vlmine_dagster.studies.pool import Pool

@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 import yaml
 
-from resources.lake import Lake
-from resources.ordered import core_count
-from resources.workbench import Workbench
-from vlmine_dagster.tables import TABLES
+from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.resources.lake import Lake
+from vlmine_dagster.resources.ordered import core_count
+from vlmine_dagster.resources.workbench import Workbench
 
 KEYWORDS_AN_IMAGE = 10
 _DRAWS = 40  # of which an image's first ten different words count; fewer than one image in a million has less

@@ -15,13 +15,13 @@ import pyarrow as pa
 import yaml
 from PIL import Image
 
-from assets.catalog import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORDS
-from assets.lineage import Lineage
-from assets.models import describer_of, keyworder_of
-from assets.stages import Stage
-from resources.workbench import Workbench
+from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.engine.catalog import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORDS
+from vlmine_dagster.engine.lineage import Lineage
+from vlmine_dagster.engine.models import describer_of, keyworder_of
+from vlmine_dagster.engine.stages import Stage
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
-from vlmine_dagster.tables import TABLES
 
 KEYWORDS_AN_IMAGE = 10
 VOCABULARY = 50_000

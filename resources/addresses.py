@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vlmine_dagster.project import Project
+from vlmine_dagster.settings.project import Project
 
 DAGSTER_VARIABLE = "VLMINE_DAGSTER_URL"
 MLFLOW_VARIABLE = "VLMINE_MLFLOW_URL"

@@ -7,17 +7,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resources.endpoint import address_of, client_of
-from resources.ordered import batches
-from resources.questions import ChatQuestion, masked
-from resources.replies import Reply, Request
-from vlmine_dagster.errors import ModelError
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.endpoint import address_of, client_of
+from vlmine_dagster.resources.ordered import batches
+from vlmine_dagster.resources.questions import ChatQuestion, masked
+from vlmine_dagster.resources.replies import Reply, Request
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-    from resources.cache import ReplyCache
+    from vlmine_dagster.resources.cache import ReplyCache
 
 MOST_REQUESTS = 50_000
 FIRST_POLL_S = 1.0

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from resources.replies import Reply
-from vlmine_dagster.errors import CacheError
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.domain.errors import CacheError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.replies import Reply
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """

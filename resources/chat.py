@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resources.endpoint import Throttle, address_of, async_clients, raw_response, retry_after
-from resources.ordered import core_count, map_in_order
-from resources.pictures import jpeg_for_model
-from resources.questions import ChatQuestion, masked
-from resources.replies import Reply, Request
-from vlmine_dagster.errors import ModelError, PictureError
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.domain.errors import ModelError, PictureError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.endpoint import Throttle, address_of, async_clients, raw_response, retry_after
+from vlmine_dagster.resources.ordered import core_count, map_in_order
+from vlmine_dagster.resources.pictures import jpeg_for_model
+from vlmine_dagster.resources.questions import ChatQuestion, masked
+from vlmine_dagster.resources.replies import Reply, Request
 
 FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0

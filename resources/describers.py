@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from resources.replies import Asker, Reply, Request
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.replies import Asker, Reply, Request
 from vlmine_dagster.settings import TaggerSettings, settings_hash
-from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:
-    from resources.encoder import Encoder
+    from vlmine_dagster.resources.encoder import Encoder
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from filelock import FileLock
 from PIL import Image
 
-from resources.ordered import batches, core_count, map_in_order
-from resources.pictures import decode_picture
-from vlmine_dagster.errors import ModelError, PictureError
-from vlmine_dagster.tables import EMBEDDING_SIZE, TAG_COUNT
+from vlmine_dagster.domain.errors import ModelError, PictureError
+from vlmine_dagster.domain.tables import EMBEDDING_SIZE, TAG_COUNT
+from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
+from vlmine_dagster.resources.pictures import decode_picture
 
 Half = npt.NDArray[np.float16]
 
@@ -79,7 +79,7 @@ class Encoder:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The 1,000 class names, in the order of the probabilities."""
-        text = files("resources").joinpath("data/imagenet_classes.csv").read_text(encoding="utf-8")
+        text = files("vlmine_dagster.resources").joinpath("data/imagenet_classes.csv").read_text(encoding="utf-8")
         return tuple(row["name"] for row in csv.DictReader(io.StringIO(text)))
 
     @cached_property

@@ -8,8 +8,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from resources.questions import ChatQuestion, EndpointModelSettings
-from vlmine_dagster.errors import ModelError
+from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.resources.questions import ChatQuestion, EndpointModelSettings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from resources.witnesses import is_finite, witnesses
-from vlmine_dagster.tables import TABLES, Column, Outcome, Severity, Table
+from vlmine_dagster.domain.tables import TABLES, Column, Outcome, Severity, Table
+from vlmine_dagster.resources.witnesses import is_finite, witnesses
 
 if TYPE_CHECKING:
     import pyarrow as pa

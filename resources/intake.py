@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from resources.labels import Labels
-from resources.ordered import core_count, map_in_order
-from resources.pictures import PictureFacts, decode_picture, inspect_picture
-from resources.sources import ImageSource, RawImage, image_id, shard_of
-from vlmine_dagster.errors import MissingInputError, TooManyFailuresError
-from vlmine_dagster.tables import IMAGES, Outcome, Split
+from vlmine_dagster.domain.errors import MissingInputError, TooManyFailuresError
+from vlmine_dagster.domain.tables import IMAGES, Outcome, Split
+from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.resources.ordered import core_count, map_in_order
+from vlmine_dagster.resources.pictures import PictureFacts, decode_picture, inspect_picture
+from vlmine_dagster.resources.sources import ImageSource, RawImage, image_id, shard_of
 
 MEND_FILES = "Mend the files, or raise max_failure_share in vlmine.yaml."
 ASK_AGAIN = (

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from resources.describers import Description
-from resources.prompts import PLACEHOLDER
-from resources.replies import Asker, Request
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.describers import Description
+from vlmine_dagster.resources.prompts import PLACEHOLDER
+from vlmine_dagster.resources.replies import Asker, Request
 
 _LONGEST_DESCRIPTION = 20_000  # letters that are shown to a language model
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from resources.labels import Labels
-from resources.sources import ImageSource, image_id
-from resources.visible import visible_text
+from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.resources.sources import ImageSource, image_id
+from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
-    from resources.lake import Lake
+    from vlmine_dagster.resources.lake import Lake
 
 Found = tuple[str, str]
 """Shard and key of an image."""

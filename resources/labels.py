@@ -11,12 +11,12 @@ from functools import cached_property, partial
 
 from upath import UPath
 
-from resources.rounds import load_rounds, rounds_fingerprint
-from resources.sources import open_source, shard_of
-from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.project import Project
+from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.domain.tables import JUDGES, Split
+from vlmine_dagster.resources.rounds import load_rounds, rounds_fingerprint
+from vlmine_dagster.resources.sources import open_source, shard_of
 from vlmine_dagster.settings import LabelSettings, settings_hash
-from vlmine_dagster.tables import JUDGES, Split
+from vlmine_dagster.settings.project import Project
 
 LABEL_COLUMNS = ("key", "split", "class_id")
 CLASS_COLUMNS = ("class_id", "name")

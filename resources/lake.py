@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from vlmine_dagster.errors import ContractError, LakeError, MissingInputError, SourceError
+from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, SourceError
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, arrow_type
 from vlmine_dagster.settings import DEFAULT_VARIANT
-from vlmine_dagster.tables import TABLES, WHOLE_POOL, arrow_type
 
 _STAMP_KEY = b"vlmine"
 _SUMMED = ("prompt_tokens", "output_tokens", "cost_usd")

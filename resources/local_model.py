@@ -14,14 +14,14 @@ from typing import Any
 from filelock import FileLock
 from PIL import Image
 
-from resources.ordered import batches, core_count, map_in_order
-from resources.pictures import decode_picture
-from resources.replies import Reply, Request
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.tree import FileTree
-from vlmine_dagster.errors import ModelError, PictureError
+from vlmine_dagster.domain.errors import ModelError, PictureError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
+from vlmine_dagster.resources.pictures import decode_picture
+from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.settings import TransformersSettings, settings_hash
-from vlmine_dagster.tables import Outcome
 
 _LLAVA_PROMPT = "USER: <image>\n{prompt} ASSISTANT:"
 _loaded_lock = threading.Lock()

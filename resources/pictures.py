@@ -23,8 +23,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from vlmine_dagster.errors import PictureError
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.domain.errors import PictureError
+from vlmine_dagster.domain.tables import Outcome
 
 # The plugins are called directly: `Image.open` would warn or refuse by a limit that is global to the process, and
 # would try forty other formats, some of which start programs.

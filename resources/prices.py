@@ -6,8 +6,8 @@ from importlib.resources import files
 
 import yaml
 
-from vlmine_dagster.project import Project
 from vlmine_dagster.settings import PriceSettings
+from vlmine_dagster.settings.project import Project
 
 BATCH_DISCOUNT = 0.5
 """The Batch API charges half."""
@@ -46,5 +46,5 @@ def price_of(project: Project, model: str, *, is_batch: bool = False) -> Price |
 
 @cache
 def _shipped() -> tuple[str, dict[str, PriceSettings]]:
-    content = yaml.safe_load(files("resources").joinpath("data/prices.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load(files("vlmine_dagster.resources").joinpath("data/prices.yaml").read_text(encoding="utf-8"))
     return str(content["date"]), {name: PriceSettings(**price) for name, price in content["models"].items()}

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resources.prices import Price
-from resources.replies import Reply, Request
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.prices import Price
+from vlmine_dagster.resources.replies import Reply, Request
 from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings, settings_hash
-from vlmine_dagster.tables import Outcome
 
 _RUNAWAY_LETTERS = 12  # an output token has about 4; an answer with 12 letters a token allowed ignores the limit
 _LONGEST_REASON = 300

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from resources.ordered import batches
-from vlmine_dagster.errors import BudgetExceededError
+from vlmine_dagster.domain.errors import BudgetExceededError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.ordered import batches
 from vlmine_dagster.settings import settings_hash
-from vlmine_dagster.tables import Outcome
 
 if TYPE_CHECKING:
-    from resources.cache import ReplyCache
     from vlmine_dagster.mining.answers import Judgement
+    from vlmine_dagster.resources.cache import ReplyCache
 
 _LOOKED_UP_AT_ONCE = 500
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from vlmine_dagster.errors import SourceError
-from vlmine_dagster.project import Project
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.settings.project import Project
 
 _ID_COLUMNS = ("image_id", "key")
 _CLASS_COLUMNS = ("label", "class", "class_name", "class_id")

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.domain.tables import Outcome
 
 _ROWS_A_BLOCK = 1000
 

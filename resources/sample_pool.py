@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from vlmine_dagster.errors import ConfigError, SourceError
+from vlmine_dagster.domain.errors import ConfigError, SourceError
 
 SHARD_COUNT = 6
 TEST_IMAGES_A_CLASS = 10

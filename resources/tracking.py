@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from resources.addresses import DAGSTER_VARIABLE, MLFLOW_VARIABLE, web_address
-from vlmine_dagster.errors import TrackingError
-from vlmine_dagster.project import Project
+from vlmine_dagster.domain.errors import TrackingError
+from vlmine_dagster.resources.addresses import DAGSTER_VARIABLE, MLFLOW_VARIABLE, web_address
+from vlmine_dagster.settings.project import Project
 
 EXPERIMENT_TAG = "vlmine.experiment"
 ASSET_TAG = "vlmine.asset"

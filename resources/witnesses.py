@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vlmine_dagster.tables import Column, Table
+from vlmine_dagster.domain.tables import Column, Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ def witnesses(contract: Table, rows: "pa.Table") -> "pa.Table":
 
     Examples:
         >>> import pyarrow as pa
-        >>> from vlmine_dagster.tables import VOCAB_COUNTS
+        >>> from vlmine_dagster.domain.tables import VOCAB_COUNTS
         >>> rows = pa.table({"keyword": list("abca"), "image_count": [5, 9, 6, 7], "image_share": [0.5] * 4})
         >>> witnesses(VOCAB_COUNTS, rows).column("image_count").to_pylist()
         [5, 9, 7]

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from vlmine_dagster.project import Project
+from vlmine_dagster.settings.project import Project
 
 if TYPE_CHECKING:
-    from resources.cache import ReplyCache
-    from resources.encoder import Encoder
-    from resources.labels import Labels
-    from resources.lake import Lake
-    from resources.sources import ImageSource
-    from resources.tracking import Tracking
+    from vlmine_dagster.resources.cache import ReplyCache
+    from vlmine_dagster.resources.encoder import Encoder
+    from vlmine_dagster.resources.labels import Labels
+    from vlmine_dagster.resources.lake import Lake
+    from vlmine_dagster.resources.sources import ImageSource
+    from vlmine_dagster.resources.tracking import Tracking
 
 
 class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -34,7 +34,7 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
     @cached_property
     def lake(self) -> "Lake":
         """The lake."""
-        from resources.lake import Lake
+        from vlmine_dagster.resources.lake import Lake
 
         home = self.project.home
         root = f"{home.rstrip('/')}/lake" if "://" in home else str(self.project.state_folder("lake"))
@@ -49,21 +49,21 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
     @cached_property
     def source(self) -> "ImageSource":
         """The images."""
-        from resources.sources import open_source
+        from vlmine_dagster.resources.sources import open_source
 
         return open_source(self.project)
 
     @cached_property
     def labels(self) -> "Labels | None":
         """The labels, None where the project has none."""
-        from resources.labels import load_labels
+        from vlmine_dagster.resources.labels import load_labels
 
         return load_labels(self.project)
 
     @cached_property
     def encoder(self) -> "Encoder":
         """The image encoder."""
-        from resources.encoder import Encoder
+        from vlmine_dagster.resources.encoder import Encoder
 
         settings = self.project.settings.encoder
         return Encoder(self.models_folder, batch_size=settings.batch_size, threads=settings.threads)
@@ -71,7 +71,7 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
     @cached_property
     def tracking(self) -> "Tracking":
         """MLflow."""
-        from resources.tracking import Tracking
+        from vlmine_dagster.resources.tracking import Tracking
 
         return Tracking(self.project)
 
@@ -83,11 +83,11 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
     @cached_property
     def cache(self) -> "ReplyCache":
         """Answers of models that were paid for."""
-        from resources.cache import ReplyCache
+        from vlmine_dagster.resources.cache import ReplyCache
 
         return ReplyCache(self.project.state_folder("cache"))
 
     @cached_property
     def parts(self) -> dict[str, Any]:
-        """Describers and keyworders made so far (see `assets.models`)."""
+        """Describers and keyworders made so far (see `vlmine_dagster.engine.models`)."""
         return {}

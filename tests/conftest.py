@@ -18,14 +18,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from resources.encoder import Encoder
-from resources.tracking import Tracking
-from resources.workbench import Workbench
+from vlmine_dagster.automation.runner import Outcome, Runner
 from vlmine_dagster.definitions import build_definitions
-from vlmine_dagster.partitions import SHARDS
-from vlmine_dagster.project import Project
-from vlmine_dagster.runner import Outcome, Runner
-from vlmine_dagster.tables import Column, Table
+from vlmine_dagster.domain.tables import Column, Table
+from vlmine_dagster.engine.partitions import SHARDS
+from vlmine_dagster.resources.encoder import Encoder
+from vlmine_dagster.resources.tracking import Tracking
+from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.settings.project import Project
 
 hypothesis.settings.register_profile("shared machines", deadline=None)
 hypothesis.settings.load_profile("shared machines")

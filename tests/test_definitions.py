@@ -25,7 +25,7 @@ def test_the_definitions_are_built_without_any_library_that_only_work_needs(tmp_
 def test_no_command_loads_dagster_to_print_its_help(tmp_path):
     code = """
 from click.testing import CliRunner
-from vlmine_dagster.cli import main
+from vlmine_dagster.cli.main import main
 for name in ("", *main.commands):
     assert CliRunner().invoke(main, [*name.split(), "--help"]).exit_code == 0
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmine_dagster.cli import main, ui
-from vlmine_dagster.servers import _stop
+from vlmine_dagster.cli.main import main, ui
+from vlmine_dagster.cli.servers import _stop
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "deploy/vlmine.service"

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from vlmine_dagster import errors
-from vlmine_dagster.cli import main
-from vlmine_dagster.starter import sample_settings, starter_yaml
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.domain import errors
+from vlmine_dagster.settings.starter import sample_settings, starter_yaml
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,13 +26,13 @@ def commands(text: str) -> list[list[str]]:
 
 
 ELSEWHERE = {
-    "tar": "tests/test_cli_paid.py",
-    "export DAGSTER_HOME": "tests/test_homes.py",
+    "tar": "tests/cli/test_cli_paid.py",
+    "export DAGSTER_HOME": "tests/settings/test_homes.py",
     "export DAGSTER_PG_URL": "a PostgreSQL; tried by hand, as the page says",
-    "export MLFLOW_TRACKING_URI": "tests/test_faults.py",
-    "export VLMINE_HOME": "tests/test_homes.py",
+    "export MLFLOW_TRACKING_URI": "tests/automation/test_faults.py",
+    "export VLMINE_HOME": "tests/settings/test_homes.py",
     "export AWS_": "an S3 server; tried by hand, as the page says",
-    "export VLMINE_DAGSTER_URL": "tests/test_homes.py",
+    "export VLMINE_DAGSTER_URL": "tests/settings/test_homes.py",
     "export VLMINE_MLFLOW_URL": "tests/test_security.py",
     "dagster instance concurrency set": "tests/test_limits.py",
     "useradd": "root; the unit itself is checked by tests/test_deploy.py",
@@ -104,8 +104,8 @@ PROGRAMMERS = (
     "vlmine_dagster/mining",
     "vlmine_dagster/learning/training",
     "vlmine_dagster/learning/examples",
-    "resources/report_page",
-    "resources/charts",
+    "vlmine_dagster/reporting/report_page",
+    "vlmine_dagster/reporting/charts",
 )
 """Where a ContractError is told to who calls a function; the page has one row for all of them."""
 

@@ -16,14 +16,14 @@ from conftest import Made, jpeg, members
 from scripted_endpoint import Answer, ScriptedEndpoint
 from tiny_models import make_llava
 
-from assets.facts import table_fact
-from resources.local_model import LocalModel
-from resources.replies import Request
-from vlmine_dagster.cli import main
-from vlmine_dagster.errors import ConfigError, ModelError
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.domain.errors import ConfigError, ModelError
+from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.engine.facts import table_fact
 from vlmine_dagster.learning.user_model import load_checkpoint
+from vlmine_dagster.resources.local_model import LocalModel
+from vlmine_dagster.resources.replies import Request
 from vlmine_dagster.settings import TransformersSettings
-from vlmine_dagster.tables import TABLES
 
 ROOT = Path(__file__).parent.parent
 CODE = [

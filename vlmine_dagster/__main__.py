@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-from vlmine_dagster.cli import main
+from vlmine_dagster.cli.main import main
 
 
 def run() -> None:

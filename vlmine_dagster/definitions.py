@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from assets.pipeline import build_assets
-from resources.workbench import Workbench
-from vlmine_dagster.automation import build_chain, build_declarative, build_jobs, build_schedules, new_shards
-from vlmine_dagster.project import Project
+from vlmine_dagster.automation.schedules import build_chain, build_declarative, build_jobs, build_schedules, new_shards
+from vlmine_dagster.engine.pipeline import build_assets
+from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.jobs import build_study_jobs
 
 

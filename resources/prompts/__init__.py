@@ -2,8 +2,8 @@
 
 from importlib.resources import files
 
-from vlmine_dagster.errors import ConfigError
-from vlmine_dagster.project import Project
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.settings.project import Project
 
 PLACEHOLDER = "{description}"
 

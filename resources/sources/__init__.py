@@ -1,13 +1,13 @@
 """Where images come from: folder trees, WebDataset tars, Parquet files, on a disk or behind an fsspec URL."""
 
-from resources.sources.contract import LOST_KEY, ImageSource, RawImage, image_id, shard_of
-from resources.sources.detection import detect
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.folder import FolderSource, read_listed
-from resources.sources.parquet import ParquetSource
-from resources.sources.tree import FileTree
-from resources.sources.webdataset import WebDatasetSource
-from vlmine_dagster.project import Project
+from vlmine_dagster.resources.sources.contract import LOST_KEY, ImageSource, RawImage, image_id, shard_of
+from vlmine_dagster.resources.sources.detection import detect
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.folder import FolderSource, read_listed
+from vlmine_dagster.resources.sources.parquet import ParquetSource
+from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.sources.webdataset import WebDatasetSource
+from vlmine_dagster.settings.project import Project
 
 __all__ = [
     "LOST_KEY",

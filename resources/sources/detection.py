@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from resources.sources.contract import is_image
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, holds_bytes, is_key_type, open_parquet
-from resources.sources.tree import FileTree
-from resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
-from vlmine_dagster.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.sources.contract import is_image
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, holds_bytes, is_key_type, open_parquet
+from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
 
 _logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def _folder(images: list[str]) -> dict[str, Any] | None:
 
 
 def _labels(root: str) -> LabelSettings | None:
-    from resources.labels import LABEL_COLUMNS, read_file, read_rows
+    from vlmine_dagster.resources.labels import LABEL_COLUMNS, read_file, read_rows
 
     for folder in (root.rstrip("/") or "/", root.rstrip("/").rpartition("/")[0] or "."):
         file = f"{folder.rstrip('/')}/labels.csv"

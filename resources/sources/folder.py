@@ -6,10 +6,10 @@ from functools import cached_property
 
 from upath import UPath
 
-from resources.sources.contract import Glance, RawImage, UniqueKeys, is_image, require_shard, too_large
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.tree import FileEntry, FileTree
-from vlmine_dagster.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, is_image, require_shard, too_large
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.tree import FileEntry, FileTree
 
 
 class FolderSource:

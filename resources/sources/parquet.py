@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, too_large
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.shard_files import ShardFiles
-from resources.sources.tree import FileTree
-from vlmine_dagster.errors import ConfigError, SourceError
+from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, too_large
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.shard_files import ShardFiles
+from vlmine_dagster.resources.sources.tree import FileTree
 
 PARQUET_SUFFIXES = (".parquet",)
 

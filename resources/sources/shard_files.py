@@ -2,10 +2,10 @@
 
 from functools import cached_property
 
-from resources.sources.contract import Glance, check_shard_names, require_shard
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.tree import FileTree
-from vlmine_dagster.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.sources.contract import Glance, check_shard_names, require_shard
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.tree import FileTree
 
 
 class ShardFiles:

@@ -15,7 +15,7 @@ from typing import Any
 
 from upath import UPath
 
-from vlmine_dagster.errors import ConfigError, SourceError, StoreError
+from vlmine_dagster.domain.errors import ConfigError, SourceError, StoreError
 
 _logger = logging.getLogger(__name__)
 

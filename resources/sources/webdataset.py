@@ -6,11 +6,11 @@ import tarfile
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, cast
 
-from resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, is_image, too_large
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.shard_files import ShardFiles
-from resources.sources.tree import FileTree
-from vlmine_dagster.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, is_image, too_large
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.shard_files import ShardFiles
+from vlmine_dagster.resources.sources.tree import FileTree
 
 TAR_SUFFIXES = (".tar.gz", ".tar", ".tgz")
 

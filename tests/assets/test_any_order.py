@@ -12,12 +12,12 @@ from conftest import plain_rows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from assets.catalog import STAGES
-from assets.lineage import Lineage
-from assets.stages import Stage, StageConfig, StageRun
-from resources.lake import WHOLE_POOL
-from resources.workbench import Workbench
-from vlmine_dagster.tables import EMBEDDING_SIZE, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS, TAG_COUNT
+from vlmine_dagster.domain.tables import EMBEDDING_SIZE, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS, TAG_COUNT
+from vlmine_dagster.engine.catalog import STAGES
+from vlmine_dagster.engine.lineage import Lineage
+from vlmine_dagster.engine.stages import Stage, StageConfig, StageRun
+from vlmine_dagster.resources.lake import WHOLE_POOL
+from vlmine_dagster.resources.workbench import Workbench
 
 READ_MORE_THAN_THEIR_SHARD = {
     "vocab_counts",

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Made, jpeg, members, small_pool
 
-from assets.catalog import IMAGES, applicable
-from assets.pipeline import build_asset, build_assets
-from assets.stages import MiningConfig, ModelConfig, Product, StageConfig
-from resources.progress import ALL_SHARDS, Step, listening
-from resources.sources import open_source
-from vlmine_dagster import views
+from vlmine_dagster.cli import views
 from vlmine_dagster.definitions import build_definitions
-from vlmine_dagster.partitions import SHARDS, shards
+from vlmine_dagster.engine.catalog import IMAGES, applicable
+from vlmine_dagster.engine.partitions import SHARDS, shards
+from vlmine_dagster.engine.pipeline import build_asset, build_assets
+from vlmine_dagster.engine.stages import MiningConfig, ModelConfig, Product, StageConfig
+from vlmine_dagster.resources.progress import ALL_SHARDS, Step, listening
+from vlmine_dagster.resources.sources import open_source
 from vlmine_dagster.studies.jobs import StudyConfig
 
 

@@ -12,12 +12,12 @@ import pytest
 from conftest import members
 from scripted_endpoint import Answer, ScriptedEndpoint
 
-from resources.sources import image_id
-from vlmine_dagster import views
-from vlmine_dagster.comparison import compare
-from vlmine_dagster.errors import ConfigError
-from vlmine_dagster.forecast import forecast_run
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.cli import views
+from vlmine_dagster.cli.comparison import compare
+from vlmine_dagster.cli.forecast import forecast_run
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.sources import image_id
 
 KEY = "sk-never-to-be-seen-0123456789"
 POOL = {

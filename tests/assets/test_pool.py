@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import Made
 
-from vlmine_dagster import views
+from vlmine_dagster.cli import views
+from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.mining.reasons import selection_reason
-from vlmine_dagster.signals import SIGNALS
 
 DISAGREEMENT = ["dropout_variation_ratio", "dropout_bald", "ensemble_variation_ratio", "ensemble_bald", "vote_entropy"]
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Made
 
-from assets.predictions import match_predictions
-from vlmine_dagster.doctor import advice_on_models
-from vlmine_dagster.errors import ModelError
+from vlmine_dagster.assets.predictions import match_predictions
+from vlmine_dagster.cli.doctor import advice_on_models
+from vlmine_dagster.domain.errors import ModelError
 
 PAGE = Path(__file__).parent.parent.parent / "docs/models.md"
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import yaml
 
-from assets.catalog import NEIGHBOUR_SCORES, RARITY_SCORES
-from assets.evidence import Evidence
-from assets.rarity import Naming, told_by_seed
-from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.assets.evidence import Evidence
+from vlmine_dagster.assets.rarity import Naming, told_by_seed
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.engine.catalog import NEIGHBOUR_SCORES, RARITY_SCORES
 from vlmine_dagster.mining.census import Census
+from vlmine_dagster.resources.workbench import Workbench
 
 TAGS = ("road", "tram", "yak", "fern")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from conftest import Made, plain_rows
 
-from assets.task_model import path_digest
-from vlmine_dagster.automation import GLOBAL_JOB
-from vlmine_dagster.tables import EMBEDDINGS, IMAGES
+from vlmine_dagster.automation.schedules import GLOBAL_JOB
+from vlmine_dagster.domain.tables import EMBEDDINGS, IMAGES
+from vlmine_dagster.resources.digests import path_digest
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_run_killed_before_its_row_was_published_leaves_the_model_of_the_row_a
     assert train(made, 1)
     before = row_of(made)
     with monkeypatch.context() as killed, suppress(Gone):
-        killed.setattr("assets.making._publish", dies)
+        killed.setattr("vlmine_dagster.engine.making._publish", dies)
         assert not train(made, 3)
 
     assert row_of(made) == before

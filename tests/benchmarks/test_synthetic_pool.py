@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.growth import fit
 from benchmarks.synthetic_pool import SyntheticPool
-from vlmine_dagster.runner import Runner
-from vlmine_dagster.views import status
+from vlmine_dagster.automation.runner import Runner
+from vlmine_dagster.cli.views import status
 
 
 def test_a_shard_that_comes_renews_all_scores_and_no_description(tmp_path, state):

@@ -5,7 +5,7 @@ import pytest
 from test_learning import clouds, stripes
 from torch import nn
 
-from vlmine_dagster.errors import ModelError
+from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.learning.dropout import dropout_layers, dropout_pass
 from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vlmine_dagster.errors import ConfigError, ContractError, ModelError
+from vlmine_dagster.domain.errors import ConfigError, ContractError, ModelError
 from vlmine_dagster.learning.examples import class_numbers
 from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities

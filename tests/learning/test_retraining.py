@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_learning import clouds, stripes
 
-from vlmine_dagster.errors import ConfigError, ModelError
+from vlmine_dagster.domain.errors import ConfigError, ModelError
 from vlmine_dagster.learning.examples import Examples, class_weights, validation_rows
 from vlmine_dagster.learning.networks import ResNet18, SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.advice import agreement_advice, drift_advice, keyword_advice, luck_advice, wilson
 from vlmine_dagster.mining.vocabulary import VocabularyHealth
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.diversity import candidate_count, coverage_picks, k_center_picks, picked_first
 from vlmine_dagster.mining.selection import rank_images
 

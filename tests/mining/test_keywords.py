@@ -1,6 +1,6 @@
 import pytest
 
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.keywords import LONGEST_KEYWORD, MOST_WORDS, extract_keywords, tag_keywords
 
 

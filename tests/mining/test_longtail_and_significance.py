@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining import significance as s
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.reasons import selection_reason

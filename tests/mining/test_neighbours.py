@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.domain.errors import ConfigError, ContractError
 from vlmine_dagster.mining import neighbours as module
 from vlmine_dagster.mining.neighbours import nearest_neighbours
 

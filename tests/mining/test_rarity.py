@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_probability, unseen_share
 from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.rarity import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.domain.errors import ConfigError, ContractError
 from vlmine_dagster.mining.pareto import non_dominated_fronts
 from vlmine_dagster.mining.selection import FUSIONS, budget_count, id_hashes, mid_ranks, random_signal, rank_images
 

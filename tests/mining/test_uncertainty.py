@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining import uncertainty as u
 
 

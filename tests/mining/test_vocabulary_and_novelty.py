@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.domain.errors import ConfigError, ContractError
 from vlmine_dagster.mining.novelty import novelty_scores, pooled_counts
 from vlmine_dagster.mining.vocabulary import count_images, vocabulary_health
 

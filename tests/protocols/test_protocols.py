@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from conftest import jpeg
 from PIL import Image
 
-from resources.labels import load_labels
-from resources.sources import open_source
-from resources.workbench import Workbench
-from vlmine_dagster.cli import main
-from vlmine_dagster.comparison import shot_words
-from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.project import Project
+from vlmine_dagster.cli.comparison import shot_words
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.protocols import Tail, read_protocol, write_benchmark
+from vlmine_dagster.resources.labels import load_labels
+from vlmine_dagster.resources.sources import open_source
+from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.settings.project import Project
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 PARTS = {"train": (60, 12, 3), "val": (2, 2, 2)}

@@ -9,17 +9,17 @@ import pytest
 from conftest import jpeg, run_together
 from scripted_endpoint import Answer, ScriptedEndpoint
 
-from resources.batches import BatchModel
-from resources.cache import ReplyCache
-from resources.chat import ChatModel
-from resources.describers import DescriberInput, ModelDescriber
-from resources.prices import Price
-from resources.questions import ChatQuestion, masked
-from resources.replies import Asker, Reply, Request, Spending, ask
-from vlmine_dagster.errors import BudgetExceededError, CacheError, ModelError
+from vlmine_dagster.domain.errors import BudgetExceededError, CacheError, ModelError
+from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
+from vlmine_dagster.resources.batches import BatchModel
+from vlmine_dagster.resources.cache import ReplyCache
+from vlmine_dagster.resources.chat import ChatModel
+from vlmine_dagster.resources.describers import DescriberInput, ModelDescriber
+from vlmine_dagster.resources.prices import Price
+from vlmine_dagster.resources.questions import ChatQuestion, masked
+from vlmine_dagster.resources.replies import Asker, Reply, Request, Spending, ask
 from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings
-from vlmine_dagster.tables import Outcome
 
 KEY = "sk-very-secret-0123456789"
 PRICE = Price(1000.0, 2000.0, "test")
@@ -223,7 +223,7 @@ class TestDescribing:
             whole = {call.digest for call in endpoint.calls}
             list(describer(endpoint, tmp_path / "b", image_side=90).describe(DIGESTS, load))
 
-        from resources.pictures import decode_picture
+        from vlmine_dagster.resources.pictures import decode_picture
 
         assert whole == set(DIGESTS.values())
         assert decode_picture(endpoint.calls[-1].image, max_pixels=10**6).size == (90, 70)
@@ -409,8 +409,8 @@ class TestBatches:
         cache = ReplyCache(tmp_path)
         with ScriptedEndpoint(lambda call: f'["{call.text}"]') as endpoint:
             model = BatchModel(question(endpoint, wants_keywords=True, batch=True), cache, first_poll_s=0.01)
-            from resources.batches import _digest
-            from resources.endpoint import client_of
+            from vlmine_dagster.resources.batches import _digest
+            from vlmine_dagster.resources.endpoint import client_of
 
             part = [Request("dog", "dog")]
             with client_of(question(endpoint)) as client:

@@ -7,15 +7,15 @@ import pytest
 from conftest import PHOTOS, jpeg
 from PIL import Image
 
-from assets.models import rule_keyworder
 from benchmarks.synthetic_pool import photo
-from resources.describers import Describer, DescriberInput, Description, Tag, Tagger
-from resources.encoder import Encoder, prepare_pixels
-from resources.keyworders import Keyworder
-from resources.pictures import decode_picture
-from vlmine_dagster.errors import ConfigError, ModelError
+from vlmine_dagster.domain.errors import ConfigError, ModelError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.engine.models import rule_keyworder
+from vlmine_dagster.resources.describers import Describer, DescriberInput, Description, Tag, Tagger
+from vlmine_dagster.resources.encoder import Encoder, prepare_pixels
+from vlmine_dagster.resources.keyworders import Keyworder
+from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.settings import RulesSettings, TaggerSettings, TagsSettings
-from vlmine_dagster.tables import Outcome
 
 PIXELS = 100_000_000
 

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resources.describers import Description
-from resources.expectations import failed_critically, summarize_findings, validate
-from resources.progress import Progress, Step, listening
-from resources.rows import Bill
-from resources.tracking import Source, Tracking
-from vlmine_dagster.errors import TrackingError
-from vlmine_dagster.tables import EMBEDDINGS, KEYWORD_ANSWERS, VOCAB_COUNTS, Outcome
+from vlmine_dagster.domain.errors import TrackingError
+from vlmine_dagster.domain.tables import EMBEDDINGS, KEYWORD_ANSWERS, VOCAB_COUNTS, Outcome
+from vlmine_dagster.resources.describers import Description
+from vlmine_dagster.resources.expectations import failed_critically, summarize_findings, validate
+from vlmine_dagster.resources.progress import Progress, Step, listening
+from vlmine_dagster.resources.rows import Bill
+from vlmine_dagster.resources.tracking import Source, Tracking
 
 
 def counts(**columns):
@@ -54,7 +54,7 @@ def test_a_missing_value_is_found():
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr("resources.expectations._ROWS_A_PART", 4)
+    monkeypatch.setattr("vlmine_dagster.resources.expectations._ROWS_A_PART", 4)
 
 
 def test_a_table_that_is_validated_in_parts_hides_no_repeat_and_no_bad_value(small_parts):
@@ -184,7 +184,7 @@ def test_progress_is_logged_at_a_sane_rate(monkeypatch):
             lines.append(text)
 
     clock = iter([0.0, 1.0, 20.0, 21.0])
-    monkeypatch.setattr("resources.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("vlmine_dagster.resources.progress.time.monotonic", lambda: next(clock))
     progress = Progress("work", log=Log())
     for _ in range(3):
         progress.add(1)

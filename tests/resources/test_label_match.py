@@ -1,9 +1,9 @@
 import pytest
 
-from resources.label_match import look_at_labels, match_labels
-from resources.labels import load_labels
-from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.resources.label_match import look_at_labels, match_labels
+from vlmine_dagster.resources.labels import load_labels
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
+from vlmine_dagster.settings.project import Project, ProjectSettings
 
 
 def labels_of(folder, *keys):

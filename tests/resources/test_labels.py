@@ -1,10 +1,10 @@
 import pytest
 
-from resources.labels import load_labels
-from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.domain.tables import Split
+from vlmine_dagster.resources.labels import load_labels
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
-from vlmine_dagster.tables import Split
+from vlmine_dagster.settings.project import Project, ProjectSettings
 
 CLASSES = "class_id,name\n0,tram\n1,horse cart\n"
 

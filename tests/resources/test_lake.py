@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from conftest import plain_rows, run_together
 
-from resources.lake import Lake, conform
-from vlmine_dagster.errors import ContractError, MissingInputError, SourceError
-from vlmine_dagster.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.domain.errors import ContractError, MissingInputError, SourceError
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.resources.lake import Lake, conform
 
 
 def keywords(*pairs, variant="v"):

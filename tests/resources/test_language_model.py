@@ -4,17 +4,17 @@ from importlib.metadata import files
 
 import pytest
 
-from resources.cache import ReplyCache
-from resources.chat import ChatModel
-from resources.describers import Description
-from resources.keyworders import ModelKeyworder
-from resources.prompts import load_prompt
-from resources.questions import ChatQuestion
-from resources.replies import Asker, Spending
+from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.mining.answers import judge_keywords
-from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.resources.cache import ReplyCache
+from vlmine_dagster.resources.chat import ChatModel
+from vlmine_dagster.resources.describers import Description
+from vlmine_dagster.resources.keyworders import ModelKeyworder
+from vlmine_dagster.resources.prompts import load_prompt
+from vlmine_dagster.resources.questions import ChatQuestion
+from vlmine_dagster.resources.replies import Asker, Spending
 from vlmine_dagster.settings import OpenAIKeyworderSettings
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.settings.project import Project, ProjectSettings
 
 TEXTS = {
     "street": "A yellow school bus waits at a red traffic light beside a horse cart.",

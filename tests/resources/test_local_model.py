@@ -8,13 +8,13 @@ import torch
 from conftest import jpeg
 from tiny_models import make_idefics3, make_llava
 
-from resources import local_model
-from resources.local_model import LocalModel, folder_fingerprint, pinned_revision
-from resources.replies import Request
-from resources.sources import FingerprintCache
-from vlmine_dagster.errors import ModelError
+from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources import local_model
+from vlmine_dagster.resources.local_model import LocalModel, folder_fingerprint, pinned_revision
+from vlmine_dagster.resources.replies import Request
+from vlmine_dagster.resources.sources import FingerprintCache
 from vlmine_dagster.settings import TransformersSettings
-from vlmine_dagster.tables import Outcome
 
 MAKERS = {"llava": make_llava, "idefics3": make_idefics3}
 QUESTIONS = [Request(f"{name}-{k}", "", jpeg(name, k)) for name in ("coffee", "chelsea", "rocket") for k in (0, 1)]
@@ -78,7 +78,7 @@ def test_an_answer_that_ends_is_ok_or_empty(build, checkpoints):
 
 
 def _inputs(model):
-    from resources.pictures import decode_picture
+    from vlmine_dagster.resources.pictures import decode_picture
 
     return model._inputs(model._load(), [decode_picture(QUESTIONS[0].image, max_pixels=10**8)])
 

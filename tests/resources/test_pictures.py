@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from resources.pictures import decode_picture, inspect_picture, thumbnail_data_url
-from vlmine_dagster.errors import PictureError
-from vlmine_dagster.tables import Outcome
+from vlmine_dagster.domain.errors import PictureError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.pictures import decode_picture, inspect_picture, thumbnail_data_url
 
 MAX_PIXELS = 1_000_000
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)

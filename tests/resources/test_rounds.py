@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from resources.rounds import Annotations, Round, load_rounds, read_annotations, write_round
-from vlmine_dagster.cli import main
-from vlmine_dagster.errors import SourceError
-from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.rounds import Annotations, Round, load_rounds, read_annotations, write_round
 from vlmine_dagster.settings import DatasetSettings
+from vlmine_dagster.settings.project import Project, ProjectSettings
 
 WANTED = {"pool/a/rocket-0": "rocket", "pool/a/coffee-1": "coffee"}
 

@@ -3,13 +3,13 @@ import threading
 
 import pytest
 
-from resources.labels import load_labels
-from resources.pictures import inspect_picture
-from resources.sample_pool import make_sample_pool, pool_counts
-from resources.sources import detect, image_id, open_source
-from vlmine_dagster.errors import ConfigError
-from vlmine_dagster.project import Project, ProjectSettings
-from vlmine_dagster.tables import Outcome, Split
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.tables import Outcome, Split
+from vlmine_dagster.resources.labels import load_labels
+from vlmine_dagster.resources.pictures import inspect_picture
+from vlmine_dagster.resources.sample_pool import make_sample_pool, pool_counts
+from vlmine_dagster.resources.sources import detect, image_id, open_source
+from vlmine_dagster.settings.project import Project, ProjectSettings
 
 
 @pytest.fixture(scope="module")

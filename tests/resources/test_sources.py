@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from upath import UPath
 
-from resources.sources import LOST_KEY, FolderSource, detect, image_id, open_source, shard_of
-from resources.sources.fingerprints import FingerprintCache
-from resources.sources.folder import read_listed
-from resources.sources.tree import FileTree
-from resources.sources.webdataset import read_tar
-from vlmine_dagster.errors import ConfigError, SourceError
-from vlmine_dagster.project import Project, ProjectSettings
+from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.resources.sources import LOST_KEY, FolderSource, detect, image_id, open_source, shard_of
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.folder import read_listed
+from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.sources.webdataset import read_tar
 from vlmine_dagster.settings import DatasetSettings
+from vlmine_dagster.settings.project import Project, ProjectSettings
 
 LONG_AGO = 1_600_000_000
 
@@ -661,7 +661,7 @@ def prints_of(tree, cache, paths):
 
 def settled(monkeypatch):
     later = time.time_ns() + 10**10
-    monkeypatch.setattr("resources.sources.fingerprints.time.time_ns", lambda: later)
+    monkeypatch.setattr("vlmine_dagster.resources.sources.fingerprints.time.time_ns", lambda: later)
 
 
 def test_an_untouched_file_is_hashed_once_also_by_the_next_process(tmp_path, monkeypatch):
@@ -723,7 +723,7 @@ def test_each_kind_of_dataset_is_detected_on_a_disk_and_in_a_store(kind, tmp_pat
 def test_a_folder_is_cut_into_shards_of_about_two_thousand(tmp_path, monkeypatch):
     write(tmp_path / "data", FOLDER)
     assert detect(str(tmp_path / "data")).shard_count == 1
-    monkeypatch.setattr("resources.sources.detection.IMAGES_A_SHARD", 3)
+    monkeypatch.setattr("vlmine_dagster.resources.sources.detection.IMAGES_A_SHARD", 3)
     assert detect(str(tmp_path / "data")).shard_count == 3  # 7 images
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from resources.spill import ColumnSpill
+from vlmine_dagster.resources.spill import ColumnSpill
 
 
 def test_columns_come_back_in_the_order_in_which_rows_were_written(tmp_path):

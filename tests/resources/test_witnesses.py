@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resources.expectations import validate
-from resources.witnesses import witnesses
-from vlmine_dagster.tables import IMAGES, KEYWORDS, NOVELTY_SCORES, TABLES
+from vlmine_dagster.domain.tables import IMAGES, KEYWORDS, NOVELTY_SCORES, TABLES
+from vlmine_dagster.resources.expectations import validate
+from vlmine_dagster.resources.witnesses import witnesses
 
 
 def scores(count):
@@ -61,7 +61,7 @@ def test_one_bad_row_is_found_wherever_it_stands(name, value, place):
 
 
 def test_good_rows_are_not_looked_at_twice(monkeypatch):
-    monkeypatch.setattr("resources.expectations._validated", None)
+    monkeypatch.setattr("vlmine_dagster.resources.expectations._validated", None)
 
     findings = validate("novelty_scores", scores(500))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import Made
 
-from vlmine_dagster.errors import ConfigError, SourceError
+from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.studies import study_of, verify
 from vlmine_dagster.studies.study import StudyRun, conduct
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from vlmine_dagster.errors import ModelError
+from vlmine_dagster.domain.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.learning.examples import Examples, class_numbers, validation_rows
 from vlmine_dagster.learning.networks import ResNet18, SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities

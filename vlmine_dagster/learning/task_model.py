@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from vlmine_dagster.errors import ConfigError, ContractError, ModelError
+from vlmine_dagster.domain.errors import ConfigError, ContractError, ModelError
 from vlmine_dagster.learning.dropout import dropout_layers, dropout_passes
 from vlmine_dagster.learning.examples import class_numbers
 from vlmine_dagster.learning.networks import Probe, SmallConvNet

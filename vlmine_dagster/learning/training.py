@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.learning.examples import Examples, class_weights
 from vlmine_dagster.learning.networks import Probe
 from vlmine_dagster.learning.prediction import best_device

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vlmine_dagster.errors import ModelError
+from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.learning.dropout import dropout_passes
 from vlmine_dagster.learning.networks import FineTuned
 from vlmine_dagster.learning.prediction import best_device

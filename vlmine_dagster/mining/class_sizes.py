@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 
 Floats = npt.NDArray[np.float64]
 

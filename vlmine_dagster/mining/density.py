@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.neighbours import Blocks, nearest_neighbours
 
 _PAIRS_AT_ONCE = 8_000_000

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.selection import Ranking
 
 MOST_CANDIDATES = 50_000

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import regex
 
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError
 
 LONGEST_KEYWORD = 64
 """Letters; longer tokens are noise, not names."""

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.domain.errors import ConfigError, ContractError
 
 SEARCHES = ("auto", "exact", "index")
 

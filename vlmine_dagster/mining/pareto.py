@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.errors import ContractError
+from vlmine_dagster.domain.errors import ContractError
 
 
 def non_dominated_fronts(signals: npt.ArrayLike) -> npt.NDArray[np.int64]:

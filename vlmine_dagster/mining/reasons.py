@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from vlmine_dagster.signals import SIGNALS
+from vlmine_dagster.domain.signals import SIGNALS
 
 
 def selection_reason(

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.errors import ConfigError, ContractError
+from vlmine_dagster.domain.errors import ConfigError, ContractError
 from vlmine_dagster.mining.pareto import non_dominated_fronts
 
 FUSIONS = ("pareto", "rank_sum", "reciprocal_rank", "fisher")

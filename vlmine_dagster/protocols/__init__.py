@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.protocols.benchmark import FEW_SHOT_RULES, POOL_MODES, Benchmark, PoolMode, Written, write_benchmark
 from vlmine_dagster.protocols.cifar import LAYOUTS, from_cifar
 from vlmine_dagster.protocols.folders import Tail, from_folders, from_tiny_imagenet

@@ -9,12 +9,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from vlmine_dagster.errors import ConfigError, SourceError
+from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.verdicts import common_tail_sentence, rules_text
-from vlmine_dagster.project import ProjectSettings
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
-from vlmine_dagster.starter import write_starter
+from vlmine_dagster.settings.project import ProjectSettings
+from vlmine_dagster.settings.starter import write_starter
 
 PoolMode = Literal["split", "rest"]
 POOL_MODES: tuple[PoolMode, ...] = ("split", "rest")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmine_dagster.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.protocols.benchmark import Benchmark
 from vlmine_dagster.protocols.folders import Tail, made_long_tailed
 

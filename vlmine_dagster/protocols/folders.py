@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from resources.sources.contract import is_image
-from vlmine_dagster.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.mining.longtail import long_tail_sizes
 from vlmine_dagster.protocols.benchmark import Benchmark
+from vlmine_dagster.resources.sources.contract import is_image
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-from vlmine_dagster.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.protocols.benchmark import Benchmark, refuse_overlap
 from vlmine_dagster.protocols.folders import images_below
 

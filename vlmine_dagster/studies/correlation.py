@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resources.study_charts import matrices_png
-from resources.workbench import Workbench
+from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.mining.limits import MOST_SPEARMAN
 from vlmine_dagster.mining.longtail import SHOTS
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import alike_order, mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, interval_text
-from vlmine_dagster.signals import SIGNALS
+from vlmine_dagster.reporting.study_charts import matrices_png
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.drawn_models import drawn_model, model_facts, model_words
 from vlmine_dagster.studies.draws import headline_of, share_name

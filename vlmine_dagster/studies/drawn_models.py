@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from assets.uncertainty import answers_of, scores
+from vlmine_dagster.assets.uncertainty import answers_of, scores
+from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.settings import TaskModelSettings
-from vlmine_dagster.signals import SIGNALS
 
 if TYPE_CHECKING:
     from vlmine_dagster.learning.task_model import TaskModel

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from resources.study_charts import Band, budget_curves_png
-from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError, MissingInputError
+from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.mining.longtail import mining_metrics, shot_bins
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import Comparison, area_under_budget_curve, compare_arms, mean_interval
@@ -18,8 +16,10 @@ from vlmine_dagster.mining.verdicts import (
     interval_text,
     spread_text,
 )
-from vlmine_dagster.project import ProjectSettings
+from vlmine_dagster.reporting.study_charts import Band, budget_curves_png
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
+from vlmine_dagster.settings.project import ProjectSettings
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.drawn_models import drawn_model, model_facts
 from vlmine_dagster.studies.left_out import left_out

@@ -8,9 +8,9 @@ import dagster as dg
 from dagster._core.execution.plan.objects import ErrorSource
 from pydantic import Field
 
-from assets.stages import ACCELERATOR_POOL
-from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError, VlmineError
+from vlmine_dagster.domain.errors import ConfigError, VlmineError
+from vlmine_dagster.engine.stages import ACCELERATOR_POOL
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies import QUESTIONS, study_of
 
 if TYPE_CHECKING:

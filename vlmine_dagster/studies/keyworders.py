@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from assets.models import rule_keyworder
-from resources.describers import Description, Tag
+from vlmine_dagster.engine.models import rule_keyworder
 from vlmine_dagster.mining.novelty import novelty_scores
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED
 from vlmine_dagster.mining.vocabulary import count_images
+from vlmine_dagster.resources.describers import Description, Tag
 from vlmine_dagster.settings import RulesSettings, TagsSettings
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.novelties import POOLINGS, Floats, conclude_novelty, judge_novelty

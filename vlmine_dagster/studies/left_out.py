@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from vlmine_dagster.project import ProjectSettings
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
+from vlmine_dagster.settings.project import ProjectSettings
 
 
 def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from resources.study_charts import budget_curves_png
 from vlmine_dagster.mining.longtail import mining_metrics
 from vlmine_dagster.mining.selection import budget_count, rank_images
 from vlmine_dagster.mining.significance import Comparison, compare_arms
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, spread_text
+from vlmine_dagster.reporting.study_charts import budget_curves_png
 from vlmine_dagster.studies.draws import ArmCurves, headline_of, share_name
 from vlmine_dagster.studies.study import Arm, Findings, Row, StudyRun
 

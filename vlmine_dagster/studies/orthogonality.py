@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resources.study_charts import bars_png
 from vlmine_dagster.mining.selection import budget_count, rank_images
 from vlmine_dagster.mining.significance import Interval, compare_arms, mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, interval_text
+from vlmine_dagster.reporting.study_charts import bars_png
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import share_name
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps

@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from assets.descriptions import matrix
-from assets.evidence import Evidence
-from assets.rarity import Naming, naming_of, told_by_seed
-from resources.labels import Labels, load_labels
-from resources.sources import shard_of
-from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.assets.descriptions import matrix
+from vlmine_dagster.assets.evidence import Evidence
+from vlmine_dagster.assets.rarity import Naming, naming_of, told_by_seed
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.signals import SIGNALS
+from vlmine_dagster.domain.tables import JUDGES
 from vlmine_dagster.mining.density import embedding_density, keyword_density, seed_distance, semantic_density
 from vlmine_dagster.mining.longtail import shot_bins, true_rarity
 from vlmine_dagster.mining.rarity import soft_novelty
 from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
 from vlmine_dagster.mining.tail_first import tail_first
-from vlmine_dagster.project import Project
+from vlmine_dagster.resources.labels import Labels, load_labels
+from vlmine_dagster.resources.sources import shard_of
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
-from vlmine_dagster.signals import SIGNALS
+from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.drawn_models import drawn_model, model_facts, told_by_probes
-from vlmine_dagster.tables import JUDGES
 
 _ELSEWHERE = {"embedding_sparsity", "keyword_sparsity", "seed_distance", "tail_first"}
 """Signals that cost something and come from no model that disagrees."""

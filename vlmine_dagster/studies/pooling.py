@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resources.study_charts import scatter_pairs_png
 from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.significance import compare_arms
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence
+from vlmine_dagster.reporting.study_charts import scatter_pairs_png
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun
 

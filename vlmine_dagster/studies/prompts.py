@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from resources.study_charts import matrices_png
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import overlap_intervals
+from vlmine_dagster.reporting.study_charts import matrices_png
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import headline_of, share_name
 from vlmine_dagster.studies.novelties import POOLINGS

@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from assets.catalog import STAGES
-from assets.stages import VARIANT_TABLES
-from resources.progress import Progress
-from resources.tracking import COLOUR_TAG, Tracking, run_colour
-from resources.workbench import Workbench
-from vlmine_dagster.errors import MissingInputError
+from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.engine.catalog import STAGES
+from vlmine_dagster.engine.stages import VARIANT_TABLES
 from vlmine_dagster.mining.verdicts import rules_text
+from vlmine_dagster.resources.progress import Progress
+from vlmine_dagster.resources.tracking import COLOUR_TAG, Tracking, run_colour
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 from vlmine_dagster.studies.pool import Draw, Pool
-from vlmine_dagster.tables import TABLES, WHOLE_POOL
 
 Row = dict[str, Any]
 Table = Sequence[Mapping[str, str]]

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.tables import JUDGES
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies.draws import headline_of
 from vlmine_dagster.studies.novelties import POOLINGS, Floats
 from vlmine_dagster.studies.pool import novelty_of
 from vlmine_dagster.studies.study import StudyRun
-from vlmine_dagster.tables import JUDGES
 
 
 def variants_of(run: StudyRun) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from resources.intake import load_pictures
-from resources.pictures import thumbnail_data_url
-from resources.verification_page import VERDICTS, Picture, render_verification
-from resources.workbench import Workbench
-from vlmine_dagster.errors import ConfigError, SourceError
+from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.selection import random_signal
+from vlmine_dagster.reporting.verification_page import VERDICTS, Picture, render_verification
+from vlmine_dagster.resources.intake import load_pictures
+from vlmine_dagster.resources.pictures import thumbnail_data_url
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import default_experiment, settings_hash
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.study import Arm, Findings, Row, Study, StudyRun

@@ -1,0 +1,408 @@
+"""The commands, as people type them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+from conftest import Made, members, write_tar
+from web_uis import web_uis
+
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.resources.tracking import dagster_url
+
+
+def vlmine(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+@pytest.fixture
+def inside(finished: Made, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """A finished project, with the working folder in it."""
+    monkeypatch.chdir(finished.folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    return finished
+
+
+def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, state):
+    monkeypatch.chdir(tmp_path)
+    for name, data in members({"coffee": 5, "rocket": 1}, start=0).items():
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(data)
+
+    written = vlmine("init", "photos")
+    outcome = vlmine("run", "--json")
+
+    assert written.exit_code == 0, written.output
+    assert "folder, no labels: novelty alone can be mined" in written.output
+    assert outcome.exit_code == 0, outcome.output
+    found = json.loads(outcome.stdout)
+    assert found["failures"] == []
+    assert "task_model" in found["skipped"]
+    assert ["mining_report", "novelty_min"] in found["materialized"]
+
+    listed = json.loads(vlmine("top", "--experiment", "novelty_min", "-n", "2", "--json").stdout)
+
+    assert [row["rank"] for row in listed] == [1, 2]
+    assert "keyword" in listed[0]["reason"]
+
+
+def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_path, monkeypatch, state):
+    monkeypatch.chdir(tmp_path)
+    for name, data in members({"coffee": 3, "rocket": 2}, start=0).items():
+        (tmp_path / "photos/cups").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos/cups" / name).write_bytes(data)
+    (tmp_path / "labels.csv").write_text("key,split,class_id\n000001,seed,cup\n000002,seed,rocket\n")
+
+    started = vlmine("init", "photos")
+    broken = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}["labels"]
+    failures = json.loads(vlmine("run", "--json").stdout)["failures"]
+    (tmp_path / "labels.csv").write_text("key,split,class_id\ncups/coffee-0.jpg,seed,cup\nx,seed,cup\ny,seed,cup\n")
+    partly = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}["labels"]
+
+    sentence = (
+        "none of its 2 rows belongs to one of the images. A key in it is '000001'; an image is "
+        "'shard-000/cups/rocket-1.jpg', and its row has that as key, or 'cups/rocket-1.jpg' alone."
+    )
+    assert sentence in started.stderr
+    assert (broken["state"], broken["found"]) == ("fail", sentence)
+    assert [sentence in text for asset, _, text in failures if asset == "task_model"] == [True]
+    assert partly["state"] == "warn"
+    assert partly["found"].startswith("1 of its 3 rows belongs to one of the images. A key in it is 'x'")
+
+
+def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tar(tmp_path / "data/a.tar", members({"coffee": 1}, start=0))
+    (tmp_path / "vlmine.yaml").write_text("name: mine\n")
+
+    refused = vlmine("init", "data")
+    forced = vlmine("init", "data", "--force", "--name", "my pool!")
+
+    assert refused.exit_code == 1
+    assert "is there already" in refused.stderr
+    assert forced.exit_code == 0
+    assert "name: my-pool\n" in (tmp_path / "vlmine.yaml").read_text()
+
+
+def test_without_a_project_every_command_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    for words in (["run"], ["status"], ["top"], ["explain", "x"], ["compare"]):
+        result = vlmine(*words)
+        assert result.exit_code == 1
+        assert "Make one with `vlmine init FOLDER`" in result.stderr
+
+
+def test_status_shows_every_table(inside: Made):
+    shown = vlmine("status")
+    rows = json.loads(vlmine("status", "--json").stdout)
+
+    assert shown.exit_code == 0
+    assert "novelty_scores" in shown.output
+    assert {row["table"]: row["states"] for row in rows}["images"] == {"fresh": 4}
+    assert {row["table"]: row["rows"] for row in rows}["images"] == 46
+
+
+def test_status_names_what_is_missing_and_stale(inside: Made):
+    inside.bench.lake.remove("embeddings", "pool/b")
+    inside.replace_shard("pool/c", members({"coffee": 1}, start=90))
+
+    rows = {row["table"]: row for row in json.loads(vlmine("status", "--json").stdout)}
+
+    assert rows["images"]["states"] == {"fresh": 3, "stale": 1}
+    assert rows["images"]["not_fresh"] == ["pool/c"]
+    assert rows["embeddings"]["not_fresh"] == ["pool/b"]
+    assert rows["vocab_counts"]["states"] == {"fresh": 1}
+    assert "1 missing: pool/b" in vlmine("status").output
+
+
+def test_top_shows_ranks_and_reasons(inside: Made):
+    shown = vlmine("top", "-n", "3")
+
+    assert shown.exit_code == 0
+    assert "Mined first by fused" in shown.output
+    assert "few images like it" in shown.output
+    assert "front 1" in vlmine("top", "--experiment", "pareto", "-n", "3").output
+
+
+def test_top_without_a_name_shows_a_list_that_was_made(inside: Made):
+    inside.bench.lake.remove("pareto_set", "fused")
+    assert "Mined first by pareto" in vlmine("top", "-n", "1").output
+    inside.bench.lake.remove("pareto_set", "pareto")
+    assert "Mined first by entropy" in vlmine("top", "-n", "1").output
+
+
+def test_an_unknown_experiment_is_answered_with_the_known_ones(inside: Made):
+    result = vlmine("top", "--experiment", "magic")
+
+    assert result.exit_code == 1
+    assert "there is no experiment 'magic'. There are: random, entropy" in result.stderr
+
+
+def test_the_score_can_be_recomputed_from_the_card(inside: Made):
+    first = json.loads(vlmine("top", "--experiment", "pareto", "-n", "1", "--json").stdout)[0]["image_id"]
+
+    card = json.loads(vlmine("explain", first, "--json").stdout)
+    counts = [word["image_count"] for word in card["keywords"]]
+
+    assert card["novelty"]["novelty_min"] == pytest.approx(1 / min(counts))
+    assert card["novelty"]["novelty_mean"] == pytest.approx(len(counts) / sum(counts))
+    assert card["experiments"]["pareto"]["rank"] == 1
+    assert card["experiments"]["pareto"]["signals"]["novelty_min"]["value"] == card["novelty"]["novelty_min"]
+    assert "mined by" in card["verdict"]
+    shown = vlmine("explain", first)
+    assert f"novelty_min = 1 / {min(counts)}" in shown.output
+    assert "entropy: how undecided the task model is over all classes, in nats" in shown.output
+
+
+def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_often(inside: Made):
+    first = json.loads(vlmine("top", "--experiment", "fused", "-n", "1", "--json").stdout)[0]["image_id"]
+
+    shown = " ".join(vlmine("explain", first).output.split())
+
+    assert "fused mined it: strange, perhaps of a class with neither label nor name (rank 1 of" in shown
+    assert ", counts 3 times), sparsity" in shown
+
+
+def test_the_card_and_the_list_give_a_signal_the_same_rank(inside: Made):
+    listed = json.loads(vlmine("top", "--experiment", "pareto", "-n", "12", "--json").stdout)
+    assert listed[0]["selected"]
+    for row in (row for row in listed if row["selected"]):
+        card = json.loads(vlmine("explain", row["image_id"], "--json").stdout)
+        signals = card["experiments"]["pareto"]["signals"]
+        told = re.findall(r"\(rank ([\d.,]+)", row["reason"])
+        assert [float(rank.replace(",", "")) for rank in told] == [
+            signals[s]["rank"] for s in ("novelty_min", "entropy")
+        ]
+
+
+def test_explain_says_why_an_image_was_never_mined(inside: Made):
+    test_image = vlmine("explain", "test/t/coffee-50")
+
+    assert "never mined: it belongs to the test split" in test_image.output
+    assert "holds no such image" in vlmine("explain", "pool/a/nothing").stderr
+    assert "nowhere" in vlmine("explain", "nowhere/x").stderr
+
+
+def test_explain_takes_how_an_id_or_a_file_ends_where_only_one_does(inside: Made):
+    for ending in ("rocket-0", "a/rocket-0", "rocket-0.jpg", "pool/a.tar/rocket-0.jpg"):
+        assert json.loads(vlmine("explain", ending, "--json").stdout)["image_id"] == "pool/a/rocket-0"
+    inside.replace_shard(
+        "pool/b", {f"{folder}/x.jpg": data for folder, data in members({"coffee": 2}, start=0).items()}
+    )
+    assert vlmine("run", "--shard", "pool/b").exit_code == 0
+
+    told = vlmine("explain", "x.jpg")
+
+    assert told.exit_code == 1
+    assert "several images end in 'x.jpg', such as pool/b/coffee-0.jpg/x, pool/b/coffee-1.jpg/x." in told.stderr
+    assert "holds no such image: 'ocket-0'" in vlmine("explain", "ocket-0").stderr
+
+
+def test_status_lists_the_images_that_failed_and_why(inside: Made):
+    assert "--failures" not in vlmine("status").output
+    images = inside.frame("images", "pool/b")
+    images.loc[0, ["outcome", "failure"]] = ["corrupt", "the JPEG is cut"]
+    inside.bench.lake.publish("images", "pool/b", pa.Table.from_pandas(images, preserve_index=False), inputs="x")
+    name = images.image_id[0]
+
+    rows = json.loads(vlmine("status", "--failures", "--json").stdout)
+
+    told = {"outcome": "corrupt", "failure": "the JPEG is cut"}
+    assert rows == [{"table": "images", "variant": "default", "image_id": name, **told}]
+    assert f"images corrupt {name}: the JPEG is cut" in vlmine("status", "--failures").output
+    assert "`vlmine status --failures`" in vlmine("status").output
+
+
+def test_compare_shows_recall_with_intervals_and_says_that_one_draw_shows_nothing(inside: Made):
+    found = json.loads(vlmine("compare", "--json").stdout)
+    shown = vlmine("compare")
+
+    rows = found["experiments"]
+    assert [row["experiment"] for row in rows] == list(inside.project.settings.experiments)
+    point = rows[0]["few_recall"][0]
+    assert point["low"] <= point["value"] <= point["high"]
+    assert "95% Wilson intervals" in shown.output
+    assert found["words"][0].startswith("one draw only: says nothing about other seeds. `vlmine study draws`")
+    assert found["words"][1] == "many/medium/few classes: 0/1/2 by >100 / 20-100 / <20, 0/1/2 by >=100 / 21-99 / <=20"
+    assert all(row["mlflow_run_id"] in found[url] for row in rows for url in ("mlflow_url", "mlflow_curves_url"))
+    assert found["mlflow_curves_url"].endswith("&compareRunsMode=CHART")
+    assert "compare-runs?runs=" in shown.output
+
+
+def test_compare_tells_what_draws_show_as_soon_as_there_are_some(inside: Made):
+    report = json.loads(vlmine("study", "draws", "--draws", "2", "--json").stdout)
+    found = json.loads(vlmine("compare", "--with", "random", "--json").stdout)
+    shown = vlmine("compare")
+    unknown = vlmine("compare", "--with", "rando")
+
+    assert report["words"][0] == "nothing is shown between random and entropy at 30%: 2 draws only, 30 are needed"
+    assert found["words"][0] == "nothing is shown between entropy and random at 30%: 2 draws only, 30 are needed"
+    [spread, differences] = found["tables"]
+    assert spread == "Recall of few-shot images, mean ± standard deviation over 2 draws"
+    assert differences == "Minus random, paired, 95% interval; * is shown"
+    assert [row["arm"] for row in found["tables"][differences]] == list(inside.project.settings.experiments)[1:]
+    assert "Minus entropy" in shown.output
+    assert "there is no experiment 'rando'" in unknown.stderr
+
+
+def test_ctrl_c_ends_a_study_and_is_no_failure_of_it(inside: Made, monkeypatch):
+    monkeypatch.setattr(
+        "vlmine_dagster.cli.printing.RunDisplay._on_step", lambda *_: os.kill(os.getpid(), signal.SIGINT)
+    )
+
+    stopped = vlmine("study", "draws", "--draws", "2")
+
+    assert (stopped.exit_code, stopped.stderr) == (130, "Stopped. What was done is kept.\n")
+
+
+def test_studies_are_listed_with_what_they_ask(inside: Made):
+    asked = json.loads(vlmine("study", "--json").stdout)
+
+    assert asked["draws"] == "Which experiments find more of the tail, whatever the labelled seed?"
+    assert "draws" in vlmine("study").output
+    assert "there is no study 'drawz', did you mean 'draws'?" in vlmine("study", "drawz").stderr
+
+
+def test_settings_lists_every_setting_with_its_meaning():
+    shown = vlmine("settings").output
+
+    assert "dataset.labels.seed_fraction" in shown
+    assert "retraining.budgets" in shown
+
+
+def test_doctor_looks_at_installation_and_project(inside: Made):
+    found = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}
+
+    assert found["dataset"]["state"] == "ok"
+    assert found["dataset"]["found"].startswith("4 shards")
+    assert found["mlflow server"]["state"] == "ok"
+    assert all(row["state"] != "fail" for row in found.values())
+    assert "onnxruntime" in vlmine("doctor").output
+
+
+def test_doctor_names_what_is_broken_and_what_to_do(inside: Made):
+    (inside.folder / "labels.csv").unlink()
+
+    result = vlmine("doctor")
+
+    assert result.exit_code == 1
+    assert "Correct dataset.labels in vlmine.yaml" in result.output
+
+
+def test_two_runs_at_once_are_refused(inside: Made):
+    from filelock import FileLock
+
+    with FileLock(inside.project.state_folder("locks") / "run.lock"):
+        result = vlmine("run")
+
+    assert result.exit_code == 1
+    assert "another `vlmine run` is at work" in result.stderr
+
+
+def test_an_unknown_shard_is_answered_with_the_known_ones(inside: Made):
+    result = vlmine("run", "--shard", "pool/z")
+
+    assert "there is no shard 'pool/z'. There are: pool/a, pool/b, pool/c, test/t" in result.stderr
+
+
+def test_a_failure_is_printed_and_the_exit_status_says_so(inside: Made):
+    inside.replace_shard("pool/b", {"x.jpg": b"no image"})
+
+    result = vlmine("run", "--shard", "pool/b")
+
+    assert result.exit_code == 1
+    assert "failed  images[pool/b]: 1 of 1 images failed" in result.output
+    assert "Mend what failed and run again" in result.output
+
+
+def test_help_is_quick_and_names_every_command():
+    started = time.monotonic()
+    shown = subprocess.run(
+        [sys.executable, "-m", "vlmine_dagster", "--help"], capture_output=True, text=True, check=True
+    )
+
+    assert time.monotonic() - started < 3
+    for command in ("init", "run", "status", "top", "explain", "compare", "ui", "doctor", "demo", "settings"):
+        assert f"  {command} " in shown.stdout
+
+
+def test_loading_the_definitions_imports_nothing_heavy(finished: Made):
+    code = (
+        "import sys; from vlmine_dagster import definitions; definitions.build_definitions("
+        "__import__('vlmine_dagster.settings.project').project.Project.load());"
+        "heavy = {'torch', 'mlflow', 'great_expectations', 'transformers', 'onnxruntime', 'matplotlib', 'openai'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=finished.folder, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_dagster_finds_the_definitions_valid(finished: Made):
+    workspace = Path(__file__).parent.parent.parent / "workspace.yaml"
+    home = finished.folder / "dagster_home"
+    home.mkdir()
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "dagster"), "definitions", "validate", "-w", str(workspace)],
+        cwd=finished.folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_both_web_uis_start_on_one_history_and_stop_together(finished: Made):
+    with web_uis(finished.folder) as ports:
+        for port in ports:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
+                assert page.status == 200
+        assert dagster_url(finished.project, "r") == f"http://127.0.0.1:{ports[0]}/runs/r"
+        assert f":{ports[1]}/#/compare-runs" in finished.bench.tracking.comparison_url(["r"])
+    for port in ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_taken_port_is_named(inside: Made):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = vlmine("ui", "--port", str(taken.getsockname()[1]))
+
+    assert result.exit_code == 1
+    assert "cannot be used" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_shows_the_rare_ones_and_a_second_time_does_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    first = vlmine("demo")
+    second = vlmine("demo")
+
+    assert first.exit_code == 0, first.output
+    assert "69 made" in first.output
+    assert "Mined first by fused" in first.output
+    assert "0 made, 69 fresh already" in second.output
+    page = tmp_path / ".vlmine/reports/fused.html"
+    assert page.read_text().count("data:image/jpeg;base64") >= 60
+    rows = json.loads(vlmine("compare", "--json").stdout)["experiments"]
+    recall = {row["experiment"]: row["few_recall"][2]["value"] for row in rows}
+    assert recall["pareto"] > 3 * recall["random"]
+    assert recall["fused"] > 3 * recall["random"]

@@ -1,0 +1,93 @@
+"""What `vlmine run` shows while it works."""
+
+from vlmine_dagster.automation.runner import Outcome
+from vlmine_dagster.cli.printing import RunDisplay, print_comparison, print_outcome
+from vlmine_dagster.resources.progress import ALL_SHARDS, Progress, Step
+
+
+def test_a_slow_rate_keeps_its_digits_and_tells_how_long_is_left():
+    assert str(Step(ALL_SHARDS, "shards", 3, 1000, 60.0)) == (
+        "all shards: 3 of 1,000 shards, 0.05 shards/s, 5 h 32 min left"
+    )
+    assert str(Step("embeddings[a]", "images", 1300, 4000, 10.0)) == (
+        "embeddings[a]: 1,300 of 4,000 images, 130 images/s, 21 s left"
+    )
+
+
+def test_each_finished_line_tells_how_far_all_shards_have_come(capsys):
+    with RunDisplay(is_quiet=False) as display:
+        overall = Progress(ALL_SHARDS, total=2, unit="shards")
+        for shard in ("a", "b"):
+            display.on_run("images", shard)
+            overall.add(1)
+        display.on_run("vocab_counts", "pool")
+
+    first, second, third = capsys.readouterr().out.strip().splitlines()
+    assert first.startswith("a images 0.0 s, 1 of 2 shards, ") and first.endswith(" left")
+    assert "2 of 2 shards" in second
+    assert third.startswith("vocab_counts 0.0 s") and "shards" not in third
+
+
+def test_what_waits_is_told_in_a_line_an_asset_with_an_example_and_where_all_is(capsys):
+    waiting = {
+        "vocab_counts": "waits for keywords of a, b, c and 4 more",
+        "pareto_set[random]": "waits for images of a",
+        "pareto_set[fused]": "waits for images of a; rarity_scores of pool",
+        **{
+            f"mining_report[{arm}]": f"waits for pareto_set of {arm}; retrain_metrics of {arm}; images of a"
+            for arm in ("random", "fused", "entropy")
+        },
+    }
+
+    print_outcome(Outcome(waiting=waiting))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "waiting vocab_counts: waits for keywords of a, b, c and 4 more",
+        "waiting pareto_set[random] and 1 more: waits for images of a",
+        "waiting mining_report[random] and 2 more: waits for pareto_set of random; ...",
+        "All that waits, and for what: `vlmine run --json`",
+        "0 made, 0 fresh already, 0 failed",
+    ]
+
+
+def test_one_that_waits_is_told_whole(capsys):
+    print_outcome(Outcome(waiting={"2 more shards": "the money is spent"}))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "waiting 2 more shards: the money is spent",
+        "0 made, 0 fresh already, 0 failed",
+    ]
+
+
+def test_of_many_shards_that_failed_five_are_told_and_where_the_others_are(capsys):
+    failures = {("images", f"s{k}"): f"images[s{k}]: 9 of 9 images failed" for k in range(7)}
+
+    print_outcome(Outcome(failures={**failures, ("embeddings", "t"): "no space left"}))
+
+    told = capsys.readouterr().out.splitlines()
+    assert told[:7] == [
+        *(f"failed  images[s{k}]: 9 of 9 images failed" for k in range(5)),
+        "  and 2 more of images: `vlmine status --json`",
+        "failed  embeddings[t]: no space left",
+    ]
+
+
+def compared(**judged):
+    row = {"experiment": "mine", "variant": "default", "few_recall": [], "few_accuracy": {}, "few_images": None}
+    told = {"rounds": [], "tables": {}, "words": [], "mlflow_curves_url": "curves", "mlflow_url": "table"}
+    return {"experiments": [row, {**row, "experiment": "fused", **judged}], **told}
+
+
+def test_without_labels_no_empty_table_of_recall_is_shown_but_which_lists_can_be_looked_at(capsys):
+    print_comparison(compared())
+
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Recall" not in told and "few-shot accuracy" not in told
+    assert "nobody can say what these lists found of the tail: mine, fused" in told
+
+
+def test_accuracy_alone_is_shown_where_the_pool_has_no_labels(capsys):
+    print_comparison(compared(few_accuracy={0: 0.25}))
+
+    told = capsys.readouterr().out
+    assert "few-shot accuracy" in told and "0.25 -> 0.25" in told

@@ -1,0 +1,50 @@
+"""Where a project keeps its state, and where its pages are: beside its settings, or where the environment says."""
+
+from conftest import Made
+
+from vlmine_dagster.automation.runner import open_instance
+from vlmine_dagster.engine.partitions import SHARDS
+from vlmine_dagster.resources.addresses import keep_addresses
+from vlmine_dagster.resources.tracking import Tracking, dagster_url
+
+
+def test_vlmine_home_moves_everything(make_project, monkeypatch, tmp_path):
+    made: Made = make_project({"pool/a": {}})
+    monkeypatch.setenv("VLMINE_HOME", str(tmp_path / "home"))
+
+    assert str(made.bench.lake.path("images", "pool/a")) == str(tmp_path / "home/lake/images/pool/a.parquet")
+    assert made.project.state_folder("cache") == tmp_path / "home/cache"
+
+
+def test_a_home_in_a_store_leaves_on_the_disk_what_needs_one(make_project, monkeypatch):
+    made: Made = make_project({"pool/a": {}})
+    monkeypatch.setenv("VLMINE_HOME", "memory://bucket/home")
+
+    assert str(made.bench.lake.path("images", "pool/a")).startswith("memory://bucket/home/lake/images/")
+    assert made.project.state_folder("cache") == made.folder / ".vlmine/cache"
+
+
+def test_a_dagster_home_of_the_user_is_taken_as_it_is(make_project, monkeypatch, tmp_path):
+    made: Made = make_project({"pool/a": {}})
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+
+    with open_instance(made.project) as instance:
+        instance.add_dynamic_partitions(SHARDS, ["pool/a"])
+        assert instance.root_directory == str(tmp_path)
+    assert not (made.folder / ".vlmine/dagster").exists()
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_links_lead_through_the_proxy_else_to_where_the_web_uis_were_served_last(make_project, monkeypatch):
+    project = make_project({"pool/a": {}}).project
+
+    assert dagster_url(project, "r") == "http://127.0.0.1:3000/runs/r"
+    keep_addresses(
+        project, {"VLMINE_DAGSTER_URL": "http://127.0.0.1:3411", "VLMINE_MLFLOW_URL": "http://10.0.0.7:5411"}
+    )
+    keep_addresses(project, {"VLMINE_DAGSTER_URL": "http://127.0.0.1:3412"})
+    assert dagster_url(project, "r") == "http://127.0.0.1:3412/runs/r"
+    assert Tracking(project).comparison_url(["r"]).startswith("http://10.0.0.7:5411/#/compare-runs")
+    monkeypatch.setenv("VLMINE_DAGSTER_URL", "https://dagster.example.com:8443/")
+    assert dagster_url(project, "r") == "https://dagster.example.com:8443/runs/r"

@@ -1,0 +1,1 @@
+"""When and where things are made: the planner, runs, schedules, sensors."""

@@ -1,0 +1,75 @@
+"""Runs whose process is gone: nobody else ends them, and they hold places and slots that others wait for.
+
+Dagster's run monitoring looks after processes that its launcher can ask for; the default launcher cannot. So a machine
+that was switched off in the middle of a backfill would find its runs started for ever, and its pools taken.
+
+A history in a file is of this machine alone. One in PostgreSQL may be of many, and what runs on another cannot be seen
+from here: there only runs of a `vlmine run` in this very place are ended.
+"""
+
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.runs.sqlite import SqliteRunStorage
+
+from vlmine_dagster.engine.stages import COMMAND_TAG
+
+_SERVER_TAG = ".dagster/grpc_info"  # of the code server whose child a run is; the launcher writes it
+_AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+_PATIENCE_S = 5.0
+
+
+def bury_orphans(instance: dg.DagsterInstance, *, locked: str | None = None) -> list[str]:
+    """End runs whose process is gone, and give back the slots of pools that ended runs hold.
+
+    Slots are given back by every run that has ended, not by those that end now alone: whoever ended a run may itself
+    have been killed before it came to the slots, and a step would wait for them for ever.
+
+    Args:
+        instance: Dagster's instance.
+        locked: The place that the caller has locked, so that no other `vlmine run` is at work there: its runs that seem
+            to be are dead.
+
+    Returns:
+        Ids of the runs that were ended now.
+    """
+    buried = []
+    is_ours_alone = isinstance(instance.run_storage, SqliteRunStorage)
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(_AT_WORK))):
+        reason = _cause_of_death(run, is_ours_alone=is_ours_alone, locked=locked)
+        if reason:
+            instance.report_run_failed(run, reason)
+            buried.append(run.run_id)
+    history = instance.event_log_storage
+    for run_id in history.get_concurrency_run_ids():
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
+            history.free_concurrency_slots_for_run(run_id)
+    return buried
+
+
+def _cause_of_death(run: dg.DagsterRun, *, is_ours_alone: bool, locked: str | None) -> str:
+    if COMMAND_TAG in run.tags:
+        is_dead = locked is not None and (is_ours_alone or run.tags[COMMAND_TAG] == locked)
+        return "The process of `vlmine run` is gone." if is_dead else ""
+    server = run.tags.get(_SERVER_TAG)
+    if server is None or not is_ours_alone or _answers(json.loads(server)):
+        return ""
+    return "The server that ran this is gone: `vlmine ui` was ended, or the machine. Nothing is lost; run it again."
+
+
+def _answers(server: Mapping[str, Any]) -> bool:
+    """Return whether somebody listens at an address; where that cannot be told, take it that somebody does."""
+    path = server.get("socket")
+    with socket.socket(socket.AF_UNIX if path else socket.AF_INET) as probe:
+        probe.settimeout(_PATIENCE_S)
+        try:
+            probe.connect(path or (server["host"], server["port"]))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True

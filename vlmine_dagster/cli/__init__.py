@@ -1,0 +1,1 @@
+"""The `vlmine` command, one module per command."""

@@ -1,0 +1,164 @@
+"""What `vlmine compare` shows: experiments, and rounds of labels, side by side from MLflow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vlmine_dagster.cli.views import experiment_of
+from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.engine.lineage import pending_mark
+from vlmine_dagster.resources.workbench import Workbench
+
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+"""(images mined, value) pairs by metric."""
+
+_CURVES = ("few_recall", "few_images", "few_lift", "few_accuracy", "all_accuracy")
+_AT_NO_BUDGET = ("labelled_images", "few_images", "few_accuracy", "all_accuracy")
+
+
+def comparison(bench: Workbench, *, reference: str | None = None) -> dict[str, Any]:
+    """Return all that `vlmine compare` tells: experiments, rounds of labels, what is shown, and where MLflow shows it.
+
+    Args:
+        bench: The project's resources.
+        reference: The experiment to compare with; `entropy` if left out, else `random`.
+
+    Raises:
+        ConfigError: there is no such experiment.
+        MissingInputError: MLflow knows no experiment of this project.
+        TrackingError: MLflow cannot be reached.
+    """
+    found, back = compare(bench), rounds(bench)
+    run_ids = [run_id for row in back for run_id in row["mlflow_run_ids"].values()]
+    where = {"mlflow_rounds_url": bench.tracking.comparison_url(run_ids)} if back else {}
+    return {"experiments": found, "rounds": back, **verdict(bench, found, reference=reference), **where}
+
+
+def compare(bench: Workbench) -> list[dict[str, Any]]:
+    """Return a row an experiment, from its newest MLflow run: tail recall at each budget with a 95% interval, accuracy.
+
+    Experiments of different rounds of labels have different pools: `round` tells them apart.
+
+    The interval is Wilson's, over the tail images of this one pool and seed; it says how sure the recall is for this
+    many tail images, not how it varies between seeds: that says `verdict`.
+
+    Raises:
+        MissingInputError: MLflow knows no experiment of this project.
+        TrackingError: MLflow cannot be reached.
+    """
+    round_of = {run.run_id: run.round for run in bench.tracking.finished("pareto_set")}
+    judged = _judgements(bench)
+    rows = []
+    for name in bench.project.settings.experiments:
+        stamp = bench.lake.stamp("pareto_set", name)
+        inputs = None if stamp is None else stamp.inputs
+        run_id = bench.tracking.latest(experiment=name, asset="pareto_set", inputs=inputs)
+        if run_id is None and stamp is not None:
+            pending_mark(bench, "pareto_set", name).touch()  # so that the next run tells MLflow again
+        if run_id is not None:
+            curves = bench.tracking.history(judged[run_id], _CURVES) if run_id in judged else {}
+            rows.append(_experiment(bench, name, run_id, curves, round_number=round_of.get(run_id, 0)))
+    if not rows:
+        raise MissingInputError(
+            "MLflow knows no experiment of this project: nothing was mined yet, or its store is gone. `vlmine run` "
+            "mines what is missing and tells MLflow again of what is there."
+        )
+    return rows
+
+
+def _judgements(bench: Workbench) -> dict[str, str]:
+    """Return, by the run of a list, the newest run that judged it; the list's own run keeps what all of them told."""
+    newest_last = reversed(bench.tracking.finished("retrain_metrics"))
+    return {run.parent_run_id: run.run_id for run in newest_last}
+
+
+def _experiment(bench: Workbench, name: str, run_id: str, curves: Curves, *, round_number: int) -> dict[str, Any]:
+    from vlmine_dagster.mining.advice import wilson
+
+    settings = bench.project.settings.experiments[name]
+    tail = int(curves["few_images"][0][1]) if "few_images" in curves else 0
+    return {
+        "experiment": name,
+        "signals": list(settings.signals),
+        "fusion": settings.fusion,
+        "variant": settings.variant,
+        "round": round_number,
+        "few_images": tail,
+        "few_recall": [
+            {"mined": step, "value": value, "low": low, "high": high}
+            for step, value in curves.get("few_recall", [])
+            for low, high in [wilson(value, tail)]
+        ],
+        **{metric: dict(curves.get(metric, [])) for metric in ("few_lift", "few_accuracy", "all_accuracy")},
+        "mlflow_run_id": run_id,
+        "mlflow_url": bench.tracking.url(run_id),
+    }
+
+
+def rounds(bench: Workbench) -> list[dict[str, Any]]:
+    """Return a row a round of labels, the first one first; none as long as no labels came back.
+
+    What a round's newest MLflow runs tell: the images that are labelled, the few-shot images that are left in the pool,
+    the accuracy of a model trained on the labelled images alone, on the same test images in every round, and the runs.
+    """
+    newest: dict[int, dict[str, str]] = {}
+    for run in bench.tracking.finished("pareto_set"):
+        if run.experiment in bench.project.settings.experiments:
+            newest.setdefault(run.round, {}).setdefault(run.experiment, run.run_id)
+    if not any(newest):
+        return []
+    judged = _judgements(bench)
+    return [_round(bench, number, newest[number], judged) for number in sorted(newest)]
+
+
+def _round(bench: Workbench, number: int, run_ids: Mapping[str, str], judged: Mapping[str, str]) -> dict[str, Any]:
+    found = (bench.tracking.history(judged[run_id], _AT_NO_BUDGET) for run_id in run_ids.values() if run_id in judged)
+    curves: Curves = next((curves for curves in found if curves), {})
+    first = {name: curves[name][0][1] if name in curves else None for name in _AT_NO_BUDGET}
+    return {"round": number, **first, "mlflow_run_ids": dict(run_ids)}
+
+
+def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: str | None = None) -> dict[str, Any]:
+    """Return what is shown between experiments: in words, as tables over draws of the seed, and where MLflow shows it.
+
+    Args:
+        bench: The project's resources.
+        rows: What `compare` returned.
+        reference: The experiment to compare with; `entropy` if left out, else `random`.
+
+    Raises:
+        ConfigError: there is no such experiment.
+    """
+    from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW
+    from vlmine_dagster.studies import draws
+
+    if reference is not None:
+        experiment_of(bench, reference)
+    kept = draws.kept_rows(bench)
+    words: list[str] = []
+    tables: dict[str, Any] = {}
+    if kept:
+        words, tables = draws.verdict(bench, draws.ArmCurves(kept), reference=reference)
+    elif any(row["few_recall"] for row in rows):
+        words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
+    words += shot_words(bench)
+    run_ids = [row["mlflow_run_id"] for row in rows]
+    return {
+        "words": words,
+        "tables": tables,
+        "mlflow_url": bench.tracking.comparison_url(run_ids),
+        "mlflow_curves_url": bench.tracking.curves_url(run_ids),
+    }
+
+
+def shot_words(bench: Workbench) -> list[str]:
+    """Say what is few-shot by both rules, and warn where that is not rare in the pool."""
+    labels, settings = bench.labels, bench.project.settings.dataset.labels
+    if labels is None or settings is None:
+        return []
+    from vlmine_dagster.mining.longtail import shot_bins
+    from vlmine_dagster.mining.verdicts import common_tail_sentence, rules_text
+
+    counts = labels.class_counts()
+    bins = shot_bins(counts, many_over=settings.many_over, few_under=settings.few_under)
+    warning = common_tail_sentence(bins, labels.pool_counts(), few_under=settings.few_under)
+    return [rules_text(counts.values()), *([warning] if warning else [])]

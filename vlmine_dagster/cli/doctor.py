@@ -1,0 +1,192 @@
+"""`vlmine doctor`: what is installed, reachable, missing; what to do."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vlmine_dagster.domain.errors import VlmineError
+from vlmine_dagster.resources.ordered import core_count
+from vlmine_dagster.resources.visible import visible_text
+from vlmine_dagster.settings import DEFAULT_VARIANT
+from vlmine_dagster.settings.project import Project
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.questions import EndpointModelSettings
+    from vlmine_dagster.resources.tracking import Tracking
+    from vlmine_dagster.resources.workbench import Workbench
+
+_PACKAGES = tuple(
+    "dagster mlflow great-expectations duckdb pandas torch transformers openai onnxruntime moocore".split()  # noqa: SIM905
+)
+_LITTLE_DISK = 5e9
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: What.
+        state: ok, warn (works, but look at it) or fail (will not work).
+        found: What was found.
+        advice: What to do, empty where nothing.
+    """
+
+    subject: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def examine() -> list[Advice]:
+    """Look at the installation, and at the project if there is one."""
+    found = [*_installation()]
+    try:
+        project = Project.load()
+    except VlmineError as error:
+        return [*found, Advice("project", "warn", str(error), "`vlmine demo` shows one with a sample pool.")]
+    return [*found, Advice("project", "ok", f"{project.settings.name}, home {project.home}"), *_project(project)]
+
+
+def advice_on_labels(bench: "Workbench") -> Advice:
+    """Look whether the label file can be read and is about the images that are there."""
+    from vlmine_dagster.resources.label_match import look_at_labels
+
+    advice = "Correct dataset.labels in vlmine.yaml."
+    try:
+        labels = bench.labels
+        if labels is None:
+            return Advice("labels", "ok", "none: novelty alone can be mined")
+        match = look_at_labels(labels, bench.source, bench.lake)
+    except VlmineError as error:
+        return Advice("labels", "fail", str(error), advice)
+    if not match.problem:
+        return Advice("labels", "ok", f"{len(labels):,} rows")
+    is_useless = match.is_none and match.is_whole
+    return Advice("labels", "fail" if is_useless else "warn", match.problem, "Correct the keys of the label file.")
+
+
+def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
+    """Look whether the models that the settings name are there: endpoints, checkpoints, predictions. Costs nothing."""
+    settings = bench.project.settings
+    for name in settings.variant_names:
+        variant, prefix = settings.variant(name), "" if name == DEFAULT_VARIANT else f"{name}/"
+        for part, model in (("describer", variant.describer), ("keyworder", variant.keyworder)):
+            if model.kind == "openai":
+                yield _endpoint(prefix + part, model)
+    task_model, retraining = settings.task_model, settings.retraining
+    if task_model.path is not None:
+        look = _predictions if task_model.kind == "predictions" else _checkpoint
+        yield _model_file("task_model.path", bench, task_model.path, look)
+    if retraining.path is not None:
+        yield _model_file("retraining.path", bench, retraining.path, _checkpoint)
+
+
+def _endpoint(subject: str, model: "EndpointModelSettings") -> Advice:
+    from vlmine_dagster.resources.endpoint import address_of, listed_models
+
+    where = address_of(model)
+    try:
+        names = listed_models(model)
+    except VlmineError as error:
+        return Advice(subject, "fail", str(error), f"Correct base_url and api_key_env of the {subject}, or start it.")
+    if names is None:
+        return Advice(subject, "ok", f"{where} answers; it lists no models, so {model.model} may be there or not")
+    if model.model in names:
+        return Advice(subject, "ok", f"{model.model} at {where}")
+    some = visible_text(", ".join(names[:5]))
+    return Advice(subject, "warn", f"{where} lists no {model.model}", f"It has: {some or 'none'}.")
+
+
+def _model_file(subject: str, bench: "Workbench", path: str, look: "Callable[[Workbench, str], Advice]") -> Advice:
+    where = bench.project.resolve(path)
+    if not Path(where).exists():
+        return Advice(subject, "fail", f"there is no {where}", f"Correct {subject} in vlmine.yaml.")
+    try:
+        return replace(look(bench, where), subject=subject)
+    except VlmineError as error:
+        return Advice(subject, "fail", str(error), f"Correct {subject} in vlmine.yaml, or the file.")
+
+
+def _checkpoint(_bench: "Workbench", where: str) -> Advice:
+    from vlmine_dagster.learning.user_model import load_checkpoint
+
+    return Advice("", "ok", f"{len(load_checkpoint(where).classes):,} classes")
+
+
+def _predictions(bench: "Workbench", where: str) -> Advice:
+    from vlmine_dagster.assets.predictions import match_predictions
+
+    there = [shard for shard in bench.source.shards() if bench.lake.path("images", shard).exists()]
+    match = match_predictions(where, bench.lake, there)
+    match.refuse_foreign()
+    warnings = match.warnings(() if bench.labels is None else bench.labels.class_names)
+    known = f"{len(match.classes):,} classes, {match.known_count:,} of {match.pool_count:,} images of the pool"
+    return Advice("", "warn", " ".join(warnings)) if warnings else Advice("", "ok", known)
+
+
+def _installation() -> Iterator[Advice]:
+    is_new_enough = sys.version_info >= (3, 11)
+    yield Advice(
+        "python",
+        "ok" if is_new_enough else "fail",
+        f"{platform.python_version()}, {core_count()} cores",
+        "" if is_new_enough else "Python 3.11 or newer is needed.",
+    )
+    for package in _PACKAGES:
+        try:
+            yield Advice(package, "ok", version(package))
+        except PackageNotFoundError:
+            yield Advice(package, "fail", "not installed", "pip install -c constraints.txt vlmine-dagster")
+    yield _accelerator()
+
+
+def _accelerator() -> Advice:
+    import torch
+
+    if torch.cuda.is_available():
+        return Advice("accelerator", "ok", torch.cuda.get_device_name(0))
+    return Advice("accelerator", "ok", "none; the tagger and the probe need none, a local VLM wants one")
+
+
+def _project(project: Project) -> Iterator[Advice]:
+    from vlmine_dagster.resources.tracking import Tracking
+    from vlmine_dagster.resources.workbench import Workbench
+
+    bench = Workbench()
+    yield _tried(
+        "dataset",
+        lambda: f"{len(bench.source.shards())} shards at {project.resolve(project.settings.dataset.root)}",
+        "Correct dataset.root in vlmine.yaml.",
+    )
+    yield advice_on_labels(bench)
+    yield from advice_on_models(bench)
+    yield _tried("mlflow server", lambda: _connected(Tracking(project)), "Start it, or unset MLFLOW_TRACKING_URI.")
+    yield _disk(project)
+    given = os.environ.get("DAGSTER_HOME")
+    yield Advice("dagster home", "ok", given or str(project.state_folder("dagster")))
+
+
+def _tried(subject: str, look: Callable[[], str], advice: str) -> Advice:
+    try:
+        return Advice(subject, "ok", look())
+    except VlmineError as error:
+        return Advice(subject, "fail", str(error), advice)
+
+
+def _connected(tracking: "Tracking") -> str:
+    tracking.connect()
+    return "reached" if not tracking.is_local else "SQLite under the home"
+
+
+def _disk(project: Project) -> Advice:
+    folder = project.state_folder("lake")
+    free = shutil.disk_usage(folder).free
+    state: Literal["ok", "warn"] = "ok" if free > _LITTLE_DISK else "warn"
+    return Advice("disk", state, f"{free / 1e9:.0f} GB free at {folder}", "" if state == "ok" else "Make room.")

@@ -1,0 +1,214 @@
+"""What a run will take, told before it: from a few real calls, whose answers are kept, and the price table."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.domain.tables import JUDGES, Outcome
+from vlmine_dagster.engine.models import describer_of, keyworder_of, price_for
+from vlmine_dagster.resources.describers import DescriberInput, Description, ModelDescriber
+from vlmine_dagster.resources.intake import by_shard, read_bytes
+from vlmine_dagster.resources.keyworders import KeywordAnswer, ModelKeyworder
+from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.settings import DEFAULT_VARIANT, OpenAIDescriberSettings, OpenAIKeyworderSettings
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """What one stage of one extraction variant will take.
+
+    Attributes:
+        stage: `descriptions` or `keywords`, with the variant before it.
+        model: Who is asked.
+        left: Calls to make; images of the same bytes count once.
+        sampled: Real calls that the forecast comes from; their answers are kept and not among `left`.
+        failed: Those of them that failed.
+        prompt_tokens: Tokens to be read.
+        output_tokens: Tokens to be written.
+        cost_usd: US dollars to be paid, None where nobody knows the price.
+        cost_error_usd: Half of the 95% interval of `cost_usd`, from the spread of the sample.
+        hours: Time at the settings' concurrency.
+        price: Where the price comes from.
+    """
+
+    stage: str
+    model: str
+    left: int
+    sampled: int
+    failed: int
+    prompt_tokens: float
+    output_tokens: float
+    cost_usd: float | None
+    cost_error_usd: float
+    hours: float
+    price: str
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes:
+        stages: The stages that ask models; none where the tagger, rules and tags do all.
+        spent_usd: US dollars spent so far, the sample's included.
+        cost_usd: US dollars to be paid, None where a price is unknown.
+        max_cost_usd: The project's limit, None for none.
+    """
+
+    stages: tuple[StageForecast, ...]
+    spent_usd: float
+    cost_usd: float | None
+    max_cost_usd: float | None
+
+
+def forecast_run(bench: Workbench, shards: Sequence[str], *, sample_count: int) -> Forecast:
+    """Tell what a run over the shards will take.
+
+    Args:
+        bench: The project; `images` of the shards must be there.
+        shards: All shards.
+        sample_count: Real calls a stage, at random over the pool.
+
+    Raises:
+        BudgetExceededError: not even the sample is within max_cost_usd.
+        ModelError: no call of a sample was answered.
+        MissingInputError: `images` of a shard is missing.
+    """
+    stages: list[StageForecast] = []
+    for variant in bench.project.settings.variant_names:
+        stages += _variant(bench, shards, variant, sample_count)
+    costs = [stage.cost_usd for stage in stages]
+    known = [cost for cost in costs if cost is not None]
+    total = sum(known) if len(known) == len(costs) else None
+    return Forecast(tuple(stages), bench.cache.spent_usd(), total, bench.project.settings.max_cost_usd)
+
+
+def _variant(bench: Workbench, shards: Sequence[str], variant: str, sample_count: int) -> Iterator[StageForecast]:
+    describer, keyworder = describer_of(bench, variant), keyworder_of(bench, variant)
+    if not isinstance(describer, ModelDescriber) and not isinstance(keyworder, ModelKeyworder):
+        return
+    images = _images(bench, shards)
+    prefix = "" if variant == DEFAULT_VARIANT else f"{variant}/"
+    unseen = list(images)
+    if isinstance(describer, ModelDescriber):
+        kept = describer.kept(unseen)
+        unseen = [digest for digest in unseen if digest not in kept]
+        answers, seconds = _described(bench, describer, shards, {images[d]: d for d in unseen[:sample_count]})
+        left = len(unseen) - len(answers)
+        yield _told(bench, f"{prefix}descriptions", variant=variant, answers=answers, left=left, seconds=seconds)
+        kept_images = {images[digest]: digest for digest in kept} if isinstance(keyworder, ModelKeyworder) else {}
+        known, _ = _described(bench, describer, shards, kept_images)
+        said = [answer for answer in (*answers, *known) if answer.outcome is Outcome.OK]
+        described = len(answers) + len(known)
+    else:
+        said = _descriptions(bench, shards, variant)
+        described = len(said)
+    if isinstance(keyworder, ModelKeyworder):
+        wanted = keyworder.missing(said)
+        started = time.monotonic()
+        found = list(keyworder.extract(wanted[:sample_count]))
+        seconds = time.monotonic() - started
+        share = len(said) / described if described else 1.0  # of what is not described yet, as many will be ok
+        left = len(wanted) - len(found) + round(max(0, len(images) - described) * share)
+        yield _told(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
+
+
+def _images(bench: Workbench, shards: Sequence[str]) -> dict[str, str]:
+    """Return an image id by SHA-256 of all images to describe, in an order that is as good as random."""
+    with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
+        query = """SELECT sha256, min(image_id) FROM images WHERE outcome = 'ok' AND split NOT IN $judges
+                   GROUP BY sha256 ORDER BY md5(sha256)"""
+        return dict(connection.sql(query, params={"judges": list(JUDGES)}).fetchall())
+
+
+def _described(
+    bench: Workbench, describer: ModelDescriber, shards: Sequence[str], sample: Mapping[str, str]
+) -> tuple[list[Description], float]:
+    """Return descriptions of images, given as SHA-256 by image id, and the seconds that they took."""
+
+    def load(image_ids: Sequence[str]) -> Iterator[DescriberInput]:
+        for shard, names in by_shard(image_ids, shards).items():
+            for name, data in read_bytes(bench.source, shard, names):
+                yield DescriberInput(name, data)
+
+    started = time.monotonic()
+    found = list(describer.describe(sample, load))
+    return found, time.monotonic() - started
+
+
+def _descriptions(bench: Workbench, shards: Sequence[str], variant: str) -> list[Description]:
+    """Return descriptions that are published already."""
+    there = [shard for shard in shards if bench.lake.path("descriptions", shard, variant=variant).exists()]
+    with bench.lake.connect(descriptions=bench.lake.require("descriptions", there, variant=variant)) as connection:
+        query = """SELECT image_id, description FROM descriptions WHERE outcome = 'ok'
+                   ORDER BY md5(image_id)"""
+        rows = connection.sql(query).fetchall()
+    return [Description(*row) for row in rows]
+
+
+def _told(
+    bench: Workbench,
+    stage: str,
+    *,
+    variant: str,
+    answers: Sequence[Description] | Sequence[KeywordAnswer],
+    left: int,
+    seconds: float,
+) -> StageForecast:
+    _refuse_silence(stage, answers)
+    parts = bench.project.settings.variant(variant)
+    settings: Any = parts.describer if stage.endswith("descriptions") else parts.keyworder
+    has_price = isinstance(settings, (OpenAIDescriberSettings, OpenAIKeyworderSettings))
+    price = price_for(bench, settings) if has_price else None
+    is_unknown = has_price and price is None
+    costs = np.array([answer.cost_usd or 0.0 for answer in answers])
+    count = max(len(answers), 1)
+    error = _Z95 * float(costs.std(ddof=1)) / math.sqrt(count) * left if count > 1 else 0.0
+    source = "unknown, set `prices` in vlmine.yaml" if is_unknown else (price.source if price else "your own machine")
+    return StageForecast(
+        stage=stage,
+        model=settings.model,
+        left=left,
+        sampled=len(answers),
+        failed=sum(answer.outcome is not Outcome.OK for answer in answers),
+        prompt_tokens=sum(answer.prompt_tokens for answer in answers) / count * left,
+        output_tokens=sum(answer.output_tokens for answer in answers) / count * left,
+        cost_usd=None if is_unknown else float(costs.sum()) / count * left,
+        cost_error_usd=error,
+        hours=_hours(settings, answers, left, seconds),
+        price=source,
+    )
+
+
+def _refuse_silence(stage: str, answers: Sequence[Description] | Sequence[KeywordAnswer]) -> None:
+    """Refuse a sample that says nothing of tokens, money or time: nobody answered, or without a word."""
+    failures = Counter(str(answer.failure) for answer in answers if answer.outcome is not Outcome.OK)
+    if not answers or failures.total() < len(answers) or any(answer.prompt_tokens for answer in answers):
+        return
+    ((commonest, count),) = failures.most_common(1)
+    raise ModelError(
+        f"{stage}: all {len(answers)} sample calls failed, so nothing could be measured. {count} x {commonest}. Look "
+        f"at the endpoint with `vlmine doctor`."
+    )
+
+
+def _hours(settings: Any, answers: Sequence[Any], left: int, seconds: float) -> float:
+    """Return the time for `left` calls: by latency and concurrency at an endpoint, by the sample's rate here.
+
+    A sample is too small to fill an endpoint's places, so its own rate would say too little of a long run.
+    """
+    if not answers:
+        return 0.0
+    latencies = [answer.latency_s for answer in answers if answer.latency_s > 0]
+    concurrency = getattr(settings, "concurrency", None)
+    if concurrency is None or not latencies:
+        return float(seconds / len(answers) * left / 3600)
+    return float(np.mean(latencies)) / float(concurrency) * left / 3600

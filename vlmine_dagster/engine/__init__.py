@@ -1,0 +1,1 @@
+"""What makes a stage an asset: freshness, making, publishing, checks."""

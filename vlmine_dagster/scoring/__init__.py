@@ -1,0 +1,1 @@
+"""Mining and learning put together: the columns of the score tables."""

@@ -1,0 +1,284 @@
+"""`vlmine.yaml` as typed, bounded settings, and the paths that follow from them."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.signals import SIGNALS, signals_of
+from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.settings import (
+    Budget,
+    DatasetSettings,
+    DescriberSettings,
+    EncoderSettings,
+    ExperimentSettings,
+    KeyworderSettings,
+    PriceSettings,
+    RetrainingSettings,
+    Settings,
+    TaggerSettings,
+    TagsSettings,
+    TaskModelSettings,
+    VariantSettings,
+    default_experiments,
+)
+from vlmine_dagster.settings.problems import explain_problems
+
+SETTINGS_FILE = "vlmine.yaml"
+HOME_LAYOUT = "1"
+
+
+class AutomationSettings(Settings):
+    """What runs by itself, as long as the Dagster daemon does."""
+
+    mode: Literal["schedules", "declarative"] = "schedules"
+    """Schedules that look at what is not fresh, or Dagster's declarative automation: each asset follows its inputs."""
+    is_on: bool = False
+    """Whether schedules and declarative automation start by themselves; off, they wait to be switched on in the UI,
+    and where an endpoint, which may take money, describes or keywords, no run of new shards is asked for."""
+    nightly_cron: str = "0 2 * * *"
+    """When shards that are missing, stale or failed are made."""
+    refresh_cron: str = "0 6 * * *"
+    """When pool and experiments are made again, if a shard has changed since."""
+    timezone: str = "UTC"
+    """Time zone of both."""
+    max_shards_per_night: Annotated[int, Field(ge=1, le=5000)] = 200
+    """Shards a night at the most, those registered first before others."""
+
+    @field_validator("nightly_cron", "refresh_cron")
+    @classmethod
+    def _cron_is_valid(cls, cron: str) -> str:
+        import dagster as dg
+
+        try:  # Dagster's own rule: what it refuses here would otherwise end every command that loads the definitions
+            dg.ScheduleDefinition(name="cron", job_name="cron", cron_schedule=cron)
+        except dg.DagsterInvalidDefinitionError as error:
+            raise ValueError(
+                f"{cron!r} is no cron expression of five fields that ever comes true, such as '0 2 * * *'"
+            ) from error
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _time_zone_exists(cls, timezone: str) -> str:
+        if timezone not in available_timezones():
+            near = difflib.get_close_matches(timezone, available_timezones(), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"there is no time zone {timezone!r}, such as 'UTC' or 'Europe/Berlin'.{hint}")
+        return timezone
+
+
+class DuckDBSettings(Settings):
+    """DuckDB, which counts, scores and joins."""
+
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Memory that a query takes before it spills to disk; 80% of the machine's if left out."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads of a query; one a core if left out."""
+
+
+def _is_labelled(dataset: DatasetSettings | None) -> bool:
+    return dataset is not None and dataset.labels is not None
+
+
+class ProjectSettings(Settings):
+    """The whole of `vlmine.yaml`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Name of the project; the MLflow experiment carries it."""
+    dataset: DatasetSettings
+    """The images."""
+    encoder: EncoderSettings = EncoderSettings()
+    """Features and tags from pixels."""
+    describer: DescriberSettings = TaggerSettings()
+    """Who describes an image."""
+    keyworder: KeyworderSettings = TagsSettings()
+    """Who turns a description into keywords."""
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")], VariantSettings] = Field(
+        default_factory=dict
+    )
+    """Other ways to describe, by name, beside the default one."""
+    max_cost_usd: Annotated[float, Field(ge=0)] | None = None
+    """The project stops calling paid models before it has spent more than this; what was paid for is kept."""
+    prices: dict[str, PriceSettings] = Field(default_factory=dict)
+    """Prices by model, instead of those that come with vlmine (`vlmine forecast` shows them with their date)."""
+    task_model: TaskModelSettings = TaskModelSettings()
+    """The downstream model."""
+    retraining: RetrainingSettings = RetrainingSettings()
+    """How mined sets are judged."""
+    automation: AutomationSettings = AutomationSettings()
+    """What runs by itself."""
+    duckdb: DuckDBSettings = DuckDBSettings()
+    """Memory and threads of queries."""
+    neighbour_search: Literal["auto", "exact", "index"] = "auto"
+    """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
+    time, `auto` is exact up to 50,000 images."""
+    budget: Budget = 0.1
+    """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
+    experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = Field(
+        default_factory=lambda known: default_experiments(labelled=_is_labelled(known.get("dataset")))
+    )
+    """Mining strategies by name; each is one partition and one MLflow run. Left out: the eight usual ones, without
+    labels those of them that need none."""
+
+    @model_validator(mode="after")
+    def _variants_exist(self) -> "ProjectSettings":
+        self.variant()  # is checked as a whole
+        if "default" in self.variants:
+            raise ValueError(
+                "variants: 'default' is the name of the describer and keyworder at the top; choose another"
+            )
+        for name in self.variants.keys() & TABLES.keys():  # a variant's tables lie in a folder of its name
+            raise ValueError(f"variants: {name!r} is the name of a table; choose another, such as {name}_2")
+        for name, experiment in self.experiments.items():
+            if experiment.variant not in self.variant_names:
+                known = ", ".join(self.variant_names)
+                raise ValueError(f"experiment {name!r} uses unknown variant {experiment.variant!r}. Known: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _signals_can_be_had(self) -> "ProjectSettings":
+        labels, model = self.dataset.labels, self.task_model
+        lacking = {
+            "labels": None
+            if labels is not None or model.kind in ("predictions", "transformers")
+            else "needs labels: set dataset.labels, or a task_model of your own",
+            "oracle": None
+            if labels is not None and labels.oracle
+            else "reads the true classes of the pool, which only a benchmark shows: set dataset.labels.oracle to true",
+            "passes": None
+            if model.dropout_passes
+            else "needs passes: set task_model.dropout_passes (probe, cnn, transformers)",
+            "members": None if model.members > 1 else "needs an ensemble: set task_model.members (probe, cnn)",
+        }
+        for name, experiment in self.experiments.items():
+            for signal in experiment.signals:
+                problem = lacking.get(SIGNALS[signal].needs)
+                if problem is not None:
+                    raise ValueError(f"experiment {name!r}: signal {signal} {problem}, or take the signal out")
+        return self
+
+    def asked_signals(self, table: str, *, variant: str | None = None) -> list[str]:
+        """Return the signals of a table that an experiment asks for, of one extraction variant or of any."""
+        experiments = [one for one in self.experiments.values() if variant in (None, one.variant)]
+        asked = {name for one in experiments for name in one.signals}
+        return [name for name in signals_of(SIGNALS, table) if name in asked]
+
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """Names of all extraction variants, 'default' first."""
+        return ("default", *self.variants)
+
+    def variant(self, name: str = "default") -> VariantSettings:
+        """Return an extraction variant by name; 'default' is the describer and keyworder at the top."""
+        if name == "default":
+            return VariantSettings(describer=self.describer, keyworder=self.keyworder)
+        return self.variants[name]
+
+
+class Project:
+    """Settings together with the places that they imply.
+
+    Attributes:
+        settings: The typed settings.
+        folder: Folder of `vlmine.yaml`; relative paths start there.
+        home: `VLMINE_HOME`, by default `.vlmine` beside `vlmine.yaml`; a path or an fsspec URL.
+    """
+
+    def __init__(self, settings: ProjectSettings, folder: Path, home: str | None = None):
+        self.settings = settings
+        self.folder = folder.resolve()
+        self.home = home or os.environ.get("VLMINE_HOME") or str(self.folder / ".vlmine")
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "Project":
+        """Read `vlmine.yaml`.
+
+        Args:
+            path: The file; without it `VLMINE_PROJECT`, else `vlmine.yaml` in the working folder.
+
+        Raises:
+            ConfigError: the file is missing, is no YAML, or a setting is wrong; the message names each.
+        """
+        file = Path(path or os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE)
+        if not file.is_file():
+            raise ConfigError(
+                f"no {file} here ({Path.cwd()}). Make one with `vlmine init FOLDER`, or try `vlmine demo`."
+            )
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} is no YAML: {error}") from error
+        project = cls(parse_settings(content, where=str(file)), file.parent)
+        project.check_home()
+        return project
+
+    def check_home(self) -> None:
+        """Refuse a home that another version of vlmine has laid out; a new one is marked with ours.
+
+        Tables whose contract changed need no mark: their stage's version is part of what they are made from.
+
+        Raises:
+            ConfigError: the home's layout is older or newer than ours.
+        """
+        mark = self._home_folder / "layout"
+        if not mark.exists():
+            return
+        found = mark.read_text(encoding="utf-8").strip()
+        if found != HOME_LAYOUT:
+            what_to_do = (
+                "Update vlmine" if found.isdecimal() and int(found) > int(HOME_LAYOUT) else "Move it away and run again"
+            )
+            raise ConfigError(
+                f"{self._home_folder} has layout {found[:20]!r}, this vlmine writes layout {HOME_LAYOUT}. "
+                f"{what_to_do}, or name another VLMINE_HOME; copy cache/replies.sqlite over, and "
+                f"no answer is paid for twice."
+            )
+
+    def resolve(self, location: str) -> str:
+        """Return a path or URL of the settings as an absolute one."""
+        if "://" in location:
+            return location
+        return str((self.folder / Path(location).expanduser()).resolve())
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there is a label file."""
+        return self.settings.dataset.labels is not None
+
+    def state_folder(self, name: str) -> Path:
+        """Return a local folder under the home (`mlflow`, `dagster`, `models`, ...), made if it is missing.
+
+        Where the home is a URL, programs that need a real disk keep theirs under `.vlmine` beside `vlmine.yaml`.
+        """
+        folder = self._home_folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = self._home_folder / "layout"
+        if not mark.exists():
+            mark.write_text(HOME_LAYOUT, encoding="utf-8")
+        return folder
+
+    @property
+    def _home_folder(self) -> Path:
+        base = Path(self.home).expanduser() if "://" not in self.home else self.folder / ".vlmine"
+        return base if base.is_absolute() else self.folder / base
+
+
+def parse_settings(content: Any, *, where: str = SETTINGS_FILE) -> ProjectSettings:
+    """Check a parsed YAML document.
+
+    Raises:
+        ConfigError: one line a wrong setting, with its path, what it got and what is allowed.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: expected a mapping of settings, got {type(content).__name__}")
+    try:
+        return ProjectSettings.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain_problems(error, ProjectSettings, content)}") from error

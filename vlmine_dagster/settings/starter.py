@@ -1,0 +1,92 @@
+"""A fresh `vlmine.yaml`."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.settings import DatasetSettings, LabelSettings
+from vlmine_dagster.settings.project import SETTINGS_FILE, ProjectSettings, parse_settings
+
+SAMPLE_FOLDER = ".vlmine/sample-pool"
+
+_HEAD = """\
+# A vlmine project: which images, who describes them, how they are mined.
+# Every setting that is left out has its default; `vlmine settings` lists them all with what they mean.
+"""
+_NOTES = {
+    "dataset": "The images. Shards are the unit of work and of failure.",
+    "describer": "Who describes an image: the ImageNet tagger runs anywhere.",
+    "keyworder": "Who turns a description into keywords.",
+    "task_model": "The model whose uncertainty is mined, trained on the labelled seed.",
+    "retraining": "How mined sets are judged: budgets are shares of the pool.",
+    "budget": "What an experiment selects: a share of the pool (up to 1) or a number of images.",
+    "experiments": "Mining strategies, one MLflow run each. Signals (docs/signals.md) are joined by fronts or ranks.",
+}
+
+
+def sample_settings() -> ProjectSettings:
+    """Return the settings of `vlmine demo`: the sample pool, 15% of it labelled as the seed."""
+    labels = LabelSettings(
+        file=f"{SAMPLE_FOLDER}/labels.csv", classes=f"{SAMPLE_FOLDER}/classes.csv", oracle=True, seed_fraction=0.15
+    )
+    return ProjectSettings(name="sample", dataset=DatasetSettings(kind="webdataset", root=SAMPLE_FOLDER, labels=labels))
+
+
+def settings_for(dataset: DatasetSettings, *, name: str) -> ProjectSettings:
+    """Return default settings for a dataset; without labels only experiments that need none."""
+    return ProjectSettings(name=name, dataset=dataset)
+
+
+def starter_yaml(settings: ProjectSettings) -> str:
+    """Write settings as YAML with a line of explanation for each part."""
+    content = _plain(settings)
+    parts = []
+    for key, value in content.items():
+        note = f"\n# {_NOTES[key]}\n" if key in _NOTES else ""
+        parts.append(note + yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=110))
+    return _HEAD + "".join(parts)
+
+
+def write_starter(folder: Path, settings: ProjectSettings, *, is_forced: bool = False) -> Path:
+    """Write `vlmine.yaml` into a folder.
+
+    Raises:
+        ConfigError: there is one already, with other content.
+    """
+    file = folder / SETTINGS_FILE
+    text = starter_yaml(settings)
+    if file.exists() and not is_forced and file.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{file} is there already. Work in another folder, or pass --force to overwrite it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    parse_settings(yaml.safe_load(text), where=str(file))
+    return file
+
+
+def _plain(settings: ProjectSettings) -> dict[str, Any]:
+    """Return what a reader should see: the dataset as given, and the parts that people change, with their values."""
+    full = settings.model_dump(mode="json")
+    dataset = {"kind": settings.dataset.kind, **settings.dataset.model_dump(mode="json", exclude_defaults=True)}
+    if settings.dataset.kind == "folder":
+        dataset["shard_count"] = settings.dataset.shard_count
+    experiments = {
+        name: arm.model_dump(mode="json", exclude_defaults=True) for name, arm in settings.experiments.items()
+    }
+    parts = (
+        ["describer", "keyworder"]
+        if settings.dataset.labels is None
+        else ["describer", "keyworder", "task_model", "retraining"]
+    )
+    shown = {part: full[part] for part in parts}
+    if "task_model" in shown:
+        shown["task_model"] = {"kind": full["task_model"]["kind"]}
+        shown["retraining"] = {name: full["retraining"][name] for name in ("kind", "budgets", "seeds")}
+    return {
+        "name": settings.name,
+        "dataset": dataset,
+        **shown,
+        "budget": settings.budget,
+        "experiments": experiments,
+    }
