@@ -1,134 +1,59 @@
-"""Column contracts of every table: what a row is, and what holds for each column.
+"""The contract of every table: what one row is, and what holds for each column.
 
 The Parquet schema, the Great Expectations suite and the column schema in the Dagster UI are all made from here.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
-from typing import TYPE_CHECKING, Literal
+from vlmine_dagster.domain.contracts import (
+    TAGS_TYPE,
+    WHOLE_POOL,
+    Column,
+    Partition,
+    Severity,
+    Table,
+    arrow_type,
+)
+from vlmine_dagster.domain.outcomes import JUDGES, Outcome, Split
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+__all__ = [
+    "DESCRIPTIONS",
+    "EMBEDDINGS",
+    "EMBEDDING_SIZE",
+    "IMAGES",
+    "JUDGES",
+    "KEYWORDS",
+    "KEYWORD_ANSWERS",
+    "MINING_REPORT",
+    "NEIGHBOUR_SCORES",
+    "NOVELTY_SCORES",
+    "PARETO_SET",
+    "RARITY_SCORES",
+    "RETRAIN_METRICS",
+    "TABLES",
+    "TAGS_TYPE",
+    "TAG_COUNT",
+    "TASK_MODEL",
+    "UNCERTAINTY_SCORES",
+    "VOCAB_COUNTS",
+    "WHOLE_POOL",
+    "Column",
+    "Outcome",
+    "Partition",
+    "Severity",
+    "Split",
+    "Table",
+    "arrow_type",
+]
 
-Partition = Literal["shard", "pool", "experiment"]
-Severity = Literal["critical", "warning"]
-
-WHOLE_POOL = "pool"
-"""The one partition of a table of the whole pool."""
-
-
-class Outcome(StrEnum):
-    """What became of an image or of a model call. Only `OK` rows are counted, scored and mined."""
-
-    OK = "ok"
-    CORRUPT = "corrupt"
-    REFUSED = "refused"
-    TRUNCATED = "truncated"
-    UNPARSEABLE = "unparseable"
-    TIMED_OUT = "timed_out"
-    EMPTY = "empty"
-
-
-class Split(StrEnum):
-    """Which part an image plays: `SEED` teaches, `VAL` says when to stop, `TEST` judges, `POOL` is mined."""
-
-    SEED = "seed"
-    VAL = "val"
-    TEST = "test"
-    POOL = "pool"
-
-
-JUDGES = frozenset({Split.VAL, Split.TEST})
-"""Splits that judge models; nothing is learnt from their images, and none is mined, described or counted."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column and what must hold for every value in it.
-
-    Attributes:
-        name: Column name, units in the name.
-        type_name: Arrow type, by name (see `arrow_type`): nothing heavy is loaded to declare a table.
-        description: One line for people.
-        nullable: Whether a value may be missing.
-        minimum: Smallest allowed value, inclusive.
-        maximum: Largest allowed value, inclusive.
-        allowed: The only values allowed, if not empty.
-    """
-
-    name: str
-    type_name: str
-    description: str
-    nullable: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    allowed: tuple[str, ...] = ()
-
-    @property
-    def type(self) -> "pa.DataType":
-        """Arrow type."""
-        return arrow_type(self.type_name)
-
-
-@dataclass(frozen=True)
-class Table:
-    """The contract of one table.
-
-    Attributes:
-        name: The table's and its asset's name.
-        partition: What one Parquet file of it holds: a shard, the whole pool or an experiment.
-        row: What one row is.
-        columns: The columns, in order.
-        key: Columns that together are unique within a file.
-        opens_to: Type name of extra columns whose names are not known before the run (the signals of an experiment).
-    """
-
-    name: str
-    partition: Partition
-    row: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    opens_to: str | None = None
-
-    @property
-    def schema(self) -> "pa.Schema":
-        """Arrow schema of the declared columns."""
-        import pyarrow as pa
-
-        return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
-
-    def column(self, name: str) -> Column:
-        """Return a column by name.
-
-        Raises:
-            KeyError: the table has no such column.
-        """
-        return next(c for c in self.columns if c.name == name)
-
-
-@cache
-def arrow_type(name: str) -> "pa.DataType":
-    """Return the Arrow type of a name.
-
-    Examples:
-        >>> arrow_type("int64"), arrow_type("float16[4]")
-        (DataType(int64), FixedSizeListType(fixed_size_list<item: halffloat>[4]))
-    """
-    import pyarrow as pa
-
-    if name == TAGS_TYPE:
-        return pa.list_(pa.struct([pa.field("tag", pa.string()), pa.field("probability", pa.float32())]))
-    item, is_vector, size = name.rstrip("]").partition("[")
-    return pa.list_(arrow_type(item), int(size)) if is_vector else pa.type_for_alias(name)
+EMBEDDING_SIZE = 1280
+TAG_COUNT = 1000
 
 
 def _image_id() -> Column:
-    return Column("image_id", "string", "shard/key, stable under re-runs and under renaming of the root")
+    return Column("image_id", "string", "shard/key; unchanged by repeated runs and by moving the dataset")
 
 
 def _outcome() -> Column:
-    return Column("outcome", "string", "what became of it; only ok rows go on", allowed=tuple(Outcome))
+    return Column("outcome", "string", "result of this step; only ok rows are used further", allowed=tuple(Outcome))
 
 
 def _failure() -> Column:
@@ -136,21 +61,19 @@ def _failure() -> Column:
 
 
 def _variant_hash() -> Column:
-    return Column("variant_hash", "string", "hash of everything that can change an answer")
+    return Column("variant_hash", "string", "hash of every setting that can change an answer")
 
 
-EMBEDDING_SIZE = 1280
-TAG_COUNT = 1000
-
-TAGS_TYPE = "struct<tag: string, probability: float32>[]"
+def _share(name: str, description: str, *, nullable: bool = False) -> Column:
+    return Column(name, "float64", description, nullable, 0, 1)
 
 
 def _usage() -> tuple[Column, ...]:
     return (
-        Column("prompt_tokens", "int32", "tokens read by the model", minimum=0),
-        Column("output_tokens", "int32", "tokens written by the model", minimum=0),
-        Column("latency_s", "float32", "seconds that the answer took", minimum=0),
-        Column("cost_usd", "float64", "price of the answer in US dollars, if known", nullable=True, minimum=0),
+        Column("prompt_tokens", "int32", "tokens sent to the model", minimum=0),
+        Column("output_tokens", "int32", "tokens generated by the model", minimum=0),
+        Column("latency_s", "float32", "response time in seconds", minimum=0),
+        Column("cost_usd", "float64", "cost of the answer in US dollars, if known", nullable=True, minimum=0),
     )
 
 
@@ -160,13 +83,13 @@ IMAGES = Table(
     "an image found in the shard, readable or not",
     (
         _image_id(),
-        Column("uri", "string", "where the bytes lie"),
-        Column("sha256", "string", "SHA-256 of the bytes, in hex"),
+        Column("uri", "string", "where the image file is stored"),
+        Column("sha256", "string", "SHA-256 of the file's bytes, in hex"),
         Column("width", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
         Column("height", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
-        Column("n_bytes", "int64", "size of the encoded image in bytes", minimum=0),
-        Column("label", "string", "class name where it is known to the miner", nullable=True),
-        Column("split", "string", "seed, val, test or pool", allowed=tuple(Split)),
+        Column("n_bytes", "int64", "size of the image file in bytes", minimum=0),
+        Column("label", "string", "class name, if the image is labelled", nullable=True),
+        Column("split", "string", "seed (labelled), val, test or pool (to be mined)", allowed=tuple(Split)),
         _outcome(),
         _failure(),
     ),
@@ -179,8 +102,8 @@ EMBEDDINGS = Table(
     "a readable image, as the image encoder sees it",
     (
         _image_id(),
-        Column("embedding", f"float16[{EMBEDDING_SIZE}]", "pooled features"),
-        Column("tag_probabilities", f"float16[{TAG_COUNT}]", "softmax over the encoder's 1,000 classes"),
+        Column("embedding", f"float16[{EMBEDDING_SIZE}]", "pooled features of the encoder"),
+        Column("tag_probabilities", f"float16[{TAG_COUNT}]", f"softmax over the encoder's {TAG_COUNT:,} classes"),
     ),
     ("image_id",),
 )
@@ -188,11 +111,11 @@ EMBEDDINGS = Table(
 DESCRIPTIONS = Table(
     "descriptions",
     "shard",
-    "one model answer about an image",
+    "the describer's answer for one image",
     (
         _image_id(),
-        Column("description", "string", "what the model said", nullable=True),
-        Column("tags", TAGS_TYPE, "the describer's own tags, likeliest first", nullable=True),
+        Column("description", "string", "text of the answer", nullable=True),
+        Column("tags", TAGS_TYPE, "the describer's own tags, most probable first", nullable=True),
         _outcome(),
         _failure(),
         *_usage(),
@@ -204,7 +127,7 @@ DESCRIPTIONS = Table(
 KEYWORDS = Table(
     "keywords",
     "shard",
-    "one keyword of one image, no repeats within an image",
+    "one keyword of one image, without repeats within an image",
     (
         _image_id(),
         Column("keyword", "string", "normalised keyword"),
@@ -216,7 +139,7 @@ KEYWORDS = Table(
 KEYWORD_ANSWERS = Table(
     "keyword_answers",
     "shard",
-    "what became of the keywords of one described image",
+    "the result of keyword extraction for one described image",
     (
         _image_id(),
         _outcome(),
@@ -233,8 +156,8 @@ VOCAB_COUNTS = Table(
     "a keyword of the whole pool",
     (
         Column("keyword", "string", "normalised keyword"),
-        Column("image_count", "int64", "images that yield the keyword", minimum=1),
-        Column("image_share", "float64", "image_count over all images with keywords", minimum=0, maximum=1),
+        Column("image_count", "int64", "number of images with the keyword", minimum=1),
+        _share("image_share", "image_count divided by the number of images with keywords"),
     ),
     ("keyword",),
 )
@@ -245,11 +168,11 @@ NOVELTY_SCORES = Table(
     "an image with keywords",
     (
         _image_id(),
-        Column("min_count", "int64", "image count of its rarest keyword", minimum=1),
-        Column("mean_count", "float64", "mean image count of its keywords", minimum=1),
-        Column("novelty_min", "float64", "1 / min_count, higher is rarer", minimum=0, maximum=1),
-        Column("novelty_mean", "float64", "1 / mean_count, higher is rarer", minimum=0, maximum=1),
-        Column("rarest_keyword", "string", "the keyword with min_count, first in the alphabet at ties"),
+        Column("min_count", "int64", "number of images that share its rarest keyword", minimum=1),
+        Column("mean_count", "float64", "mean number of images that share one of its keywords", minimum=1),
+        _share("novelty_min", "1 / min_count, higher is rarer"),
+        _share("novelty_mean", "1 / mean_count, higher is rarer"),
+        Column("rarest_keyword", "string", "the keyword with min_count; of several, the first in alphabetical order"),
     ),
     ("image_id",),
 )
@@ -260,33 +183,31 @@ RARITY_SCORES = Table(
     "an image that can be mined",
     (
         _image_id(),
-        Column(
-            "expected_rarity",
-            "float64",
-            "probability of a few-shot class, by the seed",
-            nullable=True,
-            minimum=0,
-            maximum=1,
+        _share(
+            "expected_rarity", "probability that its class is few-shot, learned from the labelled set", nullable=True
         ),
         Column(
             "class_rank_rarity",
             "float64",
-            "how near the top of rare classes' lists it stands",
+            "how close it ranks to the top of the rare classes' lists",
             nullable=True,
             minimum=0,
         ),
         Column(
             "rare_class",
             "string",
-            "the rare class whose list it stands highest on; null: that of classes without label or name",
+            "the rare class on whose list it ranks highest; null: the list of images unlike any labelled class",
             nullable=True,
         ),
-        Column("keyword_value", "float64", "value of its most telling keyword", nullable=True, minimum=0),
-        Column("sparsity", "float64", "minus its similarities to its 100 nearest neighbours over tags"),
+        Column("keyword_value", "float64", "value of its most informative keyword", nullable=True, minimum=0),
+        Column("sparsity", "float64", "minus the sum of its similarities to its 100 nearest neighbours, by tags"),
         Column("soft_novelty", "float64", "probability-weighted rarity of its tags, in nats"),
     ),
     ("image_id",),
 )
+
+_NEIGHBOURS = "minus the sum of its similarities to its 100 nearest neighbours"
+_UNASKED = "empty if no experiment uses it"
 
 NEIGHBOUR_SCORES = Table(
     "neighbour_scores",
@@ -294,22 +215,12 @@ NEIGHBOUR_SCORES = Table(
     "an image that can be mined",
     (
         _image_id(),
-        Column(
-            "embedding_sparsity",
-            "float64",
-            "minus its similarities to its 100 nearest neighbours over embeddings; empty if no experiment asks",
-            nullable=True,
-        ),
-        Column(
-            "keyword_sparsity",
-            "float64",
-            "minus its similarities to its 100 nearest neighbours over keywords; empty if no experiment asks",
-            nullable=True,
-        ),
+        Column("embedding_sparsity", "float64", f"{_NEIGHBOURS}, by embeddings; {_UNASKED}", nullable=True),
+        Column("keyword_sparsity", "float64", f"{_NEIGHBOURS}, by keywords; {_UNASKED}", nullable=True),
         Column(
             "seed_distance",
             "float64",
-            "1 - cosine to the nearest labelled image; empty without a seed or if no experiment asks",
+            f"1 - cosine similarity to the nearest labelled image; empty without a labelled set; {_UNASKED}",
             nullable=True,
             minimum=0,
             maximum=2,
@@ -324,11 +235,11 @@ TASK_MODEL = Table(
     "the trained task model",
     (
         Column("kind", "string", "probe, cnn, predictions or transformers"),
-        Column("path", "string", "file or folder that holds it"),
+        Column("path", "string", "file or folder of the model"),
         Column("sha256", "string", "SHA-256 of the file, in hex"),
-        Column("class_count", "int32", "classes that it predicts", minimum=2),
-        Column("seed_count", "int32", "labelled images that it was trained on", minimum=0),
-        Column("seed_accuracy", "float64", "cross-validated or held-out accuracy on the seed", nullable=True),
+        Column("class_count", "int32", "number of classes that it predicts", minimum=2),
+        Column("seed_count", "int32", "number of labelled images that it was trained on", minimum=0),
+        Column("seed_accuracy", "float64", "cross-validated or held-out accuracy on the labelled set", nullable=True),
     ),
     ("path",),
 )
@@ -337,23 +248,9 @@ TASK_MODEL = Table(
 def _disagreement() -> tuple[Column, ...]:
     passes, members = "empty without Monte Carlo dropout", "empty without an ensemble"
     return (
-        Column(
-            "dropout_variation_ratio",
-            "float64",
-            f"1 - share of passes for the commonest class; {passes}",
-            True,
-            0,
-            1,
-        ),
+        _share("dropout_variation_ratio", f"1 - share of passes for the most common class; {passes}", nullable=True),
         Column("dropout_bald", "float64", f"mutual information of class and weights in nats; {passes}", True, 0),
-        Column(
-            "ensemble_variation_ratio",
-            "float64",
-            f"1 - share of members for the commonest class; {members}",
-            True,
-            0,
-            1,
-        ),
+        _share("ensemble_variation_ratio", f"1 - share of members for the most common class; {members}", nullable=True),
         Column("ensemble_bald", "float64", f"mutual information of class and member in nats; {members}", True, 0),
         Column("vote_entropy", "float64", f"entropy of the members' votes in nats; {members}", True, 0),
     )
@@ -362,19 +259,13 @@ def _disagreement() -> tuple[Column, ...]:
 UNCERTAINTY_SCORES = Table(
     "uncertainty_scores",
     "shard",
-    "an image that the task model judged",
+    "an image with a prediction of the task model",
     (
         _image_id(),
-        Column("entropy", "float64", "predictive entropy in nats, higher is less sure", minimum=0),
-        Column(
-            "variation_ratio",
-            "float64",
-            "1 - the largest class probability, higher is less sure",
-            minimum=0,
-            maximum=1,
-        ),
-        Column("margin", "float64", "largest minus second class probability, lower is less sure", minimum=0, maximum=1),
-        Column("predicted_label", "string", "likeliest class"),
+        Column("entropy", "float64", "predictive entropy in nats, higher is less certain", minimum=0),
+        _share("variation_ratio", "1 - the largest class probability, higher is less certain"),
+        _share("margin", "largest minus second-largest class probability, lower is less certain"),
+        Column("predicted_label", "string", "most probable class"),
         *_disagreement(),
     ),
     ("image_id",),
@@ -386,10 +277,10 @@ PARETO_SET = Table(
     "a ranked image of the pool",
     (
         _image_id(),
-        Column("rank", "int64", "1 is mined first; the first n rows serve a budget of n", minimum=1),
+        Column("rank", "int64", "1 is mined first; a budget of n takes ranks 1 to n", minimum=1),
         Column("front", "int64", "non-dominated front, 1 is the best", minimum=1),
         Column("selected", "bool", "whether the rank is within the experiment's budget"),
-        Column("reason", "string", "why it stands here, for people"),
+        Column("reason", "string", "why the image has this rank, in plain English"),
     ),
     ("image_id",),
     opens_to="float64",
@@ -398,13 +289,13 @@ PARETO_SET = Table(
 RETRAIN_METRICS = Table(
     "retrain_metrics",
     "experiment",
-    "one metric at one budget, and for trained ones at one seed",
+    "one metric at one budget, per training seed where a model was trained",
     (
-        Column("budget", "float64", "mined share of the pool; 0 is the seed alone", minimum=0, maximum=1),
-        Column("mined_count", "int64", "images mined at that budget", minimum=0),
-        Column("seed", "int64", "training seed; -1 where nothing is trained", minimum=-1),
-        Column("metric", "string", "metric name"),
-        Column("value", "float64", "metric value", nullable=True),
+        _share("budget", "mined share of the pool; 0 is the labelled set alone"),
+        Column("mined_count", "int64", "number of images mined at that budget", minimum=0),
+        Column("seed", "int64", "random seed of the training; -1 where nothing is trained", minimum=-1),
+        Column("metric", "string", "name of the metric"),
+        Column("value", "float64", "value of the metric", nullable=True),
     ),
     ("budget", "seed", "metric"),
 )
@@ -414,9 +305,9 @@ MINING_REPORT = Table(
     "experiment",
     "a report page",
     (
-        Column("path", "string", "where the page lies"),
+        Column("path", "string", "file of the page"),
         Column("sha256", "string", "SHA-256 of the page, in hex"),
-        Column("picture_count", "int32", "images on the contact sheet", minimum=0),
+        Column("picture_count", "int32", "number of images on the contact sheet", minimum=0),
     ),
     ("path",),
 )

@@ -1,0 +1,28 @@
+"""What became of an image or of a model call, and which part an image plays."""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What became of an image or of a model call. Only `OK` rows are counted, scored and mined."""
+
+    OK = "ok"
+    CORRUPT = "corrupt"
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+    UNPARSEABLE = "unparseable"
+    TIMED_OUT = "timed_out"
+    EMPTY = "empty"
+
+
+class Split(StrEnum):
+    """Which part an image plays: `SEED` teaches, `VAL` says when to stop, `TEST` judges, `POOL` is mined."""
+
+    SEED = "seed"
+    VAL = "val"
+    TEST = "test"
+    POOL = "pool"
+
+
+JUDGES = frozenset({Split.VAL, Split.TEST})
+"""Splits that judge models; nothing is learnt from their images, and none is mined, described or counted."""
