@@ -243,7 +243,7 @@ def _finalize(value: Any) -> Any:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("resources", "data"),
+        loader=jinja2.PackageLoader("vlmine_dagster.reporting", "data"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_finalize,

@@ -32,6 +32,6 @@ def render_verification(pictures: Sequence[Picture], *, project: str, digest: st
 def _template() -> Any:
     import jinja2
 
-    text = files("vlmine_dagster.resources").joinpath("data", "verify.html.j2").read_text(encoding="utf-8")
+    text = files("vlmine_dagster.reporting").joinpath("data", "verify.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(text)
