@@ -10,43 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from vlmine_dagster.domain.errors import PictureError
 from vlmine_dagster.domain.tables import Outcome
-
-# The plugins are called directly: `Image.open` would warn or refuse by a limit that is global to the process, and
-# would try forty other formats, some of which start programs.
-_PLUGINS: tuple[tuple[str, tuple[bytes, ...], type[ImageFile.ImageFile]], ...] = (
-    ("JPEG", (b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
-    ("PNG", (b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
-    ("WebP", (b"RIFF",), WebPImagePlugin.WebPImageFile),
-    ("GIF", (b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
-    ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
-    ("BMP", (b"BM",), BmpImagePlugin.BmpImageFile),
-    ("PPM", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), PpmImagePlugin.PpmImageFile),
+from vlmine_dagster.resources.deep_pixels import (
+    deep_png_colours,
+    deep_tiff,
+    has_deep_colours,
+    lab_to_rgb,
+    to_8_bits,
+    unset_value,
 )
-
-_SUFFIXES = {
-    "JPEG": ".jpg",
-    "PNG": ".png",
-    "WebP": ".webp",
-    "GIF": ".gif",
-    "TIFF": ".tif",
-    "BMP": ".bmp",
-    "PPM": ".ppm",
-}
+from vlmine_dagster.resources.picture_formats import format_of
+from vlmine_dagster.resources.picture_repairs import lacks_end_mark, with_end_mark, without_odd_metadata
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE = {
@@ -60,7 +37,6 @@ _TRANSPOSE = {
 }
 _SWAPS_SIDES = (5, 6, 7, 8)
 
-_LARGEST_16_BIT = 65535
 _THUMBNAIL_QUALITY = 82
 _MODEL_QUALITY = 90
 
@@ -108,8 +84,8 @@ def inspect_picture(data: bytes, *, max_pixels: int) -> PictureFacts:
 def decode_picture(data: bytes, *, max_pixels: int, smallest_side: int | None = None) -> Image.Image:
     """Decode an image to RGB, upright.
 
-    Transparency is laid on white. 16 bits become 8 by v * 255 / 65535, rounded; other depths (32-bit, floating
-    point) are stretched from their smallest to their largest value. Of an animation the first frame is taken.
+    Transparency is laid on white. Of an animation the first frame is taken, of several pictures in one file the main
+    one. How more than 8 bits become 8 is told in `deep_pixels`.
 
     Args:
         data: The encoded image.
@@ -143,7 +119,7 @@ def picture_suffix(data: bytes) -> str:
         >>> picture_suffix(bytes.fromhex("ffd8ff"))
         '.jpg'
     """
-    return _SUFFIXES[_plugin_for(data)[0]]
+    return format_of(data).suffixes[0]
 
 
 def jpeg_for_model(data: bytes, *, side: int, max_pixels: int) -> bytes:
@@ -166,7 +142,8 @@ def _is_small_jpeg(data: bytes, side: int) -> bool:
         header = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     except Exception as error:  # any bytes may come, and decoders raise nearly anything
         raise PictureError(f"not a readable JPEG: {_reason(error)}") from error
-    return max(header.size) <= side and header.mode in ("RGB", "L") and _orientation(header) == 1
+    is_plain = header.mode in ("RGB", "L") and _orientation(header) == 1 and not lacks_end_mark(data)
+    return is_plain and max(header.size) <= side
 
 
 def thumbnail_data_url(image: Image.Image, size: int) -> str:
@@ -178,44 +155,82 @@ def thumbnail_data_url(image: Image.Image, size: int) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
+class _TooManyPixelsError(PictureError):
+    """The picture is larger than allowed; nothing else is wrong with it."""
+
+
 def _decode(data: bytes, *, max_pixels: int, draft_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
     """Return the decoded image and its full size, before any EXIF rotation."""
-    name, plugin = _plugin_for(data)
+    form = format_of(data)
+    try:
+        return _decode_as_is(data, form.name, max_pixels=max_pixels, draft_side=draft_side)
+    except _TooManyPixelsError:
+        raise
+    except PictureError:
+        plain = without_odd_metadata(form.name, data)
+        if plain is None:
+            raise
+    return _decode_as_is(plain, form.name, max_pixels=max_pixels, draft_side=draft_side)
+
+
+def _decode_as_is(
+    data: bytes, name: str, *, max_pixels: int, draft_side: int | None
+) -> tuple[Image.Image, tuple[int, int]]:
     try:
         with _quiet():
-            image = plugin(io.BytesIO(data))
+            image = format_of(data).open_class()(io.BytesIO(data))
     except Exception as error:  # any bytes may come, and decoders raise nearly anything
+        deep = deep_tiff(data, max_pixels=max_pixels) if name == "TIFF" else None
+        if deep is not None:
+            return deep, deep.size
         raise PictureError(f"not a readable {name}: {_reason(error)}") from error
     width, height = image.size
     if width * height > max_pixels:
-        raise PictureError(f"{width:,} x {height:,} pixels, more than dataset.max_pixels ({max_pixels:,}); not decoded")
+        raise _TooManyPixelsError(
+            f"{width:,} x {height:,} pixels, more than dataset.max_pixels ({max_pixels:,}); not decoded"
+        )
     try:
-        return _load(image, draft_side=draft_side)
+        return _load(image, data, draft_side=draft_side)
     except Exception as error:  # as above
         raise PictureError(f"the {name} is cut or damaged: {_reason(error)}") from error
 
 
-def _load(image: ImageFile.ImageFile, *, draft_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
+def _load(image: ImageFile.ImageFile, data: bytes, *, draft_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
     full_size = image.size
     if isinstance(image, JpegImagePlugin.JpegImageFile):
+        if lacks_end_mark(data):
+            image = _ended_jpeg(data)
         if draft_side is not None:
             image.draft(None, (draft_side, draft_side))
         image.load()
         return image, full_size
-    if isinstance(image, (PngImagePlugin.PngImageFile, WebPImagePlugin.WebPImageFile)):
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        return deep_png_colours(image, data), full_size
+    if isinstance(image, WebPImagePlugin.WebPImageFile):
         image.load()
-    else:
-        with _quiet():  # the other plugins may warn while they decode
-            image.load()
-    return image, image.size  # a TIFF turns itself upright
+        return image, full_size
+    with _quiet():  # the other plugins may warn while they decode
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            return _load_tiff(image, data, max_pixels=full_size[0] * full_size[1])
+        image.load()
+    return image, image.size
 
 
-def _plugin_for(data: bytes) -> tuple[str, type[ImageFile.ImageFile]]:
-    for name, beginnings, plugin in _PLUGINS:
-        if data.startswith(beginnings):
-            return name, plugin
-    known = ", ".join(name for name, _, _ in _PLUGINS)
-    raise PictureError(f"no image: it begins with {data[:8]!r}, which is none of {known}")
+def _ended_jpeg(data: bytes) -> JpegImagePlugin.JpegImageFile:
+    ended = with_end_mark(data)
+    if ended is None:
+        raise PictureError("image file is truncated: pixels are missing")
+    return JpegImagePlugin.JpegImageFile(io.BytesIO(ended))
+
+
+def _load_tiff(
+    image: TiffImagePlugin.TiffImageFile, data: bytes, *, max_pixels: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    deep = deep_tiff(data, max_pixels=max_pixels) if has_deep_colours(image) else None
+    if deep is not None:
+        return deep, deep.size
+    image.load()  # a TIFF turns itself upright
+    return image, image.size
 
 
 @contextmanager
@@ -237,7 +252,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _to_8_bit(image).convert("RGB")
+        return to_8_bits(image, unset=unset_value(image)).convert("RGB")
+    if image.mode == "LAB":
+        return lab_to_rgb(image)
     if image.has_transparency_data:
         return _on_white(image.convert("RGBA"))
     return image.convert("RGB")  # a copy, which lets go of the decoder and the encoded bytes
@@ -246,15 +263,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _on_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image).convert("RGB")
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = 0.0, float(_LARGEST_16_BIT)
-    if image.mode == "F" or values.min() < low or values.max() > high:
-        low, high = float(values.min()), float(values.max())
-    scaled = (values - low) / ((high - low) or 1.0) * 255.0
-    return Image.fromarray(np.round(scaled).clip(0, 255).astype(np.uint8))
 
 
 def _reason(error: Exception) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vlmine_dagster.domain.errors import SourceError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 
 LOST_KEY = "(unreadable rest)"
 """Key of the one row that stands for everything behind a cut or damage in a shard's file."""

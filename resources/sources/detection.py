@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES, known_format
 from vlmine_dagster.resources.sources.contract import is_image
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, holds_bytes, is_key_type, open_parquet
@@ -40,7 +41,6 @@ _IMAGE_COLUMNS = (
     "data",
 )
 _KEY_COLUMNS = ("key", "__key__", "image_id", "id", "uid", "uuid", "file_name", "filename", "name", "path")
-_FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P6", b"P5", b"RIFF")
 
 
 def detect(root: str) -> DatasetSettings:
@@ -127,7 +127,7 @@ def _image_candidates(schema: pa.Schema) -> list[str]:
 def _shows_image(file: pq.ParquetFile, column: str) -> bool:
     values = (_bytes_of(value) for value in _first_values(file, column, count=50))
     first = next((value for value in values if value), b"")
-    return first.startswith(_FIRST_BYTES)
+    return known_format(first) is not None
 
 
 def _first_values(file: pq.ParquetFile, column: str, *, count: int) -> Iterator[Any]:
@@ -194,6 +194,6 @@ def _nothing_found(root: str, *, tars: list[str], parquet: list[str]) -> str:
     return (
         f"no images at {root}. Looked in it and below, hidden files left out, for: tars ({', '.join(TAR_SUFFIXES)}) "
         f"with image members; Parquet files with a column of image bytes or a struct of `bytes` and `path`; image "
-        f"files (.jpg, .jpeg, .png, .webp, .bmp, .tif, .tiff, .gif, .ppm).{notes} Give the folder that holds "
+        f"files ({', '.join(IMAGE_SUFFIXES)}).{notes} Give the folder that holds "
         f"one of these."
     )

@@ -7,6 +7,7 @@ from functools import cached_property
 from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, is_image, require_shard, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.tree import FileEntry, FileTree
@@ -50,8 +51,8 @@ class FolderSource:
         """
         if not any(self._paths_by_shard.values()):
             raise SourceError(
-                f"no image below {self._tree.root}: looked for files that end in .jpg, .jpeg, .png, .webp, .bmp, .tif, "
-                f".tiff, .gif or .ppm and are not hidden. Correct dataset.root or dataset.kind in vlmine.yaml."
+                f"no image below {self._tree.root}: looked for files that end in {', '.join(IMAGE_SUFFIXES)} and are "
+                f"not hidden. Correct dataset.root or dataset.kind in vlmine.yaml."
             )
         return list(self._paths_by_shard)
 

@@ -1,0 +1,142 @@
+"""Pixels with more than 8 bits a channel, as 8 bits: radiographs, microscopes, satellites, depth cameras."""
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from vlmine_dagster.domain.errors import PictureError
+
+_DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that sensors give; they stand in 16 without being stretched."""
+
+_UNSET_ABOVE = 1e30  # what programs write where they have no value lies beyond: -3.4e38, 1e37
+_GDAL_NODATA = 42113
+_BITS_PER_SAMPLE = 258
+_MOST_BYTES_A_PIXEL = 64
+
+
+def to_8_bits(image: Image.Image, *, unset: float | None = None) -> Image.Image:
+    """Return a picture of one channel (16 bits, 32 bits or floating point) with 8 bits; see `stretched`."""
+    return Image.fromarray(stretched(np.asarray(image), unset=unset))
+
+
+def stretched(values: npt.NDArray[Any], *, unset: float | None = None) -> npt.NDArray[np.uint8]:
+    """Return values with 8 bits.
+
+    Whole numbers from 0 to 65,535 become v * 255 / (2^b - 1), rounded, with b the fewest of 8, 10, 12, 14 and 16 bits
+    that hold the largest: 12 bits in a file of 16 are not black. Others are stretched from the smallest to the largest.
+
+    Args:
+        values: Any shape and real type. NaN, infinity and what lies beyond 1e30 have no value and become 0.
+        unset: A number that marks pixels without a value.
+
+    Returns:
+        The same shape, 0 to 255.
+
+    Examples:
+        >>> stretched(np.array([0, 4095], np.uint16)), stretched(np.array([-1.0, np.nan, 1.0]))
+        (array([  0, 255], dtype=uint8), array([  0,   0, 255], dtype=uint8))
+    """
+    numbers = values.astype(np.float64)
+    is_set = np.isfinite(numbers) & (np.abs(numbers) < _UNSET_ABOVE)
+    if unset is not None:
+        is_set &= numbers != unset
+    if not is_set.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = float(numbers[is_set].min()), float(numbers[is_set].max())
+    if values.dtype.kind in "iub" and low >= 0 and high < 2 ** _DEPTHS[-1]:
+        low, high = 0.0, float(next(2**bits for bits in _DEPTHS if high < 2**bits) - 1)
+    scaled = (np.where(is_set, numbers, low) - low) / ((high - low) or 1.0) * 255.0
+    return np.round(scaled).clip(0, 255).astype(np.uint8)
+
+
+def deep_png_colours(image: PngImagePlugin.PngImageFile, data: bytes) -> Image.Image:
+    """Decode a PNG; one with 16 bits a colour of which the highest are never used is stretched.
+
+    Pillow keeps the upper 8 of 16 bits of a colour. Read as little-endian, it keeps the lower 8.
+    """
+    is_deep = bool(image.tile) and image.tile[0][3] == "RGB;16B"
+    image.load()
+    largest = int(np.asarray(image).max()) if is_deep else 255
+    if largest >= 64:  # 15 or 16 bits
+        return image
+    lower = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
+    lower.load()
+    values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
+    return Image.fromarray(stretched(values))
+
+
+def unset_value(image: Image.Image) -> float | None:
+    """Return the number by which a TIFF of a map marks pixels without a value; None if there is none."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
+    try:
+        return float(str(image.tag_v2.get(_GDAL_NODATA, "")).strip("\0 "))
+    except ValueError:
+        return None
+
+
+def has_deep_colours(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether a TIFF has three colours or more, and more than 8 bits for each."""
+    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (8,))
+    return len(bits) >= 3 and max(bits) > 8
+
+
+def deep_tiff(data: bytes, *, max_pixels: int) -> Image.Image | None:
+    """Decode what Pillow cannot decode of TIFFs: colours of 16 bits or floating point, planes, many bands.
+
+    Of many bands the first three are taken for red, green and blue.
+
+    Returns:
+        A picture with 8 bits a channel; None where this reader fails too.
+
+    Raises:
+        PictureError: there are too many pixels.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            height, width = page.imagelength, page.imagewidth
+            is_allowed = width * height <= max_pixels and page.nbytes <= width * height * _MOST_BYTES_A_PIXEL
+            if is_allowed:
+                return _picture_of(page)
+    except Exception:  # any bytes may come, and decoders raise nearly anything
+        return None
+    raise PictureError(
+        f"{width:,} x {height:,} pixels with {page.samplesperpixel} channels, more than dataset.max_pixels "
+        f"({max_pixels:,}) or {_MOST_BYTES_A_PIXEL} bytes for each; not decoded"
+    )
+
+
+def _picture_of(page: Any) -> Image.Image | None:
+    values = page.asarray()
+    if page.planarconfig == 2 and values.ndim == 3:
+        values = np.moveaxis(values, 0, -1)
+    if page.imagedepth > 1 or values.ndim not in (2, 3):
+        return None
+    if values.ndim == 3:
+        values = values[:, :, : 3 if values.shape[2] >= 3 else 1].squeeze()
+    eight = stretched(values, unset=page.nodata or None)
+    if page.photometric == 0:  # the smallest value is white
+        eight = 255 - eight
+    image = Image.fromarray(eight)
+    if "Orientation" in page.tags:
+        image.getexif()[0x0112] = int(page.tags["Orientation"].value)
+    return image
+
+
+def lab_to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a picture from CIELAB to sRGB."""
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    if converted is None:
+        raise PictureError("no conversion from CIELAB")
+    return converted
