@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.settings.project import Project
 
 DAGSTER_VARIABLE = "VLMINE_DAGSTER_URL"
@@ -31,10 +32,7 @@ def keep_addresses(project: Project, addresses: Mapping[str, str]) -> None:
         project: The project.
         addresses: By variable; those of others stay as they are.
     """
-    file = _file(project)
-    beside = file.with_suffix(".tmp")
-    beside.write_text(json.dumps({**_kept(project), **addresses}), encoding="utf-8")
-    beside.replace(file)
+    write_whole(_file(project), json.dumps({**_kept(project), **addresses}))
 
 
 def _kept(project: Project) -> dict[str, str]:

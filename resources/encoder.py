@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from filelock import FileLock
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
+from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.tables import EMBEDDING_SIZE, TAG_COUNT
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
@@ -220,12 +220,10 @@ def _export(path: Path) -> None:
             features = self.network.extract_features(scaled).mean((2, 3))
             return features, self.network._fc(features).softmax(1)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
+    with replacing(path) as beside, warnings.catch_warnings():
         # The new exporter needs one more package and its graph is no faster; this one is only called old.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="Constant folding")
-        beside = Path(folder) / path.name
         torch.onnx.export(
             Graph().eval(),
             (torch.zeros(2, INPUT_SIDE, INPUT_SIDE, 3, dtype=torch.uint8),),
@@ -240,4 +238,3 @@ def _export(path: Path) -> None:
             opset_version=_OPSET,
             dynamo=False,
         )
-        beside.replace(path)

@@ -6,7 +6,6 @@ From the two follows what is missing, fresh or stale, without a database and wit
 
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, SourceError
+from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, arrow_type
 from vlmine_dagster.settings import DEFAULT_VARIANT
 
@@ -280,17 +280,12 @@ class Lake:
         """
         if not self._is_local:
             return
-        beside = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with duckdb.connect(str(beside)) as connection:
-                for name, contract in TABLES.items():
-                    there = self.partitions(name)
-                    known = (kept or {}).get(contract.partition, there)
-                    if chosen := [partition for partition in there if partition in known]:
-                        connection.execute(f"CREATE VIEW {name} AS {self._view(name, chosen)}")
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(file) as beside, duckdb.connect(str(beside)) as connection:
+            for name, contract in TABLES.items():
+                there = self.partitions(name)
+                known = (kept or {}).get(contract.partition, there)
+                if chosen := [partition for partition in there if partition in known]:
+                    connection.execute(f"CREATE VIEW {name} AS {self._view(name, chosen)}")
 
     def _view(self, name: str, partitions: Sequence[str]) -> str:
         kind, start = TABLES[name].partition, len(str(self._folder(name, DEFAULT_VARIANT))) + 2
@@ -368,20 +363,13 @@ class _HashSink:
 
 
 def _write_whole(path: UPath, rows: pa.Table, options: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.protocol not in ("", "file", "local"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:  # object stores publish on close
             pq.write_table(rows, file, **options)
         return
-    beside = Path(f"{path}.{uuid.uuid4().hex}.tmp")
-    try:
-        with beside.open("wb") as file:
-            pq.write_table(rows, file, **options)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(str(path))
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(Path(str(path))) as beside:
+        pq.write_table(rows, beside, **options)
 
 
 def _parquet_options(table: str, rows: pa.Table) -> dict[str, Any]:

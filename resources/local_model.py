@@ -15,6 +15,7 @@ from filelock import FileLock
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
@@ -273,9 +274,7 @@ def pinned_revision(model: str, file: Path) -> str:
         pins: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if model not in pins:
             pins[model] = _newest_revision(model)
-            beside = file.with_suffix(".tmp")
-            beside.write_text(json.dumps(pins, indent=1), encoding="utf-8")
-            beside.replace(file)
+            write_whole(file, json.dumps(pins, indent=1))
         return pins[model]
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.settings.project import Project
 
 _ID_COLUMNS = ("image_id", "key")
@@ -82,9 +83,7 @@ def write_round(project: Project, labels: Mapping[str, str]) -> Round:
             )
         number = 1 + max((earlier.number for earlier in rounds), default=0)
         file = project.state_folder("labels") / f"round-{number:04d}.csv"
-        beside = file.with_suffix(".tmp")
-        beside.write_text(text.getvalue(), encoding="utf-8")
-        beside.replace(file)
+        write_whole(file, text.getvalue())
     return Round(number, dict(labels))
 
 

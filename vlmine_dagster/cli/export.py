@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from vlmine_dagster.cli.views import experiment_of, mined
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
 from vlmine_dagster.resources.pictures import picture_suffix
@@ -154,13 +155,8 @@ def _copies(bench: Workbench, rows: Iterable[Row], folder: Path) -> dict[str, st
 @contextmanager
 def _replaced(file: Path) -> Iterator[Path]:
     """Give a file beside another to write, which takes its place in the end, if all went well."""
-    beside = file.with_name(f".{file.name}.tmp")
-    with _writing(file):
-        try:
-            yield beside
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+    with _writing(file), replacing(file) as beside:
+        yield beside
 
 
 @contextmanager

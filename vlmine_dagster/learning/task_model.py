@@ -1,7 +1,6 @@
 """The task model: one classifier, or an ensemble of them, trained on the labelled seed."""
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from torch import nn
 
 from vlmine_dagster.domain.errors import ConfigError, ContractError, ModelError
+from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.learning.dropout import dropout_layers, dropout_passes
 from vlmine_dagster.learning.examples import class_numbers
 from vlmine_dagster.learning.networks import Probe, SmallConvNet
@@ -171,11 +171,8 @@ def save(model: TaskModel, path: Path) -> None:
     }
     facts = json.dumps(known)  # one entry: several come in any order
     state = {name: tensor.contiguous() for name, tensor in nn.ModuleList(model.networks).state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        beside = Path(folder) / path.name
+    with replacing(path) as beside:
         save_file(state, str(beside), metadata={_FACTS: facts})
-        beside.replace(path)
 
 
 def load(path: Path) -> TaskModel:

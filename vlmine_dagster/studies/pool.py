@@ -1,6 +1,5 @@
 """A pool whose labelled seed can be drawn again: features and keywords stay, all that the seed says is new."""
 
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from vlmine_dagster.assets.descriptions import matrix
 from vlmine_dagster.assets.evidence import Evidence
 from vlmine_dagster.assets.rarity import Naming, naming_of, told_by_seed
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import JUDGES
 from vlmine_dagster.mining.density import embedding_density, keyword_density, seed_distance, semantic_density
@@ -241,11 +241,8 @@ def _check_classes(number: int, labels: npt.NDArray[np.str_]) -> None:
 
 
 def _keep(file: Path, signals: Mapping[str, Floats]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-    with unfinished.open("wb") as opened:
+    with replacing(file) as beside, beside.open("wb") as opened:
         np.savez_compressed(opened, **signals)  # type: ignore[arg-type]
-    unfinished.replace(file)
 
 
 def _oracle(project: Project, **drawn: float) -> Labels:

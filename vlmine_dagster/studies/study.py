@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.engine.catalog import STAGES
 from vlmine_dagster.engine.stages import VARIANT_TABLES
@@ -206,11 +206,7 @@ class StudyRun:
         return self.folder / "steps" / self.inputs / f"{step}.json"
 
     def _keep(self, step: str, rows: list[Row]) -> None:
-        file = self._file(step)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-        unfinished.write_text(json.dumps([{"step": step, **row} for row in rows]), encoding="utf-8")
-        unfinished.replace(file)
+        write_whole(self._file(step), json.dumps([{"step": step, **row} for row in rows]))
 
 
 def draw_steps(run: StudyRun) -> list[str]:
