@@ -19,7 +19,7 @@ from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.verdicts import rules_text
-from vlmine_dagster.reporting.charts import SignalCloud, scatter_png
+from vlmine_dagster.reporting.charts import SignalCloud, cloud_chart
 from vlmine_dagster.reporting.report_page import (
     AccuracyRow,
     Card,
@@ -240,5 +240,5 @@ def _record(run: StageRun, path: Path, cloud: SignalCloud) -> Mapping[str, Any]:
         return {}
     with tracking.reopened(parent) as tracked:
         tracked.artifact("contact_sheet.html", path.read_bytes())
-        tracked.artifact("signals.png", scatter_png(cloud))
+        tracked.artifact("signals.png", cloud_chart(cloud).png())
     return {"MLflow run": dg.MetadataValue.url(tracked.url)}

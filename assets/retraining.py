@@ -20,7 +20,7 @@ from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import area_under_budget_curve
-from vlmine_dagster.reporting.charts import recall_curve_png
+from vlmine_dagster.reporting.charts import recall_curve
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.settings.project import Project
 
@@ -218,7 +218,7 @@ def _record(
             if curve:
                 area = area_under_budget_curve(*zip((0.0, 0.0), *curve, strict=True))
                 top.metrics({"recall_area": area})  # the first metric is what the compare view colours by
-                top.artifact("recall.png", recall_curve_png({experiment: curve}))
+                top.artifact("recall.png", recall_curve({experiment: curve}).png())
             top.curves(point for point in headline if not point[0].startswith("class_"))
             top.metrics({"labelled_images": labelled_count})
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}

@@ -106,6 +106,7 @@ PROGRAMMERS = (
     "vlmine_dagster/learning/examples",
     "vlmine_dagster/reporting/report_page",
     "vlmine_dagster/reporting/charts",
+    "vlmine_dagster/reporting/figures",
 )
 """Where a ContractError is told to who calls a function; the page has one row for all of them."""
 

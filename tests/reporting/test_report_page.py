@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ContractError
-from vlmine_dagster.reporting import charts, drawing
+from vlmine_dagster.reporting import charts, figures
 from vlmine_dagster.reporting.charts import SignalCloud
 from vlmine_dagster.reporting.report_page import (
     AccuracyRow,
@@ -338,6 +338,12 @@ def contrast(a: str, b: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+def texts(chart: figures.Chart) -> list[tuple[str, float, float]]:
+    """The words of a chart in drawing order, with their places on the page; arrows of axis names are left out."""
+    found = re.findall(r'<text [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)<', chart.svg("c"))
+    return [(text.strip("↑→ "), float(x), float(y)) for x, y, text in found]
+
+
 class TestCharts:
     def test_keywords_are_counted_in_doubling_bins(self):
         assert charts.keyword_bins([1, 1, 1, 2, 3, 4, 7, 8, 31]) == [
@@ -358,14 +364,24 @@ class TestCharts:
 
     def test_the_histogram_labels_each_bar_with_its_count(self):
         chart = charts.keyword_histogram([1, 1, 1, 2, 3, 9])
-        assert [label.text for label in chart.labels] == ["3", "2", "1"]
-        assert [tick.text for tick in chart.x_ticks] == ["1", "2-3", "4-7", "8-15"]
+        ticks = ["1", "2-3", "4-7", "8-15", "1", "2"]
+        names = ["keywords", "images that share a keyword"]
+        assert sorted(text for text, *_ in texts(chart)) == sorted([*ticks, *names, "3", "2", "1"])
+        assert chart.summary.endswith("3 in 1 image; 2 in 2-3 images; 0 in 4-7 images; 1 in 8-15 images")
+
+    def test_bars_stand_on_the_axis_and_an_empty_bin_has_none(self):
+        svg = charts.keyword_histogram([1, 1, 1, 2, 3, 9]).svg("k")
+        bars = re.findall(r'<path d="M[\d.]+ ([\d.]+)L[\d.]+ [\d.]+L[\d.]+ ([\d.]+)[^"]*"[^>]*fill: var', svg)
+        assert [foot for foot, _ in bars] == [str(figures.HEIGHT - figures.BOTTOM)] * 4
+        assert [float(foot) - float(top) > 20 for foot, top in bars] == [True, True, False, True]
 
     def test_counts_above_many_bars_do_not_run_into_each_other(self):
         chart = charts.keyword_histogram([2**k for k in range(20) for _ in range(20 - k)])
-        places = [label.x for label in chart.labels]
-        assert len(places) == len(chart.x_ticks) == 7
-        assert min(np.diff(places)) > 60
+        counts = [
+            (text, x) for text, x, y in texts(chart) if text in ("20", "17", "14", "11", "8", "5", "2") and y < 302
+        ]
+        assert len(counts) == 7
+        assert min(np.diff([x for _, x in counts])) > 60
 
     def test_a_cloud_whose_parts_do_not_fit_is_refused(self):
         with pytest.raises(ContractError, match=r"2 names, values \(3, 1\), front \(3,\), selected \(3,\)"):
@@ -376,21 +392,25 @@ class TestCharts:
         values = np.column_stack([np.arange(count) * 1.0, np.arange(count)[::-1] * 1.0])
         selected = np.zeros(count, dtype=bool)
         selected[:: count // 20] = True
-        chart = charts.signal_scatter(SignalCloud(("a", "b"), values, np.full(count, 2), selected))
-        dots = next(mark.path for mark in chart.marks if mark.role == "picked")
-        assert dots.count("M") == 20
-        assert any(mark.role.startswith("crowd shade-") for mark in chart.marks)
+        svg = charts.signal_scatter(SignalCloud(("a", "b"), values, np.full(count, 2), selected)).svg("c")
+        paths = re.findall(r'<path d="([^"]*)"[^>]*stroke: var\(--(\w+)\); stroke-width: [34]', svg)
+        dots = {role: path.count("M") for path, role in paths}
+        assert dots["picked"] == 20
+        assert 500 < dots["rest"] <= charts.MOST_BACKGROUND_DOTS
 
-    def test_hexagons_hold_every_place_once(self):
-        places = np.random.default_rng(2).uniform(0, 300, size=(5000, 2))
-        centres, counts = drawing.hexagons(places)
-        assert counts.sum() == 5000
-        nearest = np.linalg.norm(places[:, None] - centres[None], axis=2).min(axis=1)
-        assert nearest.max() <= drawing.HEXAGON_RADIUS + 0.1
+    def test_the_background_is_thinned_evenly(self):
+        points = np.random.default_rng(2).uniform(size=(50_000, 2))
+        points = points[np.argsort(points[:, 0])]
+        values = np.vstack([points, [[2.0, 2.0]]])
+        selected = np.arange(50_001) == 50_000
+        svg = charts.signal_scatter(SignalCloud(("a", "b"), values, np.ones(50_001), selected)).svg("c")
+        (path,) = re.findall(r'<path d="([^"]*)"[^>]*stroke: var\(--rest\); stroke-width: 3', svg)
+        x = np.array(re.findall(r"M([\d.]+) ", path), dtype=float)
+        assert abs((x < np.median([x.min(), x.max()])).mean() - 0.5) < 0.05
 
-    def test_the_staircase_passes_the_corners_of_the_first_front(self):
-        # On the page y grows downward: (10, 90) is lowest left, (50, 20) is highest, (90, 60) is farthest right.
-        assert drawing.staircase(np.array([[50.0, 20.0], [90.0, 60.0]])) == "M90.0 60.0V20.0H50.0"
+    def test_the_edge_passes_the_corners_of_what_the_first_front_dominates(self):
+        edge = charts.front_edge(np.array([[9.0, 4.0], [5.0, 8.0], [1.0, 9.0]]))
+        assert edge.tolist() == [[1.0, 9.0], [1.0, 8.0], [5.0, 8.0], [5.0, 4.0], [9.0, 4.0]]
 
     def test_images_with_an_unknown_signal_are_left_out_of_the_chart(self):
         values = np.array([[0.1, 1.0], [np.nan, 2.0], [0.3, 3.0]])
@@ -398,52 +418,72 @@ class TestCharts:
         assert chart.summary == "b against a: 2 images, 1 selected"
 
     def test_an_axis_is_logarithmic_only_where_the_values_crowd_at_its_foot(self):
-        assert drawing.scale_for(np.array([1e-4, 1e-3, 1e-2, 1.0]), 0, 100).is_log
-        assert not drawing.scale_for(np.array([0.1, 0.5, 0.6, 1.0]), 0, 100).is_log
-        assert not drawing.scale_for(np.array([0.0, 0.0, 0.0, 1.0]), 0, 100).is_log
+        assert charts.is_crowded(np.array([1e-4, 1e-3, 1e-2, 1.0]))
+        assert not charts.is_crowded(np.array([0.1, 0.5, 0.6, 1.0]))
+        assert not charts.is_crowded(np.array([0.0, 0.0, 0.0, 1.0]))
 
     def test_ticks_stand_at_round_values(self):
-        linear = drawing.Scale(0, 0.2, 0, 100).ticks(drawing.share_text)
-        assert [(tick.position, tick.text) for tick in linear] == [
-            (0, "0%"),
-            (25, "5%"),
-            (50, "10%"),
-            (75, "15%"),
-            (100, "20%"),
-        ]
-        logarithmic = drawing.Scale(0.01, 100, 0, 80, is_log=True).ticks(drawing.number_text)
-        assert [tick.text for tick in logarithmic] == ["0.01", "0.1", "1", "10", "100"]
+        linear = [(text, round(x)) for text, x, y in texts(charts.recall_curve({"a": [(0.2, 0.1)]})) if y > 302]
+        assert linear[:5] == [("0%", 52), ("5%", 149), ("10%", 246), ("15%", 343), ("20%", 440)]
+        values = np.array([[0.01], [0.012], [0.02], [100.0]])
+        ranked = charts.signal_ranks(SignalCloud(("a",), values, np.ones(4), np.ones(4, dtype=bool)))
+        assert [text for text, x, _ in texts(ranked) if x == 44] == ["0.01", "0.1", "1", "10", "100"]
 
     def test_labels_at_line_ends_do_not_touch(self):
-        ends = [(300.0, 10.0, name, "rival") for name in "abcd"] + [(20.0, 10.0, "top", "self")]
-        heights = sorted(label.y - 4 for label in drawing.spread(ends, floor=302.0))
-        assert heights == [20.0, 257.0, 272.0, 287.0, 302.0]
+        heights = figures.spread([50.0, 50.0, 50.0, 50.0, 330.0], floor=48.0)
+        assert sorted(heights) == [48.0, 63.0, 78.0, 93.0, 330.0]
+        assert heights[4] == 330.0
+
+    def test_a_chart_takes_its_colours_from_the_page_and_holds_nothing_that_could_clash_there(self):
+        css = Path(charts.__file__).with_name("data").joinpath("report.css").read_text(encoding="utf-8")
+        light = dict(re.findall(r"--(\w+): (#\w{6})", re.findall(r":root \{(.*?)\}", css, re.S)[0]))
+        assert {name: light[name] for name in figures.PALETTE} == figures.PALETTE
+        chart = charts.accuracy_curve({"few": [(0.0, 0.2, 0.1), (0.1, 0.4, 0.1)]})
+        svg = chart.svg("a")
+        assert "var(--few)" in svg
+        assert not re.search(r"#[0-9a-f]{6}|<style|<use|font-family|clip-path|metadata", svg)
+        assert re.findall(r' id="([^"]*)"', svg) == ["a-summary"]
+        assert svg == chart.svg("a")
+
+    def test_a_chart_of_markers_is_refused(self):
+        figure, axes = figures.chart_axes("x", "y")
+        axes.scatter([1, 2], [1, 2])
+        with pytest.raises(ContractError, match="chart 'a' refers to"):
+            figures.Chart(figure, "two points").svg("a")
+
+    def test_matplotlib_is_left_as_it_was(self):
+        import matplotlib as mpl
+
+        before = dict(mpl.rcParams)
+        charts.keyword_histogram([1, 2]).svg("a")
+        charts.keyword_histogram([1, 2]).png()
+        assert dict(mpl.rcParams) == before
 
     @pytest.mark.parametrize(
         ("share", "text"),
         [(0, "0%"), (0.0002, "0.02%"), (0.05, "5%"), (0.125, "12.5%"), (0.2649, "26.5%"), (1, "100%")],
     )
     def test_shares_are_written_as_short_percentages(self, share, text):
-        assert drawing.share_text(share) == text
+        assert figures.share_text(share) == text
 
     @pytest.mark.parametrize(("count", "text"), [(0, "0"), (950, "950"), (1448, "1.45k"), (30_000, "30k"), (4e6, "4M")])
     def test_counts_are_written_briefly(self, count, text):
-        assert drawing.count_text(count) == text
+        assert figures.count_text(count) == text
 
 
 class TestPng:
     def test_the_recall_curve_is_a_png_and_the_same_every_time(self):
         curves = {"pareto": [(0.05, 0.26), (0.1, 0.4)], "$\\frac{_x": [(0.05, 0.2)], "日本\x00": [(0.1, float("nan"))]}
-        first = charts.recall_curve_png(curves)
+        first = charts.recall_curve(curves).png()
         assert first.startswith(b"\x89PNG\r\n")
-        assert first == charts.recall_curve_png(curves)
+        assert first == charts.recall_curve(curves).png()
 
     def test_no_curve_is_still_a_png(self):
-        assert charts.recall_curve_png({}).startswith(b"\x89PNG\r\n")
+        assert charts.recall_curve({}).png().startswith(b"\x89PNG\r\n")
 
     @pytest.mark.parametrize("signals", [1, 2, 3])
     def test_the_scatter_is_a_png_for_any_number_of_signals(self, signals):
-        assert charts.scatter_png(cloud(50, signals)).startswith(b"\x89PNG\r\n")
+        assert charts.cloud_chart(cloud(50, signals)).png().startswith(b"\x89PNG\r\n")
 
     def test_an_empty_pool_is_still_a_png(self):
-        assert charts.scatter_png(cloud(0)).startswith(b"\x89PNG\r\n")
+        assert charts.cloud_chart(cloud(0)).png().startswith(b"\x89PNG\r\n")

@@ -1,6 +1,5 @@
-"""Charts of a mining run: as drawings that the report page inlines as SVG, and as PNG for MLflow."""
+"""Charts of a mining run, for the report page and for MLflow."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,31 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
-from vlmine_dagster.reporting.drawing import (
-    BOTTOM,
-    HEIGHT,
-    TOP,
-    WIDTH,
-    Drawing,
+from vlmine_dagster.reporting.figures import (
+    PALETTE,
+    Chart,
     Floats,
-    Label,
-    Mark,
-    Scale,
-    Tick,
+    chart_axes,
     count_text,
-    crowd,
-    dots,
+    draw_dots,
+    label_ends,
     number_text,
-    polyline,
-    scale_for,
     share_text,
-    spread,
-    staircase,
-    whiskers,
 )
 
 Curve = Sequence[tuple[float, float]]
-_PNG = {"self": "#0b6b63", "rival": "#a39d92", "quiet": "#6b665e"}
+MOST_BACKGROUND_DOTS = 4000  # of a larger pool, an even share of the images that were not selected is drawn
+_MOST_BAR_TEXTS = 9
+_END_LABELS = 120
+_RANK_POINTS = 400
+_MINED, _FOUND = "mined share of the pool", "tail images found"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,76 +52,81 @@ class SignalCloud:
         if not self.names or self.values.shape != (count, len(self.names)) or self.front.shape != (count,):
             raise ContractError(
                 f"SignalCloud: {len(self.names)} names, values {self.values.shape}, front {self.front.shape}, "
-                f"selected {self.selected.shape}. Expected one row an image and one column a name, at least one."
+                f"selected {self.selected.shape}. Expected one row per image and one column per name, at least one."
             )
 
 
-def signal_scatter(cloud: SignalCloud) -> Drawing:
-    """Draw the first two signals against each other: selected images as dots, the rest as dots or as density.
+def cloud_chart(cloud: SignalCloud) -> Chart:
+    """Draw the first two signals against each other, or a single one by rank."""
+    return signal_ranks(cloud) if len(cloud.names) == 1 else signal_scatter(cloud)
 
-    With exactly two signals a staircase marks the edge of the first front. Axes: `drawing.scale_for`.
+
+def signal_scatter(cloud: SignalCloud) -> Chart:
+    """Draw the first two signals against each other: every selected image, and the others thinned out evenly.
+
+    With exactly two signals, a line marks the edge of the first front.
     """
     points, front, selected = _finite(cloud)
-    left, right = 52.0, WIDTH - 14.0
-    x = scale_for(points[:, 0], left, right)
-    y = scale_for(points[:, 1], HEIGHT - BOTTOM, TOP)
-    places = np.column_stack([x(points[:, 0]), y(points[:, 1])])
-    marks = [*crowd(places[~selected])]
+    x_name, y_name = cloud.names[:2]
+    figure, axes = chart_axes(x_name, y_name)
+    _set_scale(axes.xaxis, points[:, 0])
+    _set_scale(axes.yaxis, points[:, 1])
+    draw_dots(axes, _thinned(points[~selected]), role="rest", size=3.2, opacity=0.75)
     if len(cloud.names) == 2 and (front == 1).any():
-        marks.append(Mark("edge", staircase(places[front == 1])))
-    later, first = selected & (front > 1), selected & (front <= 1)
-    marks += [Mark(role, dots(places[where])) for role, where in (("picked", later), ("best", first)) if where.any()]
-    return Drawing(
-        summary=f"{cloud.names[1]} against {cloud.names[0]}: {len(points):,} images, {int(selected.sum()):,} selected",
-        x_name=cloud.names[0],
-        y_name=cloud.names[1],
-        x_ticks=x.ticks(number_text),
-        y_ticks=y.ticks(number_text),
-        left=left,
-        right=right,
-        marks=tuple(marks),
-    )
+        axes.plot(*front_edge(points[front == 1]).T, color=PALETTE["accent"], linewidth=1.2, alpha=0.55)
+    draw_dots(axes, points[selected & (front > 1)], role="picked", size=4.5)
+    draw_dots(axes, points[selected & (front <= 1)], role="accent", size=6)
+    return Chart(figure, f"{y_name} against {x_name}: {len(points):,} images, {int(selected.sum()):,} selected")
 
 
-def signal_ranks(cloud: SignalCloud) -> Drawing:
+def front_edge(points: Floats) -> Floats:
+    """Return the corners of the edge of what a front dominates, from left to right; higher is better on both axes.
+
+    Args:
+        points: Shape (F, 2), a front: no point is above another on both axes.
+
+    Examples:
+        >>> front_edge(np.array([[1.0, 9.0], [5.0, 2.0]])).tolist()
+        [[1.0, 9.0], [1.0, 2.0], [5.0, 2.0]]
+    """
+    ordered = points[np.lexsort((-points[:, 1], points[:, 0]))]
+    corners = np.column_stack([ordered[:-1, 0], ordered[1:, 1]])
+    edge = np.empty((2 * len(ordered) - 1, 2))
+    edge[::2], edge[1::2] = ordered, corners
+    return edge
+
+
+def signal_ranks(cloud: SignalCloud) -> Chart:
     """Draw the first signal by rank, highest first, with the selected share filled. Ranks are on a log axis."""
     points, _, selected = _finite(cloud)
     values = np.sort(points[:, 0])[::-1]
-    left, right = 52.0, WIDTH - 14.0
-    x = Scale(1, max(len(values), 2), left, right, is_log=True)
-    y = scale_for(values, HEIGHT - BOTTOM, TOP)
-    cut = int(selected.sum())
-    ranks = np.unique(np.geomspace(1, max(len(values), 1), 400).round().astype(int))
-    ranks = np.union1d(ranks, [cut]) if cut else ranks
-    line = np.column_stack([x(ranks), y(values[ranks - 1])]) if len(values) else np.empty((0, 2))
-    chosen = line[ranks <= cut] if len(values) else line
-    floor = HEIGHT - BOTTOM
-    marks = [Mark("self area", f"{polyline(chosen)}V{floor}H{left:g}Z")] if cut else []
-    marks += [Mark("crowd line", polyline(line)), Mark("self line", polyline(chosen))]
-    edge = float(x(max(cut, 1)))
-    anchor, shift = ("end", -8) if edge > WIDTH / 2 else ("start", 8)
-    note = (Label(round(edge + shift, 1), floor - 10, f"{cut:,} selected", "self", anchor),) if cut else ()
-    return Drawing(
-        summary=f"{cloud.names[0]} of {len(values):,} images, highest first, {cut:,} selected",
-        x_name="rank in the pool",
-        y_name=cloud.names[0],
-        x_ticks=x.ticks(count_text),
-        y_ticks=y.ticks(number_text),
-        left=left,
-        right=right,
-        marks=tuple(mark for mark in marks if mark.path),
-        labels=note,
-    )
+    name, cut = cloud.names[0], int(selected.sum())
+    figure, axes = chart_axes("rank in the pool", name)
+    axes.set(xscale="log", xlim=(1, max(len(values), 2)))
+    _show_decades(axes.xaxis, count_text)
+    _set_scale(axes.yaxis, values)
+    if len(values):
+        ranks = np.unique(np.geomspace(1, len(values), _RANK_POINTS).round().astype(int))
+        ranks = np.union1d(ranks, [cut]) if cut else ranks
+        chosen = ranks[ranks <= cut]
+        axes.plot(ranks, values[ranks - 1], color=PALETTE["rest"], linewidth=2)
+        axes.plot(chosen, values[chosen - 1], color=PALETTE["accent"], linewidth=2.6)
+        if cut:
+            floor = axes.get_ylim()[0]
+            outline = [chosen[0], *chosen, chosen[-1]], [floor, *values[chosen - 1], floor]
+            axes.fill(*outline, color=PALETTE["accent"], alpha=0.13, linewidth=0)
+            _note_cut(axes, cut, is_late=cut**2 > len(values))
+    return Chart(figure, f"{name} of {len(values):,} images, highest first, {cut:,} selected")
 
 
 def keyword_bins(image_counts: npt.ArrayLike) -> list[tuple[int, int, int]]:
     """Count keywords by how many images share them, in bins that double: 1, 2-3, 4-7, 8-15, ...
 
     Args:
-        image_counts: Shape (K,), int, images that yield each keyword, each >= 1.
+        image_counts: Shape (K,), int, number of images with each keyword, each >= 1.
 
     Returns:
-        (lowest count, highest count, keywords) a bin, from the bin of 1 to the last that is not empty.
+        (lowest count, highest count, keywords) per bin, from the bin of 1 to the last that is not empty.
 
     Raises:
         ContractError: a count is below 1.
@@ -149,40 +146,30 @@ def keyword_bins(image_counts: npt.ArrayLike) -> list[tuple[int, int, int]]:
     return [(2**e, 2 ** (e + 1) - 1, int(n)) for e, n in enumerate(np.bincount(exponents))]
 
 
-def keyword_histogram(image_counts: npt.ArrayLike) -> Drawing:
+def keyword_histogram(image_counts: npt.ArrayLike) -> Chart:
     """Draw how many keywords are shared by how many images, both axes logarithmic."""
     bins = keyword_bins(image_counts)
-    left, right = 52.0, WIDTH - 14.0
-    highest = max((n for _, _, n in bins), default=1)
-    y = Scale(0.5, max(highest * 1.6, 2), HEIGHT - BOTTOM, TOP, is_log=True)
-    step = (right - left) / max(len(bins), 1)
-    every = -(-len(bins) // 9)
-    bars, ticks, labels = [], [], []
-    for i, (low, high, n) in enumerate(bins):
-        x0, top = left + i * step, float(y(max(n, 0.5)))
-        middle = round(x0 + step / 2, 1)
-        if i % every == 0:
-            ticks.append(Tick(middle, _bin_text(low, high) if every == 1 else _bin_text(low, low)))
-        if n:
-            role = "self bar" if i == 0 else "crowd bar"
-            bars.append(Mark(role, f"M{x0 + 2:.1f} {HEIGHT - BOTTOM}V{top:.1f}H{x0 + step - 2:.1f}V{HEIGHT - BOTTOM}Z"))
-            if i % every == 0:  # above each bin they would run into each other
-                labels.append(Label(middle, round(top - 6, 1), count_text(n), "quiet", "middle"))
-    return Drawing(
-        summary="; ".join(f"{n:,} keywords in {low:,} to {high:,} images" for low, high, n in bins) or "no keywords",
-        x_name="images that share a keyword",
-        y_name="keywords",
-        x_ticks=tuple(ticks),
-        y_ticks=y.ticks(count_text),
-        left=left,
-        right=right,
-        marks=tuple(bars),
-        labels=tuple(labels),
+    heights = np.array([n for _, _, n in bins])
+    figure, axes = chart_axes("images that share a keyword", "keywords")
+    floor = 0.5
+    axes.set(yscale="log", ylim=(floor, max(heights.max(initial=1) * 1.6, 2)), xlim=(-0.5, max(len(bins), 1) - 0.5))
+    _show_decades(axes.yaxis, lambda count: count_text(count) if count >= 1 else "")
+    colours = [PALETTE["rest" if place else "accent"] for place in range(len(bins))]
+    bars = axes.bar(range(len(bins)), np.maximum(heights - floor, 0), width=0.92, bottom=floor, color=colours)
+    every = -(-len(bins) // _MOST_BAR_TEXTS) or 1  # texts at each of many bars would run into each other
+    texts = [count_text(n) if n and place % every == 0 else "" for place, n in enumerate(heights.tolist())]
+    axes.bar_label(bars, texts, padding=3, fontsize=12.5, color=PALETTE["quiet"])
+    axes.set_xticks(
+        range(0, len(bins), every), [_bin_text(low, high if every == 1 else low) for low, high, _ in bins[::every]]
+    )
+    parts = [f"{n:,} in {_bin_text(low, high)} {'image' if high == 1 else 'images'}" for low, high, n in bins]
+    return Chart(
+        figure, f"Number of keywords by images that share them: {'; '.join(parts)}" if parts else "no keywords"
     )
 
 
-def recall_curve(curves: Mapping[str, Curve]) -> Drawing:
-    """Draw the recall of the tail by mined share of the pool.
+def recall_curve(curves: Mapping[str, Curve]) -> Chart:
+    """Draw the share of the tail images that is found, by mined share of the pool.
 
     Args:
         curves: (budget, recall) pairs by experiment, both in [0, 1]. The first curve is the one that the page is about;
@@ -191,82 +178,118 @@ def recall_curve(curves: Mapping[str, Curve]) -> Drawing:
     lines = {name: _known([(0.0, 0.0), *curve]) for name, curve in curves.items()}
     end = max((line[-1, 0] for line in lines.values()), default=0.0) or 1.0
     top = max((line[:, 1].max() for line in lines.values()), default=0.0)
-    x, y = _line_scales(end, max(top, end))
-    series = {name: ("rival" if i else "self", line) for i, (name, line) in enumerate(lines.items())}
-    series["by chance"] = ("chance", np.array([(0.0, 0.0), (end, end)]))
-    return _line_drawing(series, x, y, y_name="tail images found")
+    figure, axes = budget_axes(_FOUND, end=end, top=max(top, end))
+    chance = np.array([(0.0, 0.0), (end, end)])
+    axes.plot(*chance.T, color=PALETTE["quiet"], linewidth=1.6, linestyle=(0, (0.6, 3)))
+    drawn = {name: (line, "rest" if place else "accent") for place, (name, line) in enumerate(lines.items())}
+    for line, role in reversed(drawn.values()):
+        is_own = role == "accent"
+        axes.plot(*line.T, color=PALETTE[role], linewidth=2.6 if is_own else 1.6)
+        draw_dots(axes, line, role=role, size=8 if is_own else 5)
+    labels = {name: (line, "accent" if role == "accent" else "quiet") for name, (line, role) in drawn.items()}
+    return _labelled(figure, axes, _FOUND, {**labels, "by chance": (chance, "quiet")})
 
 
-def accuracy_curve(curves: Mapping[str, Sequence[tuple[float, float, float]]]) -> Drawing:
-    """Draw accuracy by mined share, with whiskers of one standard deviation.
+def accuracy_curve(curves: Mapping[str, Sequence[tuple[float, float, float]]]) -> Chart:
+    """Draw accuracy by mined share, with error bars of one standard deviation.
 
     Args:
-        curves: (budget, mean, standard deviation) triples by name of the images judged (many, medium, few, all), which
-            is also the role that colours the line. Triples without a mean are left out; a NaN deviation has no whisker.
+        curves: (budget, mean, standard deviation) triples by name of the images judged (many, medium, few, all).
+            Triples without a mean are left out; a NaN deviation has no error bar.
     """
     lines = {name: line for name, curve in curves.items() if len(line := _known(curve))}
     end = max((line[-1, 0] for line in lines.values()), default=0.0) or 1.0
     top = max((np.nan_to_num(line)[:, 1:].sum(axis=1).max() for line in lines.values()), default=0.0)
-    x, y = _line_scales(end, top)
-    strokes = [Mark(f"{name} whisker", whiskers(line, x, y)) for name, line in lines.items()]
-    series = {name: (name, line[:, :2]) for name, line in lines.items()}
-    return _line_drawing(series, x, y, y_name="accuracy", below=strokes)
+    figure, axes = budget_axes("accuracy", end=end, top=top)
+    drawn = {name: (line, name if name in PALETTE else "ink") for name, line in lines.items()}
+    for line, role in reversed(drawn.values()):
+        barred = line[np.isfinite(line[:, 2])]
+        axes.vlines(*_error_bars(barred), color=PALETTE[role], linewidth=1.6, alpha=0.6)
+        axes.plot(*line[:, :2].T, color=PALETTE[role], linewidth=1.6)
+        draw_dots(axes, line[:, :2], role=role, size=6)
+    return _labelled(figure, axes, "accuracy", {name: (line[:, :2], role) for name, (line, role) in drawn.items()})
 
 
-def recall_curve_png(curves: Mapping[str, Curve]) -> bytes:
-    """Return the recall of the tail by mined share as a PNG, for an MLflow artifact.
-
-    Args:
-        curves: (budget, recall) pairs by experiment, both in [0, 1]; the first is drawn strongest.
-    """
-    figure, (axes,) = png_figure()
-    lines = {name: _known([(0.0, 0.0), *curve]) for name, curve in curves.items()}
-    end = max((line[-1, 0] for line in lines.values()), default=0.0) or 1.0
-    top = 1.08 * max(end, *(line[:, 1].max() for line in lines.values()), 0.0)
-    for i, line in enumerate(lines.values()):
-        axes.plot(
-            *line.T,
-            color=_PNG["rival" if i else "self"],
-            linewidth=1.4 if i else 2.6,
-            marker="o",
-            ms=4,
-            zorder=3 - i / 100,
-        )
-    lines["by chance"] = np.array([(0.0, 0.0), (end, end)])
-    axes.plot([0, end], [0, end], color=_PNG["quiet"], linestyle=(0, (1, 3)), linewidth=1.4)
-    ends = [(-line[-1, 1] / top * HEIGHT, line[-1, 0], name, "") for name, line in lines.items()]
-    for label, (_, x, name, _) in zip(spread(ends, floor=0.0), sorted(ends), strict=True):
-        axes.text(x + end / 60, -(label.y - 4) / HEIGHT * top, _plain(name), va="center", fontsize=9, parse_math=False)
-    axes.set(xlabel="mined share of the pool", ylabel="tail images found", xlim=(0, end * 1.01), ylim=(0, top))
+def budget_axes(y_name: str, *, end: float, top: float, right: float = _END_LABELS) -> tuple[Any, Any]:
+    """Return a figure and its axes for shares over the mined share of the pool, with room for labels at the right."""
+    figure, axes = chart_axes(_MINED, y_name, right=right)
+    axes.set(xlim=(0, end), ylim=(0, min(top * 1.08, 1.0) or 1.0))
+    axes.locator_params(nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: share_text(value))
     axes.yaxis.set_major_formatter(lambda value, _: share_text(value))
-    return png_bytes(figure)
+    return figure, axes
 
 
-def scatter_png(cloud: SignalCloud) -> bytes:
-    """Return the first two signals against each other, or one signal by rank, as a PNG for an MLflow artifact."""
-    figure, (axes,) = png_figure()
-    points, _, selected = _finite(cloud)
-    names = cloud.names[:2]
-    if len(names) == 1:
-        order = np.argsort(-points[:, 0], kind="stable")
-        points = np.column_stack([np.arange(1, len(points) + 1), points[order, 0]])
-        selected, names = selected[order], ("rank in the pool", names[0])
-    rest, picked = points[~selected], points[selected]
-    for axis, values in (("x", points[:, 0]), ("y", points[:, 1])):
-        if scale_for(values, 0, 1).is_log:
-            axes.set(**{f"{axis}scale": "log"})
-    axes.scatter(rest[:, 0], rest[:, 1], s=4, color=_PNG["rival"], alpha=0.35, linewidths=0, rasterized=True)
-    axes.scatter(picked[:, 0], picked[:, 1], s=9, color=_PNG["self"], linewidths=0, rasterized=True)
-    axes.set_xlabel(_plain(names[0]), parse_math=False)
-    axes.set_ylabel(_plain(names[1]), parse_math=False)
-    return png_bytes(figure)
+def _labelled(figure: Any, axes: Any, y_name: str, lines: Mapping[str, tuple[Floats, str]]) -> Chart:
+    """Return a chart over budgets with its lines, given as (points, role) by name, labelled at their ends."""
+    label_ends(axes, [(name, *line[-1], PALETTE[role]) for name, (line, role) in lines.items()])
+    reached = ", ".join(f"{name} {share_text(line[-1, 1])}" for name, (line, _) in lines.items())
+    return Chart(figure, f"{y_name} by {_MINED}; at the largest: {reached}")
+
+
+def _error_bars(line: Floats) -> tuple[Floats, Floats, Floats]:
+    return line[:, 0], line[:, 1] - line[:, 2], line[:, 1] + line[:, 2]
+
+
+def is_crowded(values: Floats) -> bool:
+    """Whether a linear axis would hide the values: all are positive and over half lie in its lowest tenth."""
+    if not values.size:
+        return False
+    low, high = float(values.min()), float(values.max())
+    return low > 0 and float(np.median(values)) < low + (high - low) / 10
+
+
+def _set_scale(axis: Any, values: Floats) -> None:
+    """Show all values with a little room at the ends, on a logarithmic axis where a linear one would hide them."""
+    name = axis.axis_name
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    if is_crowded(values):
+        limits = low * (low / high) ** 0.03, high * (high / low) ** 0.03
+        axis.axes.set(**{f"{name}scale": "log", f"{name}lim": limits})
+        _show_decades(axis, number_text)
+    else:
+        pad = (high - low) * 0.03
+        axis.axes.set(**{f"{name}lim": (low - pad, high + pad)})
+        axis.axes.locator_params(axis=name, nbins=5)
+        axis.set_major_formatter(lambda value, _: number_text(value))
+
+
+def _show_decades(axis: Any, text: Any) -> None:
+    """Label round values of a log axis: powers of ten, and 1, 2 and 5 times them where there are few."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    low, high = sorted(axis.get_view_interval())
+    is_short = np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 1
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_short else (1,), numticks=7))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: text(value))
+
+
+def _note_cut(axes: Any, cut: int, *, is_late: bool) -> None:
+    """Write the number of selected images above the foot of the axes, beside the rank where they end."""
+    axes.annotate(
+        f"{cut:,} selected",
+        (cut, axes.get_ylim()[0]),
+        (-8 if is_late else 8, 10),
+        textcoords="offset points",
+        ha="right" if is_late else "left",
+        fontsize=12.5,
+        color=PALETTE["accent"],
+    )
 
 
 def _finite(cloud: SignalCloud) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     points = np.asarray(cloud.values, dtype=np.float64)[:, :2]
     known = np.isfinite(points).all(axis=1)
     return points[known], np.asarray(cloud.front, dtype=np.int64)[known], np.asarray(cloud.selected, dtype=bool)[known]
+
+
+def _thinned(points: Floats) -> Floats:
+    if len(points) <= MOST_BACKGROUND_DOTS:
+        return points
+    return points[np.linspace(0, len(points) - 1, MOST_BACKGROUND_DOTS).astype(np.int64)]
 
 
 def _bin_text(low: int, high: int) -> str:
@@ -279,59 +302,3 @@ def _known(curve: Sequence[tuple[float, ...]]) -> Floats:
     """Return a curve's rows by rising budget, without those whose first two numbers are not both finite."""
     rows = [row for row in sorted(curve) if np.isfinite(row[:2]).all()]
     return np.array(rows, dtype=np.float64)
-
-
-def _line_scales(end: float, top: float) -> tuple[Scale, Scale]:
-    return Scale(0, end, 46.0, WIDTH - 120.0), Scale(0, min(top * 1.08, 1.0) or 1.0, HEIGHT - BOTTOM, TOP)
-
-
-def _line_drawing(
-    series: Mapping[str, tuple[str, Floats]], x: Scale, y: Scale, *, y_name: str, below: Sequence[Mark] = ()
-) -> Drawing:
-    """Draw lines over the mined share, each given as (role, rows of budget and value); the first lies on top."""
-    strokes: list[Mark] = []
-    ends = []
-    for name, (role, line) in series.items():
-        places = np.column_stack([x(line[:, 0]), y(line[:, 1])])
-        strokes.append(Mark(f"{role} line", polyline(places)))
-        if role != "chance":
-            strokes.append(Mark(f"{role} points", dots(places)))
-        ends.append((float(places[-1, 1]), float(places[-1, 0]), name, role))
-    reached = ", ".join(f"{name} {share_text(line[-1, 1])}" for name, (_, line) in series.items())
-    return Drawing(
-        summary=f"{y_name} by mined share of the pool; at the largest: {reached}",
-        x_name="mined share of the pool",
-        y_name=y_name,
-        x_ticks=x.ticks(share_text),
-        y_ticks=y.ticks(share_text),
-        left=x.start,
-        right=x.end,
-        marks=(*below, *reversed(strokes)),
-        labels=tuple(spread(ends)),
-    )
-
-
-def _plain(text: str) -> str:
-    return text.encode("unicode_escape").decode()[:60]  # the built-in font draws little more than ASCII
-
-
-def png_figure(*, panels: int = 1, size: tuple[float, float] = (7.2, 4.5)) -> tuple[Any, list[Any]]:
-    """Return a figure of a size in inches, and its panels side by side."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=140, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(1, panels, squeeze=False)[0]
-    for axes in grid:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#ece9e3", linewidth=0.8)
-        axes.set_axisbelow(True)
-    return figure, list(grid)
-
-
-def png_bytes(figure: Any) -> bytes:
-    """Return a figure as PNG, the same bytes each time."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None})
-    return content.getvalue()

@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.domain.signals import SIGNALS
-from vlmine_dagster.reporting import charts, drawing
+from vlmine_dagster.reporting import charts
 from vlmine_dagster.reporting.charts import SignalCloud
+from vlmine_dagster.reporting.figures import Chart, number_text, share_text
 from vlmine_dagster.resources.visible import clip, visible_text
 
 SHOT_BINS = ("few", "medium", "many")
@@ -169,13 +170,13 @@ def render_report(report: Report) -> str:
         cards=sorted(report.cards, key=lambda card: (card.rank, card.image_id)),
         bins=_bin_counts(report.cards),
         shows_fronts=report.fusion == "pareto" and len(report.signals) > 1,
-        cloud=report.cloud and _cloud_drawing(report.cloud),
+        cloud=report.cloud and charts.cloud_chart(report.cloud),
         keyword_chart=charts.keyword_histogram(counts) if counts.size else None,
         keyword_count=counts.size,
         lone_keyword_count=int((counts == 1).sum()),
-        recall_chart=_recall_drawing(report) if report.recall else None,
+        recall_chart=_recall_chart(report) if report.recall else None,
         nearest=_nearest_row(report),
-        accuracy_chart=_accuracy_drawing(report.accuracy) if report.accuracy else None,
+        accuracy_chart=_accuracy_chart(report.accuracy) if report.accuracy else None,
         outcomes=sorted(report.outcomes.items(), key=lambda item: (item[0] != "ok", -item[1], item[0])),
     )
 
@@ -198,18 +199,14 @@ def _bin_counts(cards: Sequence[Card]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _cloud_drawing(cloud: SignalCloud) -> drawing.Drawing:
-    return charts.signal_ranks(cloud) if len(cloud.names) == 1 else charts.signal_scatter(cloud)
-
-
-def _recall_drawing(report: Report) -> drawing.Drawing:
+def _recall_chart(report: Report) -> Chart:
     own = [(row.budget, _number(row.recall)) for row in report.recall]
     return charts.recall_curve(
         {report.experiment: own} | {k: v for k, v in report.rivals.items() if k != report.experiment}
     )
 
 
-def _accuracy_drawing(rows: Sequence[AccuracyRow]) -> drawing.Drawing:
+def _accuracy_chart(rows: Sequence[AccuracyRow]) -> Chart:
     def curve(name: str) -> list[tuple[float, float, float]]:
         cells = [(row.budget, getattr(row, name)) for row in rows]
         return [(budget, _number(cell.mean), _number(cell.sd)) for budget, cell in cells]
@@ -254,17 +251,11 @@ def _template() -> jinja2.Template:
         "clip": clip,
         "visible": visible_text,
         "count": lambda value: f"{value:,}",
-        "number": lambda value: _or_dash(value, drawing.number_text),
-        "percent": lambda value: _or_dash(value, drawing.share_text),
+        "number": lambda value: _or_dash(value, number_text),
+        "percent": lambda value: _or_dash(value, share_text),
         "percent_1": lambda value: _or_dash(value, lambda share: f"{share:.1%}"),
         "times": lambda value: _or_dash(value, lambda x: f"{x:.1f}×"),  # noqa: RUF001 - the sign of a multiple
         "rank_bar": _rank_bar,
     }
-    environment.globals |= {
-        "glosses": {name: signal.meaning for name, signal in SIGNALS.items()},
-        "WIDTH": drawing.WIDTH,
-        "HEIGHT": drawing.HEIGHT,
-        "TOP": drawing.TOP,
-        "BOTTOM": drawing.BOTTOM,
-    }
+    environment.globals["glosses"] = {name: signal.meaning for name, signal in SIGNALS.items()}
     return environment.get_template("report.html.j2")

@@ -1,15 +1,17 @@
 """Charts of studies, as PNG for reports and MLflow."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.reporting.charts import png_bytes, png_figure
-from vlmine_dagster.reporting.drawing import HEIGHT, share_text, spread
+from vlmine_dagster.reporting.charts import budget_axes
+from vlmine_dagster.reporting.figures import label_ends, panels, png_bytes
 
 _COLOURS = ("#0b6b63", "#c2571a", "#4c5fa8", "#8a6d00", "#a3386c", "#5b8c2a", "#6b665e", "#2f8fb8")
+_LONGEST_ARM = 24
 
 
 @dataclass(frozen=True)
@@ -33,37 +35,31 @@ def budget_curves_png(
         is_from_zero: Whether each curve starts with 0 where nothing is mined.
     """
     start = [0.0] if is_from_zero else []
-    figure, (axes,) = png_figure()
     end = max((band.budgets[-1] for band in bands.values()), default=1.0)
-    top = 1.08 * max((max(band.high) for band in bands.values()), default=1.0)
-    for place, band in enumerate(bands.values()):
-        colour = _COLOURS[place % len(_COLOURS)]
+    figure, axes = budget_axes(
+        y_name, end=end, top=max((max(band.high) for band in bands.values()), default=1.0), right=160
+    )
+    ends = []
+    for (name, band), colour in zip(bands.items(), itertools.cycle(_COLOURS)):
         shares = [*start, *band.budgets]
         axes.plot(shares, [*start, *band.mean], color=colour, linewidth=1.8, marker="o", ms=3.5)
         axes.fill_between(shares, [*start, *band.low], [*start, *band.high], color=colour, alpha=0.15, linewidth=0)
-    ends = [
-        (-band.mean[-1] / top * HEIGHT, band.budgets[-1], name, str(k)) for k, (name, band) in enumerate(bands.items())
-    ]
-    for label, (_, x, name, number) in zip(spread(ends, floor=0.0), sorted(ends), strict=True):
-        y, colour = -(label.y - 4) / HEIGHT * top, _COLOURS[int(number) % len(_COLOURS)]
-        axes.text(x + end / 60, y, name, va="center", fontsize=9, parse_math=False, color=colour)
-    axes.set(xlabel="mined share of the pool", ylabel=y_name, xlim=(0, end * 1.01), ylim=(0, top))
-    axes.xaxis.set_major_formatter(lambda value, _: share_text(value))
-    axes.yaxis.set_major_formatter(lambda value, _: share_text(value))
+        ends.append((name, band.budgets[-1], band.mean[-1], colour))
+    label_ends(axes, ends, longest=_LONGEST_ARM)
     return png_bytes(figure)
 
 
-def matrices_png(names: Sequence[str], panels: Mapping[str, npt.NDArray[np.float64]], *, low: float = -1.0) -> bytes:
+def matrices_png(names: Sequence[str], matrices: Mapping[str, npt.NDArray[np.float64]], *, low: float = -1.0) -> bytes:
     """Draw square matrices of values up to 1 side by side, each cell with its number.
 
     Args:
         names: S names of rows and columns.
-        panels: Shape (S, S) by title; NaN stays empty.
+        matrices: Shape (S, S) by title; NaN stays empty.
         low: Value of the other end of the scale.
     """
     side = max(3.2, 0.45 * len(names) + 1.2)
-    figure, axes = png_figure(panels=len(panels), size=(side * len(panels), side + 0.3))
-    for place, (title, values) in enumerate(panels.items()):
+    figure, axes = panels(len(matrices), size=(side * len(matrices), side + 0.3))
+    for place, (title, values) in enumerate(matrices.items()):
         panel = axes[place]
         panel.imshow(values, vmin=low, vmax=1.0, cmap="BrBG" if low < 0 else "Greens")
         panel.set_title(title, fontsize=10)
@@ -75,13 +71,13 @@ def matrices_png(names: Sequence[str], panels: Mapping[str, npt.NDArray[np.float
                 ink = "white" if abs(value) > 0.7 else "black"
                 text = f"{value:.2f}".replace("0.", ".")
                 cell = panel.text(column, row, text, ha="center", va="center", fontsize=7, color=ink)
-                cell.set_in_layout(False)  # it lies inside of its panel: to measure hundreds takes seconds
+                cell.set_in_layout(False)  # measuring hundreds takes seconds, and it is inside its panel
     return png_bytes(figure)
 
 
 def bars_png(bars: Mapping[str, Mapping[str, float]], *, x_name: str) -> bytes:
-    """Draw horizontal stacked bars, one a name, its parts in one colour each."""
-    figure, (axes,) = png_figure(size=(7.2, 0.32 * len(bars) + 1.4))
+    """Draw horizontal stacked bars, one per name, its parts in one colour each."""
+    figure, (axes,) = panels(size=(7.2, 0.32 * len(bars) + 1.4))
     parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
     left = np.zeros(len(bars))
     for place, part in enumerate(parts):
@@ -92,13 +88,13 @@ def bars_png(bars: Mapping[str, Mapping[str, float]], *, x_name: str) -> bytes:
     axes.set_yticks(range(len(bars)), list(bars), fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel(x_name)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.legend(fontsize=8, frameon=False, loc="outside upper left", ncols=3)
     return png_bytes(figure)
 
 
 def scatter_pairs_png(x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str) -> bytes:
     """Draw paired values in [0, 1] against each other, with the line on which both are equal."""
-    figure, (axes,) = png_figure(size=(4.6, 4.5))
+    figure, (axes,) = panels(size=(4.6, 4.5))
     axes.plot([0, 1], [0, 1], color=_COLOURS[6], linewidth=1, linestyle=(0, (1, 3)))
     axes.scatter(x, y, s=14, color=_COLOURS[0], linewidths=0)
     axes.set(xlabel=x_name, ylabel=y_name, xlim=(0, 1.02), ylim=(0, 1.02))
