@@ -1,21 +1,17 @@
 """What every image source gives: shards, a fingerprint of each, and the images in it."""
 
 import posixpath
-from collections.abc import Collection, Iterator, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
+from vlmine_dagster.resources.sources.shard_names import parents
 
 LOST_KEY = "(unreadable rest)"
 """Key of the one row that stands for everything behind a cut or damage in a shard's file."""
-
-# Dagster refuses "..." and control characters in partition keys, reads | , [ ] as syntax in selections;
-# DuckDB reads * ? [ ] { } as a glob, URLs give % # : a meaning, and the rest is no file name on some disk.
-_FORBIDDEN = set('\\:*?"<>|,[]{}%#')
-_FORMULA = ("=", "+", "-", "@")  # image ids begin with the shard's name, and mined.csv is opened in spreadsheets
-_LONGEST_SEGMENT = 200  # bytes; 255 is the limit of most disks and a file being written carries a suffix
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,11 @@ class RawImage:
     uri: str
     data: bytes
     failure: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uri", printable(self.uri))
+        if self.failure is not None:
+            object.__setattr__(self, "failure", printable(self.failure))
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,14 @@ class ImageSource(Protocol):
         """
 
 
+@runtime_checkable
+class ListsIgnored(Protocol):
+    """A source that knows which files lie below its root and are not used."""
+
+    def ignored(self) -> dict[str, int]:
+        """Return how many they are by kind; see `FileTree.unused`."""
+
+
 def image_id(shard: str, key: str) -> str:
     """Return the id of an image; no two images of a source share one."""
     return f"{shard}/{key}"
@@ -106,7 +115,7 @@ def shard_of(image: str, shards: Collection[str]) -> str:
         >>> shard_of("pool/shard-0001/a/17", ["pool/shard-0000", "pool/shard-0001"])
         'pool/shard-0001'
     """
-    for shard in _parents(image):
+    for shard in parents(image):
         if shard in shards:
             return shard
     raise SourceError(
@@ -120,15 +129,26 @@ def is_image(name: str) -> bool:
 
 
 def clean_key(name: str) -> str:
-    """Return a name as a relative path that stays inside any folder and is valid text.
+    r"""Return a name as a relative path that stays inside any folder and is valid text on one line.
+
+    Bytes that are no UTF-8 and control characters are written out (`\xe9`, `\x0a`), accents are composed (NFC).
+    Whoever looks a key up cleans it in the same way.
 
     Examples:
-        >>> clean_key("./a//b"), clean_key("/etc/c"), clean_key("../../d")
-        ('a/b', 'etc/c', '__/__/d')
+        >>> clean_key("./a//b"), clean_key("/etc/c"), clean_key("../../d"), clean_key("two\nlines")
+        ('a/b', 'etc/c', '__/__/d', 'two\\x0alines')
     """
-    valid = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "")
+    valid = unicodedata.normalize("NFC", printable(name))
     parts = ("__" if part == ".." else part for part in valid.split("/") if part not in ("", "."))
     return "/".join(parts) or "_"
+
+
+def printable(text: str) -> str:
+    """Return text as valid UTF-8 on one line: other bytes and control characters are written out."""
+    valid = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "")
+    if valid.isprintable():
+        return valid
+    return "".join(f"\\x{ord(char):02x}" if unicodedata.category(char) == "Cc" else char for char in valid)
 
 
 class UniqueKeys:
@@ -160,47 +180,6 @@ def too_large(n_bytes: int, max_bytes: int) -> str | None:
     if n_bytes <= max_bytes:
         return None
     return f"{n_bytes:,} bytes, more than dataset.max_bytes ({max_bytes:,}); not opened"
-
-
-def check_shard_names(names: Sequence[str]) -> None:
-    """Refuse names that cannot be partition keys and file names at once, or that make image ids ambiguous.
-
-    Raises:
-        SourceError: it names the first such file and what to rename.
-    """
-    known = set(names)
-    for name in names:
-        problem = _name_problem(name)
-        if problem:
-            raise SourceError(f"shard name {name!r} {problem}. Rename the file; shard names become partition keys.")
-        for parent in _parents(name):
-            if parent in known:
-                raise SourceError(
-                    f"shard {parent!r} and folder {parent + '/'!r} have one name, so their image ids could "
-                    f"clash. Rename one of them."
-                )
-
-
-def _name_problem(name: str) -> str | None:
-    bad = sorted({char for char in name if char in _FORBIDDEN or not char.isprintable()})
-    if bad:
-        return f"holds {' '.join(repr(char) for char in bad)}"
-    if "..." in name:
-        return "holds '...'"
-    if name.startswith(_FORMULA):
-        return f"begins with {name[0]!r}, which spreadsheets take for a formula and commands for an option"
-    for part in name.split("/"):
-        if part != part.strip() or part.endswith(".") or not part:
-            return "begins or ends with a space, or ends with a dot"
-        if len(part.encode()) > _LONGEST_SEGMENT:
-            return f"is longer than {_LONGEST_SEGMENT} bytes"
-    return None
-
-
-def _parents(name: str) -> Iterator[str]:
-    while "/" in name:
-        name = name.rpartition("/")[0]
-        yield name
 
 
 def require_shard(shard: str, known: Collection[str], root: str) -> None:

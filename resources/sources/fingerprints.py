@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vlmine_dagster.resources.sources.contract import Glance
-from vlmine_dagster.resources.sources.tree import FileEntry
+from vlmine_dagster.resources.sources.local_files import FileEntry
 
 # A file changed within this time may change again without a new time stamp: disks count time in steps of up to 2 s.
 _SETTLED_AFTER_S = 2.0

@@ -8,9 +8,10 @@ from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
-from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, is_image, require_shard, too_large
+from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, require_shard, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
-from vlmine_dagster.resources.sources.tree import FileEntry, FileTree
+from vlmine_dagster.resources.sources.local_files import FileEntry
+from vlmine_dagster.resources.sources.tree import FileTree
 
 
 class FolderSource:
@@ -69,6 +70,12 @@ class FolderSource:
         """Return what is known of a shard's files without reading them; see `ImageSource.glance`."""
         return self._cache.glance(self._tree.entry(path) for path in self._paths(shard))
 
+    def ignored(self) -> dict[str, int]:
+        """Return how many files are no images, by kind; see `FileTree.unused`."""
+        if self._listed is not None:
+            return {}
+        return self._tree.unused([path for paths in self._paths_by_shard.values() for path in paths])
+
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a shard by path; see `ImageSource.read`."""
         names = UniqueKeys()
@@ -96,7 +103,7 @@ class FolderSource:
     def _paths_by_shard(self) -> dict[str, list[str]]:
         width = max(3, len(str(self._shard_count - 1)))
         groups: list[list[str]] = [[] for _ in range(self._shard_count)]
-        for path in self._listed or [*self._tree.paths(is_image), *self._tree.linked_folders()]:
+        for path in self._listed or [*self._tree.paths(self._tree.choice.is_image), *self._tree.linked_folders()]:
             groups[shard_index(path, self._shard_count)].append(path)
         return {f"shard-{index:0{width}d}": paths for index, paths in enumerate(groups)}
 
@@ -145,7 +152,7 @@ def shard_index(path: str, shard_count: int) -> int:
 def _link_problem(entry: FileEntry) -> str | None:
     if not entry.leaves_root:
         return None
-    return "is a link that leaves the root; not followed. Copy the file, or make the root wider"
+    return "is a link that leaves the root; not followed. Set dataset.follow_links: true, or copy the file"
 
 
 def _raw_image(key: str, uri: str, found: bytes | SourceError) -> RawImage:

@@ -63,6 +63,10 @@ class ParquetSource:
         """Return what is known of a file without reading it; see `ImageSource.glance`."""
         return self._files.glance(shard)
 
+    def ignored(self) -> dict[str, int]:
+        """Return how many files are no shards, by kind; see `FileTree.unused`."""
+        return self._files.ignored()
+
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a file in its order; see `ImageSource.read`.
 

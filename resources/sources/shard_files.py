@@ -3,13 +3,16 @@
 from functools import cached_property
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.sources.contract import Glance, check_shard_names, require_shard
+from vlmine_dagster.resources.sources.contract import Glance, require_shard
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.shard_names import shard_name, without_clashes
 from vlmine_dagster.resources.sources.tree import FileTree
 
 
 class ShardFiles:
-    """The files of some kind below a root, by shard name: the relative path without its extension.
+    """The files of some kind below a root, by shard name: the relative path without its extension (`shard_name`).
+
+    Files and folders whose name begins with `_` are no shards: table formats keep their own files there.
 
     Args:
         tree: The files.
@@ -26,7 +29,7 @@ class ShardFiles:
         """Return the names of all shards, sorted.
 
         Raises:
-            SourceError: there is none, two files make one name, or a name cannot be a partition key.
+            SourceError: there is none, or two files make one name.
         """
         return list(self._path_by_name)
 
@@ -52,22 +55,32 @@ class ShardFiles:
         """Return what is known of a shard's file without reading it; see `ImageSource.glance`."""
         return self._cache.glance([self.tree.entry(self.path(shard))])
 
+    def ignored(self) -> dict[str, int]:
+        """Return how many files below the root are no shards, by kind."""
+        return self.tree.unused(self._path_by_name.values())
+
     @cached_property
     def _path_by_name(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for path in self.tree.paths(lambda path: path.lower().endswith(self._suffixes)):
-            name = self._name(path)
+        for path in self.tree.paths(self._is_shard):
+            name = shard_name(self._stem(path))
             if name in found:
-                raise SourceError(f"{found[name]} and {path} both make the shard name {name!r}. Rename one of them.")
+                raise SourceError(
+                    f"{found[name]} and {path} both make the shard name {name!r}. Rename one of them, or leave it out "
+                    f"with dataset.exclude."
+                )
             found[name] = path
         if not found:
             raise SourceError(
                 f"no file that ends in {' or '.join(self._suffixes)} below {self.tree.root}. "
                 f"Correct dataset.root or dataset.kind in vlmine.yaml."
             )
-        check_shard_names(list(found))
-        return dict(sorted(found.items()))
+        return without_clashes(found)
 
-    def _name(self, path: str) -> str:
+    def _is_shard(self, path: str) -> bool:
+        is_private = any(part.startswith("_") for part in path.split("/"))
+        return path.lower().endswith(self._suffixes) and not is_private
+
+    def _stem(self, path: str) -> str:
         suffix = next(suffix for suffix in self._suffixes if path.lower().endswith(suffix))
         return path[: -len(suffix)]

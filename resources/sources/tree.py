@@ -1,13 +1,10 @@
 """Files below a root, on a disk or behind an fsspec URL, with foreign errors translated."""
 
 import hashlib
-import io
-import logging
 import os
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +12,10 @@ from typing import Any
 
 from upath import UPath
 
-from vlmine_dagster.domain.errors import ConfigError, SourceError, StoreError
-
-_logger = logging.getLogger(__name__)
+from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.resources.sources.choice import FileChoice, ending_of, is_hidden
+from vlmine_dagster.resources.sources.local_files import FileEntry, LocalFiles
+from vlmine_dagster.resources.sources.translated import TranslatedFile, unreadable
 
 # What object stores call a hash of the content, best first.
 _CHECKSUMS = ("md5Hash", "crc32c", "content_md5", "checksum", "ETag", "etag")
@@ -27,43 +25,23 @@ _MODIFIED = ("LastModified", "last_modified", "mtime", "modified", "last_write_t
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True)
-class FileEntry:
-    """What is known of a file without opening it.
-
-    Attributes:
-        uri: Path or URL.
-        n_bytes: Its size in bytes; 0 where there is a problem.
-        checksum: A content hash that the store gives; None on a disk.
-        state: Text that changes when a file on a disk is touched.
-        changed_ns: When that was, in nanoseconds since 1970; None where it is not known.
-        leaves_root: Whether it is a link to somewhere outside of the root.
-        problem: Why it cannot be opened, or None.
-    """
-
-    uri: str
-    n_bytes: int
-    checksum: str | None = None
-    state: str = ""
-    changed_ns: int | None = None
-    leaves_root: bool = False
-    problem: str | None = None
-
-
 class FileTree:
-    """The files below a root that are not hidden, listed once.
+    """The files below a root that are not hidden and that are chosen, listed once.
 
-    Linked folders are not entered: what they hold inside of the root is found anyway, and the rest is elsewhere.
+    Linked folders are not entered unless links are followed: what they hold inside of the root is found anyway, and
+    the rest is elsewhere.
 
     Args:
         root: Absolute path or fsspec URL.
+        choice: Which files are wanted.
 
     Raises:
         ConfigError: the URL's protocol is unknown, or its driver is not installed.
     """
 
-    def __init__(self, root: str):
+    def __init__(self, root: str, choice: FileChoice | None = None):
         self.root = root
+        self.choice = choice or FileChoice()
         try:
             self._path = UPath(root)
             self._is_local = self._path.protocol in ("", "file", "local")
@@ -74,6 +52,8 @@ class FileTree:
                 f"adlfs for abfs://), or give a local folder."
             ) from error
         self._base = os.path.realpath(self._path.path) if self._is_local else self._path.path.rstrip("/")
+        self._hidden: Counter[str] = Counter()
+        self._local = LocalFiles(self._base, are_links_followed=self.choice.are_links_followed)
 
     def paths(self, keep: Callable[[str], bool]) -> list[str]:
         """Return the relative posix paths that `keep` accepts, sorted.
@@ -81,16 +61,26 @@ class FileTree:
         Raises:
             SourceError: the root is missing or cannot be listed.
         """
-        return [path for path in self._all_paths if keep(path)]
+        return [path for path in self._all_paths if self.choice.takes(path) and keep(path)]
 
     def linked_folders(self) -> list[str]:
         """Return the relative paths of linked folders that lead out of the root and were not entered."""
         _ = self._all_paths
-        return sorted(self._linked_folders)
+        return sorted(path for path in self._local.linked_folders if self.choice.takes(path))
+
+    def unused(self, used: Collection[str]) -> dict[str, int]:
+        """Return how many files there are that are not used, by kind: ending, hidden, excluded, folder of a tool."""
+        counted: Counter[str] = Counter()
+        taken = self.choice.used_otherwise.union(used)
+        for path in self._all_paths:
+            if path not in taken:
+                counted["excluded" if not self.choice.takes(path) else ending_of(path)] += 1
+        often_first = sorted(counted.items(), key=lambda kind: (-kind[1], kind[0]))
+        return {**dict(often_first), **dict(sorted(self._hidden.items()))}
 
     def entry(self, path: str) -> FileEntry:
         """Return what is known of a file without opening it."""
-        return self._local_entry(path) if self._is_local else self._remote_entry(path)
+        return self._local.entry(path) if self._is_local else self._remote_entry(path)
 
     @contextmanager
     def open(self, path: str) -> Iterator["TranslatedFile"]:
@@ -144,62 +134,16 @@ class FileTree:
 
     @cached_property
     def _all_paths(self) -> list[str]:
-        self._linked_folders: list[str] = []
         try:
-            found = list(self._walk_local()) if self._is_local else list(self._remote)
+            found = list(self._local.walk()) if self._is_local else list(self._remote)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise SourceError(
                 f"no folder {self.root}. Correct dataset.root in vlmine.yaml; relative paths start at vlmine.yaml."
             ) from error
         except PermissionError as error:
             raise unreadable(self.root, error) from error
+        self._hidden.update(self._local.hidden)
         return sorted(found)
-
-    def _walk_local(self) -> Iterator[str]:
-        folders = [""]
-        while folders:
-            folder = folders.pop()
-            with os.scandir(os.path.join(self._base, folder)) as entries:  # noqa: PTH118 - a hot loop over millions
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    path = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(path)
-                    elif entry.is_symlink() and entry.is_dir():
-                        self._note_linked_folder(path)
-                    else:
-                        yield path
-
-    def _note_linked_folder(self, path: str) -> None:
-        if self._leaves_root(path):
-            _logger.warning("%s/%s is a link to a folder outside of the root; not entered", self._base, path)
-            self._linked_folders.append(path)
-
-    def _leaves_root(self, path: str) -> bool:
-        target = os.path.realpath(f"{self._base}/{path}")
-        return not f"{target}/".startswith(self._base.rstrip("/") + "/")
-
-    def _local_entry(self, path: str) -> FileEntry:
-        uri = f"{self._base}/{path}"
-        leaves_root = False
-        try:
-            found = os.lstat(uri)
-            if stat.S_ISLNK(found.st_mode):
-                leaves_root = self._leaves_root(path)
-                found = os.stat(uri)  # noqa: PTH116 - as in _walk_local
-        except OSError as error:
-            problem = f"cannot be read: {error.strerror or error}"
-            return FileEntry(uri, 0, leaves_root=leaves_root, problem=problem)
-        if not stat.S_ISREG(found.st_mode):
-            return FileEntry(uri, 0, leaves_root=leaves_root, problem="is no regular file; not opened")
-        return FileEntry(
-            uri,
-            found.st_size,
-            state=f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {found.st_dev}",
-            changed_ns=max(found.st_mtime_ns, found.st_ctime_ns),
-            leaves_root=leaves_root,
-        )
 
     def _read_local(self, path: str) -> bytes | SourceError:
         try:
@@ -220,7 +164,15 @@ class FileTree:
             raise unreadable(self.root, error) from error
         start = len(self._base.strip("/")) + 1
         relative = {full.lstrip("/")[start:]: info for full, info in found.items()}
-        return {path: info for path, info in relative.items() if path and not _is_hidden(path)}
+        return {path: info for path, info in relative.items() if path and not self._is_hidden(path)}
+
+    def _is_hidden(self, path: str) -> bool:
+        parts = path.split("/")
+        place = next((place for place, part in enumerate(parts) if is_hidden(part)), None)
+        if place is None:
+            return False
+        self._hidden[f"{parts[place]}/" if place + 1 < len(parts) else "hidden"] += 1
+        return True
 
     def _remote_entry(self, path: str) -> FileEntry:
         info = self._remote.get(path)
@@ -234,7 +186,9 @@ class FileTree:
 
     def _fetch(self, paths: Sequence[str]) -> dict[str, bytes | Exception]:
         try:
-            return dict(self._fs.cat([self._full(path) for path in paths], on_error="return"))
+            full = [self._full(path) for path in paths]  # `cat` would read brackets in names as patterns
+            found = self._fs.cat_ranges(full, [None] * len(full), [None] * len(full), on_error="return")
+            return dict(zip(full, found, strict=True))
         except Exception as error:  # each store has its own exceptions
             raise unreadable(self.root, error) from error
 
@@ -247,54 +201,7 @@ class FileTree:
         raise problem from found
 
 
-class TranslatedFile(io.RawIOBase):
-    """A file for reading whose errors, of whatever store, come out as SourceError."""
-
-    def __init__(self, raw: Any, where: str):
-        self._raw = raw
-        self._where = where
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read up to `size` bytes, all if negative."""
-        return bytes(self._try(self._raw.read, -1 if size is None else size))
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to a position."""
-        return int(self._try(self._raw.seek, offset, whence))
-
-    def tell(self) -> int:
-        """Return the position."""
-        return int(self._try(self._raw.tell))
-
-    def seekable(self) -> bool:
-        """Whether `seek` works."""
-        return bool(self._raw.seekable())
-
-    def readable(self) -> bool:
-        """Whether `read` works: always."""
-        return True
-
-    def _try(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return call(*arguments)
-        except Exception as error:  # each store has its own exceptions
-            raise unreadable(self._where, error) from error
-
-
-def unreadable(where: str, error: Exception) -> SourceError:
-    """Return the error for a file that cannot be read."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    stays = isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
-    return (SourceError if stays else StoreError)(
-        f"{where} cannot be read: {reason}. Check that it exists and that you may read it; then run again."
-    )
-
-
 def _nanoseconds(modified: Any) -> int | None:
     """Return a store's time of change in nanoseconds since 1970; None where it says none that can be understood."""
     seconds = modified.timestamp() if isinstance(modified, datetime) else modified
     return int(seconds * 1e9) if isinstance(seconds, int | float) else None
-
-
-def _is_hidden(path: str) -> bool:
-    return path.startswith(".") or "/." in path

@@ -1,9 +1,11 @@
 """WebDataset tars, read as a stream: nothing is unpacked, no link or path inside a tar is ever followed."""
 
+import bz2
 import gzip
+import lzma
 import posixpath
 import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, cast
 
 from vlmine_dagster.domain.errors import SourceError
@@ -12,8 +14,13 @@ from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.shard_files import ShardFiles
 from vlmine_dagster.resources.sources.tree import FileTree
 
-TAR_SUFFIXES = (".tar.gz", ".tar", ".tgz")
+TAR_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar", ".tgz", ".tbz2", ".txz")
 
+_PACKINGS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
 _CHUNK = 1 << 20
 _LONGEST_HEADER = 1 << 20  # bytes; PAX headers hold names and dates
 _LONGEST_PADDING = 1 << 20  # bytes of zeros behind the end mark; tar pads to 10 KiB
@@ -50,17 +57,45 @@ class WebDatasetSource:
         """Return what is known of a tar without reading it; see `ImageSource.glance`."""
         return self._files.glance(shard)
 
+    def ignored(self) -> dict[str, int]:
+        """Return how many files are no shards, by kind; see `FileTree.unused`."""
+        return self._files.ignored()
+
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a tar in its order; see `ImageSource.read`."""
         path = self._files.path(shard)
         uri = self._files.tree.uri(path)
         with self._files.tree.open(path) as raw:
-            is_packed = not path.lower().endswith(".tar")
-            content = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if is_packed else cast(BinaryIO, raw)
-            yield from read_tar(content, uri, max_bytes=self._max_bytes, keys=keys)
+            content = unpacked(cast(BinaryIO, raw), uri)
+            yield from read_tar(
+                content, uri, max_bytes=self._max_bytes, keys=keys, is_image=self._files.tree.choice.is_image_member
+            )
 
 
-def read_tar(content: BinaryIO, uri: str, *, max_bytes: int, keys: Collection[str] | None = None) -> Iterator[RawImage]:
+def unpacked(raw: BinaryIO, uri: str) -> BinaryIO:
+    """Return a tar as it is before any packing; its first bytes decide, not its name.
+
+    Raises:
+        SourceError: it is packed by zstd.
+    """
+    beginning = raw.read(6)
+    raw.seek(0)
+    if beginning.startswith(b"\x28\xb5\x2f\xfd"):
+        raise SourceError(f"{uri} is packed by zstd, which is not read. Unpack it, or pack it with gzip.")
+    for magic, opener in _PACKINGS.items():
+        if beginning.startswith(magic):
+            return cast(BinaryIO, opener(raw))
+    return raw
+
+
+def read_tar(
+    content: BinaryIO,
+    uri: str,
+    *,
+    max_bytes: int,
+    keys: Collection[str] | None = None,
+    is_image: Callable[[str], bool] = is_image,
+) -> Iterator[RawImage]:
     """Yield the images of a tar, forward only and one at a time in memory.
 
     Args:
@@ -68,6 +103,7 @@ def read_tar(content: BinaryIO, uri: str, *, max_bytes: int, keys: Collection[st
         uri: Its path or URL, for the images' own.
         max_bytes: Larger members are not read.
         keys: Only these images; reading ends when all are found.
+        is_image: Whether a member of that name is an image.
 
     Yields:
         The images, and for a tar that breaks off one more with `LOST_KEY` and the reason.
@@ -81,7 +117,7 @@ def read_tar(content: BinaryIO, uri: str, *, max_bytes: int, keys: Collection[st
     tar: tarfile.TarFile | None = None
     try:
         tar = tarfile.open(fileobj=cast(Any, file), mode="r:", errors="surrogateescape")  # noqa: SIM115 - owns nothing
-        for key, member in _image_members(tar):
+        for key, member in _image_members(tar, is_image):
             if missing is None or key in missing:
                 yield _member_image(file, member, key=key, uri=uri, max_bytes=max_bytes)
             found += 1
@@ -111,7 +147,7 @@ def member_key(name: str) -> str:
     return posixpath.join(folder, base.split(".")[0])
 
 
-def _image_members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+def _image_members(tar: tarfile.TarFile, is_image: Callable[[str], bool]) -> Iterator[tuple[str, tarfile.TarInfo]]:
     names = UniqueKeys()
     while (member := tar.next()) is not None:
         cast(Any, tar).members.clear()  # else a million headers stay in memory
@@ -122,7 +158,7 @@ def _image_members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]
 
 
 def _member_image(file: "_ForwardFile", member: tarfile.TarInfo, *, key: str, uri: str, max_bytes: int) -> RawImage:
-    uri = f"{uri}#{member.name}".encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    uri = f"{uri}#{member.name}"
     if not member.isreg() or member.issparse():
         return RawImage(key, uri, b"", "is a link, a device or a sparse file inside the tar; not followed")
     problem = too_large(member.size, max_bytes)

@@ -46,6 +46,17 @@ class DatasetSettings(Settings):
     """Folder trees only: number of shards, fixed at `vlmine init`. The files of other kinds are their shards."""
     files: str | None = None
     """Folder trees only: text file with the relative paths that belong to the dataset, one a line; left out, all do."""
+    include: tuple[str, ...] = ()
+    """Patterns of the relative paths of files that belong to the dataset (`train/*`, `*.png`, `2024/`); empty means
+    all. `*` matches `/` too; a pattern that ends in `/` stands for everything below. Of tars and Parquet, the files."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of what is left out, in the same form."""
+    image_endings: tuple[str, ...] | None = None
+    """Endings of images' names: `jpg`, `""` for names without one. In tars it is all that follows the first dot of a
+    member, so that `jpg` leaves out `seg.png`. Left out, those of all known formats."""
+    follow_links: bool = False
+    """Whether symbolic links may lead out of the root. The caches of the Hugging Face hub, git-annex and DVC work
+    without."""
     image_column: str = "image"
     """Parquet only: column with the encoded bytes, or with a struct of `bytes` and `path`."""
     key_column: str | None = None

@@ -1,0 +1,35 @@
+"""What lies below the root of a data set and is not used, in one line for people."""
+
+from collections.abc import Mapping
+
+from vlmine_dagster.resources.sources.contract import ImageSource, ListsIgnored
+
+_MOST_KINDS = 10
+
+
+def ignored_line(source: ImageSource) -> str | None:
+    """Return what a source does not use, or None where there is nothing or it does not tell."""
+    return describe_ignored(source.ignored()) if isinstance(source, ListsIgnored) else None
+
+
+def describe_ignored(counts: Mapping[str, int]) -> str | None:
+    """Return counts by kind, as `FileTree.unused` gives them, in one line.
+
+    Examples:
+        >>> describe_ignored({".zip": 2, "": 1, "hidden": 3, "__MACOSX/": 1})
+        'ignored: 2 .zip, 1 without an ending, 3 hidden, and what is in __MACOSX'
+    """
+    if not counts:
+        return None
+    kinds = [_kind(name, count) for name, count in counts.items() if not name.endswith("/")]
+    if len(kinds) > _MOST_KINDS:
+        kinds = [*kinds[: _MOST_KINDS - 1], f"{len(kinds) - _MOST_KINDS + 1} further kinds of files"]
+    folders = [name.rstrip("/") for name in counts if name.endswith("/")]
+    if folders:
+        more = ", ..." if len(folders) > _MOST_KINDS else ""
+        kinds.append(f"{'and ' if kinds else ''}what is in {', '.join(folders[:_MOST_KINDS])}{more}")
+    return f"ignored: {', '.join(kinds)}"
+
+
+def _kind(name: str, count: int) -> str:
+    return f"{count:,} {name or 'without an ending'}"
