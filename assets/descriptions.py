@@ -62,7 +62,7 @@ def _published(run: StageRun, fingerprint: str, wanted: Mapping[str, str]) -> It
         return
     for row in run.lake.read("descriptions", run.partition, variant=run.variant).to_pylist():
         if row["outcome"] == "ok" and row["variant_hash"] == fingerprint and row["image_id"] in wanted:
-            used = (row["prompt_tokens"], row["output_tokens"], row["latency_s"], row["cost_usd"])
+            used = (row[name] for name in ("prompt_tokens", "output_tokens", "latency_s", "cost_usd", "is_estimated"))
             yield wanted[row["image_id"]], Reply(row["description"], Outcome.OK, None, *used)
 
 

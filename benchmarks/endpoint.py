@@ -26,7 +26,7 @@ from vlmine_dagster.mining.answers import judge_description
 from vlmine_dagster.resources.cache import ReplyCache
 from vlmine_dagster.resources.chat import ChatModel
 from vlmine_dagster.resources.describers import DescriberInput, ModelDescriber
-from vlmine_dagster.resources.questions import ChatQuestion
+from vlmine_dagster.resources.questions import ChatQuestion, Dialect
 from vlmine_dagster.resources.replies import Asker, Spending
 from vlmine_dagster.settings import OpenAIDescriberSettings
 
@@ -138,7 +138,7 @@ def main() -> None:
     server.start()
     while not port.value:
         time.sleep(0.05)
-    body = json.dumps(_question(port.value).body("Describe this photo.", _PICTURES[0], with_schema=False)).encode()
+    body = json.dumps(_question(port.value).body("Describe this photo.", _PICTURES[0], Dialect())).encode()
     describe(port.value, 500)  # imports, connections
     print(f"{os.cpu_count()} cores shared by server and client; the server allows {SLOTS / LATENCY_S:.0f} calls/s")
     print("| round | bare calls/s | vlmine images/s | ratio |\n| ---: | ---: | ---: | ---: |")

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.tables import Outcome
-from vlmine_dagster.resources.endpoint import address_of, client_of
+from vlmine_dagster.resources.access import address_of
+from vlmine_dagster.resources.endpoint import client_of
+from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.ordered import batches
-from vlmine_dagster.resources.questions import ChatQuestion, masked
+from vlmine_dagster.resources.questions import ChatQuestion, Dialect
 from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.responses import words_in
+from vlmine_dagster.resources.retries import RetryPolicy, connection_words, refusal_of
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -50,6 +54,7 @@ class BatchModel:
         self._cache = cache
         self._first_poll_s = first_poll_s
         self._most_requests = most_requests
+        self._retries = RetryPolicy(question.settings.max_attempts)
         self.label = f"{question.label}, by batch"
 
     @property
@@ -71,13 +76,13 @@ class BatchModel:
         import openai
 
         try:
-            with client_of(self._question) as client:
+            with client_of(self._question.settings) as client:
                 for part in batches(requests, self._most_requests):
                     yield self._job(client, part)
                     self._forget(part)
         except openai.APIError as error:
             raise ModelError(
-                f"{self.label}: {masked(str(error))}. The job, if it was begun, goes on: run again to fetch it. "
+                f"{self.label}: {_words(error)}. The job, if it was begun, goes on: run again to fetch it. "
                 f"Without `batch: true` the endpoint is asked call by call."
             ) from None
 
@@ -96,37 +101,43 @@ class BatchModel:
         lines = [*self._lines(client, job.output_file_id), *self._lines(client, job.error_file_id)]
         if not lines:
             self._cache.note_batch(self.fingerprint, digest, None)
-            raise ModelError(f"{self.label}: job {name} {job.status} without any answer. {masked(str(job.errors))}")
+            raise ModelError(f"{self.label}: job {name} {job.status} without any answer. {shown_line(str(job.errors))}")
         answers = {line.get("custom_id"): line for line in lines}
         share = (time.monotonic() - begun) / len(part)
-        return [(request.content, self._reply(answers.get(request.content), share)) for request in part]
+        return [(request.content, self._reply(answers.get(request.content), request, share)) for request in part]
 
     def _forget(self, part: list[Request]) -> None:
         """Forget a job once its answers are kept."""
         self._cache.note_batch(self.fingerprint, _digest(part), None)
 
     def _begin(self, client: "OpenAI", part: list[Request]) -> str:
-        with_schema = self._question.settings.json_schema == "always"
+        dialect = Dialect(has_schema=self._question.settings.json_schema == "always")
         lines = (
             json.dumps(
                 {
                     "custom_id": request.content,
                     "method": "POST",
                     "url": "/v1/chat/completions",
-                    "body": self._question.body(request.prompt, None, with_schema=with_schema),
+                    "body": self._question.body(request.prompt, None, dialect),
                 }
             )
             for request in part
         )
         content = io.BytesIO("\n".join(lines).encode())
-        file = client.files.create(file=("vlmine.jsonl", content), purpose="batch")
-        job = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        file = self._retries.run(
+            lambda: client.files.create(file=("vlmine.jsonl", content.getvalue()), purpose="batch")
+        )
+        job = self._retries.run(
+            lambda: client.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
+        )
         return str(job.id)
 
     def _wait(self, client: "OpenAI", name: str) -> Any:
         pause = self._first_poll_s
         while True:
-            job = client.batches.retrieve(name)
+            job = self._retries.run(lambda: client.batches.retrieve(name))
             if job.status in _ENDED:
                 return job
             time.sleep(pause)
@@ -136,7 +147,7 @@ class BatchModel:
         if file is None:
             return []
         found = []
-        for line in client.files.content(file).text.splitlines():
+        for line in self._retries.run(lambda: client.files.content(file)).text.splitlines():
             try:
                 value = json.loads(line)
             except ValueError:
@@ -145,18 +156,25 @@ class BatchModel:
                 found.append(value)
         return found
 
-    def _reply(self, line: dict[str, Any] | None, latency_s: float) -> Reply:
+    def _reply(self, line: dict[str, Any] | None, request: Request, latency_s: float) -> Reply:
         response = (line or {}).get("response") or {}
         body = response.get("body")
         if line is None or body is None:
-            reason = masked(str((line or {}).get("error") or "the batch job gave no answer"))
+            reason = shown_line(str((line or {}).get("error") or "the batch job gave no answer"))
             return Reply(None, Outcome.TIMED_OUT, reason)
-        reply = self._question.read(json.dumps(body).encode(), latency_s=latency_s)
+        reply = self._question.read(json.dumps(body).encode(), request, latency_s=latency_s)
         if reply is None:
             refused = response.get("status_code") == 400
             outcome = Outcome.REFUSED if refused else Outcome.TIMED_OUT
-            return Reply(None, outcome, masked(f"{response.get('status_code')}: {body.get('error', body)}"))
+            words = words_in(json.dumps(body).encode())
+            return Reply(None, outcome, shown_line(f"{response.get('status_code')}: {words}"))
         return reply
+
+
+def _words(error: Any) -> str:
+    import openai
+
+    return str(refusal_of(error)) if isinstance(error, openai.APIStatusError) else connection_words(error)
 
 
 def _digest(part: list[Request]) -> str:

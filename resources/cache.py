@@ -4,30 +4,40 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from vlmine_dagster.domain.errors import CacheError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.replies import Reply
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE replies (
     variant TEXT NOT NULL, content TEXT NOT NULL, text TEXT, outcome TEXT NOT NULL, failure TEXT,
     prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, latency_s REAL NOT NULL, cost_usd REAL,
+    is_estimated INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (variant, content)) WITHOUT ROWID;
 CREATE TABLE variants (variant TEXT PRIMARY KEY, label TEXT NOT NULL);
 CREATE TABLE ledger (
     variant TEXT NOT NULL, day TEXT NOT NULL, calls INTEGER NOT NULL,
     prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_usd REAL NOT NULL,
+    estimated_usd REAL NOT NULL DEFAULT 0,
     PRIMARY KEY (variant, day)) WITHOUT ROWID;
 CREATE TABLE batches (variant TEXT NOT NULL, contents TEXT NOT NULL, batch TEXT NOT NULL,
     PRIMARY KEY (variant, contents)) WITHOUT ROWID;
 """
-_COLUMNS = "text, outcome, failure, prompt_tokens, output_tokens, latency_s, cost_usd"
+_UPGRADES = {
+    1: """
+ALTER TABLE replies ADD COLUMN is_estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN estimated_usd REAL NOT NULL DEFAULT 0
+"""
+}
+"""What makes a file of an older version one of the next: what was paid for is never asked again."""
+_COLUMNS = "text, outcome, failure, prompt_tokens, output_tokens, latency_s, cost_usd, is_estimated"
 _ALL = f"variant, content, {_COLUMNS}"
 _BUSY_S = 120.0
 
@@ -43,6 +53,7 @@ class CachedVariant:
         byte_count: Size of their texts.
         calls: Calls ever made, those whose answers were pruned too.
         cost_usd: US dollars ever spent on it.
+        estimated_usd: How much of that is an estimate.
     """
 
     variant: str
@@ -51,6 +62,7 @@ class CachedVariant:
     byte_count: int
     calls: int
     cost_usd: float
+    estimated_usd: float
 
 
 class ReplyCache:
@@ -72,7 +84,7 @@ class ReplyCache:
         query = f"SELECT content, {_COLUMNS} FROM replies WHERE variant = ? AND content IN ({marks})"  # noqa: S608
         with self._guarded() as database:
             rows = database.execute(query, [variant, *contents]).fetchall()
-        return {content: Reply(text, Outcome(outcome), *rest) for content, text, outcome, *rest in rows}
+        return {content: _reply(*rest) for content, *rest in rows}
 
     def put(self, variant: str, replies: Sequence[tuple[str, Reply]], *, label: str) -> None:
         """Keep answers and write down what they cost, all or none; an answer that never came is only counted."""
@@ -80,14 +92,16 @@ class ReplyCache:
         prompt_tokens = sum(reply.prompt_tokens for _, reply in replies)
         output_tokens = sum(reply.output_tokens for _, reply in replies)
         cost_usd = sum(reply.cost_usd or 0.0 for _, reply in replies)
+        estimated_usd = sum(reply.cost_usd or 0.0 for _, reply in replies if reply.is_estimated)
         today = datetime.now(UTC).date().isoformat()
         with self._guarded() as database, database:
-            database.executemany(f"INSERT OR REPLACE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?)", kept)  # noqa: S608
+            database.executemany(f"INSERT OR REPLACE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?,?)", kept)  # noqa: S608
             database.execute(
-                """INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                """INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
                    calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-                   output_tokens = output_tokens + excluded.output_tokens, cost_usd = cost_usd + excluded.cost_usd""",
-                (variant, today, len(replies), prompt_tokens, output_tokens, cost_usd),
+                   output_tokens = output_tokens + excluded.output_tokens, cost_usd = cost_usd + excluded.cost_usd,
+                   estimated_usd = estimated_usd + excluded.estimated_usd""",
+                (variant, today, len(replies), prompt_tokens, output_tokens, cost_usd, estimated_usd),
             )
             database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
 
@@ -95,7 +109,7 @@ class ReplyCache:
         """Take back answers that were paid for before, where they are missing; nothing is written down as spent."""
         rows = [(variant, content, *_values(reply)) for content, reply in replies]
         with self._guarded() as database, database:
-            database.executemany(f"INSERT OR IGNORE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+            database.executemany(f"INSERT OR IGNORE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
             database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
 
     def spent_usd(self) -> float:
@@ -103,16 +117,22 @@ class ReplyCache:
         with self._guarded() as database:
             return float(database.execute("SELECT coalesce(sum(cost_usd), 0) FROM ledger").fetchone()[0])
 
+    def estimated_usd(self) -> float:
+        """Return how much of what was spent is an estimate: servers did not say how many tokens they used."""
+        with self._guarded() as database:
+            return float(database.execute("SELECT coalesce(sum(estimated_usd), 0) FROM ledger").fetchone()[0])
+
     def variants(self) -> list[CachedVariant]:
         """Return what is kept, and what was spent, by way of asking."""
         query = """
             SELECT variant, coalesce(label, ''), coalesce(replies, 0), coalesce(bytes, 0),
-                   coalesce(n, 0), coalesce(usd, 0)
+                   coalesce(n, 0), coalesce(usd, 0), coalesce(guess, 0)
             FROM (SELECT variant FROM ledger UNION SELECT variant FROM replies)
             LEFT JOIN variants USING (variant)
             LEFT JOIN (SELECT variant, count(*) AS replies, sum(length(text)) AS bytes FROM replies GROUP BY 1)
                 USING (variant)
-            LEFT JOIN (SELECT variant, sum(calls) AS n, sum(cost_usd) AS usd FROM ledger GROUP BY 1) USING (variant)
+            LEFT JOIN (SELECT variant, sum(calls) AS n, sum(cost_usd) AS usd, sum(estimated_usd) AS guess
+                       FROM ledger GROUP BY 1) USING (variant)
             ORDER BY 3 DESC, 1"""
         with self._guarded() as database:
             return [CachedVariant(*row) for row in database.execute(query).fetchall()]
@@ -170,10 +190,24 @@ class ReplyCache:
             if version == 0:
                 for statement in _SCHEMA.split(";"):
                     database.execute(statement)
-                database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        if version not in (0, _SCHEMA_VERSION):
+                version = _set_version(database, _SCHEMA_VERSION)
+            while version in _UPGRADES:
+                for statement in _UPGRADES[version].split(";"):
+                    database.execute(statement)
+                version = _set_version(database, version + 1)
+        if version != _SCHEMA_VERSION:
             raise CacheError(f"{self.path} was written by another version of vlmine (schema {version}). Update vlmine.")
         return database
+
+
+def _set_version(database: sqlite3.Connection, version: int) -> int:
+    database.execute(f"PRAGMA user_version = {version}")
+    return version
+
+
+def _reply(text: str | None, outcome: str, failure: str | None, *usage: Any) -> Reply:
+    *numbers, is_estimated = usage
+    return replace(Reply(text, Outcome(outcome), failure, *numbers), is_estimated=bool(is_estimated))
 
 
 def _values(reply: Reply) -> tuple[object, ...]:

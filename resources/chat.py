@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
+import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -14,20 +14,19 @@ from typing import Any
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
 from vlmine_dagster.domain.tables import Outcome
-from vlmine_dagster.resources.endpoint import Throttle, address_of, async_clients, raw_response, retry_after
+from vlmine_dagster.resources.access import address_of
+from vlmine_dagster.resources.endpoint import Throttle, async_clients, raw_response, unreachable
+from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.ordered import core_count, map_in_order
 from vlmine_dagster.resources.pictures import jpeg_for_model
-from vlmine_dagster.resources.questions import ChatQuestion, masked
+from vlmine_dagster.resources.questions import ChatQuestion, Dialect
+from vlmine_dagster.resources.refusals import Course, Refusal, refusal_in
 from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.responses import error_status
+from vlmine_dagster.resources.retries import FIRST_PAUSE_S, RetryPolicy, refusal_of
 
-FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
+_logger = logging.getLogger(__name__)
 _MOST_THROTTLED = 30  # answers 429 to one call before it is given up
-_FATAL = {
-    401: "the key is refused",
-    403: "the key may not use this model",
-    404: "there is no such model or path",
-}
 _FAILURES_BEFORE_GIVING_UP = 20
 _GATHERED_S = 0.1  # answers are handed on in groups: to write each down alone costs more than the call
 
@@ -35,9 +34,11 @@ _GATHERED_S = 0.1  # answers are handed on in groups: to write each down alone c
 class ChatModel:
     """A chat model that answers many requests at once.
 
-    Retried with growing pauses are 429 (all calls pause as the endpoint asks, and fewer go at once), 5xx, broken
-    connections, timeouts and bodies that are no completion; an image that never gets an answer is `timed_out`. A
-    refused key or model ends the work at once, and so do many calls in a row without any answer.
+    Retried with growing pauses are 429 (all calls pause as the endpoint asks, and fewer go at once), timeouts (fewer go
+    at once), 5xx, broken connections, and bodies that are no completion; an image that never gets an answer is
+    `timed_out`. A completion whose answer cannot be read is not asked for again: it would cost the same and be the
+    same. A field that the endpoint refuses is renamed or left out. A refused key or model ends the work at once, and so
+    do many calls in a row without any answer.
 
     Args:
         question: What is asked.
@@ -102,10 +103,11 @@ class _Calls:
 
     def __init__(self, question: ChatQuestion, first_pause_s: float):
         self._question = question
-        self._first_pause_s = first_pause_s
+        self._retries = RetryPolicy(question.settings.max_attempts, first_pause_s)
         self._done: queue.SimpleQueue[tuple[str, Reply | None]] = queue.SimpleQueue()
         self._waiting = 0
-        self._has_schema = question.wants_keywords and question.settings.json_schema != "never"
+        has_schema = question.wants_keywords and question.settings.json_schema != "never"
+        self._dialect = Dialect(has_schema=has_schema)
         self._unanswered = 0
         self._fetched_at = time.monotonic()
         self.defect: ModelError | None = None
@@ -113,10 +115,10 @@ class _Calls:
     @contextmanager
     def running(self) -> Iterator["_Calls"]:
         """Start the loop; on leaving, drop what is in flight and end it."""
-        self._clients = async_clients(self._question)
+        self._clients = async_clients(self._question.settings)
         self._turns = itertools.cycle(self._clients)
         self._loop = asyncio.new_event_loop()
-        self._throttle = Throttle(self._question.settings.concurrency)
+        self._throttle = Throttle(self._question.settings.concurrency, self._question.settings.timeout_s)
         thread = threading.Thread(target=self._loop.run_forever, name="vlmine-chat", daemon=True)
         thread.start()
         try:
@@ -153,7 +155,7 @@ class _Calls:
             return
         error = future.exception()
         if error is not None:  # a mistake of ours: ends the work like an endpoint's defect
-            self.defect = self.defect or ModelError(f"{self._question.label}: {masked(repr(error))}")
+            self.defect = self.defect or ModelError(f"{self._question.label}: {shown_line(repr(error))}")
         self._done.put(("", None) if error is not None else future.result())
 
     async def _end(self) -> None:
@@ -169,14 +171,25 @@ class _Calls:
         if reply is not None:
             self._unanswered = 0 if reply.is_kept else self._unanswered + 1
             if self._unanswered >= _FAILURES_BEFORE_GIVING_UP + self._question.settings.concurrency:
-                self._give_up(f"{self._unanswered} calls in a row without an answer; the last: {reply.failure}")
+                self._give_up(f"{self._unanswered} calls in a row without an answer; the last: {self._why(reply)}")
         return request.content, reply
+
+    def _why(self, reply: Reply) -> str:
+        """Return why there is no answer, and the setting that may help."""
+        reason, settings = (reply.failure or "").rstrip("."), self._question.settings
+        if "timeout_s" in reason:
+            return (
+                f"{reason}, with {self._throttle.limit} of concurrency {settings.concurrency} at once: raise timeout_s"
+            )
+        if reply.outcome is Outcome.REFUSED:
+            return f"{reason}. If it names a field, set it in `extra`; null takes one away"
+        return reason
 
     async def _persist(self, request: Request) -> Reply | None:
         """Try until there is an answer or no hope; None where the work ends."""
         attempts = throttled = 0
         miss = _Miss("")
-        while attempts < self._question.settings.max_attempts and throttled < _MOST_THROTTLED:
+        while attempts < self._retries.max_attempts and throttled < _MOST_THROTTLED:
             if self._is_over():
                 return None
             async with self._throttle:
@@ -187,67 +200,79 @@ class _Calls:
                 self._throttle.relax()
                 return found
             miss = found
-            if found.is_schema_refused and self._has_schema:
-                self._has_schema = False
+            if miss.is_asked_otherwise:
                 continue
-            if found.is_throttled:
+            if miss.is_throttled:
                 throttled += 1
-                self._throttle.tighten(found.pause_s or self._pause(throttled))
-            else:
-                attempts += 1
-                if attempts < self._question.settings.max_attempts:
-                    await asyncio.sleep(found.pause_s or self._pause(attempts))
+                self._throttle.tighten(self._retries.pause_s(throttled, miss.pause_s))
+                continue
+            if miss.is_late:
+                self._throttle.slow_down()
+            attempts += 1
+            if attempts < self._retries.max_attempts:
+                await asyncio.sleep(self._retries.pause_s(attempts, miss.pause_s))
         outcome = Outcome.UNPARSEABLE if miss.is_unreadable else Outcome.TIMED_OUT
         return Reply(None, outcome, f"no answer after {attempts + throttled} tries; the last: {miss.reason}")
 
     def _is_over(self) -> bool:
         return self.defect is not None
 
-    def _pause(self, tries: int) -> float:
-        longest = min(_LONGEST_PAUSE_S, self._first_pause_s * 2 ** (tries - 1))
-        return float(longest * random.uniform(0.5, 1.0))
-
     async def _try(self, request: Request) -> "Reply | _Miss":
         import openai
 
-        started = time.monotonic()
-        body = self._question.body(request.prompt, request.image, with_schema=self._has_schema)
+        settings, started, dialect = self._question.settings, time.monotonic(), self._dialect
+        body = self._question.body(request.prompt, request.image, dialect)
         try:
-            async with asyncio.timeout(self._question.settings.timeout_s):
+            async with asyncio.timeout(settings.timeout_s):
                 response = await next(self._turns).post("/chat/completions", body=body, cast_to=raw_response())
                 content = await response.aread()
-        except TimeoutError:
-            return _Miss(f"no whole answer within {self._question.settings.timeout_s:g} s")
+        except (TimeoutError, openai.APITimeoutError):
+            return _Miss(f"no whole answer within timeout_s {settings.timeout_s:g}", is_late=True)
         except openai.APIStatusError as error:
-            return self._refused(error)
+            return self._refused(refusal_of(error), body, dialect)
         except openai.APIError as error:
-            return _Miss(masked(f"{type(error).__name__}: {error.__cause__ or error}"))
-        reply = self._question.read(content, latency_s=time.monotonic() - started)
+            return _Miss(shown_line(unreachable(settings, error)))
+        status = error_status(content)
+        if status is not None:
+            return self._refused(refusal_in(status, response.headers, content), body, dialect)
+        reply = self._question.read(content, request, latency_s=time.monotonic() - started)
         if reply is None:
             shown = content[:80].decode("utf-8", "replace")
-            return _Miss(masked(f"the answer is no chat completion: {shown!r}"), is_unreadable=True)
+            return _Miss(shown_line(f"the answer is no chat completion: {shown!r}"), is_unreadable=True)
         return reply
 
-    def _refused(self, error: Any) -> "Reply | _Miss":
-        told = error.body.get("message") if isinstance(error.body, dict) else None
-        status, text = int(error.status_code), masked(str(told or error.message))
-        if status == 429:
-            if error.code == "insufficient_quota":
-                self._give_up(f"the account has no money left ({text})")
-            return _Miss(f"429: {text}", pause_s=retry_after(error.response.headers), is_throttled=True)
-        if status in _FATAL:
-            self._give_up(f"{_FATAL[status]} ({status}: {text})")
-            return _Miss(text)
-        if status >= 500 or status in (408, 409):
-            return _Miss(f"{status}: {text}", pause_s=retry_after(error.response.headers))
-        names_schema = any(name in text.lower() for name in ("response_format", "json_schema", "schema"))
-        if names_schema and self._question.settings.json_schema == "auto":
-            return _Miss(text, is_schema_refused=True)
-        return Reply(None, Outcome.REFUSED, f"the endpoint refused the request ({status}: {text})")
+    def _refused(self, refusal: Refusal, body: dict[str, Any], dialect: Dialect) -> "Reply | _Miss":
+        if refusal.course is Course.END:
+            self._give_up(f"{refusal.meaning} ({refusal})")
+            return _Miss(refusal.words)
+        if refusal.course is Course.LEAVE_OUT:
+            if self._asks_otherwise(refusal, body, dialect):
+                return _Miss(refusal.words, is_asked_otherwise=True)
+            return Reply(None, Outcome.REFUSED, f"the endpoint refused the request ({refusal})")
+        return _Miss(str(refusal), pause_s=refusal.pause_s, is_throttled=refusal.course is Course.SLOW_DOWN)
+
+    def _asks_otherwise(self, refusal: Refusal, body: dict[str, Any], dialect: Dialect) -> bool:
+        """Change a field that the endpoint does not take; return whether there is another way to ask."""
+        if dialect != self._dialect:  # another call was refused for it meanwhile
+            return True
+        settings = self._question.settings
+        other = dialect.without(
+            refusal.words, {k: v for k, v in body.items() if k not in settings.extra}, settings.json_schema == "auto"
+        )
+        if other is None:
+            return False
+        self._dialect = other
+        if dialect.has_temperature and not other.has_temperature:
+            _logger.warning(
+                "%s takes no temperature, so it is asked with its own instead of %g.",
+                settings.model,
+                settings.temperature,
+            )
+        return True
 
     def _give_up(self, reason: str) -> None:
         s = self._question.settings
-        where = address_of(self._question.settings)
+        where = address_of(s)
         self.defect = self.defect or ModelError(
             f"{s.model} at {where}: {reason}. All answers so far are kept. Look at base_url, model and the key in "
             f"${s.api_key_env}; then run again."
@@ -261,5 +286,6 @@ class _Miss:
     reason: str
     pause_s: float | None = None
     is_throttled: bool = False
-    is_schema_refused: bool = False
+    is_asked_otherwise: bool = False
     is_unreadable: bool = False
+    is_late: bool = False

@@ -53,6 +53,7 @@ class Description:
         output_tokens: Tokens written.
         latency_s: Seconds that the answer took.
         cost_usd: Price in US dollars, None where nobody knows it.
+        is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
     """
 
     image_id: str
@@ -64,6 +65,7 @@ class Description:
     output_tokens: int = 0
     latency_s: float = 0.0
     cost_usd: float | None = 0.0
+    is_estimated: bool = False
 
 
 Load = Callable[[Sequence[str]], Iterator[DescriberInput]]

@@ -1,49 +1,46 @@
-"""How an OpenAI-compatible endpoint is reached: its address, its key, its clients, its pace."""
+"""Clients of an OpenAI-compatible endpoint, and the pace at which it is asked."""
 
 import asyncio
-import email.utils
-import os
 import time
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ModelError
-from vlmine_dagster.resources.questions import ChatQuestion, EndpointModelSettings
+from vlmine_dagster.resources.access import Access, access_to, address_of
+from vlmine_dagster.resources.questions import EndpointModelSettings
+from vlmine_dagster.resources.retries import connection_words
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
-_LONGEST_RETRY_AFTER_S = 300.0
 _CONNECTIONS_A_POOL = 8
 _PATIENCE_S = 10.0
+_SHARE_OF_PACE = 0.75
 
 
-def async_clients(question: ChatQuestion) -> "list[AsyncOpenAI]":
+def async_clients(settings: EndpointModelSettings) -> "list[AsyncOpenAI]":
     """Return clients to take in turn: a pool of connections looks at all of them at each call, so pools are small."""
     import httpx2
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-    s = question.settings
-    access = _access(s)
-    trusted = httpx2.create_ssl_context()  # costs 40 ms, so all share it
+    access = access_to(settings)  # its certificates take 40 ms to read, so all share them
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     return [
         AsyncOpenAI(
-            **access,
-            http_client=DefaultAsyncHttpxClient(limits=limits, timeout=s.timeout_s, verify=trusted),
-            max_retries=0,
-            timeout=s.timeout_s,
+            **_options(access, settings.timeout_s),
+            http_client=DefaultAsyncHttpxClient(limits=limits, **_transport(access, settings.timeout_s)),
         )
-        for _ in range(max(1, s.concurrency // _CONNECTIONS_A_POOL))
+        for _ in range(max(1, settings.concurrency // _CONNECTIONS_A_POOL))
     ]
 
 
-def client_of(question: ChatQuestion) -> "OpenAI":
-    """Return a client for single calls, which tries again by itself."""
-    from openai import OpenAI
+def client_of(settings: EndpointModelSettings, *, timeout_s: float | None = None) -> "OpenAI":
+    """Return a client for single calls; it tries nothing again by itself."""
+    from openai import DefaultHttpxClient, OpenAI
 
-    return OpenAI(**_access(question.settings), max_retries=question.settings.max_attempts)
+    access, patience_s = access_to(settings), timeout_s or settings.timeout_s
+    http_client = DefaultHttpxClient(**_transport(access, patience_s))
+    return OpenAI(**_options(access, patience_s), http_client=http_client)
 
 
 def listed_models(settings: EndpointModelSettings) -> list[str] | None:
@@ -58,29 +55,39 @@ def listed_models(settings: EndpointModelSettings) -> list[str] | None:
     import openai
 
     where = address_of(settings)
+    access = access_to(settings)
     try:
-        with openai.OpenAI(**_access(settings), max_retries=0, timeout=_PATIENCE_S) as client:
+        with client_of(settings, timeout_s=_PATIENCE_S) as client:
             return [model.id for model in client.models.list()]
     except openai.AuthenticationError as error:
-        key = "is refused" if os.environ.get(settings.api_key_env) else "is not set, and it wants a key"
+        key = "is refused" if access.has_key else "is not set, and it wants a key"
         raise ModelError(f"{where} answers, but {settings.api_key_env} {key}.") from error
     except openai.APIConnectionError as error:
-        raise ModelError(f"nobody answers at {where}: {error.__cause__ or error}.") from error
+        raise ModelError(unreachable(settings, error)) from error
     except (openai.OpenAIError, ValueError, TypeError, AttributeError):  # no list, or something else in its place
         return None
 
 
-def address_of(settings: EndpointModelSettings) -> str:
-    """Return the address of the endpoint."""
-    return settings.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+def unreachable(settings: EndpointModelSettings, error: BaseException) -> str:
+    """Say that nobody answers, through which proxy was asked, and whose certificate was not believed."""
+    proxy, words = access_to(settings).proxy, connection_words(error)
+    through = "" if proxy is None else f" through the proxy {proxy}; hosts in $NO_PROXY go past it"
+    trust = ""
+    if "certificate" in words.lower():
+        trust = " Name the file of your company's certificates in $SSL_CERT_FILE."
+    return f"nobody answers at {address_of(settings)}{through}: {words.rstrip('.')}.{trust}"
 
 
-def _access(s: EndpointModelSettings) -> dict[str, Any]:
-    key = os.environ.get(s.api_key_env, "")
-    base_url = s.base_url or os.environ.get("OPENAI_BASE_URL")
-    if not key and base_url is None:
-        raise ModelError(f"{s.model}: no key. Put it into the environment as {s.api_key_env}.")
-    return {"api_key": key or "none", "base_url": base_url}
+def _options(access: Access, timeout_s: float) -> dict[str, Any]:
+    # Organization and project are headers too: what the environment holds for them is the user's, and may be empty.
+    return {"api_key": access.key, "base_url": access.base_url, "max_retries": 0, "timeout": timeout_s}
+
+
+def _transport(access: Access, timeout_s: float) -> dict[str, Any]:
+    """Return how calls travel; the environment was read already, so the client reads it no more."""
+    proxy = None if access.proxy is None else access.proxy.url
+    verify = True if access.certificates is None else access.certificates
+    return {"timeout": timeout_s, "trust_env": False, "proxy": proxy, "verify": verify}
 
 
 def raw_response() -> Any:
@@ -90,29 +97,22 @@ def raw_response() -> Any:
     return httpx2.Response
 
 
-def retry_after(headers: Any) -> float | None:
-    """Return the pause that an endpoint asks for, in seconds."""
-    with suppress(KeyError, ValueError):
-        return min(float(str(headers["retry-after-ms"])) / 1000, _LONGEST_RETRY_AFTER_S)
-    given = headers.get("retry-after")
-    if given is None:
-        return None
-    try:
-        pause = float(given)
-    except ValueError:
-        when = email.utils.parsedate_tz(given)
-        pause = email.utils.mktime_tz(when) - time.time() if when is not None else 0.0
-    return min(max(pause, 0.0), _LONGEST_RETRY_AFTER_S) or None
-
-
 class Throttle:
-    """Lets so many calls through at once: half as many after a 429, slowly more again with each answer."""
+    """Lets so many calls through at once: fewer after a 429 or a timeout, slowly more again with each answer.
 
-    def __init__(self, most: int):
-        self._most = most
+    Args:
+        most: Calls at once at the most.
+        timeout_s: After how long a call is given up.
+    """
+
+    def __init__(self, most: int, timeout_s: float):
+        self._most = self._in_time = float(most)
+        self._timeout_s = timeout_s
+        self._answered_at: deque[float] = deque()
         self._limit = float(most)
         self._in_flight = 0
         self._resume_at = 0.0
+        self._slowed_at = float("-inf")
         self._queue: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
@@ -139,10 +139,34 @@ class Throttle:
             self._limit = max(1.0, self._limit / 2)
         self._resume_at = max(self._resume_at, now + pause_s)
 
+    def slow_down(self) -> None:
+        """Let at most as many through as were answered within a timeout, less a quarter: more cannot be in time.
+
+        A server with one place answers one call after another, so the last of many waits for all before it. Calls that
+        were under way time out together and count once. Where nothing was answered, nothing is known: half as many.
+        """
+        now = time.monotonic()
+        if now < self._slowed_at + self._timeout_s / 2:
+            return
+        in_time = sum(moment > now - self._timeout_s for moment in self._answered_at)
+        if in_time:
+            self._in_time = max(1.0, _SHARE_OF_PACE * in_time)
+        self._limit, self._slowed_at = max(1.0, min(self._limit / 2, self._in_time)), now
+
     def relax(self) -> None:
-        """Let a little more through."""
-        self._limit = min(float(self._most), self._limit + 1 / self._limit)
+        """Let a little more through: an answer came. Beyond what was in time, very little."""
+        now = time.monotonic()
+        self._answered_at.append(now)
+        while self._answered_at[0] < now - self._timeout_s:
+            self._answered_at.popleft()
+        step = 1 / self._limit if self._limit < self._in_time else 1 / self._limit**3
+        self._limit = min(self._most, self._limit + step)
         self._wake()
+
+    @property
+    def limit(self) -> int:
+        """Calls that go at once now."""
+        return int(self._limit)
 
     def _wake(self) -> None:
         for _ in range(int(self._limit) - self._in_flight):

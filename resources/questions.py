@@ -1,21 +1,25 @@
 """What is asked of a chat model, and how its answers are read; without any call."""
 
 import base64
-import json
-import os
-import re
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vlmine_dagster.domain.secrets import without_known
 from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.prices import Price
 from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.responses import Completion, Unreadable, completion_in
 from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings, settings_hash
 
 _RUNAWAY_LETTERS = 12  # an output token has about 4; an answer with 12 letters a token allowed ignores the limit
-_LONGEST_REASON = 300
 _TOKENS_AN_IMAGE = 1500
-_SECRET = re.compile(r"(sk-|Bearer\s+)[\w.\-*]{4,}", re.IGNORECASE)
+_FEWEST_TOKENS_AN_IMAGE = 85
+_PIXELS_A_TOKEN = 750
+_USUAL_PIXELS = 512 * 512
+_UNKNOWN_FIELD = ("unsupported", "not support", "unknown", "unrecognized", "not permitted", "not allowed", "unexpected")
 
 KEYWORD_SCHEMA = {
     "type": "object",
@@ -61,20 +65,18 @@ class ChatQuestion:
         decoding = [s.temperature, s.max_output_tokens, s.extra, s.json_schema if self.wants_keywords else None]
         return settings_hash("chat 1", s.model, s.revision, self.prompt, decoding, self.image_side, self.wants_keywords)
 
-    def body(self, prompt: str, image: bytes | None, *, with_schema: bool) -> dict[str, Any]:
+    def body(self, prompt: str, image: bytes | None, dialect: "Dialect") -> dict[str, Any]:
         """Return the JSON body of a call."""
         s = self.settings
         content: Any = prompt
         if image is not None:
             url = f"data:{_mime(image)};base64,{base64.b64encode(image).decode('ascii')}"
             content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": prompt}]
-        body: dict[str, Any] = {
-            "model": s.model,
-            "messages": [{"role": "user", "content": content}],
-            "temperature": s.temperature,
-            "max_tokens": s.max_output_tokens,
-        }
-        if with_schema:
+        body: dict[str, Any] = {"model": s.model, "messages": [{"role": "user", "content": content}]}
+        if dialect.has_temperature:
+            body["temperature"] = s.temperature
+        body[dialect.limit_field] = s.max_output_tokens
+        if dialect.has_schema:
             schema = {"name": "keywords", "strict": True, "schema": KEYWORD_SCHEMA}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return {name: value for name, value in {**body, **s.extra}.items() if value is not None}
@@ -86,48 +88,116 @@ class ChatQuestion:
         read = len(request.prompt) // 3 + (_TOKENS_AN_IMAGE if request.image is not None else 0)
         return self.price.of(read, self.settings.max_output_tokens)
 
-    def read(self, content: bytes, *, latency_s: float) -> Reply | None:
-        """Return the reply in a response's body; None where the body is no chat completion."""
-        try:
-            found = json.loads(content)
-            choice = found["choices"][0]
-            message, finish = choice["message"], choice.get("finish_reason")
-            text, refusal = message.get("content"), message.get("refusal")
-            usage = found.get("usage") or {}
-            tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return None
-        if text is not None and not isinstance(text, str):
-            return None
-        key = os.environ.get(self.settings.api_key_env)
-        if text and key:  # an endpoint that echoes its caller's key must not write it into the tables
-            text = text.replace(key, "***")
-        cost = None if self.price is None else self.price.of(*tokens)
-        paid = Reply(text, Outcome.OK, None, *tokens, latency_s, cost)
-        return self._judged(paid, refusal=refusal, finish=finish)
+    def read(self, content: bytes, request: Request, *, latency_s: float) -> Reply | None:
+        """Return the reply in a response's body; None where the body is no completion.
 
-    def _judged(self, reply: Reply, *, refusal: Any, finish: Any) -> Reply:
+        Where the server does not say how many tokens it used, they are estimated, and so is what they cost.
+        """
+        try:
+            found = completion_in(content)
+        except Unreadable as error:
+            read, written = estimated_tokens(request, content.decode("utf-8", "replace"))
+            cost = None if self.price is None else self.price.of(read, written)
+            return Reply(None, Outcome.UNPARSEABLE, shown_line(str(error)), read, written, latency_s, cost, True)
+        if found is None:
+            return None
+        text = None if found.text is None else without_known(found.text)  # a server may echo its caller's key
+        guess = estimated_tokens(request, f"{found.thought}{text or ''}")
+        tokens = (found.prompt_tokens or guess[0], found.output_tokens or guess[1])
+        is_estimated = tokens != (found.prompt_tokens, found.output_tokens or 0)
+        cost = None if self.price is None else self.price.of(*tokens)
+        paid = Reply(text, Outcome.OK, None, *tokens, latency_s, cost, is_estimated)
+        return self._judged(paid, found)
+
+    def _judged(self, reply: Reply, found: Completion) -> Reply:
         limit = self.settings.max_output_tokens
         text = reply.text or ""
-        if refusal or finish == "content_filter":
-            return replace(reply, outcome=Outcome.REFUSED, failure=masked(f"the model refused: {refusal or finish}"))
+        if found.refusal or found.finish == "content_filter":
+            reason = f"the model refused: {found.refusal or found.finish}"
+            return replace(reply, outcome=Outcome.REFUSED, failure=shown_line(reason))
         if not text.strip():
-            return replace(reply, outcome=Outcome.EMPTY, failure="the answer is empty")
-        if finish == "length":
+            outcome, reason = _silence(found, limit)
+            return replace(reply, outcome=outcome, failure=reason)
+        if found.finish == "length":
             return replace(reply, outcome=Outcome.TRUNCATED, failure=f"cut at max_output_tokens {limit}")
+        if found.finish != "stop":
+            reason = f"the server ended the answer with finish_reason {found.finish!r}: {text}"
+            return replace(reply, outcome=Outcome.UNPARSEABLE, failure=shown_line(reason))
         if len(text) > limit * _RUNAWAY_LETTERS:
             reason = f"{len(text):,} letters, far beyond max_output_tokens {limit}"
             return replace(reply, text=text[: limit * _RUNAWAY_LETTERS], outcome=Outcome.TRUNCATED, failure=reason)
         return reply
 
 
-def masked(text: str) -> str:
-    """Return a text from outside in one short line, free of keys."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and re.search(r"key|token|secret|password", name, re.IGNORECASE):
-            text = text.replace(value, "***")
-    line = " ".join("".join(c if c.isprintable() else " " for c in _SECRET.sub(r"\1***", text)).split())
-    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}..."
+@dataclass(frozen=True)
+class Dialect:
+    """What an endpoint takes of the fields that are sent without being asked for in `extra`.
+
+    Attributes:
+        limit_field: The field of the longest answer: newer models refuse `max_tokens`.
+        has_temperature: Whether a temperature is sent: some models have one that nobody may set.
+        has_schema: Whether a JSON schema is sent.
+    """
+
+    limit_field: str = "max_tokens"
+    has_temperature: bool = True
+    has_schema: bool = False
+
+    def without(self, words: str, body: Mapping[str, Any], may_drop_schema: bool) -> "Dialect | None":
+        """Return the dialect in which to ask again after a refusal, None where the refusal is about something else."""
+        told = words.lower()
+        if "max_tokens" in body and "max_tokens" in told and ("max_completion_tokens" in told or _is_unknown(told)):
+            return replace(self, limit_field="max_completion_tokens")
+        if "max_completion_tokens" in body and "max_completion_tokens" in told and _is_unknown(told):
+            return replace(self, limit_field="max_tokens")
+        if "temperature" in body and "temperature" in told and (_is_unknown(told) or "only" in told):
+            return replace(self, has_temperature=False)
+        names_schema = any(name in told for name in ("response_format", "json_schema", "schema"))
+        return (
+            replace(self, has_schema=False) if names_schema and "response_format" in body and may_drop_schema else None
+        )
+
+
+def estimated_tokens(request: Request, text: str) -> tuple[int, int]:
+    """Return about how many tokens a call reads and writes: four bytes of text each, 750 pixels of an image each.
+
+    Tokenizers take 3 to 5 bytes of a word for a token. Vision models take 500 to 1,000 pixels (28 x 28 with Qwen's, a
+    512 x 512 tile for 170 with OpenAI's, after 85 for the whole), and 85 is the least that is known.
+    """
+    read = -(-len(request.prompt.encode()) // 4)
+    if request.image is not None:
+        read += max(_FEWEST_TOKENS_AN_IMAGE, -(-_pixel_count(request.image) // _PIXELS_A_TOKEN))
+    return read, -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def _silence(found: Completion, limit: int) -> tuple[Outcome, str]:
+    """Say why there is no text."""
+    has_thought = bool(found.thought.strip())
+    if found.finish == "length":
+        share = "went into thought, none into an answer" if has_thought else "were used up before any text"
+        advice = "Raise it, or switch the model's thinking off in `extra`."
+        return Outcome.TRUNCATED, f"all tokens of max_output_tokens {limit} {share}. {advice}"
+    if found.finish != "stop":
+        return (
+            Outcome.UNPARSEABLE,
+            f"the server ended with finish_reason {shown_line(found.finish)!r} and without a text",
+        )
+    return Outcome.EMPTY, "the model thought and gave no answer" if has_thought else "the answer is empty"
+
+
+def _pixel_count(image: bytes) -> int:
+    """Return the size of an image that is sent, from its header; what is sent is JPEG or PNG, and not large."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(image), formats=("JPEG", "PNG")) as picture:
+            return picture.width * picture.height
+    except (OSError, ValueError):
+        return _USUAL_PIXELS
+
+
+def _is_unknown(told: str) -> bool:
+    return any(sign in told for sign in _UNKNOWN_FIELD)
 
 
 def _mime(image: bytes) -> str:

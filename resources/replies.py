@@ -44,6 +44,7 @@ class Reply:
         output_tokens: Tokens written.
         latency_s: Seconds that the answer took.
         cost_usd: Price in US dollars, None where nobody knows the model's price.
+        is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
     """
 
     text: str | None
@@ -53,11 +54,12 @@ class Reply:
     output_tokens: int = 0
     latency_s: float = 0.0
     cost_usd: float | None = 0.0
+    is_estimated: bool = False
 
     @property
-    def usage(self) -> tuple[int, int, float, float | None]:
-        """prompt_tokens, output_tokens, latency_s, cost_usd."""
-        return self.prompt_tokens, self.output_tokens, self.latency_s, self.cost_usd
+    def usage(self) -> tuple[int, int, float, float | None, bool]:
+        """prompt_tokens, output_tokens, latency_s, cost_usd, is_estimated."""
+        return self.prompt_tokens, self.output_tokens, self.latency_s, self.cost_usd, self.is_estimated
 
     @property
     def is_kept(self) -> bool:
@@ -218,7 +220,8 @@ class Asker:
         if reply.outcome is not Outcome.OK:
             return reply, ()
         found = self.judge(reply.text or "")
-        return replace(reply, outcome=Outcome(found.outcome), failure=found.failure), found.keywords
+        text = reply.text if found.text is None else found.text
+        return replace(reply, text=text, outcome=Outcome(found.outcome), failure=found.failure), found.keywords
 
 
 class _Purse:

@@ -70,6 +70,10 @@ class Answered(Protocol):
     def cost_usd(self) -> float | None:
         """Price in US dollars."""
 
+    @property
+    def is_estimated(self) -> bool:
+        """Whether tokens and price are estimates."""
+
 
 def answer_row(answer: Answered, variant_hash: str) -> dict[str, Any]:
     """Return the columns that every table of answers has."""
@@ -81,6 +85,7 @@ def answer_row(answer: Answered, variant_hash: str) -> dict[str, Any]:
         "output_tokens": answer.output_tokens,
         "latency_s": answer.latency_s,
         "cost_usd": answer.cost_usd,
+        "is_estimated": answer.is_estimated,
         "variant_hash": variant_hash,
     }
 
@@ -90,7 +95,7 @@ class Bill:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._prompt_tokens = self._output_tokens = self._failures = self._unpriced = 0
+        self._prompt_tokens = self._output_tokens = self._failures = self._unpriced = self._estimated = 0
         self._cost_usd = 0.0
 
     def add(self, answer: Answered) -> None:
@@ -99,22 +104,29 @@ class Bill:
         self._output_tokens += answer.output_tokens
         self._failures += answer.outcome is not Outcome.OK
         self._unpriced += answer.cost_usd is None
+        self._estimated += answer.is_estimated
         self._cost_usd += answer.cost_usd or 0.0
 
     def facts(self) -> dict[str, Any]:
-        """Return the sums; the price is None where any answer's is unknown."""
-        return {
+        """Return the sums; the price is None where any answer's is unknown, and an estimate where any answer's is."""
+        facts = {
             "prompt_tokens": self._prompt_tokens,
             "output_tokens": self._output_tokens,
             "cost_usd": "unknown" if self._unpriced else round(self._cost_usd, 6),
         }
+        if self._estimated:
+            facts["estimated"] = (
+                f"tokens and price of {self._estimated:,} answers: the server does not say what it used"
+            )
+        return facts
 
     def __str__(self) -> str:
         parts = []
         tokens = self._prompt_tokens + self._output_tokens
         if tokens:
             parts.append(f"{tokens / max(time.monotonic() - self._started, 1e-9):,.0f} tokens/s")
-            parts.append("price unknown" if self._unpriced else f"${self._cost_usd:.4f}")
+            about = "about " if self._estimated else ""
+            parts.append("price unknown" if self._unpriced else f"{about}${self._cost_usd:.4f}")
         if self._failures:
             parts.append(f"{self._failures:,} failed")
         return ", ".join(parts)

@@ -16,8 +16,9 @@ from vlmine_dagster.resources.batches import BatchModel
 from vlmine_dagster.resources.cache import ReplyCache
 from vlmine_dagster.resources.chat import ChatModel
 from vlmine_dagster.resources.describers import DescriberInput, ModelDescriber
+from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.prices import Price
-from vlmine_dagster.resources.questions import ChatQuestion, masked
+from vlmine_dagster.resources.questions import ChatQuestion
 from vlmine_dagster.resources.replies import Asker, Reply, Request, Spending, ask
 from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings
 
@@ -52,7 +53,6 @@ FAULTS = {
     "html": Answer(raw="<html>Bad gateway</html>"),
     "json": Answer(raw='{"choices": ['),
     "list": Answer(raw="[]"),
-    "number": Answer(raw='{"choices": [{"message": {"content": 5}}]}'),
 }
 
 
@@ -69,7 +69,7 @@ class TestFaults:
         with ScriptedEndpoint(lambda call: FAULTS[fault] if call.text == "bad" else "A dog.") as endpoint:
             found = replies(chat(endpoint), "bad", "good")
 
-        unreadable = fault in ("html", "json", "list", "number")
+        unreadable = fault in ("html", "json", "list")
         assert found["bad"].outcome is (Outcome.UNPARSEABLE if unreadable else Outcome.TIMED_OUT)
         assert found["bad"].failure.startswith("no answer after 3 tries; the last: ")
         assert not found["bad"].is_kept
@@ -93,6 +93,16 @@ class TestFaults:
 
         assert (found.outcome, found.failure, len(endpoint.calls)) == (outcome, why, 1)
         assert len(found.text or "") <= 128 * 12
+
+    @pytest.mark.parametrize("content", ["5", "true", "[5]", '[["a"]]'])
+    def test_a_completion_that_cannot_be_read_is_not_asked_for_again(self, content):
+        body = f'{{"choices": [{{"message": {{"content": {content}}}}}], "usage": {{"prompt_tokens": 9}}}}'
+        with ScriptedEndpoint(lambda _call: Answer(raw=body)) as endpoint:
+            found = replies(chat(endpoint), "q")["q"]
+
+        assert (found.outcome, len(endpoint.calls)) == (Outcome.UNPARSEABLE, 1)
+        assert "is neither text nor a list of parts" in found.failure
+        assert found.is_kept
 
     def test_tokens_and_price_are_those_of_the_endpoint(self):
         with ScriptedEndpoint(lambda _call: Answer("A dog.", tokens=(100, 7))) as endpoint:
@@ -163,7 +173,7 @@ class TestFaults:
             replies(ChatModel(nowhere), "q")
 
     def test_texts_from_outside_are_one_short_line_without_keys(self):
-        found = masked(f"Bad\nkey {KEY}\x1b[31m, Bearer abcdef123 " + "x" * 1000)
+        found = shown_line(f"Bad\nkey {KEY}\x1b[31m, Bearer abcdef123 " + "x" * 1000)
 
         assert KEY not in found
         assert "abcdef123" not in found
@@ -413,7 +423,7 @@ class TestBatches:
             from vlmine_dagster.resources.endpoint import client_of
 
             part = [Request("dog", "dog")]
-            with client_of(question(endpoint)) as client:
+            with client_of(question(endpoint).settings) as client:
                 cache.note_batch(model.fingerprint, _digest(part), model._begin(client, part))
             found = self.ask(endpoint, cache, ["dog"])
 

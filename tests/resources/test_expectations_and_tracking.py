@@ -72,8 +72,9 @@ def test_a_table_that_is_validated_in_parts_hides_no_repeat_and_no_bad_value(sma
 @pytest.mark.parametrize(("failed_count", "is_met"), [(2, True), (3, False)])
 def test_a_share_is_one_of_all_rows_though_parts_differ(small_parts, failed_count, is_met):
     outcomes = ["corrupt"] * failed_count + ["ok"] * (40 - failed_count)
-    usage = {"prompt_tokens": 0, "output_tokens": 0, "latency_s": 0.0, "cost_usd": None, "failure": None}
-    columns = {"outcome": outcomes, **{name: [value] * 40 for name, value in usage.items()}, "variant_hash": ["v"] * 40}
+    usage = {"prompt_tokens": 0, "output_tokens": 0, "latency_s": 0.0, "cost_usd": None, "is_estimated": False}
+    plain = {**usage, "failure": None, "variant_hash": "v"}
+    columns = {"outcome": outcomes, **{name: [value] * 40 for name, value in plain.items()}}
     rows = pa.table({"image_id": [f"i{k}" for k in range(40)], **columns}, schema=KEYWORD_ANSWERS.schema)
 
     (quality,) = [finding for finding in validate("keyword_answers", rows) if finding.check == "quality"]

@@ -89,7 +89,8 @@ def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
 
 
 def _endpoint(subject: str, model: "EndpointModelSettings") -> Advice:
-    from vlmine_dagster.resources.endpoint import address_of, listed_models
+    from vlmine_dagster.resources.access import address_of
+    from vlmine_dagster.resources.endpoint import listed_models
 
     where = address_of(model)
     try:

@@ -22,6 +22,8 @@ A message says where, what it got, what it expected, and what to do. Secrets nev
 
 from typing import ClassVar
 
+from vlmine_dagster.domain.secrets import masked
+
 
 class VlmineError(Exception):
     """Base of every error that vlmine raises on purpose.
@@ -31,6 +33,9 @@ class VlmineError(Exception):
     """
 
     is_passing: ClassVar[bool] = False
+
+    def __init__(self, *arguments: object):
+        super().__init__(*(masked(one) if isinstance(one, str) else one for one in arguments))
 
 
 class ConfigError(VlmineError):

@@ -60,11 +60,13 @@ class Judgement:
         outcome: ok, or what is wrong with it: refused, unparseable or empty.
         failure: Why it is not ok, for people.
         keywords: What it names, where it was asked for keywords.
+        text: The answer itself, where something else stood around it; None where the text is all answer.
     """
 
     outcome: str = "ok"
     failure: str | None = None
     keywords: tuple[str, ...] = ()
+    text: str | None = None
 
 
 def judge_description(text: str, *, language: str | None = None) -> Judgement:

@@ -1,0 +1,227 @@
+"""Bodies as servers send them, and what is read out of each."""
+
+import json
+
+import pytest
+
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.prices import Price
+from vlmine_dagster.resources.questions import ChatQuestion, Dialect, estimated_tokens
+from vlmine_dagster.resources.refusals import Course, refusal_in
+from vlmine_dagster.resources.replies import Request
+from vlmine_dagster.resources.responses import completion_in, error_status, words_in
+from vlmine_dagster.settings import OpenAIDescriberSettings
+
+
+def body(message, **more) -> bytes:
+    choice = {"index": 0, "finish_reason": "stop", "message": message, **more.pop("choice", {})}
+    return json.dumps({"choices": [choice], **more}).encode()
+
+
+def read(content: bytes):
+    settings = OpenAIDescriberSettings(kind="openai", model="m", max_output_tokens=50)
+    question = ChatQuestion(settings, "Describe.", False, Price(1000.0, 4000.0, "test"), 10**8)
+    return question.read(content, Request("c", "Describe."), latency_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "thought"),
+    [
+        ("A dog.", "A dog.", ""),
+        ([{"type": "text", "text": "A dog"}, {"type": "text", "text": "."}], "A dog.", ""),
+        ([{"type": "thinking", "thinking": [{"text": "Hm."}]}, {"type": "text", "text": "A dog."}], "A dog.", "Hm."),
+        ([{"type": "reasoning", "summary": [{"text": "Hm."}]}, {"type": "text", "text": "A dog."}], "A dog.", "Hm."),
+        (["A dog", "."], "A dog.", ""),
+        ({"type": "text", "text": "A dog."}, "A dog.", ""),
+        ([{"text": {"value": "A dog."}}], "A dog.", ""),
+        ([], "", ""),
+    ],
+)
+def test_an_answer_in_parts_is_joined_and_its_thought_set_apart(content, text, thought):
+    found = completion_in(body({"content": content}))
+
+    assert (found.text, found.thought) == (text, thought)
+
+
+def test_a_stream_that_nobody_asked_for_is_put_together():
+    parts = [{"choices": [{"delta": {"content": piece}}]} for piece in ("A ", "dog", ".")]
+    last = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    lines = "\n\n".join(f"data: {json.dumps(part)}" for part in [*parts, last])
+    found = completion_in(f"{lines}\n\ndata: [DONE]\n\n".encode())
+
+    assert (found.text, found.finish, found.prompt_tokens, found.output_tokens) == ("A dog.", "stop", 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("finish", "outcome"),
+    [
+        ("stop", "ok"),
+        ("eos_token", "ok"),
+        ("end_turn", "ok"),
+        ("STOP", "ok"),
+        ("FinishReason.STOP", "ok"),
+        ("length", "truncated"),
+        ("MAX_TOKENS", "truncated"),
+        ("content_filter", "refused"),
+        ("SAFETY", "refused"),
+        ("refusal", "refused"),
+        ("error", "unparseable"),
+        ("abort", "unparseable"),
+        ("tool_calls", "unparseable"),
+        ("insufficient_system_resource", "unparseable"),
+        ("null", "unparseable"),
+        ("", "unparseable"),
+        (None, "unparseable"),
+        (7, "unparseable"),
+    ],
+)
+def test_only_known_good_reasons_to_finish_make_an_answer(finish, outcome):
+    reply = read(body({"content": "A dog."}, choice={"finish_reason": finish}))
+
+    assert reply.outcome == outcome
+    assert (reply.failure is None) == (outcome == "ok")
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "outcome", "why"),
+    [
+        ({"content": "", "reasoning_content": "I look at it. " * 30}, "length", "truncated", "went into thought"),
+        ({"content": None, "reasoning": "I look at it."}, "length", "truncated", "none into an answer"),
+        ({"content": ""}, "length", "truncated", "all tokens of max_output_tokens 50 were used up before any text"),
+        ({"content": "", "reasoning_content": "Hm."}, "stop", "empty", "thought and gave no answer"),
+        ({"content": ""}, "error", "unparseable", "finish_reason 'error' and without a text"),
+        ({}, "stop", "empty", "the answer is empty"),
+    ],
+)
+def test_silence_says_where_the_tokens_went(message, finish, outcome, why):
+    reply = read(body(message, choice={"finish_reason": finish}))
+
+    assert (reply.outcome, why in reply.failure) == (outcome, True)
+
+
+def test_no_choices_at_all_are_an_empty_answer_and_no_reason_to_ask_again():
+    assert read(b'{"choices": []}').outcome is Outcome.EMPTY
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "is_estimated"),
+    [
+        ({"prompt_tokens": 30, "completion_tokens": 4}, (30, 4), False),
+        ({"input_tokens": 30, "output_tokens": 4}, (30, 4), False),
+        ({"prompt_tokens": "30", "completion_tokens": "4"}, (30, 4), False),
+        ({"prompt_tokens": 30, "total_tokens": 34}, (30, 4), False),
+        ({"completion_tokens": 4, "total_tokens": 34}, (30, 4), False),
+        (None, (3, 2), True),
+        ({}, (3, 2), True),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, (3, 2), True),
+        ({"prompt_tokens": None, "completion_tokens": 4}, (3, 4), True),
+        ({"prompt_tokens": 30, "completion_tokens": None}, (30, 2), True),
+        ({"prompt_tokens": -1, "completion_tokens": 4}, (3, 4), True),
+        ({"prompt_tokens": "many", "completion_tokens": float("1e300")}, (3, 2), True),
+        ([1, 2], (3, 2), True),
+    ],
+)
+def test_tokens_that_the_server_does_not_tell_are_estimated_and_cost_something(usage, tokens, is_estimated):
+    reply = read(body({"content": "A dog."}, usage=usage))
+
+    assert (reply.prompt_tokens, reply.output_tokens, reply.is_estimated) == (*tokens, is_estimated)
+    assert reply.cost_usd == pytest.approx((tokens[0] * 1000 + tokens[1] * 4000) / 1e6)
+
+
+def test_an_image_is_estimated_by_its_size():
+    from conftest import jpeg
+
+    picture = jpeg("coffee", 0)  # 180 x 140 pixels
+    assert estimated_tokens(Request("c", "x" * 40, picture), "y" * 9) == (10 + 85, 3)
+    assert estimated_tokens(Request("c", "x" * 40, b"no image"), "") == (10 + 350, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('[{"error": {"code": 400, "message": "API key not valid."}}]', "API key not valid."),
+        ('{"error": {"message": "bad", "metadata": {"raw": "upstream says no"}}}', "bad upstream says no"),
+        ('{"error": "model is loading"}', "model is loading"),
+        ('{"detail": "Not Found"}', "Not Found"),
+        ('{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
+        ('{"message": "slow down"}', "slow down"),
+        ('{"errors": [{"message": "one"}, {"message": "two"}]}', "one two"),
+        ('{"object": "error", "message": "too long", "code": 400}', "too long"),
+        ("<html><title>504 Gateway Time-out</title></html>", "504 Gateway Time-out"),
+        ("upstream connect error", "upstream connect error"),
+        ("", ""),
+    ],
+)
+def test_what_a_server_says_is_found_in_whatever_it_wraps_it(content, words):
+    assert words_in(content.encode()) == words
+
+
+def test_an_error_that_comes_with_status_200_is_an_error():
+    assert error_status(b'{"error": {"code": 429, "message": "slow down"}}') == 429
+    assert error_status(b'[{"error": {"message": "no"}}]') == 500
+    assert error_status(b'{"error": null, "choices": [{}]}') is None
+    assert error_status(body({"content": "A dog."})) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "course", "meaning"),
+    [
+        (400, "API key not valid. Please pass a valid API key.", Course.END, "the key is refused"),
+        (401, "who are you?", Course.END, "the key is refused"),
+        (403, "Country not supported", Course.END, "the key may not use this model"),
+        (403, "Input was flagged by moderation", Course.LEAVE_OUT, ""),
+        (402, "Payment Required", Course.END, "the account has no money left"),
+        (429, "Your account has insufficient balance", Course.END, "the account has no money left"),
+        (429, "Rate limit reached", Course.SLOW_DOWN, ""),
+        (404, "no such page", Course.END, "there is no such model or path"),
+        (400, "The model `x` does not exist", Course.END, "there is no such model or path"),
+        (407, "Proxy Authentication Required", Course.END, "the proxy wants a user and a password"),
+        (400, "x is not a multimodal model", Course.END, "this model or server takes no pictures"),
+        (
+            400,
+            "At most 0 image(s) may be provided.",
+            Course.END,
+            "this model or server takes no pictures",
+        ),
+        (404, "No endpoints found that support image input", Course.END, "this model or server takes no pictures"),
+        (400, "failed to decode image bytes", Course.LEAVE_OUT, ""),
+        (400, "Invalid image: too small", Course.LEAVE_OUT, ""),
+        (413, "Request Entity Too Large", Course.LEAVE_OUT, ""),
+        (400, "bad image", Course.LEAVE_OUT, ""),
+        (503, "Loading model", Course.WAIT, ""),
+        (408, "late", Course.WAIT, ""),
+    ],
+)
+def test_each_error_has_one_course(status, words, course, meaning):
+    found = refusal_in(status, {}, json.dumps({"error": {"message": words}}).encode())
+
+    assert (found.course, found.meaning) == (course, meaning)
+    assert words.rstrip(".") in str(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (
+            "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            "max_completion_tokens",
+        ),
+        ("'temperature' does not support 0 with this model. Only the default (1) value is supported.", "temperature"),
+        ("invalid temperature: only 1 is allowed for this model", "temperature"),
+        ("'response_format' of type 'json_schema' is not supported", "response_format"),
+        ("Unknown name max_completion_tokens", None),
+        ("the image is too large", None),
+        ("temperature must be between 0 and 2", None),
+    ],
+)
+def test_a_field_is_renamed_or_left_out_on_the_servers_word(words, change):
+    sent = {"max_tokens": 1, "temperature": 0.0, "response_format": {}}
+    found = Dialect(has_schema=True).without(words, sent, may_drop_schema=True)
+
+    wanted = {
+        "max_completion_tokens": Dialect("max_completion_tokens", has_schema=True),
+        "temperature": Dialect(has_temperature=False, has_schema=True),
+        "response_format": Dialect(),
+        None: None,
+    }
+    assert found == wanted[change]
