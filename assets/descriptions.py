@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from vlmine_dagster.domain.tables import DESCRIPTIONS, EMBEDDINGS, JUDGES, Outcome
+from vlmine_dagster.domain.tables import DESCRIPTIONS, JUDGES, Outcome
 from vlmine_dagster.engine.catalog import DESCRIBED_COLUMNS
 from vlmine_dagster.engine.facts import table_fact
 from vlmine_dagster.engine.models import describer_of
@@ -15,6 +14,7 @@ from vlmine_dagster.resources.describers import Describer, DescriberInput, Descr
 from vlmine_dagster.resources.intake import ASK_AGAIN, outcome_counts, read_bytes, refuse_failures
 from vlmine_dagster.resources.replies import Reply
 from vlmine_dagster.resources.rows import Bill, RowBuffer, answer_row
+from vlmine_dagster.scoring.vectors import matrix
 
 
 def compute(run: StageRun) -> Product:
@@ -83,15 +83,6 @@ def _probabilities(run: StageRun) -> Iterator[tuple[str, Any]]:
     vectors = matrix(rows, "tag_probabilities")
     for place, name in enumerate(rows.column("image_id").to_pylist()):
         yield name, vectors[place]
-
-
-def matrix(rows: pa.Table, column: str) -> Any:
-    """Return a vector column of `embeddings` as an array of shape (N, size), float32."""
-    size = EMBEDDINGS.column(column).type.list_size
-    if not rows.num_rows:
-        return np.empty((0, size), np.float32)
-    flat = rows.column(column).combine_chunks().flatten()
-    return flat.to_numpy(zero_copy_only=False).reshape(-1, size).astype(np.float32)
 
 
 def description_row(answer: Description, fingerprint: str) -> dict[str, Any]:

@@ -12,8 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from vlmine_dagster.assets.diversity import SAID, diversified
-from vlmine_dagster.assets.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.engine.catalog import AGREEMENT_CHECK
@@ -23,6 +21,8 @@ from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Hashes, Ranking, budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, dagster_url, run_colour
+from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
+from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.settings import ExperimentSettings, OpenAIKeyworderSettings
 
 ORACLE_TAG = "vlmine.oracle"
@@ -38,7 +38,7 @@ def compute(run: StageRun) -> Product:
     """Rank the images of the pool; failed ones, and those that lack a signal, never enter."""
     experiment = run.project.settings.experiments[run.partition]
     pool = load_pool(run, experiment)
-    signals = signal_values(run, experiment, pool)
+    signals = signal_values(run, experiment, pool, run.bench.labels)
     hashes = id_hashes(image_ids(pool))
     ranking = rank_images(signals, hashes, fusion=experiment.fusion, weights=experiment.weights)
     if not len(ranking.order):
@@ -98,7 +98,7 @@ def _rows(
 ) -> pa.Table:
     count = len(ranking.order)
     selected = pool.take(pa.array(ranking.order[:selected_count]))
-    picked = "" if experiment.diversity is None else f" · {SAID[experiment.diversity.kind]}"
+    picked = "" if experiment.diversity is None else f" · {PICKED_BECAUSE[experiment.diversity.kind]}"
     reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=experiment.fusion == "pareto")
     said = [f"{reason}{picked}" for reason in reasons]
     columns = {

@@ -12,8 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from vlmine_dagster.assets.pareto import mining_run
-from vlmine_dagster.assets.pool import true_labels
-from vlmine_dagster.assets.retraining import UNTRAINED, means
 from vlmine_dagster.domain.tables import MINING_REPORT
 from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.longtail import shot_bins
@@ -32,6 +30,8 @@ from vlmine_dagster.reporting.report_page import (
 )
 from vlmine_dagster.resources.intake import load_pictures
 from vlmine_dagster.resources.pictures import thumbnail_data_url
+from vlmine_dagster.scoring.labelled import true_classes
+from vlmine_dagster.scoring.retraining import UNTRAINED, means
 
 PICTURES = 60
 _THUMBNAIL_SIDE = 320
@@ -152,7 +152,7 @@ def _true_classes(run: StageRun, ranked: pa.Table) -> dict[str, tuple[str, str]]
     if labels is None or settings is None:
         return {}
     bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
-    known = true_labels(run, ranked.column("image_id").to_pylist())
+    known = true_classes(labels, ranked.column("image_id").to_pylist(), run.shards)
     return {name: (label, bins[label]) for name, label in known.items()}
 
 

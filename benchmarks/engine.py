@@ -91,7 +91,7 @@ def run_stage(bench: Workbench, name: str) -> dict[str, float]:
 def _timed(parts: dict[str, float]) -> Iterator[None]:
     """Add up the processor seconds of some functions, from outside."""
     watched = {
-        "drift": (vocabulary, "_drift"),
+        "drift": (vocabulary, "vocabulary_drift"),
         "checked": (making, "validate"),
         "published": (making, "_publish"),
         "fronts": (selection, "_fronts"),

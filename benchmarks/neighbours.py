@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.measuring import machine, own_peak_mb, print_table
-from vlmine_dagster.assets.descriptions import matrix
 from vlmine_dagster.mining.neighbours import Blocks, nearest_neighbours
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.vectors import matrix
 
 COUNT, BLOCK = 100, 20_000
 

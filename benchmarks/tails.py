@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.assets.evidence import Evidence
-from vlmine_dagster.assets.rarity import Naming
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.longtail import long_tail_sizes
 from vlmine_dagster.mining.novelty import POOLINGS, novelty_scores
 from vlmine_dagster.mining.vocabulary import count_images
+from vlmine_dagster.scoring.evidence import Evidence
+from vlmine_dagster.scoring.rarity import Naming
 from vlmine_dagster.studies.pool import Floats, Places, Pool
 
 

@@ -12,12 +12,12 @@ from conftest import Made
 
 from benchmarks.recall import main, recall_by_rounds
 from benchmarks.tails import CutPool, Tail
-from vlmine_dagster.assets.rarity import Naming
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.learning import retraining as learning
 from vlmine_dagster.resources.tracking import Tracking
+from vlmine_dagster.scoring.rarity import Naming
 from vlmine_dagster.studies import QUESTIONS, correlation, draws, retraining, study_of
 from vlmine_dagster.studies.jobs import run_study
 from vlmine_dagster.studies.study import StudyRun, conduct

@@ -122,10 +122,10 @@ def _checkpoint(_bench: "Workbench", where: str) -> Advice:
 
 
 def _predictions(bench: "Workbench", where: str) -> Advice:
-    from vlmine_dagster.assets.predictions import match_predictions
+    from vlmine_dagster.scoring.predictions import match_predictions
 
     there = [shard for shard in bench.source.shards() if bench.lake.path("images", shard).exists()]
-    match = match_predictions(where, bench.lake, there)
+    match = match_predictions(where, bench.lake.connect(images=bench.lake.require("images", there)))
     match.refuse_foreign()
     warnings = match.warnings(() if bench.labels is None else bench.labels.class_names)
     known = f"{len(match.classes):,} classes, {match.known_count:,} of {match.pool_count:,} images of the pool"

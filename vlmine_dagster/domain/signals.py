@@ -58,14 +58,14 @@ SIGNALS: dict[str, Signal] = {
             "novelty_scores",
             "1 / number of images that share its rarest keyword",
             'keyword "{keyword}" in {images}',
-            "mining.novelty.novelty_scores",
+            "mining.novelty.novelty_from_count",
         ),
         Signal(
             "novelty_mean",
             "novelty_scores",
             "1 / mean number of images that share its keywords",
             "keywords in {inverse:,.1f} images on average{rarest}",
-            "mining.novelty.novelty_scores",
+            "mining.novelty.novelty_from_count",
         ),
         Signal(
             "soft_novelty",

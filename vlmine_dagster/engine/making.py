@@ -11,9 +11,9 @@ import dagster as dg
 from vlmine_dagster.domain.errors import ContractError, ExpectationError, MissingInputError, TrackingError, VlmineError
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.catalog import STAGES
-from vlmine_dagster.engine.cuts import by_shard
 from vlmine_dagster.engine.lineage import Lineage, experiment_variant, pending_mark
 from vlmine_dagster.engine.stages import Product, Stage, StageRun, read_partitions
+from vlmine_dagster.resources.cuts import by_shard
 from vlmine_dagster.resources.expectations import Finding, failed_critically, summarize_findings, validate
 from vlmine_dagster.resources.ordered import core_count
 from vlmine_dagster.settings import DEFAULT_VARIANT

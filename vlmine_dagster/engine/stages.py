@@ -290,21 +290,28 @@ class StageRun:
         """Return the variant under which a table is read here."""
         return self.variant if table in VARIANT_TABLES else DEFAULT_VARIANT
 
-    def read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
+    def columns_of(self, table: str) -> list[str]:
+        """Return the columns of a table that this partition may read: those that are declared."""
+        return list(dict.fromkeys(name for reads in self.needed if reads.table == table for name in reads.columns))
+
+    def read(
+        self, table: str, columns: Sequence[str] | None = None, *, partitions: Sequence[str] | None = None
+    ) -> "pa.Table":
         """Read a table: these partitions of it, or all of it where the two are cut differently."""
-        return self.lake.read_all(table, self._partitions_of(table), columns=columns, variant=self.variant_of(table))
+        read = self._partitions_of(table, partitions)
+        return self.lake.read_all(table, read, columns=columns, variant=self.variant_of(table))
 
     @contextmanager
-    def connect(self, *tables: str, shards: Sequence[str] | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
-        """Open DuckDB with one view a table, over the same files that `read` reads, or over some shards of them."""
+    def connect(self, *tables: str, partitions: Sequence[str] | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """Open DuckDB with one view a table of its declared columns, over the partitions that `read` would read."""
         views = {
-            table: self.lake.require(table, self._partitions_of(table, shards), variant=self.variant_of(table))
+            table: self.lake.require(table, self._partitions_of(table, partitions), variant=self.variant_of(table))
             for table in tables
         }
-        with self.lake.connect(**views) as connection:
+        with self.lake.connect({table: self.columns_of(table) for table in tables}, **views) as connection:
             yield connection
 
-    def shard_batches(self, table: str) -> Iterator[list[str]]:
+    def batches(self, table: str) -> Iterator[list[str]]:
         """Cut the shards of the pool into lists of about a million rows of a table, to be worked on one by one."""
         batch: list[str] = []
         count = 0
@@ -318,9 +325,11 @@ class StageRun:
         if batch:
             yield batch
 
-    def _partitions_of(self, table: str, shards: Sequence[str] | None = None) -> list[str]:
-        read, all_shards = TABLES[table], self.shards if shards is None else shards
-        cuts = (read_partitions(self.stage.contract, read, name, all_shards) for name in self.partitions)
+    def _partitions_of(self, table: str, partitions: Sequence[str] | None) -> list[str]:
+        read = TABLES[table]
+        if partitions is not None:
+            return list(partitions) if read.partition != "pool" else [WHOLE_POOL]
+        cuts = (read_partitions(self.stage.contract, read, name, self.shards) for name in self.partitions)
         return list(dict.fromkeys(itertools.chain.from_iterable(cuts)))
 
 

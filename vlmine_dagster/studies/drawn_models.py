@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.assets.uncertainty import answers_of, scores
 from vlmine_dagster.domain.signals import SIGNALS
+from vlmine_dagster.scoring.uncertainty import answers_of, uncertainty_columns
 from vlmine_dagster.settings import TaskModelSettings
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def told_by_probes(
 
 
 def _columns(model: "TaskModel", asked: npt.NDArray[Any], *, passes: int = 0) -> dict[str, npt.NDArray[Any]]:
-    parts = [scores(one) for one in answers_of(model, asked, [""] * len(asked), passes=passes)]
+    parts = [uncertainty_columns(one) for one in answers_of(model, asked, [""] * len(asked), passes=passes)]
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.assets.descriptions import matrix
-from vlmine_dagster.assets.evidence import Evidence
-from vlmine_dagster.assets.rarity import Naming, naming_of, told_by_seed
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.signals import SIGNALS
@@ -25,6 +22,9 @@ from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.resources.labels import Labels, load_labels
 from vlmine_dagster.resources.sources import shard_of
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.evidence import Evidence
+from vlmine_dagster.scoring.rarity import Naming, naming_of, rarity_by_labels
+from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
 from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.drawn_models import drawn_model, model_facts, told_by_probes
@@ -162,7 +162,7 @@ class Pool:
     @cached_property
     def naming(self) -> Naming:
         """By which names classes may be told."""
-        return naming_of(self._bench, self._variant)
+        return naming_of(self._bench.project, self._bench.labels, self._bench.encoder.classes, self._variant)
 
     def draw(self, number: int, *, mined: Sequence[str] = ()) -> Draw:
         """Draw the seed: the same images for every arm, the same probe fitted on them.
@@ -200,7 +200,7 @@ class Pool:
     def _signals(self, seed: Places, rest: Places, is_mined: npt.NDArray[np.bool_]) -> dict[str, Floats]:
         features, labels = self.evidence.features, self.truth[seed].tolist()
         uncertainty, likeliest = told_by_probes(self.drawn_model, features[seed], labels, features[rest])
-        told = told_by_seed(
+        told = rarity_by_labels(
             self.evidence.take(rest),
             self.evidence.take(seed),
             labels,

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmine_dagster.assets.descriptions import matrix
-from vlmine_dagster.assets.retraining import retraining_plan
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.mining.longtail import shot_accuracy
 from vlmine_dagster.mining.selection import budget_count
@@ -16,6 +14,8 @@ from vlmine_dagster.reporting.study_charts import budget_curves_png
 from vlmine_dagster.resources.digests import path_digest
 from vlmine_dagster.resources.intake import load_pixels
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.retraining import retraining_plan
+from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import (

@@ -1,6 +1,6 @@
 import pyarrow as pa
 
-from vlmine_dagster.engine.cuts import by_shard
+from vlmine_dagster.resources.cuts import by_shard
 
 
 def cut(ids, shards):

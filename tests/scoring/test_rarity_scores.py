@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import yaml
 
-from vlmine_dagster.assets.evidence import Evidence
-from vlmine_dagster.assets.rarity import Naming, told_by_seed
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.catalog import NEIGHBOUR_SCORES, RARITY_SCORES
 from vlmine_dagster.mining.census import Census
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.evidence import Evidence
+from vlmine_dagster.scoring.rarity import Naming, rarity_by_labels
 
 TAGS = ("road", "tram", "yak", "fern")
 
@@ -29,7 +29,7 @@ COUNTS = {"road": 200, "tram": 10, "yak": 2}
 
 def told(pool=POOL, **more):
     given = {"naming": Naming(("Yak",), TAGS), "few_under": 20, "is_mined": None, "sparsity": SPARSITY}
-    return told_by_seed(pool, SEED, LABELS, COUNTS, **given | more)
+    return rarity_by_labels(pool, SEED, LABELS, COUNTS, **given | more)
 
 
 def test_a_class_that_is_known_by_name_alone_tops_its_list():
@@ -80,7 +80,7 @@ def test_a_class_known_to_be_large_by_mining_is_no_longer_searched_for():
 def test_a_seed_of_one_class_says_nothing(labels):
     seed = SEED if labels else SEED.take(np.array([], dtype=np.int64))
 
-    found = told_by_seed(POOL, seed, labels, COUNTS, naming=Naming(), few_under=20, sparsity=SPARSITY)
+    found = rarity_by_labels(POOL, seed, labels, COUNTS, naming=Naming(), few_under=20, sparsity=SPARSITY)
 
     assert np.isnan(found["class_rank_rarity"]).all()
     assert set(found["rare_class"]) == {None}

@@ -1,6 +1,7 @@
 """A user's own predictions: whether they are about the images of the pool and the classes of the labels."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from vlmine_dagster.learning.user_model import prediction_classes
 from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
-    from vlmine_dagster.resources.lake import Lake
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,12 @@ class PredictionMatch:
         return [visible_text(f"task_model.path {self.path} {text}") for text in found]
 
 
-def match_predictions(path: str, lake: "Lake", shards: Sequence[str]) -> PredictionMatch:
+def match_predictions(path: str, opened: "AbstractContextManager[duckdb.DuckDBPyConnection]") -> PredictionMatch:
     """Compare a file of predictions with the images of published shards.
+
+    Args:
+        path: The file.
+        opened: DuckDB with the view `images` (image_id, split, outcome).
 
     Raises:
         ModelError: the file cannot be read, or has no image_id or fewer than two classes.
@@ -75,7 +80,7 @@ def match_predictions(path: str, lake: "Lake", shards: Sequence[str]) -> Predict
     query = f"""SELECT count(*), count(*) FILTER (is_known), min(image_id) FILTER (NOT is_known)
                 FROM (SELECT image_id, image_id IN ({given}) AS is_known FROM images
                       WHERE split = 'pool' AND outcome = 'ok')"""  # noqa: S608 - our own text
-    with lake.connect(images=lake.require("images", shards)) as connection:
+    with opened as connection:
         counts = connection.execute(query, [path]).fetchone()
         first = connection.execute(f"{given} LIMIT 1", [path]).fetchone()
     pool_count, known_count, unknown = counts or (0, 0, None)

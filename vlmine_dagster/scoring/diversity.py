@@ -6,25 +6,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vlmine_dagster.assets.evidence import half
-from vlmine_dagster.engine.stages import StageRun
 from vlmine_dagster.mining.diversity import candidate_count, coverage_picks, k_center_picks, picked_first
 from vlmine_dagster.mining.selection import Ranking
+from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.settings import DiversitySettings
 
-SAID = {"k_center": "far from the seed and earlier picks", "coverage": "adds rare keywords to earlier picks"}
+PICKED_BECAUSE = {"k_center": "far from the seed and earlier picks", "coverage": "adds rare keywords to earlier picks"}
 """What a reason says of a pick."""
 
-_SEED_BATCH = 4096
+_LABELLED_BATCH = 4096
 
 
 def diversified(
-    run: StageRun, settings: DiversitySettings, ranking: Ranking, image_ids: Sequence[str], budget: int
+    reader: Reader, settings: DiversitySettings, ranking: Ranking, image_ids: Sequence[str], budget: int
 ) -> Ranking:
     """Return a ranking whose first `budget` images are picked so that they differ.
 
     Args:
-        run: The experiment at work.
+        reader: Reads `images` and `embeddings`, or `keywords` and `vocab_counts`.
         settings: How to pick, and from how many.
         ranking: Its ranking.
         image_ids: Ids of the images that the ranking's places mean.
@@ -33,32 +33,33 @@ def diversified(
     top = ranking.order[: candidate_count(len(ranking.order), budget, settings.pool_factor)]
     names = [image_ids[place] for place in top.tolist()]
     pick = _by_keywords if settings.kind == "coverage" else _by_features
-    return picked_first(ranking, pick(run, names, budget))
+    return picked_first(ranking, pick(reader, names, budget))
 
 
-def _by_features(run: StageRun, names: Sequence[str], budget: int) -> npt.NDArray[np.int64]:
+def _by_features(reader: Reader, names: Sequence[str], budget: int) -> npt.NDArray[np.int64]:
     candidates = pa.table({"image_id": names, "place": np.arange(len(names))})
-    with run.connect("embeddings") as connection:
+    with reader.connect("embeddings") as connection:
         connection.register("candidates", candidates)
         rows = connection.sql(
             "SELECT embedding FROM candidates JOIN embeddings USING (image_id) ORDER BY place"
         ).to_arrow_table()
-    return k_center_picks(half(rows, "embedding"), count=budget, covered=_seed_features(run))
+    features = matrix(rows, "embedding", np.float16)
+    return k_center_picks(features, count=budget, covered=_labelled_features(reader))
 
 
-def _seed_features(run: StageRun) -> Iterator[npt.NDArray[np.float16]]:
-    with run.connect("images", "embeddings") as connection:
+def _labelled_features(reader: Reader) -> Iterator[npt.NDArray[np.float16]]:
+    with reader.connect("images", "embeddings") as connection:
         rows = connection.sql(
             """SELECT embedding FROM images JOIN embeddings USING (image_id)
                WHERE split = 'seed' AND outcome = 'ok' AND label IS NOT NULL"""
         )
-        for batch in rows.to_arrow_reader(_SEED_BATCH):
-            yield half(pa.Table.from_batches([batch]), "embedding")
+        for batch in rows.to_arrow_reader(_LABELLED_BATCH):
+            yield matrix(pa.Table.from_batches([batch]), "embedding", np.float16)
 
 
-def _by_keywords(run: StageRun, names: Sequence[str], budget: int) -> npt.NDArray[np.int64]:
+def _by_keywords(reader: Reader, names: Sequence[str], budget: int) -> npt.NDArray[np.int64]:
     keywords: dict[str, list[str]] = {name: [] for name in names}
-    with run.connect("keywords", "vocab_counts") as connection:
+    with reader.connect("keywords", "vocab_counts") as connection:
         connection.register("candidates", pa.table({"image_id": names}))
         rows = connection.sql(
             """SELECT image_id, keyword, image_count

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Made
 
-from vlmine_dagster.assets.predictions import match_predictions
 from vlmine_dagster.cli.doctor import advice_on_models
 from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.scoring.predictions import match_predictions
 
 PAGE = Path(__file__).parent.parent.parent / "docs/models.md"
 
@@ -27,7 +27,8 @@ def write(made: Made, image_ids: list[str], classes: tuple[str, ...] = ("coffee"
 
 
 def matched(made: Made, path: str):
-    return match_predictions(path, made.bench.lake, made.bench.lake.partitions("images"))
+    lake = made.bench.lake
+    return match_predictions(path, lake.connect(images=lake.require("images", lake.partitions("images"))))
 
 
 def test_predictions_of_other_images_are_refused_with_an_id_of_each_side(finished: Made):

@@ -1,0 +1,42 @@
+"""A reader over tables in memory, which hands out declared columns alone, as a stage's does."""
+
+import logging
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+
+from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.resources.progress import Progress
+
+
+class MemoryReader:
+    """Tables of shards, or of the pool, by name and partition."""
+
+    def __init__(self, tables, columns, *, project=None, partition="pool", batch=1):
+        self.tables, self.columns, self.project, self.partition = tables, columns, project, partition
+        self.log, self._batch = logging.getLogger("memory"), batch
+        cut = next(parts for name, parts in tables.items() if TABLES[name].partition == "shard")
+        self.shards = tuple(sorted(cut))
+
+    def needs(self, table):
+        return table in self.columns
+
+    def read(self, table, columns, *, partitions=None):
+        assert set(columns) <= set(self.columns[table]), (table, columns)
+        names = ["pool"] if TABLES[table].partition == "pool" else self.shards if partitions is None else partitions
+        return pa.concat_tables([self.tables[table][name] for name in names]).select(list(columns))
+
+    @contextmanager
+    def connect(self, *tables, partitions=None):
+        with duckdb.connect() as connection:
+            for table in tables:
+                connection.register(table, self.read(table, self.columns[table], partitions=partitions))
+            yield connection
+
+    def batches(self, table):
+        for start in range(0, len(self.shards), self._batch):
+            yield list(self.shards[start : start + self._batch])
+
+    def progress(self, total):
+        return Progress("memory", log=self.log, total=total, unit="images")

@@ -1,0 +1,96 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import plain_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory import MemoryReader
+
+from vlmine_dagster.domain.errors import ContractError, MissingInputError, MixedVariantsError
+from vlmine_dagster.domain.tables import KEYWORD_ANSWERS, KEYWORDS
+from vlmine_dagster.mining.novelty import novelty_scores as from_lists
+from vlmine_dagster.mining.novelty import pooled_counts
+from vlmine_dagster.mining.vocabulary import count_images
+from vlmine_dagster.scoring.novelty import novelty_scores
+from vlmine_dagster.scoring.vocabulary import count_vocabulary, image_counts, vocabulary_drift
+
+COLUMNS = {
+    "keywords": ["image_id", "keyword", "variant_hash"],
+    "keyword_answers": ["image_id", "outcome"],
+    "vocab_counts": ["keyword", "image_count"],
+}
+images = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=5, unique=True), min_size=1, max_size=12)
+
+
+def reader(shards, *, hashes=None):
+    """A pool of shards, each a list of images, each a list of keywords."""
+    tables = {"keywords": {}, "keyword_answers": {}}
+    for name, keywords in shards.items():
+        rows = [(f"{name}/{number:03}", word) for number, words in enumerate(keywords) for word in sorted(words)]
+        ids = [f"{name}/{number:03}" for number in range(len(keywords))]
+        outcomes = ["ok" if words else "empty" for words in keywords]
+        digest = (hashes or {}).get(name, "h")
+        tables["keywords"][name] = plain_rows(
+            KEYWORDS,
+            image_id=[row[0] for row in rows],
+            keyword=[row[1] for row in rows],
+            variant_hash=[digest] * len(rows),
+        )
+        tables["keyword_answers"][name] = plain_rows(KEYWORD_ANSWERS, image_id=ids, outcome=outcomes)
+    return MemoryReader(tables, COLUMNS)
+
+
+def counted(pool):
+    pool.tables["vocab_counts"] = {"pool": count_vocabulary(pool).counts}
+    return pool
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(images, min_size=1, max_size=3).filter(lambda shards: any(word for one in shards for word in one)))
+def test_the_published_columns_are_those_of_the_formulas_that_the_signals_cite(shards):
+    pool = counted(reader({f"s{number}": keywords for number, keywords in enumerate(shards)}))
+    keywords = [words for shard in shards for words in shard if words]
+    counts = count_images(keywords)
+
+    rows = novelty_scores(pool)
+
+    assert image_counts(pool) == counts
+    assert rows.column("image_id").to_pylist() == sorted(rows.column("image_id").to_pylist())
+    for pooling in ("min", "mean"):
+        np.testing.assert_array_equal(rows.column(f"{pooling}_count"), pooled_counts(keywords, counts, pooling=pooling))
+        np.testing.assert_array_equal(rows.column(f"novelty_{pooling}"), from_lists(keywords, counts, pooling=pooling))
+    rarest = [min(words, key=lambda word: (counts[word], word)) for words in keywords]
+    assert rows.column("rarest_keyword").to_pylist() == rarest
+
+
+def test_a_keyword_that_was_not_counted_is_named():
+    pool = counted(reader({"a": [["car"], ["road"]]}))
+    pool.tables["vocab_counts"] = {"pool": pa.table({"keyword": ["car"], "image_count": [1]})}
+
+    with pytest.raises(ContractError, match=r"novelty_scores\[pool\]: keywords 'road' have no count"):
+        novelty_scores(pool)
+
+
+def test_shards_that_were_keyworded_otherwise_are_named():
+    pool = reader({"a": [["car"], ["road"]], "b": [["car"]], "c": [["car"], ["car"]]}, hashes={"b": "other"})
+
+    with pytest.raises(MixedVariantsError, match=r"2 ways .* \(h, other\).* for 1 shards: b\.$"):
+        count_vocabulary(pool)
+
+
+def test_a_pool_without_keywords_is_refused():
+    with pytest.raises(MissingInputError, match="no image of the pool has a keyword"):
+        count_vocabulary(reader({"a": [[], []]}))
+
+
+def test_a_shard_whose_keywords_differ_from_the_others_drifts():
+    alike = {name: [["car", "road"]] * 200 for name in "abc"}
+
+    same, other = (
+        vocabulary_drift(pool, pool.tables["vocab_counts"]["pool"])
+        for pool in (counted(reader(alike)), counted(reader({**alike, "odd": [["car", "snow"]] * 200})))
+    )
+
+    assert same.is_met
+    assert not other.is_met
+    assert "odd" in other.text

@@ -1,0 +1,252 @@
+"""The columns of `rarity_scores`: what the labelled set, the names of classes and the tags say about rarity."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vlmine_dagster.domain.tables import RARITY_SCORES
+from vlmine_dagster.mining.census import Census
+from vlmine_dagster.mining.density import semantic_density
+from vlmine_dagster.mining.neighbours import Blocks
+from vlmine_dagster.mining.novelty import novelty_scores
+from vlmine_dagster.mining.rarity import (
+    Singles,
+    class_rank_rarity,
+    class_scores,
+    expected_rarity,
+    keyword_value,
+    keyword_worth,
+    name_shares,
+    named_posterior,
+    soft_novelty,
+    strangeness,
+)
+from vlmine_dagster.mining.uncertainty import predictive_entropy
+from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.resources.spill import ColumnSpill
+from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks, SeedAndPool
+from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.vocabulary import image_counts as counts_by_keyword
+from vlmine_dagster.settings.project import Project
+
+_DEFAULT_FEW_UNDER = 20
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """By which names classes may be told.
+
+    Attributes:
+        announced: Classes that the project names, those without any label too.
+        tags: Names of the tags, in the order of their probabilities.
+        are_keywords_tags: Whether keywords are these tags again, and so tell nothing more.
+    """
+
+    announced: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    are_keywords_tags: bool = True
+
+    def shares(self, images: Evidence, classes: Sequence[str]) -> tuple[Singles, npt.NDArray[np.bool_]]:
+        """Return `name_shares` of images."""
+        words = None if self.are_keywords_tags else images.keywords
+        return name_shares(classes, self.tags, images.tag_probabilities, words)
+
+    def named(self, pool: EvidenceBlocks, classes: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Return which classes can be told by their names, shape (C,); where keywords are tags, one block tells."""
+        is_named = np.zeros(len(classes), dtype=bool)
+        for block in pool.blocks():
+            is_named |= self.shares(block, classes)[1]
+            if self.are_keywords_tags:
+                break
+        return is_named
+
+
+def rarity_scores(
+    reader: Reader, known: SeedAndPool, *, naming: Naming, is_mined: npt.NDArray[np.bool_], scratch: Path | None = None
+) -> pa.Table:
+    """Return `rarity_scores` of the pool, by image id.
+
+    Args:
+        reader: Reads `vocab_counts`; see `SeedAndPool` for the rest.
+        known: The images.
+        naming: By which names classes may be told.
+        is_mined: Shape (M,), whether a label came back for a mined image.
+        scratch: Folder for the file of lists.
+    """
+    tags = partial(known.everything.vectors, "tag_probabilities")
+    columns = {name: values[known.is_pool] for name, values in tag_rarity(reader, tags).items()}
+    columns |= rarity_by_labels(
+        known.pool,
+        known.seed.together(),
+        known.labels,
+        counts_by_keyword(reader),
+        sparsity=columns["sparsity"],
+        naming=naming,
+        is_mined=is_mined,
+        few_under=few_shot_under(reader.project),
+        scratch=scratch,
+    )
+    arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
+    rows = pa.table({"image_id": known.ids, **arrays}).select(RARITY_SCORES.schema.names)
+    return rows.cast(RARITY_SCORES.schema).sort_by("image_id")
+
+
+def tag_rarity(reader: Reader, tags: npt.ArrayLike | Blocks) -> dict[str, Floats]:
+    """Return the columns that need nothing but tags, shape (N,) each, higher is rarer.
+
+    Args:
+        reader: Tells how neighbours are searched for.
+        tags: Shape (N, T), of all images of the labelled set and the pool, or a function that reads them by blocks.
+    """
+    density = semantic_density(tags, search=reader.project.settings.neighbour_search)
+    return {"sparsity": -density, "soft_novelty": soft_novelty(tags)}
+
+
+def few_shot_under(project: Project) -> int:
+    """Return the number of images below which a class is few-shot."""
+    settings = project.settings.dataset.labels
+    return _DEFAULT_FEW_UNDER if settings is None else settings.few_under
+
+
+def naming_of(project: Project, labels: Labels | None, tags: Sequence[str], variant: str) -> Naming:
+    """Return by which names a project's classes may be told.
+
+    Args:
+        project: The project.
+        labels: Its labels, which announce classes.
+        tags: Names of the encoder's tags, in the order of their probabilities.
+        variant: Extraction variant whose keywords count.
+    """
+    announced = labels.announced if labels is not None else ()
+    return Naming(announced, tags, project.settings.variant(variant).describer.kind == "tagger")
+
+
+def rarity_by_labels(
+    pool: EvidenceBlocks,
+    seed: Evidence,
+    labels: Sequence[str],
+    image_counts: Mapping[str, int],
+    *,
+    sparsity: Floats,
+    naming: Naming,
+    few_under: int,
+    is_mined: npt.NDArray[np.bool_] | None = None,
+    scratch: Path | None = None,
+) -> dict[str, Any]:
+    """Return the signals that the labelled seed gives, unknown where it has fewer than two classes.
+
+    Two probes are fitted on the seed, on the features and on the cube roots of the tag probabilities; the number of a
+    class's labels tells how likely it is few-shot. A class that has a name and no label is searched for by its name.
+    Classes that have neither share one list, of what is strange. See `mining.rarity` and `mining.census` for the
+    formulas. Of the pool a block at a time is in memory, and the list of one class; all lists lie in a file.
+
+    Args:
+        pool: N images that could be mined.
+        seed: M labelled images.
+        labels: Their M classes.
+        image_counts: Images per keyword over the whole pool.
+        sparsity: Shape (N,), how few images look like each, by the tags.
+        naming: By which names classes may be told.
+        few_under: A class is few-shot with fewer images than this.
+        is_mined: Shape (M,), whether a label came back for a mined image; those are learned from, but not counted as
+            chance. None: no label did.
+        scratch: Folder for the file of lists, 4 bytes an image and rare class; the system's own if None.
+
+    Returns:
+        expected_rarity, class_rank_rarity, keyword_value: shape (N,), higher is rarer; rare_class: N names or None.
+    """
+    from vlmine_dagster.learning.examples import class_numbers
+
+    is_chance = np.ones(len(labels), dtype=bool) if is_mined is None else ~is_mined
+    if len(set(labels)) < 2 or not len(pool) or not is_chance.any():
+        unknown = dict.fromkeys(("expected_rarity", "class_rank_rarity", "keyword_value"), np.full(len(pool), np.nan))
+        return {**unknown, "rare_class": [None] * len(pool)}
+    classes = sorted({*labels, *naming.announced})
+    numbers = class_numbers(labels, classes)
+    census = Census(
+        known=np.bincount(numbers, minlength=len(classes)),
+        by_chance=np.bincount(numbers[is_chance], minlength=len(classes)),
+        fraction=float(is_chance.sum()) / (len(labels) + len(pool)),
+        is_named=naming.named(pool, classes),
+        is_announced=bool(naming.announced),
+        few_under=few_under,
+    )
+    judge = _Judge(seed, numbers, census, classes=classes, naming=naming, image_counts=image_counts)
+    with ColumnSpill(len(census.listed), len(pool), scratch) as lists:
+        judged = _joined(judge(block, lists) for block in pool.blocks())
+        strange = strangeness([sparsity, judged.pop("entropy"), judged.pop("novelty")])
+        rank_rarity, likeliest = class_rank_rarity(
+            _columns(lists, strange if census.nameless_count else None), *census.list_terms, count=len(pool)
+        )
+    names = [*(classes[k] for k in census.listed.tolist()), None, None]  # the nameless; -1: on no list
+    return {**judged, "class_rank_rarity": rank_rarity, "rare_class": [names[k] for k in likeliest.tolist()]}
+
+
+class _Judge:
+    """Judges images by what was learned from the seed.
+
+    Args:
+        seed: M labelled images.
+        numbers: Shape (M,), their classes.
+        census: Of the C classes.
+        classes: Their names.
+        naming: By which names they may be told.
+        image_counts: Images per keyword over the whole pool.
+    """
+
+    def __init__(
+        self,
+        seed: Evidence,
+        numbers: npt.NDArray[np.int64],
+        census: Census,
+        *,
+        classes: Sequence[str],
+        naming: Naming,
+        image_counts: Mapping[str, int],
+    ):
+        from vlmine_dagster.learning.training import fit_probe
+
+        self._classes, self._census, self._naming, self._image_counts = classes, census, naming, image_counts
+        self._by_features, self._by_tags = (
+            fit_probe(rows, numbers, class_count=len(classes))
+            for rows in (seed.features, np.cbrt(seed.tag_probabilities))
+        )
+        few = census.few_shot[numbers]
+        self._worth = keyword_worth(seed.keywords, few, image_counts, common_count=census.few_under)
+
+    def __call__(self, images: Evidence, lists: ColumnSpill) -> dict[str, Floats]:
+        """Return what is known of B images by themselves, shape (B,) each; write their scores by class to the lists."""
+        from vlmine_dagster.learning.prediction import predict_probabilities
+
+        by_name = named_posterior(self._naming.shares(images, self._classes)[0], self._census.name_weights)
+        learned = [
+            predict_probabilities(self._by_features, images.features),
+            predict_probabilities(self._by_tags, np.cbrt(images.tag_probabilities)),
+        ]
+        scores = class_scores(learned, self._census.known, by_name, self._census.is_named)
+        lists.write(scores[:, self._census.listed])
+        return {
+            "expected_rarity": expected_rarity([*learned, by_name], self._census.few_shot),
+            "keyword_value": keyword_value(images.keywords, self._worth),
+            "entropy": predictive_entropy(learned[0]),
+            "novelty": novelty_scores(images.keywords, self._image_counts, pooling="mean"),
+        }
+
+
+def _joined(blocks: Iterator[dict[str, Floats]]) -> dict[str, Floats]:
+    parts = list(blocks)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _columns(lists: ColumnSpill, strange: Floats | None) -> Iterator[Singles]:
+    yield from lists.columns()
+    if strange is not None:
+        yield strange.astype(np.float32)

@@ -1,0 +1,168 @@
+"""The rows of `retrain_metrics`: what mined images are worth, by what they are and by what a model learns from them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmine_dagster.domain.tables import Split
+from vlmine_dagster.mining.advice import Advice, luck_advice
+from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
+from vlmine_dagster.mining.selection import budget_count
+from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.resources.sources import ImageSource
+from vlmine_dagster.scoring.labelled import labelled_images, true_classes
+from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.task_model import model_inputs
+from vlmine_dagster.settings.project import Project
+
+if TYPE_CHECKING:
+    from vlmine_dagster.learning.retraining import Labelled, Plan
+
+UNTRAINED = -1
+"""In place of a random seed where nothing was trained."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The mined order with the oracle's labels.
+
+    Attributes:
+        image_ids: Ranked pool images, best first.
+        labels: Their true classes.
+        bins: many, medium or few, by class.
+    """
+
+    image_ids: Sequence[str]
+    labels: Sequence[str]
+    bins: Mapping[str, str]
+
+
+def ranked_truth(reader: Reader, labels: Labels) -> Truth:
+    """Return the ranked images whose class is known.
+
+    Args:
+        reader: Reads `pareto_set` (image_id, rank).
+        labels: The labels of the project.
+    """
+    ranked = reader.read("pareto_set", ["image_id", "rank"]).sort_by("rank").column("image_id").to_pylist()
+    classes = true_classes(labels, ranked, reader.shards)
+    settings = reader.project.settings.dataset.labels
+    assert settings is not None  # noqa: S101 - there are labels, so there are their settings
+    bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
+    known = [name for name in ranked if name in classes]
+    return Truth(known, [classes[name] for name in known], bins)
+
+
+def mined_rows(truth: Truth, counts: Mapping[float, int]) -> Iterator[Row]:
+    """Yield what the first images of a list are, a row per budget and metric.
+
+    Args:
+        truth: The list.
+        counts: Images by budget.
+    """
+    for share, count in counts.items():
+        metrics = mining_metrics(truth.labels[:count], truth.labels, bins=truth.bins)
+        for metric, value in metrics.items():
+            yield _row(share, count, UNTRAINED, metric, value)
+
+
+def retrained_rows(reader: Reader, source: ImageSource, truth: Truth, counts: Mapping[float, int]) -> Iterator[Row]:
+    """Yield how models do that learned from the labelled set and the first images of a list.
+
+    Args:
+        reader: Reads `images` (image_id, label, split, outcome) and, for a probe, `embeddings`.
+        source: The pictures, which a network looks at.
+        truth: The list.
+        counts: Images by budget.
+    """
+    from vlmine_dagster.learning.retraining import retrain_curve
+
+    seed, test, watched = (labelled_images(reader, split) for split in (Split.SEED, Split.TEST, Split.VAL))
+    if not seed or not test:
+        reader.log.warning(
+            f"retrain_metrics: nothing retrained, {len(seed)} seed and {len(test)} test images are labelled"
+        )
+        return
+    settings = reader.project.settings.retraining
+    count = max(counts.values(), default=0)
+    mined = dict(zip(truth.image_ids[:count], truth.labels[:count], strict=True))
+    retrained = retrain_curve(
+        retraining_plan(reader.project),
+        seed=lesson(reader, source, seed),
+        mined=lesson(reader, source, mined),
+        validation=lesson(reader, source, watched) if settings.patience and watched else None,
+        test_inputs=lesson(reader, source, test).inputs,
+        classes=sorted(truth.bins),
+        budgets=[0, *counts.values()],
+        training_seeds=settings.seeds,
+    )
+    shares = {count: share for share, count in counts.items()}
+    for result in retrained:
+        for metric, value in shot_accuracy(list(test.values()), result.predicted, bins=truth.bins).items():
+            yield _row(shares.get(result.budget, 0.0), result.budget, result.seed, metric, value)
+
+
+def lesson(reader: Reader, source: ImageSource, classes: Mapping[str, str]) -> "Labelled":
+    """Return images as what is retrained reads them.
+
+    Args:
+        reader: Reads `embeddings` where that is a probe.
+        source: The pictures, which a network looks at.
+        classes: The class of each image, by its id.
+    """
+    from vlmine_dagster.learning.retraining import Labelled
+
+    settings = reader.project.settings.retraining
+    inputs = model_inputs(reader, source, settings.kind, list(classes), side=settings.image_size)
+    return Labelled(inputs, list(classes.values()))
+
+
+def retraining_plan(project: Project) -> "Plan":
+    """Return what a project retrains, and how."""
+    from vlmine_dagster.learning.retraining import Plan
+    from vlmine_dagster.learning.training import Recipe
+
+    settings = project.settings.retraining
+    recipe = Recipe(
+        epochs=settings.epochs,
+        learning_rate=settings.highest_learning_rate,
+        class_balance=settings.class_balance,
+        is_half=settings.precision == "bfloat16",
+        patience=settings.patience,
+    )
+    return Plan(
+        settings.kind,
+        recipe,
+        side=settings.image_size,
+        checkpoint=project.resolve(settings.path) if settings.path else "",
+        validation_share=settings.validation_share,
+    )
+
+
+def luck(reader: Reader, truth: Truth) -> Advice:
+    """Tell whether an experiment finds more few-shot images at its budget than chance would."""
+    experiment = reader.project.settings.experiments[reader.partition]
+    if list(experiment.signals) == ["random"]:
+        return Advice(True, "this experiment is chance itself")
+    count = budget_count(experiment.budget or reader.project.settings.budget, len(truth.labels))
+    is_few = [truth.bins[label] == "few" for label in truth.labels]
+    return luck_advice(sum(is_few[:count]), mined_count=count, tail_count=sum(is_few), pool_size=len(is_few))
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], tuple[float, float]]:
+    """Return mean and standard deviation over random seeds by (metric, budget); unknown values are left out."""
+    values: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for row in rows:
+        if row["value"] is not None:
+            values[row["metric"], row["budget"]].append(row["value"])
+    return {key: (float(np.mean(found)), float(np.std(found))) for key, found in values.items()}
+
+
+def _row(share: float, count: int, seed: int, metric: str, value: float) -> Row:
+    known = None if np.isnan(value) else float(value)
+    return {"budget": share, "mined_count": count, "seed": seed, "metric": metric, "value": known}

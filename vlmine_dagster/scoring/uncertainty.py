@@ -1,0 +1,164 @@
+"""The columns of `uncertainty_scores`: how unsure the task model is about each image."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vlmine_dagster.domain.tables import JUDGES, UNCERTAINTY_SCORES, Outcome
+from vlmine_dagster.mining.uncertainty import (
+    bald,
+    margin,
+    predictive_entropy,
+    variation_ratio,
+    variation_ratio_of_votes,
+    vote_entropy,
+)
+from vlmine_dagster.resources.intake import load_pictures
+from vlmine_dagster.resources.sources import ImageSource
+from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.task_model import model_inputs, trained_file
+
+if TYPE_CHECKING:
+    from vlmine_dagster.learning.task_model import TaskModel
+
+_BATCH = 1024
+_CHECKPOINT_BATCH = 64
+
+Floats = npt.NDArray[np.float64]
+
+
+def uncertainty_scores(reader: Reader, source: ImageSource, *, models_folder: Path) -> pa.Table:
+    """Return `uncertainty_scores` of the images of the labelled set and the pool, asking the task model some at a time.
+
+    Args:
+        reader: Reads `images` (image_id, split, outcome), `task_model` (kind, sha256) and, for a probe, `embeddings`.
+        source: The pictures, which a network or a checkpoint looks at.
+        models_folder: Where trained task models are.
+    """
+    names = asked_images(reader)
+    parts = [UNCERTAINTY_SCORES.schema.empty_table()]
+    progress = reader.progress(len(names))
+    for answers in _ask(reader, source, names, models_folder=models_folder):
+        parts.append(pa.table(uncertainty_columns(answers), schema=UNCERTAINTY_SCORES.schema))
+        progress.add(len(answers.image_ids))
+    return pa.concat_tables(parts).sort_by("image_id")
+
+
+def asked_images(reader: Reader) -> list[str]:
+    """Return the readable images that do not judge models."""
+    images = reader.read("images", ["image_id", "split", "outcome"])
+    is_judge = pa.compute.is_in(images.column("split"), value_set=pa.array([split.value for split in JUDGES]))
+    is_readable = pa.compute.equal(images.column("outcome"), Outcome.OK.value)
+    asked = images.filter(pa.compute.and_(is_readable, pa.compute.invert(is_judge)))
+    names: list[str] = asked.column("image_id").to_pylist()
+    return names
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the task model says about N images.
+
+    Attributes:
+        image_ids: N ids.
+        classes: The C class names.
+        probabilities: Shape (N, C).
+        passes: Shape (S, N, C), by Monte Carlo dropout; None without.
+        members: Shape (K, N, C), by the members of an ensemble; None without.
+    """
+
+    image_ids: Sequence[str]
+    classes: tuple[str, ...]
+    probabilities: Floats
+    passes: Floats | None = None
+    members: Floats | None = None
+
+
+def uncertainty_columns(answers: Answers) -> dict[str, Sequence[Any] | Floats]:
+    """Return the columns of `uncertainty_scores`, N values each."""
+    probabilities = answers.probabilities
+    unknown = [None] * len(answers.image_ids)
+    passes, members = answers.passes, answers.members
+    return {
+        "image_id": answers.image_ids,
+        "entropy": predictive_entropy(probabilities),
+        "variation_ratio": variation_ratio(probabilities),
+        "margin": margin(probabilities),
+        "predicted_label": [answers.classes[place] for place in probabilities.argmax(axis=1)],
+        "dropout_variation_ratio": unknown if passes is None else variation_ratio_of_votes(_votes(passes)),
+        "dropout_bald": unknown if passes is None else bald(passes),
+        "ensemble_variation_ratio": unknown if members is None else variation_ratio_of_votes(_votes(members)),
+        "ensemble_bald": unknown if members is None else bald(members),
+        "vote_entropy": unknown if members is None else vote_entropy(_votes(members)),
+    }
+
+
+def _votes(probabilities: Floats) -> npt.NDArray[np.int64]:
+    """Return the class that each of S passes or members chose, shape (N, S), for probabilities of shape (S, N, C)."""
+    return np.asarray(probabilities.argmax(axis=2).T, dtype=np.int64)
+
+
+def _ask(reader: Reader, source: ImageSource, names: Sequence[str], *, models_folder: Path) -> Iterator[Answers]:
+    """Yield what the task model says, some images at a time: passes and members of all at once would not fit."""
+    if not names:
+        return
+    settings = reader.project.settings.task_model
+    row = reader.read("task_model", ["kind", "sha256"]).to_pylist()[0]
+    if row["kind"] == "predictions":
+        yield from _read(reader.project.resolve(str(settings.path)), names)
+    elif row["kind"] == "transformers":
+        yield from _ask_checkpoint(reader, source, names)
+    else:
+        from vlmine_dagster.learning.task_model import load
+
+        model = load(trained_file(models_folder, row["sha256"]))
+        inputs = model_inputs(reader, source, row["kind"], names, side=settings.image_size)
+        yield from answers_of(model, inputs, names, passes=settings.dropout_passes)
+
+
+def _read(path: str, names: Sequence[str]) -> Iterator[Answers]:
+    from vlmine_dagster.learning.user_model import prediction_classes, read_predictions
+
+    classes = prediction_classes(path)
+    for image_ids, probabilities in read_predictions(path, names):
+        yield Answers(image_ids, classes, probabilities)
+
+
+def answers_of(
+    model: "TaskModel", inputs: npt.NDArray[Any], image_ids: Sequence[str], *, passes: int = 0
+) -> Iterator[Answers]:
+    """Yield what a task model says about images, some at a time.
+
+    Args:
+        model: A probe, a cnn, or an ensemble.
+        inputs: What it reads, N rows.
+        image_ids: N ids.
+        passes: Monte Carlo dropout passes; 0 for none.
+    """
+    for start in range(0, len(image_ids), _BATCH):
+        rows = inputs[start : start + _BATCH]
+        members = model.members(rows)
+        yield Answers(
+            image_ids[start : start + _BATCH],
+            model.classes,
+            members.mean(axis=0),
+            passes=model.passes(rows, passes) if passes else None,
+            members=members if len(members) > 1 else None,
+        )
+
+
+def _ask_checkpoint(reader: Reader, source: ImageSource, names: Sequence[str]) -> Iterator[Answers]:
+    from vlmine_dagster.learning.user_model import load_checkpoint
+    from vlmine_dagster.resources.ordered import batches
+
+    settings = reader.project.settings.task_model
+    checkpoint = load_checkpoint(reader.project.resolve(str(settings.path)), dropout=settings.dropout)
+    max_pixels = reader.project.settings.dataset.max_pixels
+    for batch in batches(load_pictures(source, names, max_pixels=max_pixels), _CHECKPOINT_BATCH):
+        pictures = [picture for _, picture in batch]
+        passes = checkpoint.passes(pictures, settings.dropout_passes) if settings.dropout_passes else None
+        yield Answers([name for name, _ in batch], checkpoint.classes, checkpoint.predict(pictures), passes=passes)

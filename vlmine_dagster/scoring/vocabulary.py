@@ -1,0 +1,111 @@
+"""The columns of `vocab_counts`: in how many images of the whole pool each keyword occurs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
+from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
+from vlmine_dagster.mining.advice import Advice, drift_advice
+from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health
+from vlmine_dagster.scoring.reading import Reader
+
+_WATCHED = 200  # keywords by which shards are compared
+# Failures say nothing about a pool. Outcome ok means keywords, each once per image: so images are counted here, and
+# their keywords need no DISTINCT, which would hold every image id.
+_IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answers WHERE outcome IN ('ok', 'empty')"""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The keywords of a pool.
+
+    Attributes:
+        counts: Rows of `vocab_counts`, the commonest keyword first.
+        health: What the vocabulary looks like.
+    """
+
+    counts: pa.Table
+    health: VocabularyHealth
+
+
+def count_vocabulary(reader: Reader) -> Vocabulary:
+    """Count the keywords of the pool exactly.
+
+    Args:
+        reader: Reads `keywords` (keyword, variant_hash) and `keyword_answers` (outcome).
+
+    Raises:
+        MixedVariantsError: shards were described or keyworded in different ways.
+        MissingInputError: no image has a keyword.
+    """
+    with reader.connect("keywords", "keyword_answers") as connection:
+        hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
+        if len(hashes) > 1:
+            raise _mixed(reader, [row[0] for row in hashes])
+        images, described = connection.sql(_IMAGES).fetchall()[0]
+        rows = connection.sql(
+            """SELECT keyword, count(*) AS image_count, count(*) / $images AS image_share
+               FROM keywords GROUP BY keyword ORDER BY image_count DESC, keyword""",
+            params={"images": max(images, 1)},
+        ).to_arrow_table()
+    if rows.num_rows == 0:
+        raise MissingInputError(
+            "vocab_counts: no image of the pool has a keyword. Look at the descriptions; with keyworder `rules` they "
+            "must be in the language that it names."
+        )
+    health = vocabulary_health(_by_keyword(rows), image_count=described, images_with_keywords=images)
+    return Vocabulary(rows.cast(VOCAB_COUNTS.schema), health)
+
+
+def image_counts(reader: Reader) -> dict[str, int]:
+    """Return the images per keyword over the whole pool, as published."""
+    return _by_keyword(reader.read("vocab_counts", ["keyword", "image_count"]))
+
+
+def _by_keyword(counts: pa.Table) -> dict[str, int]:
+    return dict(zip(counts.column("keyword").to_pylist(), counts.column("image_count").to_pylist(), strict=True))
+
+
+def vocabulary_drift(reader: Reader, counts: pa.Table) -> Advice:
+    """Compare how often each shard and all others have the commonest keywords.
+
+    Args:
+        reader: Reads `keywords` (keyword) and `keyword_answers` (outcome).
+        counts: Rows of `vocab_counts`, the commonest keyword first.
+    """
+    watched = counts.column("keyword").slice(0, _WATCHED).combine_chunks()
+    by_shard = [_watched_counts(reader, shard, watched) for shard in reader.shards]
+    answers = [reader.read("keyword_answers", ["outcome"], partitions=[shard]) for shard in reader.shards]
+    sizes = [pc.sum(pc.equal(rows.column("outcome"), Outcome.OK.value)).as_py() or 0 for rows in answers]
+    return drift_advice(
+        np.array(by_shard, dtype=np.float64).reshape(len(reader.shards), len(watched)),
+        list(reader.shards),
+        watched.to_pylist(),
+        np.array(sizes, dtype=np.float64),
+    )
+
+
+def _watched_counts(reader: Reader, shard: str, watched: pa.StringArray) -> npt.NDArray[np.int64]:
+    """Return in how many images of a shard each watched keyword occurs."""
+    words = reader.read("keywords", ["keyword"], partitions=[shard]).column("keyword")
+    places = pc.drop_null(pc.index_in(words, value_set=watched)).to_numpy()
+    return np.bincount(places, minlength=len(watched))
+
+
+def _mixed(reader: Reader, hashes: Sequence[str]) -> MixedVariantsError:
+    """Name the shards that were not made like most of the pool."""
+    odd = []
+    for shard in reader.shards:
+        variants = reader.read("keywords", ["variant_hash"], partitions=[shard]).column("variant_hash")
+        if set(variants.unique().to_pylist()) - {hashes[0]}:
+            odd.append(shard)
+    return MixedVariantsError(
+        f"vocab_counts: {len(hashes)} ways to describe or keyword are mixed in this pool ({', '.join(hashes)}). "
+        f"Materialize descriptions and keywords again for {len(odd)} shards: "
+        f"{', '.join(odd[:10])}{' ...' if len(odd) > 10 else ''}."
+    )
