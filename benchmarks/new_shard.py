@@ -85,9 +85,9 @@ def run_jobs(pool: SyntheticPool) -> Cost:
 
 def check_fresh(pool: SyntheticPool) -> None:
     """Refuse to print numbers of a pool that is not up to date."""
-    from vlmine_dagster.cli.views import status
+    from vlmine_dagster.cli.status import table_states
 
-    rows = status(pool.bench, pool.bench.source.shards())
+    rows = table_states(pool.bench, pool.bench.source.shards())
     stale = {row["table"]: row["states"] for row in rows if row.get("not_fresh")}
     assert not stale, stale
     with open_instance(pool.bench.project) as instance:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Made, jpeg, members, small_pool
 
-from vlmine_dagster.cli import views
+from vlmine_dagster.cli.status import table_states
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.engine.catalog import IMAGES, applicable
 from vlmine_dagster.engine.partitions import SHARDS, shards
@@ -71,7 +71,7 @@ def last_check(made: Made, asset: str, name: str) -> dg.AssetCheckEvaluation:
 
 def told_failures(made: Made) -> dict[tuple[str, str], str]:
     """What `vlmine status` tells of failures."""
-    rows = views.status(made.bench, made.bench.source.shards(), lambda: nullcontext(made.instance))
+    rows = table_states(made.bench, made.bench.source.shards(), lambda: nullcontext(made.instance))
     return {(row["table"], partition): text for row in rows for partition, text in row.get("failures", {}).items()}
 
 

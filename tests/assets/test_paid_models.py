@@ -12,9 +12,10 @@ import pytest
 from conftest import members
 from scripted_endpoint import Answer, ScriptedEndpoint
 
-from vlmine_dagster.cli import views
-from vlmine_dagster.cli.comparison import compare
+from vlmine_dagster.cli.cache import cached
+from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.cli.forecast import forecast_run
+from vlmine_dagster.cli.status import table_states
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.sources import image_id
@@ -304,9 +305,9 @@ def test_variants_stand_side_by_side_and_mixed_ones_are_refused(make_project):
         }
         made = make_project(POOL, variants=variants, experiments=experiments, prices=PRICES)
         assert made.run().is_whole
-        rows = {row["experiment"]: row for row in compare(made.bench)}
-        used = views.cached(made.bench)
-        found = {(row["table"], row["variant"]): row for row in views.status(made.bench, list(POOL))}
+        rows = {row["experiment"]: row for row in compared_experiments(made.bench)}
+        used = cached(made.bench)
+        found = {(row["table"], row["variant"]): row for row in table_states(made.bench, list(POOL))}
         lake = made.bench.lake
         told = lake.read("keywords", "pool/a", variant="vlm").to_pydict()
         import pyarrow as pa

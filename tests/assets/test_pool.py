@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import Made
 
-from vlmine_dagster.cli import views
+from vlmine_dagster.cli.status import table_states
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.mining.reasons import selection_reason
 
@@ -114,7 +114,7 @@ def test_diverse_lists_are_picks_from_the_top_of_the_ranking_and_then_the_rankin
 def test_neighbour_signals_are_made_where_an_experiment_asks_for_them(finished: Made):
     assert finished.run().skipped == {}
     told = {
-        row["table"]: row.get("skipped", "") for row in views.status(finished.bench, finished.bench.source.shards())
+        row["table"]: row.get("skipped", "") for row in table_states(finished.bench, finished.bench.source.shards())
     }
     assert "no experiment of vlmine.yaml uses any of" in told["neighbour_scores"]
     finished.settings(experiments={"lonely": {"signals": ["embedding_sparsity", "seed_distance"], "fusion": "fisher"}})

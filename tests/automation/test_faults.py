@@ -16,7 +16,7 @@ from test_kills import OWN_COLUMNS
 
 from vlmine_dagster.automation.runner import Runner, open_instance
 from vlmine_dagster.automation.schedules import GLOBAL_JOB
-from vlmine_dagster.cli.comparison import compare
+from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import (
     CacheError,
@@ -126,7 +126,7 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
     again = finished.run()
     assert again.is_whole, again.failures
     assert set(again.materialized) == {(t, "pareto") for t in ("pareto_set", "retrain_metrics", "mining_report")}
-    row = next(row for row in compare(finished.bench) if row["experiment"] == "pareto")
+    row = next(row for row in compared_experiments(finished.bench) if row["experiment"] == "pareto")
     assert row["few_recall"]
     assert finished.run().materialized == []
 
@@ -134,14 +134,14 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
 def test_an_mlflow_that_lost_everything_is_told_again_without_training(finished: Made, monkeypatch):
     shutil.rmtree(finished.folder / ".vlmine" / "mlflow")
     with pytest.raises(MissingInputError, match="`vlmine run` mines what is missing and tells MLflow again"):
-        compare(finished.bench)
+        compared_experiments(finished.bench)
     monkeypatch.delattr("vlmine_dagster.assets.retraining._learned")
 
     again = finished.run()
 
     assert again.is_whole, again.failures
     assert {table for table, _ in again.materialized} == {"pareto_set", "retrain_metrics", "mining_report"}
-    assert all(row["few_recall"] for row in compare(finished.bench))
+    assert all(row["few_recall"] for row in compared_experiments(finished.bench))
 
 
 def test_another_budget_opens_a_run_in_mlflow_that_has_all_curves(finished: Made):
@@ -150,7 +150,7 @@ def test_another_budget_opens_a_run_in_mlflow_that_has_all_curves(finished: Made
     outcome = finished.run()
 
     assert outcome.is_whole, outcome.failures
-    assert all(row["few_recall"] and row["few_accuracy"] for row in compare(finished.bench))
+    assert all(row["few_recall"] and row["few_accuracy"] for row in compared_experiments(finished.bench))
 
 
 def test_nothing_is_made_of_what_could_not_be_brought_up_to_date(finished: Made):
@@ -268,7 +268,7 @@ def test_a_clock_that_goes_back_changes_nothing(finished: Made, make_project, mo
     assert outcome.is_whole
     assert ("pareto_set", "entropy") in outcome.materialized
 
-    shown = {row["experiment"]: row["mlflow_run_id"] for row in compare(finished.bench)}
+    shown = {row["experiment"]: row["mlflow_run_id"] for row in compared_experiments(finished.bench)}
     runs = {name: finished.bench.tracking.client.get_run(run_id) for name, run_id in shown.items()}
     assert {run.info.start_time < (yesterday + 3600) * 1000 for run in runs.values()} == {True}
     assert finished.run().materialized == []

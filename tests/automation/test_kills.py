@@ -12,7 +12,7 @@ from conftest import Made, Maker, members, run_together, small_pool
 
 from vlmine_dagster.automation.runner import Runner, open_instance
 from vlmine_dagster.automation.schedules import SHARD_JOB
-from vlmine_dagster.cli.comparison import compare
+from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.partitions import SHARDS
@@ -89,7 +89,7 @@ def content(made: Made) -> dict[tuple[str, str], dict[str, str]]:
 
 def in_mlflow(made: Made) -> list[dict[str, Any]]:
     """What MLflow knows of the experiments, but for the ids of its runs."""
-    return [{k: v for k, v in row.items() if not k.startswith("mlflow")} for row in compare(made.bench)]
+    return [{k: v for k, v in row.items() if not k.startswith("mlflow")} for row in compared_experiments(made.bench)]
 
 
 def test_killed_at_fifty_moments_a_run_ends_like_one_left_alone(make_project: Maker):

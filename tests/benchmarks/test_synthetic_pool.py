@@ -8,7 +8,7 @@ import pytest
 from benchmarks.growth import fit
 from benchmarks.synthetic_pool import SyntheticPool
 from vlmine_dagster.automation.runner import Runner
-from vlmine_dagster.cli.views import status
+from vlmine_dagster.cli.status import table_states
 
 
 def test_a_shard_that_comes_renews_all_scores_and_no_description(tmp_path, state):
@@ -25,7 +25,7 @@ def test_a_shard_that_comes_renews_all_scores_and_no_description(tmp_path, state
     for table in ("novelty_scores", "uncertainty_scores"):
         assert sorted(name for made, name in second.materialized if made == table) == shards
     assert {made for made, _ in second.materialized}.isdisjoint({"images", "embeddings", "descriptions", "keywords"})
-    rows = {row["table"]: row for row in status(pool.bench, shards)}
+    rows = {row["table"]: row for row in table_states(pool.bench, shards)}
     assert rows["keywords"]["rows"] == 4 * 40 * 10
     assert rows["pareto_set"]["states"] == {"fresh": 1}
     assert "no experiment of vlmine.yaml uses any of" in rows["rarity_scores"]["skipped"]

@@ -258,7 +258,7 @@ def test_compare_tells_what_draws_show_as_soon_as_there_are_some(inside: Made):
 
 def test_ctrl_c_ends_a_study_and_is_no_failure_of_it(inside: Made, monkeypatch):
     monkeypatch.setattr(
-        "vlmine_dagster.cli.printing.RunDisplay._on_step", lambda *_: os.kill(os.getpid(), signal.SIGINT)
+        "vlmine_dagster.cli.progress.RunDisplay._on_step", lambda *_: os.kill(os.getpid(), signal.SIGINT)
     )
 
     stopped = vlmine("study", "draws", "--draws", "2")
@@ -340,7 +340,7 @@ def test_help_is_quick_and_names_every_command():
 def test_loading_the_definitions_imports_nothing_heavy(finished: Made):
     code = (
         "import sys; from vlmine_dagster import definitions; definitions.build_definitions("
-        "__import__('vlmine_dagster.settings.project').project.Project.load());"
+        "__import__('vlmine_dagster.settings.project').settings.project.Project.load());"
         "heavy = {'torch', 'mlflow', 'great_expectations', 'transformers', 'onnxruntime', 'matplotlib', 'openai'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

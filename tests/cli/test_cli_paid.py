@@ -233,7 +233,7 @@ def test_ctrl_c_ends_the_run_and_the_next_one_pays_for_nothing_twice(inside, end
 
 
 def test_ctrl_c_between_two_steps_is_told_in_words(inside, monkeypatch):
-    monkeypatch.setattr("vlmine_dagster.cli.printing.RunDisplay.on_run", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("vlmine_dagster.cli.progress.RunDisplay.on_run", lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
     stopped = vlmine("run")
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from conftest import jpeg
 from PIL import Image
 
-from vlmine_dagster.cli.comparison import shot_words
+from vlmine_dagster.cli.compare import shot_words
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.protocols import Tail, read_protocol, write_benchmark

@@ -4,27 +4,31 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import click
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.terminal import console, plain, print_json
 from vlmine_dagster.domain.errors import VlmineError
-from vlmine_dagster.resources.ordered import core_count
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.resources.visible import visible_text
-from vlmine_dagster.settings import DEFAULT_VARIANT
-from vlmine_dagster.settings.project import Project
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.questions import EndpointModelSettings
     from vlmine_dagster.resources.tracking import Tracking
     from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.settings.project import Project
 
 _PACKAGES = tuple(
     "dagster mlflow great-expectations duckdb pandas torch transformers openai onnxruntime moocore".split()  # noqa: SIM905
 )
 _LITTLE_DISK = 5e9
+_STATE_STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,19 @@ class Advice:
     advice: str = ""
 
 
+@click.command()
+@as_json
+def doctor(is_json: bool) -> None:
+    """Say what is installed, reachable, missing; what to do."""
+    findings = examine()
+    print_json([vars(finding) for finding in findings]) if is_json else print_findings(findings)
+    sys.exit(1 if any(finding.state == "fail" for finding in findings) else 0)
+
+
 def examine() -> list[Advice]:
     """Look at the installation, and at the project if there is one."""
+    from vlmine_dagster.settings.project import Project
+
     found = [*_installation()]
     try:
         project = Project.load()
@@ -133,6 +148,8 @@ def _predictions(bench: "Workbench", where: str) -> Advice:
 
 
 def _installation() -> Iterator[Advice]:
+    from vlmine_dagster.resources.ordered import core_count
+
     is_new_enough = sys.version_info >= (3, 11)
     yield Advice(
         "python",
@@ -156,7 +173,7 @@ def _accelerator() -> Advice:
     return Advice("accelerator", "ok", "none; the tagger and the probe need none, a local VLM wants one")
 
 
-def _project(project: Project) -> Iterator[Advice]:
+def _project(project: "Project") -> Iterator[Advice]:
     from vlmine_dagster.resources.tracking import Tracking
     from vlmine_dagster.resources.workbench import Workbench
 
@@ -186,8 +203,18 @@ def _connected(tracking: "Tracking") -> str:
     return "reached" if not tracking.is_local else "SQLite under the home"
 
 
-def _disk(project: Project) -> Advice:
+def _disk(project: "Project") -> Advice:
     folder = project.state_folder("lake")
     free = shutil.disk_usage(folder).free
     state: Literal["ok", "warn"] = "ok" if free > _LITTLE_DISK else "warn"
     return Advice("disk", state, f"{free / 1e9:.0f} GB free at {folder}", "" if state == "ok" else "Make room.")
+
+
+def print_findings(findings: Sequence[Advice]) -> None:
+    """Print what `vlmine doctor` found."""
+    out = console()
+    for finding in findings:
+        style = _STATE_STYLES[finding.state]
+        out.print(f"[{style}]{finding.state:4}[/] {finding.subject}: {plain(finding.found)}")
+        if finding.advice:
+            out.print(f"     {plain(finding.advice)}")

@@ -1,4 +1,4 @@
-"""A mined list as a file for labelling tools, and the pictures themselves beside it."""
+"""`vlmine export`: a mined list as a file for labelling tools, and the pictures themselves beside it."""
 
 import csv
 import itertools
@@ -7,35 +7,60 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import click
 
-from vlmine_dagster.cli.views import experiment_of, mined
+from vlmine_dagster.cli.mined import experiment_of, mined, shown_experiment
+from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import replacing
-from vlmine_dagster.mining.selection import budget_count
-from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
-from vlmine_dagster.resources.pictures import picture_suffix
-from vlmine_dagster.resources.sources import shard_of
-from vlmine_dagster.resources.sources.contract import is_image
-from vlmine_dagster.resources.workbench import Workbench
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.workbench import Workbench
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".json": "label-studio"}
 """Format by the ending of the file."""
 
 _COLUMNS = (
-    ("rank", pa.int64()),
-    ("image_id", pa.string()),
-    ("shard", pa.string()),
-    ("path", pa.string()),
-    ("reason", pa.string()),
+    ("rank", "int64"),
+    ("image_id", "string"),
+    ("shard", "string"),
+    ("path", "string"),
+    ("reason", "string"),
 )
 _ROWS_AT_ONCE = 10_000
 
 Row = Mapping[str, Any]
+
+
+@click.command()
+@click.option("--experiment", help="Whose list; by default that of `vlmine top`.")
+@click.option("-n", "count", type=click.IntRange(min=1), help="Images to write; by default what the budget selects.")
+@click.option("--budget", type=float, help="Share of the list (up to 1) or number of images, in place of its own.")
+@click.option("--to", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option("--format", "format_name", type=click.Choice(["csv", "parquet", "label-studio"]), help="By the ending.")
+@click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the pictures into this folder.")
+def export(
+    *,
+    experiment: str | None,
+    count: int | None,
+    budget: float | None,
+    file: Path,
+    format_name: str | None,
+    images: Path | None,
+) -> None:
+    """Write a mined list for a labelling tool: CSV, Parquet, or tasks of Label Studio (.json); and the pictures."""
+    if count is not None and budget is not None:
+        raise click.UsageError("give -n or --budget, not both")
+    bench = open_bench()
+    name = experiment or shown_experiment(bench)
+    made = export_list(bench, name, file, format_name=format_name, count=count, budget=budget, images=images)
+    click.echo(f"{file}: {made.row_count:,} images of {name}{f', their pictures in {images}' if images else ''}.")
+    if made.served is not None:
+        click.echo(f"Label Studio must serve {made.served} (docs/operations.md: Labels come back).")
+    click.echo("Next: vlmine labels import LABELLED_FILE")
 
 
 @dataclass(frozen=True)
@@ -53,7 +78,7 @@ class Exported:
 
 
 def export_list(
-    bench: Workbench,
+    bench: "Workbench",
     experiment: str,
     file: Path,
     *,
@@ -81,6 +106,8 @@ def export_list(
             they lie, or the file or folder cannot be written.
         MissingInputError: the experiment was not run yet, or an image is gone from the dataset.
     """
+    from vlmine_dagster.mining.selection import budget_count
+
     signals = experiment_of(bench, experiment).signals
     name = _format(file, format_name)
     served = _served(bench, images) if name == "label-studio" else None
@@ -102,7 +129,7 @@ def _format(file: Path, name: str | None) -> str:
     return found
 
 
-def _served(bench: Workbench, images: Path | None) -> Path | None:
+def _served(bench: "Workbench", images: Path | None) -> Path | None:
     """Return the folder above the pictures: Label Studio opens what lies in a folder below the one that it serves."""
     dataset = bench.project.settings.dataset
     if images is not None:
@@ -116,7 +143,9 @@ def _served(bench: Workbench, images: Path | None) -> Path | None:
     return None if "://" in root else Path(root).resolve().parent
 
 
-def _rows(bench: Workbench, found: Iterable[Row], copies: Mapping[str, str], signals: Sequence[str]) -> Iterator[Row]:
+def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], signals: Sequence[str]) -> Iterator[Row]:
+    from vlmine_dagster.resources.sources import shard_of
+
     shards = frozenset(bench.lake.partitions("images"))
     for row in found:
         name = row["image_id"]
@@ -130,12 +159,16 @@ def _rows(bench: Workbench, found: Iterable[Row], copies: Mapping[str, str], sig
         }
 
 
-def _copies(bench: Workbench, rows: Iterable[Row], folder: Path) -> dict[str, str]:
+def _copies(bench: "Workbench", rows: Iterable[Row], folder: Path) -> dict[str, str]:
     """Copy the encoded bytes of images to folder/shard/key, with an ending that fits them where the key has none.
 
     Returns:
         Absolute path of the copy by image id.
     """
+    from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
+    from vlmine_dagster.resources.pictures import picture_suffix
+    from vlmine_dagster.resources.sources.contract import is_image
+
     root, base = bench.project.resolve(bench.project.settings.dataset.root), folder.resolve()
     if "://" not in root and base.is_relative_to(Path(root).resolve()):
         raise ConfigError(f"{folder} lies in the dataset, which would grow by the copies. Choose another folder.")
@@ -181,8 +214,11 @@ def _write_csv(rows: Iterable[Row], file: Path, columns: Sequence[str]) -> int:
 
 
 def _write_parquet(rows: Iterable[Row], file: Path, columns: Sequence[str]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     types = dict(_COLUMNS)
-    schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns])
+    schema = pa.schema([(name, types.get(name, "float64")) for name in columns])
     count, left = 0, iter(rows)
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         while part := list(itertools.islice(left, _ROWS_AT_ONCE)):

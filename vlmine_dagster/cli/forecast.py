@@ -1,22 +1,26 @@
 """What a run will take, told before it: from a few real calls, whose answers are kept, and the price table."""
 
 import math
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import click
 
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.session import open_bench, open_runner
+from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.tables import JUDGES, Outcome
-from vlmine_dagster.engine.models import describer_of, keyworder_of, price_for
-from vlmine_dagster.resources.describers import DescriberInput, Description, ModelDescriber
-from vlmine_dagster.resources.intake import by_shard, read_bytes
-from vlmine_dagster.resources.keyworders import KeywordAnswer, ModelKeyworder
-from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.settings import DEFAULT_VARIANT, OpenAIDescriberSettings, OpenAIKeyworderSettings
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.describers import DescriberInput, Description, ModelDescriber
+    from vlmine_dagster.resources.keyworders import KeywordAnswer
+    from vlmine_dagster.resources.workbench import Workbench
 
 _Z95 = 1.959964
 
@@ -69,7 +73,18 @@ class Forecast:
     max_cost_usd: float | None
 
 
-def forecast_run(bench: Workbench, shards: Sequence[str], *, sample_count: int) -> Forecast:
+@click.command()
+@click.option("--sample", default=32, show_default=True, type=click.IntRange(2, 10_000), help="Real calls a stage.")
+@as_json
+def forecast(sample: int, is_json: bool) -> None:
+    """Say what a run will take: images left, tokens, dollars, hours. Makes a few real calls, whose answers are kept."""
+    with open_runner(is_quiet=is_json) as runner:
+        shards = runner.inspect_images()
+    made = forecast_run(open_bench(), shards, sample_count=sample)
+    print_json(asdict(made)) if is_json else print_forecast(made)
+
+
+def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int) -> Forecast:
     """Tell what a run over the shards will take.
 
     Args:
@@ -91,7 +106,11 @@ def forecast_run(bench: Workbench, shards: Sequence[str], *, sample_count: int) 
     return Forecast(tuple(stages), bench.cache.spent_usd(), total, bench.project.settings.max_cost_usd)
 
 
-def _variant(bench: Workbench, shards: Sequence[str], variant: str, sample_count: int) -> Iterator[StageForecast]:
+def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_count: int) -> Iterator[StageForecast]:
+    from vlmine_dagster.engine.models import describer_of, keyworder_of
+    from vlmine_dagster.resources.describers import ModelDescriber
+    from vlmine_dagster.resources.keyworders import ModelKeyworder
+
     describer, keyworder = describer_of(bench, variant), keyworder_of(bench, variant)
     if not isinstance(describer, ModelDescriber) and not isinstance(keyworder, ModelKeyworder):
         return
@@ -121,7 +140,7 @@ def _variant(bench: Workbench, shards: Sequence[str], variant: str, sample_count
         yield _told(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
 
 
-def _images(bench: Workbench, shards: Sequence[str]) -> dict[str, str]:
+def _images(bench: "Workbench", shards: Sequence[str]) -> dict[str, str]:
     """Return an image id by SHA-256 of all images to describe, in an order that is as good as random."""
     with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
         query = """SELECT sha256, min(image_id) FROM images WHERE outcome = 'ok' AND split NOT IN $judges
@@ -130,11 +149,13 @@ def _images(bench: Workbench, shards: Sequence[str]) -> dict[str, str]:
 
 
 def _described(
-    bench: Workbench, describer: ModelDescriber, shards: Sequence[str], sample: Mapping[str, str]
-) -> tuple[list[Description], float]:
+    bench: "Workbench", describer: "ModelDescriber", shards: Sequence[str], sample: Mapping[str, str]
+) -> "tuple[list[Description], float]":
     """Return descriptions of images, given as SHA-256 by image id, and the seconds that they took."""
+    from vlmine_dagster.resources.describers import DescriberInput
+    from vlmine_dagster.resources.intake import by_shard, read_bytes
 
-    def load(image_ids: Sequence[str]) -> Iterator[DescriberInput]:
+    def load(image_ids: Sequence[str]) -> "Iterator[DescriberInput]":
         for shard, names in by_shard(image_ids, shards).items():
             for name, data in read_bytes(bench.source, shard, names):
                 yield DescriberInput(name, data)
@@ -144,8 +165,10 @@ def _described(
     return found, time.monotonic() - started
 
 
-def _descriptions(bench: Workbench, shards: Sequence[str], variant: str) -> list[Description]:
+def _descriptions(bench: "Workbench", shards: Sequence[str], variant: str) -> "list[Description]":
     """Return descriptions that are published already."""
+    from vlmine_dagster.resources.describers import Description
+
     there = [shard for shard in shards if bench.lake.path("descriptions", shard, variant=variant).exists()]
     with bench.lake.connect(descriptions=bench.lake.require("descriptions", there, variant=variant)) as connection:
         query = """SELECT image_id, description FROM descriptions WHERE outcome = 'ok'
@@ -155,23 +178,26 @@ def _descriptions(bench: Workbench, shards: Sequence[str], variant: str) -> list
 
 
 def _told(
-    bench: Workbench,
+    bench: "Workbench",
     stage: str,
     *,
     variant: str,
-    answers: Sequence[Description] | Sequence[KeywordAnswer],
+    answers: "Sequence[Description] | Sequence[KeywordAnswer]",
     left: int,
     seconds: float,
 ) -> StageForecast:
+    from vlmine_dagster.engine.models import price_for
+    from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings
+
     _refuse_silence(stage, answers)
     parts = bench.project.settings.variant(variant)
     settings: Any = parts.describer if stage.endswith("descriptions") else parts.keyworder
     has_price = isinstance(settings, (OpenAIDescriberSettings, OpenAIKeyworderSettings))
     price = price_for(bench, settings) if has_price else None
     is_unknown = has_price and price is None
-    costs = np.array([answer.cost_usd or 0.0 for answer in answers])
+    costs = [answer.cost_usd or 0.0 for answer in answers]
     count = max(len(answers), 1)
-    error = _Z95 * float(costs.std(ddof=1)) / math.sqrt(count) * left if count > 1 else 0.0
+    error = _Z95 * statistics.stdev(costs) / math.sqrt(count) * left if count > 1 else 0.0
     source = "unknown, set `prices` in vlmine.yaml" if is_unknown else (price.source if price else "your own machine")
     return StageForecast(
         stage=stage,
@@ -181,14 +207,14 @@ def _told(
         failed=sum(answer.outcome is not Outcome.OK for answer in answers),
         prompt_tokens=sum(answer.prompt_tokens for answer in answers) / count * left,
         output_tokens=sum(answer.output_tokens for answer in answers) / count * left,
-        cost_usd=None if is_unknown else float(costs.sum()) / count * left,
+        cost_usd=None if is_unknown else sum(costs) / count * left,
         cost_error_usd=error,
         hours=_hours(settings, answers, left, seconds),
         price=source,
     )
 
 
-def _refuse_silence(stage: str, answers: Sequence[Description] | Sequence[KeywordAnswer]) -> None:
+def _refuse_silence(stage: str, answers: "Sequence[Description] | Sequence[KeywordAnswer]") -> None:
     """Refuse a sample that says nothing of tokens, money or time: nobody answered, or without a word."""
     failures = Counter(str(answer.failure) for answer in answers if answer.outcome is not Outcome.OK)
     if not answers or failures.total() < len(answers) or any(answer.prompt_tokens for answer in answers):
@@ -211,4 +237,33 @@ def _hours(settings: Any, answers: Sequence[Any], left: int, seconds: float) -> 
     concurrency = getattr(settings, "concurrency", None)
     if concurrency is None or not latencies:
         return float(seconds / len(answers) * left / 3600)
-    return float(np.mean(latencies)) / float(concurrency) * left / 3600
+    return statistics.fmean(latencies) / float(concurrency) * left / 3600
+
+
+def print_forecast(told: Forecast) -> None:
+    """Print what a run will take."""
+    from vlmine_dagster.resources.progress import duration
+
+    out = console()
+    if not told.stages:
+        out.print("Nothing to pay or to wait for: no model is asked (the tagger, rules and tags are not counted).")
+        return
+    names = ("stage", "model", "calls left", "tokens", "dollars", "time")
+    table = table_of({name: "left" if name in names[:2] else "right" for name in names}, title="What a run will take")
+    for stage in told.stages:
+        dollars = "unknown" if stage.cost_usd is None else f"${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"
+        tokens = f"{stage.prompt_tokens + stage.output_tokens:,.0f}"
+        table.add_row(stage.stage, plain(stage.model), f"{stage.left:,}", tokens, dollars, duration(stage.hours * 3600))
+    out.print(table)
+    total = "unknown" if told.cost_usd is None else f"${told.cost_usd:,.2f}"
+    limit = "no limit" if told.max_cost_usd is None else f"max_cost_usd ${told.max_cost_usd:g}"
+    out.print(f"To pay: {total}. Spent so far: ${told.spent_usd:,.4f} ({limit}).")
+    for stage in told.stages:
+        failed = f", {stage.failed} of them failed" if stage.failed else ""
+        out.print(f"[dim]{stage.stage}: from {stage.sampled} real calls{failed}, kept; price: {plain(stage.price)}.[/]")
+    if (
+        told.cost_usd is not None
+        and told.max_cost_usd is not None
+        and told.spent_usd + told.cost_usd > told.max_cost_usd
+    ):
+        out.print("[yellow]That is more than max_cost_usd: the run will stop in between, and keep what it paid for.[/]")

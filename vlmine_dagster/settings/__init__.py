@@ -1,6 +1,7 @@
 """The parts of `vlmine.yaml` that can be read without the others."""
 
-from vlmine_dagster.settings.base import DEFAULT_VARIANT, Budget, PublicLocation, Settings, settings_hash
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+from vlmine_dagster.settings.base import Budget, PublicLocation, Settings, settings_hash
 from vlmine_dagster.settings.dataset import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.describing import (
     DescriberSettings,

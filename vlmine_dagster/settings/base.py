@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-DEFAULT_VARIANT = "default"
-
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values never change after loading."""

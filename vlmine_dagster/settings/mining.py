@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vlmine_dagster.domain.signals import SIGNALS, tables_of
-from vlmine_dagster.settings.base import DEFAULT_VARIANT, Budget, Settings
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+from vlmine_dagster.settings.base import Budget, Settings
 
 
 class DiversitySettings(Settings):

@@ -1,7 +1,8 @@
 """What `vlmine run` shows while it works."""
 
 from vlmine_dagster.automation.runner import Outcome
-from vlmine_dagster.cli.printing import RunDisplay, print_comparison, print_outcome
+from vlmine_dagster.cli.progress import RunDisplay
+from vlmine_dagster.cli.run import print_outcome
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress, Step
 
 
@@ -70,24 +71,3 @@ def test_of_many_shards_that_failed_five_are_told_and_where_the_others_are(capsy
         "  and 2 more of images: `vlmine status --json`",
         "failed  embeddings[t]: no space left",
     ]
-
-
-def compared(**judged):
-    row = {"experiment": "mine", "variant": "default", "few_recall": [], "few_accuracy": {}, "few_images": None}
-    told = {"rounds": [], "tables": {}, "words": [], "mlflow_curves_url": "curves", "mlflow_url": "table"}
-    return {"experiments": [row, {**row, "experiment": "fused", **judged}], **told}
-
-
-def test_without_labels_no_empty_table_of_recall_is_shown_but_which_lists_can_be_looked_at(capsys):
-    print_comparison(compared())
-
-    told = " ".join(capsys.readouterr().out.split())
-    assert "Recall" not in told and "few-shot accuracy" not in told
-    assert "nobody can say what these lists found of the tail: mine, fused" in told
-
-
-def test_accuracy_alone_is_shown_where_the_pool_has_no_labels(capsys):
-    print_comparison(compared(few_accuracy={0: 0.25}))
-
-    told = capsys.readouterr().out
-    assert "few-shot accuracy" in told and "0.25 -> 0.25" in told

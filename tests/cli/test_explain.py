@@ -2,8 +2,7 @@
 
 from conftest import Made, plain_rows
 
-from vlmine_dagster.cli import views
-from vlmine_dagster.cli.printing import print_card
+from vlmine_dagster.cli.explain import print_card, selection_card
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS, NOVELTY_SCORES, PARETO_SET, VOCAB_COUNTS, WHOLE_POOL
 
 
@@ -34,7 +33,7 @@ def test_a_card_tells_each_variant_by_its_own_tables(make_project, capsys):
         row = plain_rows(PARETO_SET, image_id=["s/0"], selected=[False])
         lake.publish("pareto_set", name, row.append_column("novelty_min", [[value]]), inputs="by hand")
 
-    card = views.explain(made.bench, "s/0", ["s"])
+    card = selection_card(made.bench, "s/0", ["s"])
     print_card(card)
     shown = capsys.readouterr().out
 
@@ -55,4 +54,4 @@ def test_a_card_tells_the_signals_that_a_list_was_made_of_when_the_settings_name
     row = plain_rows(PARETO_SET, image_id=["s/0"], selected=[False])
     lake.publish("pareto_set", "arm", row.append_column("novelty_min", [[0.5]]), inputs="by hand")
 
-    assert list(views.explain(made.bench, "s/0", ["s"])["experiments"]["arm"]["signals"]) == ["novelty_min"]
+    assert list(selection_card(made.bench, "s/0", ["s"])["experiments"]["arm"]["signals"]) == ["novelty_min"]

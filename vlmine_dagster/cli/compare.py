@@ -1,12 +1,20 @@
-"""What `vlmine compare` shows: experiments, and rounds of labels, side by side from MLflow."""
+"""`vlmine compare`: experiments, and rounds of labels, side by side from MLflow."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vlmine_dagster.cli.views import experiment_of
+import click
+from rich.table import Table
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.mined import experiment_of
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, table_of
 from vlmine_dagster.domain.errors import MissingInputError
-from vlmine_dagster.engine.lineage import pending_mark
-from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.workbench import Workbench
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """(images mined, value) pairs by metric."""
@@ -15,7 +23,16 @@ _CURVES = ("few_recall", "few_images", "few_lift", "few_accuracy", "all_accuracy
 _AT_NO_BUDGET = ("labelled_images", "few_images", "few_accuracy", "all_accuracy")
 
 
-def comparison(bench: Workbench, *, reference: str | None = None) -> dict[str, Any]:
+@click.command()
+@click.option("--with", "reference", help="Experiment to compare the others with; by default entropy, else random.")
+@as_json
+def compare(reference: str | None, is_json: bool) -> None:
+    """Show experiments side by side from MLflow, with intervals, and say what is shown and what is not."""
+    told = comparison(open_bench(), reference=reference)
+    print_json(told) if is_json else print_comparison(told)
+
+
+def comparison(bench: "Workbench", *, reference: str | None = None) -> dict[str, Any]:
     """Return all that `vlmine compare` tells: experiments, rounds of labels, what is shown, and where MLflow shows it.
 
     Args:
@@ -27,13 +44,13 @@ def comparison(bench: Workbench, *, reference: str | None = None) -> dict[str, A
         MissingInputError: MLflow knows no experiment of this project.
         TrackingError: MLflow cannot be reached.
     """
-    found, back = compare(bench), rounds(bench)
+    found, back = compared_experiments(bench), rounds(bench)
     run_ids = [run_id for row in back for run_id in row["mlflow_run_ids"].values()]
     where = {"mlflow_rounds_url": bench.tracking.comparison_url(run_ids)} if back else {}
     return {"experiments": found, "rounds": back, **verdict(bench, found, reference=reference), **where}
 
 
-def compare(bench: Workbench) -> list[dict[str, Any]]:
+def compared_experiments(bench: "Workbench") -> list[dict[str, Any]]:
     """Return a row an experiment, from its newest MLflow run: tail recall at each budget with a 95% interval, accuracy.
 
     Experiments of different rounds of labels have different pools: `round` tells them apart.
@@ -53,6 +70,8 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
         inputs = None if stamp is None else stamp.inputs
         run_id = bench.tracking.latest(experiment=name, asset="pareto_set", inputs=inputs)
         if run_id is None and stamp is not None:
+            from vlmine_dagster.engine.lineage import pending_mark
+
             pending_mark(bench, "pareto_set", name).touch()  # so that the next run tells MLflow again
         if run_id is not None:
             curves = bench.tracking.history(judged[run_id], _CURVES) if run_id in judged else {}
@@ -65,13 +84,13 @@ def compare(bench: Workbench) -> list[dict[str, Any]]:
     return rows
 
 
-def _judgements(bench: Workbench) -> dict[str, str]:
+def _judgements(bench: "Workbench") -> dict[str, str]:
     """Return, by the run of a list, the newest run that judged it; the list's own run keeps what all of them told."""
     newest_last = reversed(bench.tracking.finished("retrain_metrics"))
     return {run.parent_run_id: run.run_id for run in newest_last}
 
 
-def _experiment(bench: Workbench, name: str, run_id: str, curves: Curves, *, round_number: int) -> dict[str, Any]:
+def _experiment(bench: "Workbench", name: str, run_id: str, curves: Curves, *, round_number: int) -> dict[str, Any]:
     from vlmine_dagster.mining.advice import wilson
 
     settings = bench.project.settings.experiments[name]
@@ -94,7 +113,7 @@ def _experiment(bench: Workbench, name: str, run_id: str, curves: Curves, *, rou
     }
 
 
-def rounds(bench: Workbench) -> list[dict[str, Any]]:
+def rounds(bench: "Workbench") -> list[dict[str, Any]]:
     """Return a row a round of labels, the first one first; none as long as no labels came back.
 
     What a round's newest MLflow runs tell: the images that are labelled, the few-shot images that are left in the pool,
@@ -110,19 +129,19 @@ def rounds(bench: Workbench) -> list[dict[str, Any]]:
     return [_round(bench, number, newest[number], judged) for number in sorted(newest)]
 
 
-def _round(bench: Workbench, number: int, run_ids: Mapping[str, str], judged: Mapping[str, str]) -> dict[str, Any]:
+def _round(bench: "Workbench", number: int, run_ids: Mapping[str, str], judged: Mapping[str, str]) -> dict[str, Any]:
     found = (bench.tracking.history(judged[run_id], _AT_NO_BUDGET) for run_id in run_ids.values() if run_id in judged)
     curves: Curves = next((curves for curves in found if curves), {})
     first = {name: curves[name][0][1] if name in curves else None for name in _AT_NO_BUDGET}
     return {"round": number, **first, "mlflow_run_ids": dict(run_ids)}
 
 
-def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: str | None = None) -> dict[str, Any]:
+def verdict(bench: "Workbench", rows: Sequence[Mapping[str, Any]], *, reference: str | None = None) -> dict[str, Any]:
     """Return what is shown between experiments: in words, as tables over draws of the seed, and where MLflow shows it.
 
     Args:
         bench: The project's resources.
-        rows: What `compare` returned.
+        rows: What `compared_experiments` returned.
         reference: The experiment to compare with; `entropy` if left out, else `random`.
 
     Raises:
@@ -150,7 +169,7 @@ def verdict(bench: Workbench, rows: Sequence[Mapping[str, Any]], *, reference: s
     }
 
 
-def shot_words(bench: Workbench) -> list[str]:
+def shot_words(bench: "Workbench") -> list[str]:
     """Say what is few-shot by both rules, and warn where that is not rare in the pool."""
     labels, settings = bench.labels, bench.project.settings.dataset.labels
     if labels is None or settings is None:
@@ -162,3 +181,65 @@ def shot_words(bench: Workbench) -> list[str]:
     bins = shot_bins(counts, many_over=settings.many_over, few_under=settings.few_under)
     warning = common_tail_sentence(bins, labels.pool_counts(), few_under=settings.few_under)
     return [rules_text(counts.values()), *([warning] if warning else [])]
+
+
+def print_comparison(told: Mapping[str, Any]) -> None:
+    """Print experiments and rounds of labels side by side, and what is shown between experiments."""
+    out, rows = console(), told["experiments"]
+    if any(row["few_recall"] or row["few_accuracy"] for row in rows):
+        out.print(_judged_table(rows, has_rounds=bool(told["rounds"])))
+    if tails := sorted({row["few_images"] for row in rows if row["few_recall"]}):
+        tail = " to ".join(f"{count:,}" for count in dict.fromkeys((tails[0], tails[-1])))
+        out.print(
+            f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed. "
+            f"Accuracy: seed alone -> largest budget.[/]"
+        )
+    else:
+        names = ", ".join(plain(row["experiment"]) for row in rows)
+        out.print(f"No labels of the pool: nobody can say what these lists found of the tail: {names}.")
+        out.print(
+            "Look at them side by side: the contact sheets in .vlmine/reports, or `vlmine top --experiment NAME`."
+        )
+    if told["rounds"]:
+        out.print(_rounds_table(told["rounds"]))
+        out.print("[dim]Accuracy: of a model that learned from the labelled images alone, on the same test images.[/]")
+        out.print(f"[dim]Rounds in MLflow: {told['mlflow_rounds_url']}[/]", soft_wrap=True)
+    for title, cells in told["tables"].items():
+        out.print(grid(title, cells))
+    print_sentences(told["words"])
+    out.print(f"[dim]In MLflow (`vlmine ui`), curves: {told['mlflow_curves_url']}[/]", soft_wrap=True)
+    out.print(f"[dim]Parameters and metrics side by side: {told['mlflow_url']}[/]", soft_wrap=True)
+
+
+def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> Table:
+    """Return recall at each budget and accuracy of experiments, as far as somebody could judge them."""
+    budgets = next(([point["mined"] for point in row["few_recall"]] for row in rows if row["few_recall"]), [])
+    title = "Recall of few-shot images by images mined" if budgets else ""
+    table = table_of({"experiment": "left"}, title=title)
+    has_variants = any(row["variant"] != DEFAULT_VARIANT for row in rows)
+    if has_variants:
+        table.add_column("variant")
+    if has_rounds:
+        table.add_column("round", justify="right")
+    for mined in budgets:
+        table.add_column(f"{mined:,}", justify="right")
+    table.add_column("few-shot accuracy", justify="right")
+    for row in rows:
+        cells = [f"{p['value']:.2f} [dim]{p['low']:.2f}-{p['high']:.2f}[/]" for p in row["few_recall"]]
+        accuracy = list(row["few_accuracy"].values())
+        shown = f"{accuracy[0]:.2f} -> {accuracy[-1]:.2f}" if accuracy else ""
+        names = [plain(row["experiment"]), *([plain(row["variant"])] if has_variants else [])]
+        number = [str(row["round"])] if has_rounds else []
+        table.add_row(*names, *number, *(cells or [""] * len(budgets)), shown)
+    return table
+
+
+def _rounds_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    names = ("round", "labelled", "few-shot left", "few-shot accuracy", "accuracy")
+    table = table_of(dict.fromkeys(names, "right"), title="Rounds of labels")
+    for row in rows:
+        counts = [row[name] for name in ("labelled_images", "few_images")]
+        shares = [row[name] for name in ("few_accuracy", "all_accuracy")]
+        told = [f"{n:,.0f}" if n is not None else "" for n in counts]
+        table.add_row(str(row["round"]), *told, *(f"{share:.3f}" if share is not None else "" for share in shares))
+    return table

@@ -1,0 +1,72 @@
+"""`vlmine cache`: answers that are kept, and what they cost."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.workbench import Workbench
+
+
+@click.group(invoke_without_command=True)
+@as_json
+@click.pass_context
+def cache(context: click.Context, is_json: bool) -> None:
+    """Show the response cache: answers kept, calls made, dollars spent, by way of asking."""
+    if context.invoked_subcommand is not None:
+        return
+    bench = open_bench()
+    rows = cached(bench)
+    found = {"path": str(bench.cache.path), "bytes": bench.cache.byte_count, "variants": rows}
+    print_json(found) if is_json else print_cache(found["path"], found["bytes"], rows)  # type: ignore[arg-type]
+
+
+@cache.command()
+@click.option("--variant", "variants", multiple=True, help="Hash of a way of asking; may be given again.")
+@click.option("--unused", "is_unused", is_flag=True, help="All ways of asking that vlmine.yaml no longer names.")
+@click.confirmation_option(
+    "--yes", prompt="Answers that are deleted must be paid for again when they are needed. Go on?"
+)
+def prune(variants: tuple[str, ...], is_unused: bool) -> None:
+    """Delete answers by variant; what was spent stays written down."""
+    bench = open_bench()
+    rows = cached(bench)
+    unknown = sorted(set(variants) - {row["variant"] for row in rows})
+    if unknown or not (variants or is_unused):
+        known = ", ".join(row["variant"] for row in rows) or "none"
+        raise click.UsageError(f"name a variant with --variant, or pass --unused. In the cache: {known}")
+    chosen = [r["variant"] for r in rows if r["variant"] in variants or (is_unused and not r["is_used"])]
+    click.echo(f"{bench.cache.prune(chosen):,} answers deleted, of {len(chosen)} variants.")
+
+
+def cached(bench: "Workbench") -> list[dict[str, Any]]:
+    """Return what the response cache holds, by way of asking, and whether `vlmine.yaml` still asks so."""
+    from vlmine_dagster.engine.models import describer_of, keyworder_of
+    from vlmine_dagster.resources.describers import ModelDescriber
+    from vlmine_dagster.resources.keyworders import ModelKeyworder
+
+    used = set()
+    for variant in bench.project.settings.variant_names:
+        for part in (describer_of(bench, variant), keyworder_of(bench, variant)):
+            if isinstance(part, (ModelDescriber, ModelKeyworder)):
+                used.add(part.model.fingerprint)
+    return [{**vars(row), "is_used": row.variant in used} for row in bench.cache.variants()]
+
+
+def print_cache(path: str, byte_count: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the response cache holds."""
+    table = table_of(
+        {"variant": "left", "asked": "left", "answers": "right", "calls": "right", "spent": "right", "": "left"}
+    )
+    for row in rows:
+        use = "in use" if row["is_used"] else "[yellow]unused[/]"
+        counts = (f"{row['reply_count']:,}", f"{row['calls']:,}", f"${row['cost_usd']:.4f}")
+        table.add_row(row["variant"], plain(row["label"]), *counts, use)
+    out = console()
+    out.print(f"{plain(path)}, {byte_count / 1e6:.1f} MB")
+    out.print(table if rows else "No answers yet: the tagger, rules and tags need none.")

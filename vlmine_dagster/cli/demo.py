@@ -1,0 +1,48 @@
+"""`vlmine demo`: a pool of real photos with a known tail, mined."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from vlmine_dagster.cli.group import INTERRUPTED
+from vlmine_dagster.cli.mined import mined
+from vlmine_dagster.cli.run import print_outcome, run_pipeline
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.top import print_top
+
+_SHOWN = 20
+
+
+@click.command()
+def demo() -> None:
+    """Make a pool of real photos with a known tail in this folder, mine it, and show the rare ones."""
+    _make_project(Path.cwd())
+    outcome = run_pipeline(is_quiet=False)
+    print_outcome(outcome)
+    if outcome.failures or outcome.is_interrupted:
+        sys.exit(INTERRUPTED if outcome.is_interrupted else 1)
+    _show()
+
+
+def _make_project(folder: Path) -> None:
+    from vlmine_dagster.resources.sample_pool import make_sample_pool
+    from vlmine_dagster.settings.project import SETTINGS_FILE
+    from vlmine_dagster.settings.starter import SAMPLE_FOLDER, sample_settings, write_starter
+
+    write_starter(folder, sample_settings())
+    os.environ["VLMINE_PROJECT"] = str(folder / SETTINGS_FILE)
+    make_sample_pool(folder / SAMPLE_FOLDER)
+
+
+def _show() -> None:
+    from vlmine_dagster.settings import default_experiment
+
+    bench = open_bench()
+    name = default_experiment(bench.project.settings.experiments)
+    print_top(list(mined(bench, name, _SHOWN)), name)
+    page = bench.lake.read("mining_report", name).to_pylist()[0]["path"]
+    command = os.environ.get("VLMINE_COMMAND", "vlmine")  # `make demo` has it in .venv/bin
+    click.echo(f"\nContact sheet: {page}")
+    click.echo(f"Next: {command} compare | {command} explain IMAGE_ID | {command} ui | {command} init YOUR_FOLDER")

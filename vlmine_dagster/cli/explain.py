@@ -1,0 +1,221 @@
+"""`vlmine explain`: why an image was mined, or why not."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.signals import SIGNALS
+from vlmine_dagster.domain.tables import WHOLE_POOL
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.settings import ExperimentSettings
+
+_SHOWN = 5
+
+
+@click.command()
+@click.argument("image_id")
+@as_json
+def explain(image_id: str, is_json: bool) -> None:
+    """Say why an image was mined, or why not: every signal's value and rank, keywords and their counts.
+
+    IMAGE_ID is shard/key, or how it or the name of the image's file ends, where only one does.
+    """
+    bench = open_bench()
+    card = selection_card(bench, image_id, bench.source.shards())
+    print_json(card) if is_json else print_card(card)
+
+
+def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict[str, Any]:
+    """Return everything that decided about an image: its rows in every table, and its place in every experiment.
+
+    The scores follow from it: `novelty_min` is 1 / the smallest of the keywords' counts, `novelty_mean` 1 / their
+    mean.
+
+    Args:
+        bench: The project's resources.
+        name: Its image id, or how the id or the name of its file ends, as far as only one does.
+        shards: All shards.
+
+    Raises:
+        SourceError: no shard holds such an image, or several do.
+    """
+    from vlmine_dagster.resources.sources import shard_of
+
+    image_id = _image_id(bench, name, shards)
+    shard = shard_of(image_id, shards)
+    card: dict[str, Any] = {"image_id": image_id, "shard": shard, "image": _one(bench, "images", shard, image_id)}
+    card |= _extracted(bench, shard, image_id, DEFAULT_VARIANT)
+    card["variants"] = {name: _extracted(bench, shard, image_id, name) for name in bench.project.settings.variants}
+    card["uncertainty"] = _one(bench, "uncertainty_scores", shard, image_id)
+    card["experiments"] = {
+        name: place
+        for name, settings in bench.project.settings.experiments.items()
+        if (place := _place(bench, name, settings, image_id)) is not None
+    }
+    card["verdict"] = _verdict(card)
+    return card
+
+
+def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
+    """Return the one image id that is meant by an id, by how an id ends after a slash, or by how a file's name does."""
+    from vlmine_dagster.resources.sources import shard_of
+    from vlmine_dagster.resources.sources.contract import is_image
+
+    with suppress(SourceError):
+        if _one(bench, "images", shard_of(name, shards), name) is not None:
+            return name
+    lake, known = bench.lake, set(shards)
+    images = lake.require("images", [shard for shard in lake.partitions("images") if shard in known])
+    places = "ends_with('/' || replace(uri, '#', '/'), '/' || $name)"
+    with lake.connect(images=images) as connection:
+        query = f"""SELECT image_id FROM images
+                    WHERE ends_with(image_id, '/' || $name) {f"OR {places}" if is_image(name) else ""}
+                    ORDER BY image_id LIMIT {_SHOWN + 1}"""  # noqa: S608 - our own text
+        found = [row[0] for row in connection.sql(query, params={"name": name}).fetchall()]
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise SourceError(f"several images end in {name!r}, such as {', '.join(found[:_SHOWN])}. Name one of them.")
+    raise SourceError(f"the dataset holds no such image: {name!r}. Look it up with `vlmine top`; an id is shard/key.")
+
+
+def _extracted(bench: "Workbench", shard: str, image_id: str, variant: str) -> dict[str, Any]:
+    return {
+        "description": _one(bench, "descriptions", shard, image_id, variant=variant),
+        "keywords": _keyword_counts(bench, shard, image_id, variant=variant),
+        "novelty": _one(bench, "novelty_scores", shard, image_id, variant=variant),
+    }
+
+
+def _one(
+    bench: "Workbench", table: str, shard: str, image_id: str, *, variant: str = DEFAULT_VARIANT
+) -> dict[str, Any] | None:
+    lake = bench.lake
+    if not lake.path(table, shard, variant=variant).exists():
+        return None
+    with lake.connect(**{table: lake.require(table, [shard], variant=variant)}) as connection:
+        query = f"SELECT * EXCLUDE (image_id) FROM {table} WHERE image_id = $id"  # noqa: S608 - our own names
+        rows = connection.sql(query, params={"id": image_id}).to_arrow_table().to_pylist()
+    return rows[0] if rows else None
+
+
+def _keyword_counts(bench: "Workbench", shard: str, image_id: str, *, variant: str) -> list[dict[str, Any]]:
+    lake = bench.lake
+    partitions = {"keywords": shard, "vocab_counts": WHOLE_POOL}
+    if not all(lake.path(table, name, variant=variant).exists() for table, name in partitions.items()):
+        return []
+    tables = {table: lake.require(table, [name], variant=variant) for table, name in partitions.items()}
+    with lake.connect(**tables) as connection:
+        return (  # type: ignore[no-any-return]
+            connection.sql(
+                """SELECT keyword, image_count, image_share FROM keywords JOIN vocab_counts USING (keyword)
+                   WHERE image_id = $id ORDER BY image_count, keyword""",
+                params={"id": image_id},
+            )
+            .to_arrow_table()
+            .to_pylist()
+        )
+
+
+def _place(bench: "Workbench", name: str, settings: "ExperimentSettings", image_id: str) -> dict[str, Any] | None:
+    """Return rank, front, reason and, for each signal, its value and its mid-rank among the ranked images."""
+    if not bench.lake.path("pareto_set", name).exists():
+        return None
+    with bench.lake.connect(pareto_set=bench.lake.require("pareto_set", [name])) as connection:
+        made_of = [column for column in connection.sql("FROM pareto_set").columns if column in SIGNALS]
+        ranks = ", ".join(
+            f"""(SELECT count(*) FILTER (o."{s}" > p."{s}") + (count(*) FILTER (o."{s}" = p."{s}") + 1) / 2
+                 FROM pareto_set o) AS "{s}_rank" """  # noqa: S608
+            for s in made_of
+        )
+        query = f"""SELECT *, (SELECT count(*) FROM pareto_set) AS ranked, {ranks}
+                    FROM pareto_set p WHERE image_id = $id"""  # noqa: S608 - signal names come from a fixed list
+        rows = connection.sql(query, params={"id": image_id}).to_arrow_table().to_pylist()
+    if not rows:
+        return None
+    row = rows[0]
+    signals = {s: {"value": row[s], "rank": row[f"{s}_rank"], "meaning": SIGNALS[s].meaning} for s in made_of}
+    kept = {key: row[key] for key in ("rank", "front", "selected", "reason", "ranked")}
+    weights = {name: settings.weights.get(name, 1.0) for name in made_of}
+    return {**kept, "variant": settings.variant, "fusion": settings.fusion, "weights": weights, "signals": signals}
+
+
+def _verdict(card: dict[str, Any]) -> str:
+    image = card["image"]
+    if image["outcome"] != "ok":
+        return f"never mined: the image is {image['outcome']} ({image['failure']})"
+    if image["split"] != "pool":
+        return f"never mined: it belongs to the {image['split']} split"
+    if not card["experiments"]:
+        return "not ranked yet: run `vlmine run`, or it lacks the signals of every experiment"
+    chosen = [name for name, place in card["experiments"].items() if place["selected"]]
+    return f"mined by {', '.join(chosen)}" if chosen else "mined by no experiment: it lies beyond every budget"
+
+
+def print_card(card: Mapping[str, Any]) -> None:
+    """Print the selection card of one image."""
+    out = console()
+    out.print(f"[bold]{plain(card['image_id'])}[/]  {plain(card['verdict'])}")
+    image = card["image"]
+    size = f"{image['width']} x {image['height']} pixels" if image["width"] else "unreadable"
+    out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {image['split']}")
+    _print_extracted(out, card)
+    for name, told in card["variants"].items():
+        out.print(f"  variant {plain(name)}:")
+        _print_extracted(out, told)
+    if card["uncertainty"]:
+        found = card["uncertainty"]
+        out.print(
+            f"  entropy {found['entropy']:.3f} nats, variation ratio {found['variation_ratio']:.3f}, "
+            f"margin {found['margin']:.3f}; the task model says {plain(found['predicted_label'])!r}"
+        )
+    if card["experiments"]:
+        out.print(_places(card["experiments"]))
+        for name, place in card["experiments"].items():
+            if place["selected"] and len(place["signals"]) > 1:
+                out.print(f"  {plain(name)} mined it: {plain(place['reason'])}")
+        told = {s: v["meaning"] for place in card["experiments"].values() for s, v in place["signals"].items()}
+        for name, meaning in told.items():
+            out.print(f"  [dim]{name}: {plain(meaning)}[/]")
+
+
+def _print_extracted(out: Console, told: Mapping[str, Any]) -> None:
+    """Print what an extraction variant says of an image."""
+    if told["description"]:
+        out.print(f"  described as: {plain(told['description']['description'])}")
+    for word in told["keywords"]:
+        out.print(f"  keyword {plain(word['keyword'])!r} in {word['image_count']:,} images ({word['image_share']:.2%})")
+    if told["novelty"]:
+        found = told["novelty"]
+        out.print(
+            f"  novelty_min = 1 / {found['min_count']} = {found['novelty_min']:.4g}, "
+            f"novelty_mean = 1 / {found['mean_count']:.4g} = {found['novelty_mean']:.4g}"
+        )
+
+
+def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = table_of({"experiment": "left", "rank": "right", "front": "right", "mined": "left", "signals": "left"})
+    for name, place in experiments.items():
+        signals = ", ".join(
+            f"{s} {v['value']:.4g} (rank {v['rank']:,.10g}{_times(place['weights'][s])})"
+            for s, v in place["signals"].items()
+        )
+        rank = f"{place['rank']:,} of {place['ranked']:,}"
+        shown = name if place["variant"] == DEFAULT_VARIANT else f"{name} (variant {place['variant']})"
+        table.add_row(plain(shown), rank, f"{place['front']:,}", "yes" if place["selected"] else "no", signals)
+    return table
+
+
+def _times(weight: float) -> str:
+    return "" if weight == 1 else f", counts {weight:g} times"

@@ -1,0 +1,28 @@
+"""What every command shares: how errors end it, and the option `--json`."""
+
+import sys
+from typing import Any
+
+import click
+
+from vlmine_dagster.domain.errors import VlmineError
+
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C ended, as shells have it."""
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+class ErrorReportingGroup(click.Group):
+    """Prints our own errors as one line and leaves with 1; leaves with 130 after Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except VlmineError as error:
+            click.secho(f"vlmine: {error}", fg="red", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What was done is kept.", err=True)
+            sys.exit(INTERRUPTED)

@@ -1,0 +1,79 @@
+"""`vlmine run`: make what is missing or stale."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from vlmine_dagster.cli.group import INTERRUPTED, as_json
+from vlmine_dagster.cli.session import open_runner
+from vlmine_dagster.cli.terminal import SHOWN_FAILURES, console, plain, print_json, print_more_failures
+
+if TYPE_CHECKING:
+    from vlmine_dagster.automation.runner import Outcome
+
+
+@click.command()
+@click.option("--shard", "shards", multiple=True, help="Only this shard; may be given again.")
+@click.option("--experiment", "experiments", multiple=True, help="Only this experiment; may be given again.")
+@click.option("--partial", "is_partial", is_flag=True, help="Go on with the shards that are there.")
+@click.option("--retry-failed", "is_retry", is_flag=True, help="Ask models again where their answer was a failure.")
+@as_json
+def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_retry: bool, is_json: bool) -> None:
+    """Materialize what is missing or stale, with progress, into the history that the UI shows."""
+    options = {"allow_missing_shards": is_partial, "is_failure_retried": is_retry}
+    outcome = run_pipeline(shards, experiments, is_quiet=is_json, **options)
+    if is_json:
+        print_json({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]})
+    else:
+        print_outcome(outcome)
+    sys.exit(INTERRUPTED if outcome.is_interrupted else 0 if outcome.is_whole else 1)
+
+
+def run_pipeline(
+    shards: Sequence[str] = (), experiments: Sequence[str] = (), *, is_quiet: bool, **options: bool
+) -> "Outcome":
+    """Make what is missing or stale; options are those of `Runner`."""
+    with open_runner(is_quiet=is_quiet, **options) as runner:
+        return runner.run(shards=shards, experiments=experiments)
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """Print what a run did, and what to do about what it could not."""
+    out = console()
+    for table, reason in outcome.skipped.items():
+        out.print(f"[yellow]skipped[/] {table}: {plain(reason)}")
+    failures: dict[str, list[str]] = {}
+    for (asset, partition), text in outcome.failures.items():
+        where = "" if text.startswith(asset) else f"{asset}[{partition}]: "
+        failures.setdefault(asset, []).append(where + text)
+    for asset, texts in failures.items():
+        for text in texts[:SHOWN_FAILURES]:
+            out.print(f"[red]failed[/]  {plain(text)}")
+        print_more_failures(out, asset, len(texts))
+    lines = _waiting(outcome.waiting)
+    for line in lines:
+        out.print(f"[yellow]waiting[/] {plain(line)}")
+    if lines != [f"{name}: {reason}" for name, reason in outcome.waiting.items()]:
+        out.print("[dim]All that waits, and for what: `vlmine run --json`[/]")
+    if outcome.is_interrupted:
+        out.print("Stopped. What was made stays, and so do answers that were paid for: `vlmine run` goes on from here.")
+    elif outcome.stopped:
+        out.print("Nothing more was asked of paid models. The run goes on where it stopped.")
+    out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} fresh already, {len(outcome.failures)} failed")
+    if outcome.failures:
+        out.print("Mend what failed and run again, only that is done. `vlmine run --partial` goes on without it.")
+
+
+def _waiting(reasons: Mapping[str, str]) -> list[str]:
+    """Return a line an asset: its first partition that waits, the first that this one waits for, and how many more."""
+    groups: dict[str, list[str]] = {}
+    for name in reasons:
+        groups.setdefault(name.partition("[")[0], []).append(name)
+    lines = []
+    for first, *others in groups.values():
+        reason, _, more = reasons[first].partition("; ")
+        also = f" and {len(others):,} more" if others else ""
+        lines.append(f"{first}{also}: {reason}{'; ...' if more else ''}")
+    return lines

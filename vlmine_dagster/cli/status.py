@@ -1,0 +1,176 @@
+"""`vlmine status`: what is there, what is missing or stale, what failed."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.terminal import SHOWN_FAILURES, console, plain, print_json, print_more_failures, table_of
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from vlmine_dagster.engine.lineage import Lineage
+    from vlmine_dagster.engine.stages import Stage, Unit
+    from vlmine_dagster.resources.lake import Lake
+    from vlmine_dagster.resources.workbench import Workbench
+
+History = Callable[[], "AbstractContextManager[dg.DagsterInstance]"]
+
+
+@click.command()
+@click.option(
+    "--failures", "is_failures", is_flag=True, help="List the images that are corrupt or whose answer failed."
+)
+@as_json
+def status(is_failures: bool, is_json: bool) -> None:
+    """Show shards by stage: rows, outcomes, tokens, money, what is missing, what failed and why."""
+    from vlmine_dagster.automation.runner import open_instance
+
+    bench = open_bench()
+    if is_failures:
+        failed = failed_images(bench, bench.source.shards())
+        print_json(failed) if is_json else print_failed_images(failed)
+        return
+    rows = table_states(bench, bench.source.shards(), partial(open_instance, bench.project))
+    print_json(rows) if is_json else print_status(rows)
+
+
+def table_states(bench: "Workbench", shards: Sequence[str], history: History | None = None) -> list[dict[str, Any]]:
+    """Return a row a table and variant: partitions by state, rows, outcomes, tokens, money, and why some failed.
+
+    Args:
+        bench: The project's resources.
+        shards: All shards.
+        history: Opens Dagster's history, which knows the failures; asked only if something is not fresh. Without it
+            none is told.
+    """
+    from vlmine_dagster.engine.catalog import all_units
+    from vlmine_dagster.engine.lineage import Lineage
+
+    lineage = Lineage(bench, shards)
+    rows = [_row(bench, lineage, unit, shards) for unit in all_units(bench.project)]
+    if history is not None and any(row.get("not_fresh") for row in rows):
+        with history() as instance:
+            for row in rows:
+                if row.get("not_fresh"):
+                    row["failures"] = _failures(instance, row)
+    return rows
+
+
+def _row(bench: "Workbench", lineage: "Lineage", unit: "Unit", shards: Sequence[str]) -> dict[str, Any]:
+    stage, variant = unit.stage, unit.variant
+    reason = stage.skipped(bench.project, variant)
+    if reason is not None:
+        nothing = {"partitions": 0, "states": {}, "not_fresh": [], "failures": {}, "rows": 0}
+        return {"table": stage.table, "variant": variant, "skipped": reason, **nothing}
+    partitions = _partitions(bench, stage, shards)
+    states = {name: lineage.state(stage, name, variant) for name in partitions}
+    stamps = [lineage.stamp(stage.table, name, variant) for name in partitions]
+    return {
+        "table": stage.table,
+        "variant": variant,
+        "partitions": len(partitions),
+        "states": dict(Counter(states.values())),
+        "not_fresh": [name for name, state in states.items() if state != "fresh"],
+        "failures": {},
+        "rows": sum(stamp.row_count for stamp in stamps if stamp is not None),
+        **_bill(bench.lake, lineage, stage, variant, partitions),
+    }
+
+
+def _failures(instance: "dg.DagsterInstance", row: Mapping[str, Any]) -> dict[str, str]:
+    """Return why partitions that are not fresh failed, where the failure is newer than what is there."""
+    from vlmine_dagster.engine.failures import standing_failures
+    from vlmine_dagster.engine.stages import asset_key
+
+    not_fresh = set(row["not_fresh"])
+    return standing_failures(instance, asset_key(row["table"], row["variant"]), is_unfinished=not_fresh.__contains__)
+
+
+def _partitions(bench: "Workbench", stage: "Stage", shards: Sequence[str]) -> list[str]:
+    kind = stage.contract.partition
+    if kind == "shard":
+        return list(shards)
+    return list(bench.project.settings.experiments) if kind == "experiment" else [WHOLE_POOL]
+
+
+def _bill(lake: "Lake", lineage: "Lineage", stage: "Stage", variant: str, partitions: Sequence[str]) -> dict[str, Any]:
+    """Return outcomes, and tokens and money where a table has them, as the stamps tell."""
+    told = [name for name in stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
+    stamps = {name: stamp for name in partitions if told and (stamp := lineage.stamp(told[0], name, variant))}
+    totals: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    for name, stamp in stamps.items():
+        found = stamp.totals or lake.totals(told[0], name, variant=variant)  # older files do not tell
+        outcomes.update(found["outcomes"])
+        totals.update({name: value for name, value in found.items() if name != "outcomes"})
+    return {"outcomes": dict(outcomes.most_common()), **totals} if stamps else {}
+
+
+def failed_images(bench: "Workbench", shards: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row an image and table whose outcome is not ok: corrupt files, refusals, cut or unreadable answers."""
+    lake, rows = bench.lake, []
+    for table in (name for name, contract in TABLES.items() if any(c.name == "failure" for c in contract.columns)):
+        for variant in bench.project.settings.variant_names if table != "images" else (DEFAULT_VARIANT,):
+            there = [shard for shard in lake.partitions(table, variant=variant) if shard in set(shards)]
+            with lake.connect(**{table: lake.require(table, there, variant=variant)}) as connection:
+                query = f"SELECT image_id, outcome, failure FROM {table} WHERE outcome <> 'ok' ORDER BY image_id"  # noqa: S608
+                found = connection.sql(query).to_arrow_table().to_pylist()
+            rows += [{"table": table, "variant": variant, **row} for row in found]
+    return rows
+
+
+def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line a table."""
+    table = table_of({"table": "left", "fresh": "right", "rows": "right", "state": "left", "outcomes": "left"})
+    for row in rows:
+        name = row["table"] if row["variant"] == DEFAULT_VARIANT else f"{row['variant']}/{row['table']}"
+        if "skipped" in row:
+            table.add_row(name, "", "", f"[yellow]skipped: {plain(row['skipped'])}[/]", "")
+            continue
+        fresh = row["states"].get("fresh", 0)
+        table.add_row(name, f"{fresh}/{row['partitions']}", f"{row['rows']:,}", _state(row), _outcomes(row))
+    out = console()
+    out.print(table)
+    for row in rows:
+        failures = list(row.get("failures", {}).items())
+        for partition, text in failures[:SHOWN_FAILURES]:
+            out.print(f"[red]failed[/] {row['table']}[{plain(partition)}]: {plain(text)}", markup=True)
+        print_more_failures(out, row["table"], len(failures))
+    if any(set(row.get("outcomes", {})) - {"ok"} for row in rows):
+        out.print("[dim]Images whose outcome is not ok, and why: `vlmine status --failures`[/]")
+
+
+def print_failed_images(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line an image that failed, and why."""
+    out = console()
+    for row in rows:
+        variant = "" if row["variant"] == DEFAULT_VARIANT else f"{row['variant']}/"
+        told = f"{plain(row['image_id'])}: {plain(row['failure'] or '')}"
+        out.print(f"{variant}{row['table']} [yellow]{row['outcome']}[/] {told}", soft_wrap=True)
+    out.print(f"{len(rows):,} images whose outcome is not ok.")
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if not row["not_fresh"]:
+        return "[green]fresh[/]"
+    counts = ", ".join(f"{count} {state}" for state, count in row["states"].items() if state != "fresh")
+    shown = ", ".join(row["not_fresh"][:3]) + (" ..." if len(row["not_fresh"]) > 3 else "")
+    return f"[yellow]{counts}[/]: {plain(shown)}"
+
+
+def _outcomes(row: Mapping[str, Any]) -> str:
+    parts = [f"{count:,} {outcome}" for outcome, count in row.get("outcomes", {}).items()]
+    if row.get("prompt_tokens") or row.get("output_tokens"):
+        parts.append(f"{row['prompt_tokens'] + row['output_tokens']:,} tokens")
+    if row.get("cost_usd"):
+        parts.append(f"${row['cost_usd']:.2f}")
+    return ", ".join(parts)

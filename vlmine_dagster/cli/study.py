@@ -1,0 +1,66 @@
+"""`vlmine study`: a question over many draws."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.session import open_bench, open_history, settings_file
+from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, table_of
+
+if TYPE_CHECKING:
+    from vlmine_dagster.studies.study import Report
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--draws", type=click.IntRange(1, 1000), help="Draws of the labelled seed; by default the study's own.")
+@click.option("--verdicts", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verify: a saved file.")
+@as_json
+def study(name: str | None, draws: int | None, verdicts: Path | None, is_json: bool) -> None:
+    """Do the study NAME, or list the studies. What is done is kept: stopped, it goes on where it was."""
+    from vlmine_dagster.studies import QUESTIONS
+
+    if name is None:
+        print_json(QUESTIONS) if is_json else print_studies(QUESTIONS)
+        return
+    if verdicts is not None:
+        from vlmine_dagster.studies.verify import take_verdicts
+
+        if name != "verify":
+            raise click.UsageError("--verdicts belongs to the study verify")
+        take_verdicts(open_bench(), verdicts)
+    report = _do(name, draw_count=draws or 0, is_quiet=is_json)
+    print_json(asdict(report)) if is_json else print_report(report)
+
+
+def _do(name: str, *, draw_count: int, is_quiet: bool) -> "Report":
+    from vlmine_dagster.studies.jobs import run_study
+
+    with open_history(is_quiet=is_quiet) as (instance, display):
+        display.on_run(f"study {name}", "pool")
+        return run_study(name, instance, settings_file=settings_file(), draws=draw_count)
+
+
+def print_studies(questions: Mapping[str, str]) -> None:
+    """Print the studies and what they ask."""
+    table = table_of({})
+    table.add_column("study", no_wrap=True)
+    table.add_column("asks")
+    for name, question in questions.items():
+        table.add_row(name, question)
+    console().print(table)
+
+
+def print_report(report: "Report") -> None:
+    """Print what a study shows, its tables, and where the rest lies."""
+    out = console()
+    out.print(f"[bold]{plain(report.question)}[/]")
+    for title, rows in report.tables.items():
+        out.print(grid(title, rows))
+    print_sentences(report.words)
+    out.print(f"[dim]{plain(report.folder)}[/]", soft_wrap=True)
+    out.print(f"[dim]{plain(report.mlflow_url)}[/]", soft_wrap=True)

@@ -1,0 +1,34 @@
+"""`vlmine top`: the images that were mined first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.mined import mined, shown_experiment
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
+
+
+@click.command()
+@click.option("--experiment", help="Whose list; by default fused, else pareto, of those that were made.")
+@click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Images to show.")
+@as_json
+def top(experiment: str | None, count: int, is_json: bool) -> None:
+    """Show the mined images with their reasons."""
+    bench = open_bench()
+    name = experiment or shown_experiment(bench)
+    rows = list(mined(bench, name, count))
+    print_json(rows) if is_json else print_top(rows, name)
+
+
+def print_top(rows: Sequence[Mapping[str, Any]], experiment: str) -> None:
+    """Print mined images with their reasons."""
+    table = table_of({}, title=f"Mined first by {plain(experiment)}")
+    table.add_column("rank", justify="right")
+    table.add_column("image", no_wrap=True)
+    table.add_column("why")
+    for row in rows:
+        table.add_row(str(row["rank"]), plain(row["image_id"]), plain(row["reason"]))
+    console().print(table)
