@@ -1,12 +1,16 @@
 """Whether a label file is about the images that are there: a row counts only where its key is an image's."""
 
-from collections.abc import Iterable, Iterator
+import posixpath
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import ImageSource, image_id
+from vlmine_dagster.resources.sources.contract import is_image
 from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
@@ -16,7 +20,6 @@ Found = tuple[str, str]
 """Shard and key of an image."""
 
 _LOOK = 1000  # images that are opened where no table tells of them; a second or two
-_FEW = 0.5  # share of the rows below which it is worth a word
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,19 @@ class LabelMatch:
 
     @property
     def problem(self) -> str:
-        """What to tell where no row, or less than half of them, is about an image; empty where all is well."""
-        is_few = self.is_whole and self.matched_count < _FEW * self.row_count
-        if not self.is_none and not is_few:
+        """What to tell where rows are about no image; empty where all is well, as far as was looked."""
+        lost = self.row_count - self.matched_count
+        if not self.is_none and (not self.is_whole or not lost):
             return ""
-        what = f"{self.matched_count:,}" if self.matched_count else "none"
         looked = "the images" if self.is_whole else f"the first {self.image_count:,} images"
+        if self.is_none:
+            found = f"none of its {self.row_count:,} rows belongs to one of {looked}."
+        else:
+            found = f"{lost:,} of its {self.row_count:,} rows {'belong' if lost > 1 else 'belongs'} to no image."
         shard, name = self.image
         return visible_text(
-            f"{what} of its {self.row_count:,} rows belongs to one of {looked}. A key in it is {self.key!r}; an "
-            f"image is {image_id(shard, name)!r}, and its row has that as key, or {name!r} alone."
+            f"{found} A key in it is {self.key!r}; an image is {image_id(shard, name)!r}, and its row has that as "
+            f"key, or {name!r} alone."
         )
 
 
@@ -99,3 +105,51 @@ def published_images(lake: "Lake", shards: Iterable[str]) -> Iterator[Found]:
     for shard in shards:
         names = lake.read("images", shard, columns=["image_id"]).column("image_id").to_pylist()
         yield from ((shard, name[len(shard) + 1 :]) for name in names)
+
+
+def images_of(names: Collection[str], image_ids: Collection[str]) -> dict[str, str]:
+    """Return the image_id that each name means; names that mean none are left out.
+
+    A labelling tool hands a name back as it got it: the image_id, its end (a key, a file's name), a path or address
+    that ends with it, each with or without the ending of the copied file.
+
+    Args:
+        names: Names, composed (NFC).
+        image_ids: Ids of the images that are there.
+
+    Raises:
+        SourceError: a name is the end of several ids.
+    """
+    whole = {composed(image): image for image in image_ids}
+    found = {name: whole[name] for name in names if name in whole}
+    rest = [name for name in names if name not in found]
+    if not rest:
+        return found
+    by_end: dict[str, list[str]] = {}
+    for image in whole:
+        by_end.setdefault(_stem(posixpath.basename(image)), []).append(image)
+    for name in rest:
+        fit = _fitting(name, by_end.get(_stem(posixpath.basename(name)), ()))
+        if len(fit) > 1:
+            raise SourceError(
+                f"{name!r} is the end of several image ids, such as {fit[0]!r} and {fit[1]!r}. Write whole ids."
+            )
+        if fit:
+            found[name] = whole[fit[0]]
+    return found
+
+
+def _fitting(name: str, images: Iterable[str]) -> list[str]:
+    """Return the images that end like a name, those whose whole path fits before those that lack the file's ending."""
+    exact = [image for image in images if _is_end(name, image)]
+    return exact or [image for image in images if _is_end(_stem(name), _stem(image))]
+
+
+def _is_end(one: str, other: str) -> bool:
+    """Return whether one path is the end of the other."""
+    short, long = sorted((f"/{one.lstrip('/')}", f"/{other}"), key=len)
+    return long.endswith(short)
+
+
+def _stem(path: str) -> str:
+    return posixpath.splitext(path)[0] if is_image(path) else path

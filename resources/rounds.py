@@ -5,21 +5,22 @@ import difflib
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.files import write_whole
+from vlmine_dagster.resources.label_files import Columns, read_label_file
+from vlmine_dagster.resources.label_files.contract import CLASS_NAMES, KEY_NAMES, composed
+from vlmine_dagster.resources.label_names import is_gap
 from vlmine_dagster.settings.project import Project
 
-_ID_COLUMNS = ("image_id", "key")
-_CLASS_COLUMNS = ("label", "class", "class_name", "class_id")
+_COLUMNS_READ = {"key": KEY_NAMES, "class_id": CLASS_NAMES}
 _COLUMNS = ("image_id", "class_name")
 
 
@@ -41,12 +42,16 @@ class Annotations:
     """What a file of labels holds.
 
     Attributes:
-        labels: Class name by image id.
+        labels: Class by image id, as the file writes both (ids composed, NFC).
         blank_count: Rows or tasks that lack a label or an image id.
+        gaps: What stood in place of a label, such as `nan`, and how often.
+        shapes: What else the file holds, such as `rectanglelabels`, and how often.
     """
 
     labels: Mapping[str, str]
     blank_count: int = 0
+    gaps: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, int] = field(default_factory=dict)
 
 
 def load_rounds(project: Project) -> list[Round]:
@@ -87,32 +92,66 @@ def write_round(project: Project, labels: Mapping[str, str]) -> Round:
     return Round(number, dict(labels))
 
 
-def read_annotations(file: Path) -> Annotations:
-    """Read a file of labels: CSV, Parquet, or an export of Label Studio (JSON).
+def read_annotations(
+    file: Path, *, columns: Mapping[str, str] | None = None, encoding: str | None = None, classes: Collection[str] = ()
+) -> Annotations:
+    """Read a file of labels in any format of `label_files`: tables, exports of Label Studio, CVAT, COCO and others.
 
-    A CSV or Parquet file has a column `image_id` and a column `label` (also: class, class_name, class_id). A task of
-    Label Studio has `image_id` in its data and one choice; cancelled annotations and tasks without one are left out.
+    A table has a column `image_id` and a column `label`, or others that `columns` names. A task of Label Studio has
+    `image_id` in its data and one choice; cancelled annotations and tasks without one are left out.
+
+    Args:
+        file: The file.
+        columns: Column name by role (`key`, `class_id`), where it is another.
+        encoding: Encoding of text that is neither UTF-8 nor UTF-16.
+        classes: Names that are classes even if they look like a gap, such as `NA`.
 
     Raises:
         SourceError: the file cannot be read, lacks a column, or labels an image in two ways.
     """
-    readers = {".csv": _read_csv, ".parquet": _read_parquet, ".json": _read_label_studio}
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise SourceError(f"{file}: expected a .csv, .parquet or .json file of labels.")
+    wanted = Columns(
+        wanted=_COLUMNS_READ, needed=("key", "class_id"), given=columns or {}, complaint=partial(_no_columns, columns)
+    )
     found: dict[str, str] = {}
-    blank_count = 0
+    blanks: Counter[str] = Counter()
+    shapes: Counter[str] = Counter()
     try:
-        for name, label in reader(file):
-            if not (name and label):
-                blank_count += 1
-            elif found.setdefault(name, label) != label:
-                raise SourceError(f"{file}: {name!r} is labelled {found[name]!r} and {label!r}. Keep one of the two.")
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid, json.JSONDecodeError) as error:
+        content = file.read_bytes()
+    except OSError as error:
         raise SourceError(f"{file} cannot be read: {error}") from error
+    for row in read_label_file(content, where=str(file), columns=wanted, encoding=encoding):
+        name = composed(row.key)
+        if row.shape:
+            shapes[row.shape] += 1
+        if not name or is_gap(row.label, classes):
+            blanks[row.label if name else ""] += 1
+        elif found.setdefault(name, row.label) != row.label:
+            raise SourceError(
+                f"{file}: {row.key!r} is labelled {found[name]!r} and {row.label!r}. Keep one of the two."
+            )
     if not found:
-        raise SourceError(f"{file}: no labels in it.")
-    return Annotations(found, blank_count)
+        raise SourceError(f"{file}: no labels in it.{_about_shapes(shapes)}")
+    return Annotations(found, blanks.total(), {gap: count for gap, count in blanks.items() if gap}, dict(shapes))
+
+
+def _no_columns(given: Mapping[str, str] | None, missing: Sequence[str], names: Sequence[str]) -> str:
+    usual = {"key": "image_id", "class_id": "label"}
+    expected = " and ".join((given or {}).get(role, name) for role, name in usual.items())
+    what = "" if len(names) > 1 else "expected a .csv, .parquet or .json file of labels, or another that is read; "
+    return (
+        f"{what}expected the columns {expected}; it has {', '.join(names) or 'none'}. If they have other names, pass "
+        f"--key-column and --class-column."
+    )
+
+
+def _about_shapes(shapes: Mapping[str, int]) -> str:
+    if not shapes:
+        return ""
+    kinds = ", ".join(f"{count:,} x {kind}" for kind, count in shapes.items())
+    return (
+        f" It holds {kinds}; wanted is one class per image: Choices in Label Studio, a tag in CVAT. Label the images "
+        f"so, or make a table with the columns image_id and label."
+    )
 
 
 def check_annotations(
@@ -139,56 +178,3 @@ def check_annotations(
         near = difflib.get_close_matches(unknown[0], class_names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SourceError(f"class {unknown[0]!r} is not among the project's {len(class_names)} classes.{hint}")
-
-
-def _read_csv(file: Path) -> Iterator[tuple[str, str]]:
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.DictReader(stream)
-        columns = _places(rows.fieldnames or [], file)
-        for row in rows:
-            yield from _pair(row, columns)
-
-
-def _read_parquet(file: Path) -> Iterator[tuple[str, str]]:
-    columns = _places(pq.read_schema(file).names, file)
-    for row in pq.read_table(file, columns=list(columns)).to_pylist():
-        yield from _pair(row, columns)
-
-
-def _places(names: Any, file: Path) -> tuple[str, str]:
-    ids = [name for name in _ID_COLUMNS if name in names]
-    classes = [name for name in _CLASS_COLUMNS if name in names]
-    if not ids or not classes:
-        raise SourceError(f"{file}: expected the columns image_id and label; it has {', '.join(names) or 'none'}.")
-    return ids[0], classes[0]
-
-
-def _pair(row: Mapping[str, Any], columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    name, label = (str(row[column] if row[column] is not None else "").strip() for column in columns)
-    if name or label:
-        yield name, label
-
-
-def _read_label_studio(file: Path) -> Iterator[tuple[str, str]]:
-    tasks = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(tasks, list):
-        raise SourceError(f"{file}: expected a list of tasks, as Label Studio exports them by `JSON`.")
-    for place, task in enumerate(tasks):
-        choices = list(_choices(task)) if isinstance(task, dict) else []
-        if not choices:
-            yield "", ""
-            continue
-        name = (task.get("data") or {}).get("image_id")
-        if not name:
-            raise SourceError(
-                f"{file}: task {place} has no image_id in its data. Import tasks with image_id beside image."
-            )
-        yield from ((str(name), choice) for choice in choices)
-
-
-def _choices(task: Mapping[str, Any]) -> Iterator[str]:
-    for annotation in task.get("annotations") or []:
-        if annotation.get("was_cancelled"):
-            continue
-        for result in annotation.get("result") or []:
-            yield from (str(choice).strip() for choice in (result.get("value") or {}).get("choices") or [])

@@ -48,11 +48,11 @@ def detect(root: str) -> DatasetSettings:
 
     Tars with images win over Parquet files with an image column, and these over loose image files; what loses is
     logged. Labels are taken from `labels.csv` (and `classes.csv`) at the root or beside it; where pool rows carry
-    a class and no row is a seed, they are taken for a benchmark's (`oracle`).
+    a class and no row is a seed, they are taken for a benchmark's (`oracle`);
+    a `labels.csv` that cannot be read as one is logged and left aside.
 
     Raises:
-        SourceError: there is no folder, or no images in it; the message says what was looked for. Or there is a
-            `labels.csv` that cannot be read as one.
+        SourceError: there is no folder, or no images in it; the message says what was looked for.
         ConfigError: the URL's protocol is unknown, or its driver is not installed.
     """
     _refuse_no_folder(root)
@@ -156,14 +156,18 @@ def _folder(images: list[str]) -> dict[str, Any] | None:
 
 
 def _labels(root: str) -> LabelSettings | None:
-    from vlmine_dagster.resources.labels import LABEL_COLUMNS, read_file, read_rows
+    from vlmine_dagster.resources.label_reading import read_file, read_label_rows
 
     for folder in (root.rstrip("/") or "/", root.rstrip("/").rpartition("/")[0] or "."):
         file = f"{folder.rstrip('/')}/labels.csv"
         if not UPath(file).exists():
             continue
-        rows = list(read_rows(read_file(file, setting="the path"), LABEL_COLUMNS, where=file))
-        is_oracle = all(row[1] != "seed" for _, row in rows) and any(row[1] == "pool" and row[2] for _, row in rows)
+        try:
+            rows = read_label_rows(read_file(file, setting="the path"), LabelSettings(file=file), where=file)
+        except SourceError as error:  # `labels.csv` is a common name: the file may be somebody else's
+            _logger.warning("labels not used: %s", error)
+            continue
+        is_oracle = all(row.split != "seed" for row in rows) and any(row.split == "pool" and row.label for row in rows)
         classes = f"{folder.rstrip('/')}/classes.csv"
         return LabelSettings(file=file, classes=classes if UPath(classes).exists() else None, oracle=is_oracle)
     return None

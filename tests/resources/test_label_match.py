@@ -1,6 +1,7 @@
 import pytest
 
-from vlmine_dagster.resources.label_match import look_at_labels, match_labels
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.label_match import images_of, look_at_labels, match_labels
 from vlmine_dagster.resources.labels import load_labels
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.project import Project, ProjectSettings
@@ -16,14 +17,15 @@ def test_a_row_counts_by_the_whole_id_and_by_the_key_alone_and_once(tmp_path):
     found = match_labels(labels_of(tmp_path, "s0/a", "b", "c"), [("s0", "a"), ("s0", "b"), ("s1", "b"), ("s1", "z")])
 
     assert (found.row_count, found.matched_count, found.image_count) == (3, 2, 4)
-    assert (found.key, found.image, found.problem) == ("c", ("s1", "z"), "")
+    assert (found.key, found.image) == ("c", ("s1", "z"))
+    assert found.problem.startswith("1 of its 3 rows belongs to no image. A key in it is 'c'; an image is 's1/z',")
 
 
-@pytest.mark.parametrize(("keys", "is_told"), [("xyza", True), ("xyab", False)])
-def test_less_than_half_of_the_rows_is_worth_a_word(tmp_path, keys, is_told):
+@pytest.mark.parametrize(("keys", "lost"), [("xyza", 3), ("xyab", 2), ("xabcdef", 1), ("abcdef", 0)])
+def test_rows_of_no_image_are_reported_whatever_their_share(tmp_path, keys, lost):
     found = match_labels(labels_of(tmp_path, *keys), [("s0", key) for key in "abcdef"])
 
-    assert bool(found.problem) is is_told
+    assert found.problem.startswith(f"{lost} of its {len(keys)} rows belong") if lost else found.problem == ""
 
 
 def test_of_a_part_of_the_images_only_no_row_at_all_is_worth_a_word(tmp_path):
@@ -39,3 +41,31 @@ def test_what_is_published_is_looked_at_before_the_files(finished):
     found = look_at_labels(finished.bench.labels, finished.bench.source, finished.bench.lake)
 
     assert (found.image_count, found.matched_count, found.is_whole, found.problem) == (46, 46, True, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("s0/cats/a.jpg", "s0/cats/a.jpg"),
+        ("cats/a.jpg", "s0/cats/a.jpg"),
+        ("a.jpg", "s0/cats/a.jpg"),
+        ("/data/local-files/?d=out/s0/cats/a.jpg", "s0/cats/a.jpg"),
+        ("a", "s0/cats/a.jpg"),
+        ("out/s1/7.png", "s1/7"),  # a copy out of a tar has an ending, its key has none
+        ("caf\u00e9.jpg", "s1/cafe\u0301.jpg"),
+        ("xa.jpg", None),
+        ("dogs/a.jpg", None),
+    ],
+)
+def test_a_tools_name_for_an_image_is_matched_by_its_end_where_one_image_fits(name, image):
+    found = images_of([name], ["s0/cats/a.jpg", "s0/dogs/b.jpg", "s1/7", "s1/cafe\u0301.jpg"])
+
+    assert found == ({} if image is None else {name: image})
+
+
+def test_a_name_that_is_the_end_of_two_ids_is_refused_and_the_whole_id_is_not():
+    there = ["s0/a.jpg", "s1/a.jpg"]
+
+    with pytest.raises(SourceError, match=r"'a\.jpg' is the end of several image ids, such as 's0/a\.jpg' and 's1/a"):
+        images_of(["a.jpg"], there)
+    assert images_of(["s1/a.jpg"], there) == {"s1/a.jpg": "s1/a.jpg"}

@@ -136,10 +136,97 @@ def test_a_byte_order_mark_windows_lines_blank_lines_and_further_columns_are_no_
     assert labels.visible("s/b", "b") == ("horse cart", Split.TEST)
 
 
+SPREADSHEETS = {
+    "semicolons": "key;split;class_id\r\na;seed;0\r\n",
+    "a line that names the separator": "sep=;\r\nkey;split;class_id\r\na;seed;0\r\n",
+    "tabs": "key\tsplit\tclass_id\na\tseed\t0\n",
+    "bars": "key|split|class_id\na|seed|0\n",
+    "tabs in UTF-16": "key\tsplit\tclass_id\na\tseed\t0\n".encode("utf-16"),
+    "UTF-16 without its mark": "key,split,class_id\na,seed,0\n".encode("utf-16-le"),
+    "UTF-32": "key,split,class_id\na,seed,0\n".encode("utf-32"),
+    "headers in capitals": "Key,SPLIT,Class ID\na,seed,0\n",
+    "an id with a point": "key,split,class_id\na,seed,0.0\n",
+    "rows of nothing but separators": "key,split,class_id\na,seed,0\n,,\n,,\n",
+    "commas in quotes before semicolons": 'note;key;split;class_id\n"x, y, z";a;seed;0\n',
+}
+
+
+@pytest.mark.parametrize("name", SPREADSHEETS)
+def test_a_label_file_is_read_as_spreadsheets_write_it(tmp_path, name):
+    labels = load(tmp_path, SPREADSHEETS[name])
+    assert (labels.visible("s/a", "a"), len(labels)) == (("tram", Split.SEED), 1)
+
+
+def test_columns_splits_and_keys_of_others_are_mapped_by_settings(tmp_path):
+    mapping = {
+        "columns": {"key": "ID", "class_id": "breed"},
+        "splits": {"train": "seed"},
+        "key_format": "train/{}.jpg",
+    }
+    labels = load(tmp_path, "id,breed,Subset\n7,tram,train\n8,,pool\n9,horse cart,test\n", **mapping)
+    assert [labels.visible(f"s/train/{n}.jpg", f"train/{n}.jpg") for n in (7, 8, 9)] == [
+        ("tram", Split.SEED),
+        (None, Split.POOL),
+        ("horse cart", Split.TEST),
+    ]
+
+
+def test_rows_without_a_split_are_what_default_split_says_and_without_a_class_the_pool(tmp_path):
+    text = "key,label\na,tram\nb,nan\n"
+    with pytest.raises(SourceError, match=r"no column split\. .* Where there are no splits, set default_split"):
+        load(tmp_path, text)
+    labels = load(tmp_path, text, default_split="seed")
+    assert [labels.visible(f"s/{key}", key) for key in "ab"] == [("tram", Split.SEED), (None, Split.POOL)]
+
+
+@pytest.mark.parametrize("gap", ["nan", "NaN", "N/A", "#N/A", "NULL", "None", "<NA>"])
+def test_a_gap_is_no_class_unless_the_classes_file_names_it(tmp_path, gap):
+    text = f"key,split,class_id\na,pool,{gap}\nb,seed,0\n"
+    labels = load(tmp_path, text, classes=None)
+    assert (labels.truth("s/a", "a"), labels.class_names) == (None, ("0",))
+    with pytest.raises(SourceError, match=rf"line 2: a seed row without a class_id, but '{gap}'"):
+        load(tmp_path, text.replace("pool", "seed"))
+    named = load(tmp_path, text, classes=f"class_id,name\n{gap},nothing\n0,tram\n")
+    assert named.truth("s/a", "a") == "nothing"
+
+
+def test_a_key_and_an_image_are_one_in_either_way_to_write_an_accent(tmp_path):
+    composed, decomposed = "caf\u00e9/1.jpg", "cafe\u0301/1.jpg"
+    for there, asked in ((composed, decomposed), (decomposed, composed)):
+        labels = load(tmp_path, f"key,split,class_id\n{there},seed,0\n")
+        assert labels.visible(f"s/{asked}", asked) == ("tram", Split.SEED)
+        assert labels.row_of(f"s/{asked}", asked) is not None
+    with pytest.raises(SourceError, match=r"line 3: key .* is there already, in line 2"):
+        load(tmp_path, f"key,split,class_id\n{composed},seed,0\n{decomposed},seed,1\n")
+
+
+def test_text_in_another_encoding_is_read_where_it_is_named(tmp_path):
+    text = "key,split,class_id\ncaf\u00e9,seed,0\n".encode("cp1252")
+    with pytest.raises(SourceError, match=r"line 2: no UTF-8 text\. .* name its encoding, such as cp1252"):
+        load(tmp_path, text)
+    assert load(tmp_path, text, encoding="cp1252").visible("s/caf\u00e9", "caf\u00e9")[1] is Split.SEED
+    with pytest.raises(SourceError, match=r"no encoding is named 'cp9999'"):
+        load(tmp_path, text, encoding="cp9999")
+
+
+def test_how_a_file_is_read_changes_the_fingerprint_and_its_default_does_not(tmp_path):
+    text = "key,split,class_id,breed\na,seed,0,1\n"
+    first = load(tmp_path, text).fingerprint
+    assert load(tmp_path, text, columns={}).fingerprint == first
+    assert load(tmp_path, text, columns={"class_id": "breed"}).fingerprint != first
+
+
+def test_a_project_whose_labels_all_come_back_needs_no_file(tmp_path):
+    project = Project(ProjectSettings(name="test", dataset={"kind": "folder", "root": "data", "labels": {}}), tmp_path)
+    (project.state_folder("labels") / "round-0001.csv").write_text("image_id,class_name\ns/a,tram\n")
+    labels = load_labels(project)
+    assert (labels.visible("s/a", "a"), labels.visible("s/b", "b")) == (("tram", Split.SEED), (None, Split.POOL))
+    assert (labels.class_names, labels.class_counts(), len(labels)) == (("tram",), {"tram": 1}, 0)
+
+
 HEAD = "key,split,class_id\n"
 WRONG_FILES = {
     "key,class_id\na,0\n": r"labels\.csv: no column split\. Its first line holds key, class_id; expected key, split",
-    "key;split;class_id\na;seed;0\n": r"separated by ';': save it with commas",
     "": r"holds nothing",
     HEAD
     + "a,train,0\n": r"line 2: unknown split 'train', expected seed, val, test, pool \(training rows are the seed\)",

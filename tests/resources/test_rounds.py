@@ -226,11 +226,37 @@ def test_an_unknown_class_is_refused_with_a_hint(finished, monkeypatch):
     assert "Did you mean 'rocket'?" in vlmine("labels", "import", "back.csv").output
 
 
-def test_a_project_without_labels_says_what_to_set(make_project, monkeypatch):
+def test_what_is_taken_is_listed_by_class_with_the_new_ones_marked_and_lookalikes_named(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    rows = "pool/a/coffee-0,coffee\ncoffee-1,Coffee\npool/a/coffee-2,nan\npool/a/rocket-0,N/A\n"
+    (finished.folder / "back.csv").write_text(f"image_id,label\n{rows}")
+
+    told = vlmine("labels", "import", "back.csv").output.splitlines()
+
+    assert told == [
+        "Round 1: 2 labels of 2 classes.",
+        "Left out: 2 that have no label or no image_id (1 x nan, 1 x N/A).",
+        "Matched by the end of the name: 1, such as coffee-1 to pool/a/coffee-1.",
+        "Classes: Coffee 1 (new), coffee 1.",
+        "Look alike, but count as 2 classes: 'Coffee', 'coffee'.",
+        "Next: vlmine run",
+    ]
+
+
+def test_a_project_without_labels_takes_its_first_ones_and_its_settings_keep_their_comments(make_project, monkeypatch):
     from conftest import members
 
-    made = make_project({"a": members({"coffee": 1}, start=0)})
+    made = make_project({"a": members({"coffee": 2}, start=0)})
     monkeypatch.chdir(made.folder)
-    (made.folder / "back.csv").write_text("image_id,label\na/coffee-0,coffee\n")
+    made.file.write_text("# mine\n" + made.file.read_text() + "# the end\n")
+    assert made.run(shards=["a"]).is_whole
+    (made.folder / "back.csv").write_text("image_id,label\na/coffee-0,coffee\na/coffee-1,moon\n")
 
-    assert "Set dataset.labels.file in vlmine.yaml" in vlmine("labels", "import", "back.csv").output
+    told = vlmine("labels", "import", "back.csv")
+
+    assert told.exit_code == 0
+    assert "These are the project's first labels: vlmine.yaml has `labels: {}` below `dataset` now." in told.output
+    text = made.file.read_text()
+    assert text.startswith("# mine\n") and text.endswith("# the end\n")
+    assert made.bench.labels.visible("a/coffee-1", "coffee-1") == ("moon", "seed")
+    assert vlmine("labels", "import", "back.csv").exit_code == 1  # all of it came back before

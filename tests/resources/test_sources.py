@@ -788,10 +788,11 @@ def test_labels_are_an_oracles_if_the_pool_has_classes_and_nothing_is_a_seed(tmp
     assert detect(str(tmp_path / "data")).labels.oracle is oracle
 
 
-def test_a_label_file_without_the_columns_is_refused_by_name(tmp_path):
-    write(tmp_path / "data", {**TARS, "labels.csv": b"filename,label\na,b\n"})
-    with pytest.raises(SourceError, match=r"labels\.csv: no column key and split and class_id"):
-        detect(str(tmp_path / "data"))
+def test_a_label_file_of_somebody_else_is_named_with_what_it_lacks_and_left_aside(tmp_path, caplog):
+    write(tmp_path / "data", {**TARS, "labels.csv": b"id,breed\na,b\n"})
+    found = detect(str(tmp_path / "data"))
+    assert (found.kind, found.labels) == ("webdataset", None)
+    assert "labels.csv: no column key and split and class_id. Its first line holds id, breed" in caplog.text
 
 
 def test_nothing_found_says_what_was_looked_for_and_what_was_there(tmp_path):

@@ -1,17 +1,24 @@
 """`vlmine labels`: labels of mined images come back."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vlmine_dagster.cli.session import open_bench
-from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.domain.tables import JUDGES
+from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
-    from vlmine_dagster.resources.rounds import Round
-    from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.resources.label_import import Imported
+
+_SHOWN_CLASSES = 20
+
+_FIRST = """\
+These are the project's first labels: vlmine.yaml has `labels: {}` below `dataset` now. To mine by them, add experiments
+that learn from labels to vlmine.yaml, such as
+  fused: {signals: [class_rank_rarity, sparsity], fusion: fisher, weights: {class_rank_rarity: 3}}
+  entropy: {signals: [entropy]}"""
 
 
 @click.group()
@@ -21,40 +28,50 @@ def labels() -> None:
 
 @labels.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def import_labels(file: Path) -> None:
-    """Add FILE as a round of labels: CSV or Parquet (image_id, label), or a JSON export of Label Studio.
+@click.option("--key-column", help="Column with the image, where it is not called image_id.")
+@click.option("--class-column", help="Column with the class, where it is not called label.")
+@click.option("--encoding", help="Encoding of text that is neither UTF-8 nor UTF-16, such as cp1252.")
+def import_labels(file: Path, key_column: str | None, class_column: str | None, encoding: str | None) -> None:
+    """Add FILE as a round of labels: a table (image_id, label), or an export of Label Studio, CVAT, COCO.
 
-    The images become part of the seed: the next run trains with them and never mines them again.
+    Tables are CSV, with any separator, spreadsheets, Parquet or JSON. The images become part of the seed: the next run
+    trains with them and never mines them again.
     """
-    taken, blank_count = import_round(open_bench(), file)
-    click.echo(f"Round {taken.number}: {len(taken.labels):,} labels of {len(set(taken.labels.values())):,} classes.")
-    if blank_count:
-        click.echo(f"Left out: {blank_count:,} that have no label or no image_id.")
+    from vlmine_dagster.resources import label_import
+
+    given = {"key": key_column, "class_id": class_column}
+    columns = {role: name for role, name in given.items() if name is not None}
+    taken = label_import.import_labels(open_bench(), file, columns=columns, encoding=encoding)
+    for line in imported_lines(taken):
+        click.echo(line)
     click.echo("Next: vlmine run")
 
 
-def import_round(bench: "Workbench", file: Path) -> "tuple[Round, int]":
-    """Add a file of labels as the next round; return it and how many rows of the file lack a label or an image id.
+def imported_lines(taken: "Imported") -> Iterator[str]:
+    """Yield what to tell about a file of labels that was taken."""
+    counts = taken.class_counts
+    yield f"Round {taken.round.number}: {len(taken.round.labels):,} labels of {len(counts):,} classes."
+    if taken.blank_count:
+        gaps = ", ".join(f"{count:,} x {visible_text(gap)}" for gap, count in taken.gaps.items())
+        where = f" ({gaps})" if gaps else ""
+        yield f"Left out: {taken.blank_count:,} that have no label or no image_id{where}."
+    if taken.shapes:
+        kinds = ", ".join(f"{count:,} x {visible_text(kind)}" for kind, count in taken.shapes.items())
+        yield f"Not read, because one class per image is wanted: {kinds}."
+    if taken.matches:
+        name, image = next(iter(taken.matches.items()))
+        yield visible_text(f"Matched by the end of the name: {len(taken.matches):,}, such as {name} to {image}.")
+    yield "Classes: " + ", ".join(_class_words(taken)) + "."
+    for group in taken.lookalikes:
+        yield visible_text(f"Look alike, but count as {len(group)} classes: {', '.join(map(repr, group))}.")
+    if taken.is_first:
+        yield _FIRST
 
-    Raises:
-        ConfigError: the project has no label file yet.
-        SourceError: the file cannot be read, names images or classes that are not of the project, or says nothing new.
-    """
-    from vlmine_dagster.resources.rounds import check_annotations, read_annotations, write_round
 
-    if bench.labels is None:
-        raise ConfigError(
-            "this project has no labels yet. Set dataset.labels.file in vlmine.yaml (a CSV with the columns key, "
-            "split, class_id; it may hold nothing but test rows, or only its header) and import again."
-        )
-    given = read_annotations(file)
-    images = bench.lake.require("images", bench.lake.partitions("images"))
-    with bench.lake.connect(images=images) as connection:
-        rows = connection.sql("SELECT image_id, split FROM images").fetchall()
-    check_annotations(
-        given.labels,
-        known_ids={row[0] for row in rows},
-        test_ids={row[0] for row in rows if row[1] in JUDGES},
-        class_names=bench.labels.class_names if bench.project.settings.dataset.labels.classes else (),  # type: ignore[union-attr]
-    )
-    return write_round(bench.project, given.labels), given.blank_count
+def _class_words(taken: "Imported") -> Iterator[str]:
+    new = set(taken.new_classes)
+    names = sorted(taken.class_counts, key=lambda name: (name not in new, -taken.class_counts[name], name))
+    for name in names[:_SHOWN_CLASSES]:
+        yield f"{visible_text(name)} {taken.class_counts[name]:,}{' (new)' if name in new else ''}"
+    if len(names) > _SHOWN_CLASSES:
+        yield f"and {len(names) - _SHOWN_CLASSES:,} more"

@@ -10,10 +10,25 @@ from vlmine_dagster.settings.base import PublicLocation, Settings
 class LabelSettings(Settings):
     """Where labels come from and who may see them."""
 
-    file: PublicLocation
-    """CSV file or URL with the columns key, split, class_id. `key` is a key within the shard, or an image_id."""
+    file: PublicLocation | None = None
+    """File or URL with the columns key, split, class_id: CSV, a spreadsheet, Parquet, or an export of Label Studio,
+    CVAT or COCO (docs/operations.md). `key` is a key within the shard, or an image_id. Left out, all labels come back
+    by `vlmine labels import`."""
     classes: PublicLocation | None = None
     """CSV file with the columns class_id and name; without it the class_id is the name."""
+    columns: dict[Literal["key", "split", "class_id"], Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+    """Names of the file's columns where they are others, such as {key: id, class_id: breed}; case does not matter."""
+    default_split: Literal["seed", "val", "test", "pool"] | None = None
+    """Split of rows that name none: `seed` makes every row with a class part of the labelled set. Rows without a class
+    are of the pool."""
+    splits: dict[str, Literal["seed", "val", "test", "pool"]] = Field(default_factory=dict)
+    """Other words for splits, such as {train: seed, dev: val}."""
+    key_format: Annotated[str, Field(pattern=r"\{\}")] = "{}"
+    """How a key is made of what the file has, such as 'train/{}.jpg' where it has names without folder and ending."""
+    encoding: str | None = None
+    """Encoding of text files that are neither UTF-8 nor UTF-16, such as cp1252."""
     oracle: bool = False
     """True for a benchmark: pool rows carry labels, a drawn seed shows them, the rest stays hidden until mined."""
     seed_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -27,6 +42,12 @@ class LabelSettings(Settings):
     shots_by: Literal["pool", "seed"] = "pool"
     """Which images of a class are counted for that: those of pool and seed, or those of the file's seed alone
     (what `oracle` draws is not counted)."""
+
+    @model_validator(mode="after")
+    def _oracle_has_a_file(self) -> "LabelSettings":
+        if self.oracle and self.file is None:
+            raise ValueError("oracle: the pool's true classes come from a label file; set file too")
+        return self
 
     @model_validator(mode="after")
     def _bins_are_ordered(self) -> "LabelSettings":

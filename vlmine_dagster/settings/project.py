@@ -188,12 +188,14 @@ class Project:
     Attributes:
         settings: The typed settings.
         folder: Folder of `vlmine.yaml`; relative paths start there.
+        file: The settings file.
         home: `VLMINE_HOME`, by default `.vlmine` beside `vlmine.yaml`; a path or an fsspec URL.
     """
 
-    def __init__(self, settings: ProjectSettings, folder: Path, home: str | None = None):
+    def __init__(self, settings: ProjectSettings, folder: Path, home: str | None = None, *, file: Path | None = None):
         self.settings = settings
         self.folder = folder.resolve()
+        self.file = file or self.folder / SETTINGS_FILE
         self.home = home or os.environ.get("VLMINE_HOME") or str(self.folder / ".vlmine")
 
     @classmethod
@@ -215,7 +217,7 @@ class Project:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is no YAML: {error}") from error
-        project = cls(parse_settings(content, where=str(file)), file.parent)
+        project = cls(parse_settings(content, where=str(file)), file.parent, file=file)
         project.check_home()
         return project
 

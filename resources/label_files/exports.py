@@ -1,0 +1,176 @@
+"""Label files that tools export: Label Studio, CVAT, Datumaro, COCO, FiftyOne, and plain JSON."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.label_files.contract import Columns, LabelRow, plain_name, rows_of_classes, text_of
+from vlmine_dagster.resources.label_files.tables import rows_of_cells
+
+_CVAT_SHAPES = ("box", "polygon", "polyline", "points", "mask", "cuboid", "ellipse", "skeleton")
+
+
+def rows_of_json(document: Any, *, where: str, columns: Columns) -> Iterator[LabelRow]:
+    """Yield the rows of a parsed JSON file.
+
+    Raises:
+        SourceError: its shape is that of no format that is read.
+    """
+    try:
+        yield from _rows_of_document(document, where=where, columns=columns)
+    except (AttributeError, KeyError, IndexError, TypeError) as error:  # a part is missing, or of another type
+        raise SourceError(
+            f"{where} cannot be read: its parts are not where the format has them ({type(error).__name__}: {error}). "
+            f"Export it again."
+        ) from error
+
+
+def _rows_of_document(document: Any, *, where: str, columns: Columns) -> Iterator[LabelRow]:
+    if isinstance(document, list):
+        tasks = [one for one in document if isinstance(one, Mapping)]
+        if any("annotations" in task or isinstance(task.get("data"), Mapping) for task in tasks):
+            return _label_studio(document, where=where)
+        if len(tasks) == len(document):
+            return _records(tasks, where=where, columns=columns)
+    if isinstance(document, Mapping) and document:
+        found = _document(document, where=where, columns=columns)
+        if found is not None:
+            return found
+    raise SourceError(
+        f"{where}: expected a list of tasks, as Label Studio exports them by `JSON` or `JSON-MIN`, a list of objects "
+        f"with the columns, or an export of COCO, Datumaro or FiftyOne. Export it as one of these."
+    )
+
+
+def _document(document: Mapping[str, Any], *, where: str, columns: Columns) -> Iterator[LabelRow] | None:
+    """Return the rows of a JSON object, None where it is of no known format."""
+
+    def is_there(**parts: type) -> bool:
+        return all(isinstance(document.get(name), part) for name, part in parts.items())
+
+    if is_there(images=list, categories=list):
+        return _coco(document, where=where)
+    if is_there(items=list, categories=Mapping):
+        return _datumaro(document)
+    if is_there(labels=Mapping, classes=list):
+        return _fiftyone(document)
+    return _plain_object(document, where=where, columns=columns)
+
+
+def _plain_object(document: Mapping[str, Any], *, where: str, columns: Columns) -> Iterator[LabelRow] | None:
+    """Return the rows of a data frame by columns, of a single record, or of classes by image."""
+    has_columns = not columns.missing(columns.places(list(document)))
+    kinds = {isinstance(value, Mapping) for value in document.values()}
+    if kinds == {True} and has_columns:
+        rows: dict[str, dict[str, Any]] = {}
+        for name, cells in document.items():
+            for row, cell in cells.items():
+                rows.setdefault(row, {})[name] = cell
+        return _records(list(rows.values()), where=where, columns=columns)
+    if has_columns:  # one line of JSON Lines
+        return _records([document], where=where, columns=columns)
+    if all(isinstance(value, (str, int, float, type(None))) for value in document.values()):
+        return (LabelRow(f"entry {key!r}", key.strip(), "", text_of(label)) for key, label in document.items())
+    return None
+
+
+def _records(records: list[Mapping[str, Any]], *, where: str, columns: Columns) -> Iterator[LabelRow]:
+    names = list(dict.fromkeys(name for record in records for name in record))
+    if not names:
+        return iter(())
+    rows = ([record.get(name) for name in names] for record in records)
+    return rows_of_cells(names, rows, where=where, columns=columns, first=0, unit="object")
+
+
+def _label_studio(tasks: list[Any], *, where: str) -> Iterator[LabelRow]:
+    for place, task in enumerate(tasks):
+        if not isinstance(task, Mapping):
+            raise SourceError(f"{where}: task {place} is no object. Export the tasks again.")
+        choices, shape = _choices(task)
+        data = task.get("data")
+        name = data.get("image_id") if isinstance(data, Mapping) else None
+        if choices and not name:
+            raise SourceError(
+                f"{where}: task {place} has no image_id in its data. Import tasks with image_id beside image."
+            )
+        yield from rows_of_classes(f"task {place}", text_of(name), "", choices, shape)
+
+
+def _choices(task: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Return the classes of a task, and the kind of another result in it."""
+    choices: list[str] = []
+    shape = ""
+    for annotation in task.get("annotations") or []:
+        if annotation.get("was_cancelled"):
+            continue
+        for result in annotation.get("result") or []:
+            chosen = (result.get("value") or {}).get("choices")
+            choices += [text_of(choice) for choice in chosen or []]
+            shape = shape if chosen is not None else shape or str(result.get("type") or "another result")
+    return choices, shape
+
+
+def _coco(document: Mapping[str, Any], *, where: str) -> Iterator[LabelRow]:
+    """Yield the classes of each image; several categories in one image are several rows."""
+    names = {one.get("id"): text_of(one.get("name")) for one in document["categories"]}
+    found: dict[Any, dict[str, None]] = {}
+    for place, annotation in enumerate(document.get("annotations") or []):
+        if annotation.get("category_id") not in names:
+            raise SourceError(
+                f"{where}: annotation {place} has the category_id {annotation.get('category_id')!r}, which is none "
+                f"of the {len(names)} categories. Export it again."
+            )
+        found.setdefault(annotation.get("image_id"), {})[names[annotation["category_id"]]] = None
+    for place, image in enumerate(document["images"]):
+        key = text_of(image.get("file_name"))
+        yield from rows_of_classes(f"image {place}", key, "", list(found.get(image.get("id"), ())), "")
+
+
+def _datumaro(document: Mapping[str, Any]) -> Iterator[LabelRow]:
+    labels = (document["categories"].get("label") or {}).get("labels") or []
+    names = [text_of(label.get("name")) for label in labels]
+    for place, item in enumerate(document["items"]):
+        key = text_of((item.get("image") or {}).get("path") or item.get("id"))
+        annotations = item.get("annotations") or []
+        classes = [names[one["label_id"]] for one in annotations if one.get("type") == "label"]
+        shape = next((str(one.get("type")) for one in annotations if one.get("type") != "label"), "")
+        yield from rows_of_classes(f"item {place}", key, "", classes, shape)
+
+
+def _fiftyone(document: Mapping[str, Any]) -> Iterator[LabelRow]:
+    names = document["classes"]
+    for key, label in document["labels"].items():
+        is_place = isinstance(label, int) and 0 <= label < len(names)
+        yield LabelRow(f"entry {key!r}", key.strip(), "", text_of(names[label] if is_place else label))
+
+
+def rows_of_xml(text: str, *, where: str) -> Iterator[LabelRow]:
+    """Yield the rows of CVAT's XML: the tags of each image.
+
+    Raises:
+        SourceError: it is no XML, declares entities, or is not CVAT's.
+    """
+    if "<!ENTITY" in text or "<!DOCTYPE" in text:
+        raise SourceError(f"{where} cannot be read: its XML declares a document type, which no tool's export does.")
+    try:
+        root = ElementTree.fromstring(text.strip())  # noqa: S314  # entities are refused above
+    except ElementTree.ParseError as error:
+        raise SourceError(f"{where} cannot be read: it is not XML: {error}. Export it again.") from error
+    if root.tag != "annotations":
+        raise SourceError(
+            f"{where} cannot be read: its XML begins with <{root.tag}>. Of XML, `CVAT for images 1.1` is read; export "
+            f"from CVAT as that, or as COCO or Datumaro."
+        )
+    return _cvat(root)
+
+
+def _cvat(root: ElementTree.Element) -> Iterator[LabelRow]:
+    for track in root.iter("track"):
+        yield LabelRow(f"track {track.get('id')}", "", "", "", "track")
+    for image in root.iter("image"):
+        place, key = f"image {image.get('id')}", (image.get("name") or "").strip()
+        split = plain_name(image.get("subset") or "")
+        classes = [(tag.get("label") or "").strip() for tag in image.findall("tag")]
+        shape = next((child.tag for child in image if child.tag in _CVAT_SHAPES), "")
+        yield from rows_of_classes(place, key, split, classes, shape)
