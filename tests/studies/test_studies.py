@@ -162,13 +162,13 @@ def test_a_second_round_learns_from_the_first_and_mines_none_of_it_again(finishe
 def test_the_seed_alone_is_trained_once_a_draw_and_test_images_are_read_once(finished: Made, monkeypatch):
     trained: list[int] = []
     read: list[int] = []
-    fit, inputs = learning.retrain, retraining._inputs
+    fit, lesson = learning.retrain, retraining.lesson
     monkeypatch.setattr(
         learning,
         "retrain",
         lambda plan, taught, *a, **k: trained.append(len(taught.labels)) or fit(plan, taught, *a, **k),
     )
-    monkeypatch.setattr(retraining, "_inputs", lambda run, names: read.append(len(names)) or inputs(run, names))
+    monkeypatch.setattr(retraining, "lesson", lambda *args: read.append(len(args[-1])) or lesson(*args))
     run = StudyRun(retraining.STUDY, finished.bench, draws=2)
 
     rows = run.rows()

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.signals import SIGNALS
+from vlmine_dagster.scoring.task_model import fit
 from vlmine_dagster.scoring.uncertainty import answers_of, uncertainty_columns
 from vlmine_dagster.settings import TaskModelSettings
 
@@ -88,14 +89,12 @@ def told_by_probes(
     Returns:
         Shape (N,) by signal of `uncertainty_scores`, higher is more worth mining; and the N likeliest classes.
     """
-    from vlmine_dagster.learning.task_model import train_task_model
-
-    single = train_task_model("probe", features, labels, dropout=settings.dropout_share)
+    single = fit(settings.model_copy(update={"members": 1}), features, labels)
     columns = _columns(single, asked, passes=settings.dropout_passes)
     needs = {"labels"} | ({"passes"} if settings.dropout_passes else set())
     found = _signals(columns, needs)
     if settings.members > 1:
-        ensemble = train_task_model("probe", features, labels, members=settings.members)
+        ensemble = fit(TaskModelSettings(members=settings.members), features, labels)
         found |= _signals(_columns(ensemble, asked), {"members"})
     return found, columns["predicted_label"].tolist()
 

@@ -12,6 +12,7 @@ from vlmine_dagster.resources.describers import Description, Tag
 from vlmine_dagster.settings import RulesSettings, TagsSettings
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.novelties import POOLINGS, Floats, conclude_novelty, judge_novelty
+from vlmine_dagster.studies.reading import PoolReader
 from vlmine_dagster.studies.study import DRAWN_FROM, Findings, Row, Study, StudyRun, draw_steps
 
 _KEYWORDERS: dict[str, RulesSettings | TagsSettings] = {
@@ -39,7 +40,7 @@ def novelty_by_keyworder(run: StudyRun) -> dict[tuple[str, str], Floats]:
 
 def _descriptions(run: StudyRun) -> dict[str, Description]:
     columns = ["image_id", "description", "tags", "outcome"]
-    rows = run.bench.lake.read_all("descriptions", run.bench.source.shards(), columns=columns).to_pylist()
+    rows = PoolReader(run.bench).read("descriptions", columns).to_pylist()
     return {
         row["image_id"]: Description(
             row["image_id"], row["description"], tuple(Tag(t["tag"], t["probability"]) for t in row["tags"] or ())

@@ -5,29 +5,31 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import JUDGES
-from vlmine_dagster.mining.density import embedding_density, keyword_density, seed_distance, semantic_density
 from vlmine_dagster.mining.longtail import shot_bins, true_rarity
-from vlmine_dagster.mining.rarity import soft_novelty
+from vlmine_dagster.mining.novelty import POOLINGS
 from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
 from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.resources.labels import Labels, load_labels
-from vlmine_dagster.resources.sources import shard_of
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.scoring.evidence import Evidence
-from vlmine_dagster.scoring.rarity import Naming, naming_of, rarity_by_labels
-from vlmine_dagster.scoring.vectors import matrix
+from vlmine_dagster.scoring.evidence import Evidence, StoredEvidence
+from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
+from vlmine_dagster.scoring.rarity import Naming, few_shot_under, naming_of, rarity_by_labels, tag_rarity
+from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.vocabulary import image_counts
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
 from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.drawn_models import drawn_model, model_facts, told_by_probes
+from vlmine_dagster.studies.reading import PoolReader
 
 _ELSEWHERE = {"embedding_sparsity", "keyword_sparsity", "seed_distance", "tail_first"}
 """Signals that cost something and come from no model that disagrees."""
@@ -101,18 +103,23 @@ class Pool:
         self._bench, self._variant, self._kept = bench, variant, None if seed_fraction else kept
         self._seed_fraction = {} if seed_fraction is None else {"seed_fraction": seed_fraction}
         self._asked = _costly(bench.project, signals)
-        self._shards = bench.source.shards()
-        names = bench.lake.read_all("embeddings", self._shards, columns=["image_id"]).column("image_id").to_pylist()
-        keys = [name[len(shard_of(name, self._shards)) + 1 :] for name in names]
-        truth = [labels.truth(name, key) for name, key in zip(names, keys, strict=True)]
-        splits = [labels.visible(name, key)[1] for name, key in zip(names, keys, strict=True)]
-        self._is_ours = np.array(
-            [split not in JUDGES and label is not None for split, label in zip(splits, truth, strict=True)]
-        )
-        self.ids: list[str] = np.array(names, dtype=object)[self._is_ours].tolist()
-        self._keys: list[str] = np.array(keys, dtype=object)[self._is_ours].tolist()
-        self.truth = np.array([label for label, is_ours in zip(truth, self._is_ours, strict=True) if is_ours])
+        self._reader = PoolReader(bench, variant=variant)
+        self._ids = {shard: self._chosen(labels, shard) for shard in self._reader.shards}
+        self.ids: list[str] = [name for names in self._ids.values() for name in names.to_pylist()]
+        shards = [shard for shard, names in self._ids.items() for _ in range(len(names))]
+        self._keys = [name[len(shard) + 1 :] for name, shard in zip(self.ids, shards, strict=True)]
+        truth = [labels.truth(name, key) for name, key in zip(self.ids, self._keys, strict=True)]
+        self.truth = np.array(truth, dtype=np.str_)
         self.class_counts = labels.class_counts()
+
+    def _chosen(self, labels: Labels, shard: str) -> pa.ChunkedArray:
+        """Return the ids of a shard's images that a seed can be drawn from: of a known class, and no judges."""
+        ids = self._reader.read("embeddings", ["image_id"], partitions=[shard]).column("image_id")
+        keys = [(name, name[len(shard) + 1 :]) for name in ids.to_pylist()]
+        is_ours = [
+            labels.visible(name, key)[1] not in JUDGES and labels.truth(name, key) is not None for name, key in keys
+        ]
+        return ids.filter(pa.array(is_ours, pa.bool_()))
 
     @cached_property
     def bins(self) -> dict[str, str]:
@@ -124,25 +131,14 @@ class Pool:
     @cached_property
     def evidence(self) -> Evidence:
         """Features, tags and keywords of the N images."""
-        columns = ["embedding", "tag_probabilities"]
-        rows = self._bench.lake.read_all("embeddings", self._shards, columns=columns)
-        features, tags = (matrix(rows, column)[self._is_ours] for column in columns)
-        return Evidence(features, tags, _keywords(self._bench, self._shards, self.ids, self._variant))
+        return StoredEvidence(self._reader, lambda: iter(self._ids.items()), len(self.ids)).together()
 
     @cached_property
     def constant(self) -> dict[str, Floats]:
         """Signals that do not depend on the seed, shape (N,) each."""
-        tags, search = self.evidence.tag_probabilities, self._bench.project.settings.neighbour_search
-        found = {
-            "sparsity": -semantic_density(tags, search=search),
-            "soft_novelty": soft_novelty(tags),
-            **self.novelty,
-        }
-        if "embedding_sparsity" in self._asked:
-            found["embedding_sparsity"] = 0.0 - embedding_density(self.evidence.features, search=search)
-        if "keyword_sparsity" in self._asked:
-            found["keyword_sparsity"] = 0.0 - keyword_density(self.evidence.keywords)
-        return found
+        known, reader = self.evidence, self._reader
+        lonely = loneliness(reader, self._asked, known.features, lambda: known.keywords)
+        return {**tag_rarity(reader, known.tag_probabilities), **self.novelty, **lonely}
 
     @cached_property
     def drawn_model(self) -> TaskModelSettings:
@@ -152,12 +148,12 @@ class Pool:
     @cached_property
     def novelty(self) -> Mapping[str, Floats]:
         """Novelty of the variant's keywords, shape (N,) by pooling."""
-        return novelty_of(self._bench, self._shards, self.ids, self._variant)
+        return novelty_of(self._reader, self.ids)
 
     @cached_property
     def image_counts(self) -> Mapping[str, int]:
         """Images by keyword."""
-        return _image_counts(self._bench, self._variant)
+        return image_counts(self._reader)
 
     @cached_property
     def naming(self) -> Naming:
@@ -208,7 +204,7 @@ class Pool:
             sparsity=self.constant["sparsity"][rest],
             naming=self.naming,
             is_mined=is_mined,
-            few_under=self._bench.project.settings.dataset.labels.few_under,  # type: ignore[union-attr]
+            few_under=few_shot_under(self._bench.project),
         )
         found = {
             **uncertainty,
@@ -216,9 +212,7 @@ class Pool:
             **{name: values for name, values in told.items() if name in SIGNALS},
         }
         if "seed_distance" in self._asked:
-            found["seed_distance"] = seed_distance(
-                features[rest], features[seed], search=self._bench.project.settings.neighbour_search
-            )
+            found["seed_distance"] = distance_from_labelled(self._reader, features[rest], features[seed])
         if "tail_first" in self._asked:
             found["tail_first"] = tail_first(likeliest, found["entropy"], Counter(labels))
         if "oracle" in self._asked:
@@ -261,23 +255,9 @@ def _oracle(project: Project, **drawn: float) -> Labels:
     return labels
 
 
-def _keywords(bench: Workbench, shards: Sequence[str], ids: Sequence[str], variant: str) -> list[list[str]]:
-    words: dict[str, list[str]] = {name: [] for name in ids}
-    rows = bench.lake.read_all("keywords", shards, columns=["image_id", "keyword"], variant=variant)
-    for name, word in zip(rows.column("image_id").to_pylist(), rows.column("keyword").to_pylist(), strict=True):
-        if name in words:
-            words[name].append(word)
-    return list(words.values())
-
-
-def _image_counts(bench: Workbench, variant: str) -> dict[str, int]:
-    rows = bench.lake.read("vocab_counts", columns=["keyword", "image_count"], variant=variant)
-    return dict(zip(rows.column("keyword").to_pylist(), rows.column("image_count").to_pylist(), strict=True))
-
-
-def novelty_of(bench: Workbench, shards: Sequence[str], ids: Sequence[str], variant: str) -> Mapping[str, Floats]:
-    """Return the novelty of images by a variant's keywords, shape (N,) by pooling, NaN for images without any."""
-    names = ["novelty_min", "novelty_mean"]
-    rows: Any = bench.lake.read_all("novelty_scores", shards, columns=["image_id", *names], variant=variant)
-    aligned = rows.to_pandas().set_index("image_id").reindex(ids)
-    return {name: aligned[name].to_numpy(float) for name in names}
+def novelty_of(reader: Reader, ids: Sequence[str]) -> Mapping[str, Floats]:
+    """Return the published novelty of images, shape (N,) by pooling, NaN for images without keywords."""
+    names = [f"novelty_{pooling}" for pooling in POOLINGS]
+    rows = reader.read("novelty_scores", ["image_id", *names])
+    places = pc.index_in(pa.array(ids, pa.string()), value_set=rows.column("image_id").combine_chunks())
+    return {name: rows.column(name).take(places).to_numpy(zero_copy_only=False) for name in names}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.tables import Split
 from vlmine_dagster.mining.longtail import shot_accuracy
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
 from vlmine_dagster.reporting.study_charts import budget_curves_png
 from vlmine_dagster.resources.digests import path_digest
-from vlmine_dagster.resources.intake import load_pixels
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.scoring.retraining import retraining_plan
-from vlmine_dagster.scoring.vectors import matrix
+from vlmine_dagster.scoring.labelled import labelled_images
+from vlmine_dagster.scoring.retraining import lesson, retraining_plan
 from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import (
@@ -28,6 +28,7 @@ from vlmine_dagster.studies.draws import (
 )
 from vlmine_dagster.studies.left_out import left_out
 from vlmine_dagster.studies.pool import Draw, Places
+from vlmine_dagster.studies.reading import PoolReader
 from vlmine_dagster.studies.study import DRAWN_FROM, Arm, Findings, Row, Study, StudyRun, draw_steps
 
 if TYPE_CHECKING:
@@ -43,15 +44,15 @@ def retrain(run: StudyRun, step: str) -> list[Row]:
     pool, draw = run.pool(), run.draw(step)
     counts = {share: budget_count(share, len(draw.ids)) for share in run.bench.project.settings.retraining.budgets}
     seed, mined = _lessons(run, draw, count=max(counts.values()))
-    test = _judges(run, "test")
+    test = _judges(run, Split.TEST)
     if test is None:
         raise MissingInputError("study retraining: no image is labelled as `test`, so nobody can judge a model.")
     curve = _curve(run, seed, test, training_seed=draw.number)
     alone = curve(mined=Labelled(seed.inputs[:0], []), budgets=[0])
     shares = {0: 0.0, **{count: share for share, count in counts.items()}}
     rows: list[Row] = []
-    for arm, lesson in mined.items():
-        for result in [*alone, *curve(mined=lesson, budgets=list(counts.values()))]:
+    for arm, images in mined.items():
+        for result in [*alone, *curve(mined=images, budgets=list(counts.values()))]:
             found = shot_accuracy(list(test.labels), result.predicted, bins=pool.bins)
             rows.append(
                 {"draw": draw.number, "arm": arm, "budget": shares[result.budget], "mined": result.budget, **found}
@@ -70,7 +71,7 @@ def _curve(
         retrain_curve,
         retraining_plan(run.bench.project),
         seed=seed,
-        validation=_judges(run, "val") if settings.patience else None,
+        validation=_judges(run, Split.VAL) if settings.patience else None,
         test_inputs=test.inputs,
         classes=sorted(run.pool().bins),
         training_seeds=(training_seed,),
@@ -88,12 +89,13 @@ def _lessons(run: StudyRun, draw: Draw, *, count: int) -> tuple["Labelled", dict
         if experiment.variant == DEFAULT_VARIANT and draw.can_rank(experiment)
     }
     read = np.unique(np.concatenate([draw.seed, *orders.values()]))
-    inputs = _inputs(run, [pool.ids[place] for place in read])
+    classes = {pool.ids[place]: str(pool.truth[place]) for place in read}
+    everything = lesson(PoolReader(run.bench), run.bench.source, classes)
 
-    def lesson(places: Places) -> Labelled:
-        return Labelled(inputs[np.searchsorted(read, places)], pool.truth[places].tolist())
+    def some(places: Places) -> Labelled:
+        return Labelled(everything.inputs[np.searchsorted(read, places)], pool.truth[places].tolist())
 
-    return lesson(draw.seed), {arm: lesson(places) for arm, places in orders.items()}
+    return some(draw.seed), {arm: some(places) for arm, places in orders.items()}
 
 
 def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
@@ -146,30 +148,13 @@ def _arms(run: StudyRun, rows: Sequence[Row]) -> list[Arm]:
     ]
 
 
-def _judges(run: StudyRun, split: str) -> "Labelled | None":
+def _judges(run: StudyRun, split: Split) -> "Labelled | None":
     """Return the images of a split that judges, read once; None where there are none."""
-    from vlmine_dagster.learning.retraining import Labelled
-
     if split not in run.memory:
-        shards = run.bench.source.shards()
-        with run.bench.lake.connect(images=run.bench.lake.require("images", shards)) as connection:
-            query = """SELECT image_id, label FROM images
-                       WHERE split = $split AND outcome = 'ok' AND label IS NOT NULL ORDER BY image_id"""
-            labels = dict(connection.sql(query, params={"split": split}).fetchall())
-        run.memory[split] = Labelled(_inputs(run, list(labels)), list(labels.values())) if labels else None
+        reader = PoolReader(run.bench)
+        classes = labelled_images(reader, split)
+        run.memory[split] = lesson(reader, run.bench.source, classes) if classes else None
     return run.memory[split]  # type: ignore[no-any-return]
-
-
-def _inputs(run: StudyRun, names: Sequence[str]) -> Any:
-    settings = run.bench.project.settings
-    if settings.retraining.kind != "probe":
-        side = settings.retraining.image_size
-        return load_pixels(run.bench.source, names, max_pixels=settings.dataset.max_pixels, side=side)
-    if "features" not in run.memory:
-        rows = run.bench.lake.read_all("embeddings", run.bench.source.shards(), columns=["image_id", "embedding"])
-        run.memory["places"] = {name: place for place, name in enumerate(rows.column("image_id").to_pylist())}
-        run.memory["features"] = matrix(rows, "embedding")
-    return run.memory["features"][[run.memory["places"][name] for name in names]]
 
 
 def _settings(bench: Workbench) -> list[Any]:

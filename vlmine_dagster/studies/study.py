@@ -13,13 +13,13 @@ from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.engine.catalog import STAGES
-from vlmine_dagster.engine.stages import VARIANT_TABLES
 from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.resources.progress import Progress
 from vlmine_dagster.resources.tracking import COLOUR_TAG, Tracking, run_colour
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 from vlmine_dagster.studies.pool import Draw, Pool
+from vlmine_dagster.studies.reading import variant_of
 
 Row = dict[str, Any]
 Table = Sequence[Mapping[str, str]]
@@ -177,9 +177,8 @@ class StudyRun:
         parts.append(settings.neighbour_search)
         shards = self.bench.source.shards()
         for table in tables:
-            made_by = variant if table in VARIANT_TABLES else DEFAULT_VARIANT
             for partition in shards if TABLES[table].partition == "shard" else [WHOLE_POOL]:
-                stamp = self.bench.lake.stamp(table, partition, variant=made_by)
+                stamp = self.bench.lake.stamp(table, partition, variant=variant_of(table, variant))
                 if stamp is None:
                     raise MissingInputError(
                         f"study {self.study.name}: {table} of {partition} is not there. Run `vlmine run` first."

@@ -9,6 +9,7 @@ from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies.draws import headline_of
 from vlmine_dagster.studies.novelties import POOLINGS, Floats
 from vlmine_dagster.studies.pool import novelty_of
+from vlmine_dagster.studies.reading import PoolReader
 from vlmine_dagster.studies.study import StudyRun
 
 
@@ -38,12 +39,11 @@ def novelty_by_variant(run: StudyRun) -> dict[tuple[str, str], Floats]:
 def novelty_without_labels(run: StudyRun) -> dict[tuple[str, str], Floats]:
     """Return novelty by (variant, pooling) of all images that are not there to judge, whether anything is labelled."""
     if not run.memory:
-        bench, shards = run.bench, run.bench.source.shards()
-        with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
+        with PoolReader(run.bench).connect("images") as connection:
             query = "SELECT image_id FROM images WHERE outcome = 'ok' AND split NOT IN $judges ORDER BY image_id"
             ids = [name for (name,) in connection.sql(query, params={"judges": list(JUDGES)}).fetchall()]
         for name in variants_of(run):
-            _remember(run, name, novelty_of(bench, shards, ids, name))
+            _remember(run, name, novelty_of(PoolReader(run.bench, variant=name), ids))
     return run.memory
 
 
