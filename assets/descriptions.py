@@ -5,12 +5,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from vlmine_dagster.describing.providers import describer_of
 from vlmine_dagster.domain.tables import DESCRIPTIONS, JUDGES, Outcome
 from vlmine_dagster.engine.catalog import DESCRIBED_COLUMNS
 from vlmine_dagster.engine.facts import table_fact
-from vlmine_dagster.engine.models import describer_of
 from vlmine_dagster.engine.stages import Product, StageRun
-from vlmine_dagster.resources.describers import Describer, DescriberInput, Description, ModelDescriber
+from vlmine_dagster.resources.describers import DescriberInput, Description, ModelDescriber
 from vlmine_dagster.resources.intake import ASK_AGAIN, outcome_counts, read_bytes, refuse_failures
 from vlmine_dagster.resources.replies import Reply
 from vlmine_dagster.resources.rows import Bill, RowBuffer, answer_row
@@ -27,7 +27,7 @@ def compute(run: StageRun) -> Product:
     rows, bill = RowBuffer(DESCRIPTIONS.schema), Bill()
 
     def load(image_ids: Sequence[str]) -> Iterator[DescriberInput]:
-        return _inputs(run, describer, image_ids)
+        return _inputs(run, image_ids)
 
     for answer in describer.describe(wanted, load, is_failure_retried=run.is_failure_retried):
         rows.add(description_row(answer, fingerprint))
@@ -66,14 +66,15 @@ def _published(run: StageRun, fingerprint: str, wanted: Mapping[str, str]) -> It
             yield wanted[row["image_id"]], Reply(row["description"], Outcome.OK, None, *used)
 
 
-def _inputs(run: StageRun, describer: Describer, wanted: Sequence[str]) -> Iterator[DescriberInput]:
+def _inputs(run: StageRun, wanted: Sequence[str]) -> Iterator[DescriberInput]:
     if not wanted:
         return
-    if describer.needs == "pixels":
+    reads = run.project.settings.variant(run.variant).describer.capabilities.reads
+    if reads == "pixels":
         for name, data in read_bytes(run.bench.source, run.partition, wanted):
             yield DescriberInput(name, data)
         return
-    seen = dict(_probabilities(run))
+    seen = dict(_probabilities(run)) if reads == "encodings" else {}
     for name in wanted:
         yield DescriberInput(name, tag_probabilities=seen.get(name))
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from vlmine_dagster.describing.providers import keyworder_of
 from vlmine_dagster.domain.tables import KEYWORD_ANSWERS, KEYWORDS, Outcome
 from vlmine_dagster.engine.catalog import DESCRIPTION_COLUMNS
-from vlmine_dagster.engine.models import keyworder_of
 from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.resources.describers import Description, Tag
 from vlmine_dagster.resources.intake import ASK_AGAIN, outcome_counts, refuse_failures

@@ -23,7 +23,8 @@ from vlmine_dagster.mining.selection import Hashes, Ranking, budget_count, id_ha
 from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, dagster_url, run_colour
 from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
-from vlmine_dagster.settings import ExperimentSettings, OpenAIKeyworderSettings
+from vlmine_dagster.settings import ExperimentSettings
+from vlmine_dagster.settings.providers import ProviderSettings
 
 ORACLE_TAG = "vlmine.oracle"
 """Marks an MLflow run whose list could not be made without the true classes of the pool."""
@@ -154,12 +155,8 @@ def _record(
         "variant": experiment.variant,
         "describer": variant.describer.kind,
         "keyworder": variant.keyworder.kind,
-        **{name: getattr(variant.describer, name) for name in ("model", "prompt") if hasattr(variant.describer, name)},
-        **(
-            {"keyworder_model": variant.keyworder.model, "keyworder_prompt": variant.keyworder.prompt}
-            if isinstance(variant.keyworder, OpenAIKeyworderSettings)
-            else {}
-        ),
+        **_asked(variant.describer),
+        **{f"keyworder_{name}": value for name, value in _asked(variant.keyworder).items()},
         "task_model": settings.task_model.kind,
         "shards": len(run.shards),
         "round": 0 if run.bench.labels is None else run.bench.labels.round_count,
@@ -174,6 +171,11 @@ def _record(
         tracked.artifact("mined.csv", _csv(mined))
         tracked.dataset(source)
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
+
+
+def _asked(part: ProviderSettings) -> Mapping[str, Any]:
+    """Return which model is asked, and by which prompt, where one is."""
+    return {name: getattr(part, name) for name in ("model", "prompt") if hasattr(part, name)}
 
 
 def _bill(run: StageRun) -> dict[str, float]:

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
 from vlmine_dagster.mining.answers import judge_description
 from vlmine_dagster.resources.cache import ReplyCache
 from vlmine_dagster.resources.chat import ChatModel
 from vlmine_dagster.resources.describers import DescriberInput, ModelDescriber
 from vlmine_dagster.resources.questions import ChatQuestion, Dialect
 from vlmine_dagster.resources.replies import Asker, Spending
-from vlmine_dagster.settings import OpenAIDescriberSettings
 
 SLOTS, LATENCY_S = 64, 0.2
 CALLS_IN_FLIGHT = 96  # half as many again wait at the server, so that a slot never waits for the client

@@ -17,9 +17,9 @@ import click
 import numpy as np
 from PIL import Image
 
+from vlmine_dagster.describing.describers.transformers import TransformersSettings
 from vlmine_dagster.resources.local_model import LocalModel
 from vlmine_dagster.resources.replies import Request
-from vlmine_dagster.settings import TransformersSettings
 
 SIDE, PATCH, OUTPUT_TOKENS = 336, 14, 60
 _TEMPLATE = (

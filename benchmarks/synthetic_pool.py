@@ -15,10 +15,10 @@ import pyarrow as pa
 import yaml
 from PIL import Image
 
+from vlmine_dagster.describing.providers import describer_of, keyworder_of
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.catalog import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORDS
 from vlmine_dagster.engine.lineage import Lineage
-from vlmine_dagster.engine.models import describer_of, keyworder_of
 from vlmine_dagster.engine.stages import Stage
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.secrets import masked, plain_key, refusal_of_key
-from vlmine_dagster.resources.questions import EndpointModelSettings
+from vlmine_dagster.settings import EndpointSettings
 
 _OPENAI = "https://api.openai.com/v1"
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -60,7 +60,7 @@ class Access:
         return f"Access({masked(self.base_url)})"
 
 
-def access_to(settings: EndpointModelSettings) -> Access:
+def access_to(settings: EndpointSettings) -> Access:
     """Return how an endpoint is reached, from the settings and the environment.
 
     Raises:
@@ -74,7 +74,7 @@ def access_to(settings: EndpointModelSettings) -> Access:
     return Access(url, key or "none", bool(key), proxy, _certificates() if url.startswith("https") else None)
 
 
-def address_of(settings: EndpointModelSettings) -> str:
+def address_of(settings: EndpointSettings) -> str:
     """Return the address of the endpoint as it may be seen: without user and password."""
     return masked(settings.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or _OPENAI)
 
@@ -111,7 +111,7 @@ def proxy_for(url: str) -> Proxy | None:
     return None
 
 
-def _address(settings: EndpointModelSettings) -> str:
+def _address(settings: EndpointSettings) -> str:
     source = "base_url" if settings.base_url else "$OPENAI_BASE_URL"
     url = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).strip().strip("\"'")
     url = url.rstrip("/").removesuffix("/chat/completions")

@@ -1,19 +1,15 @@
-"""Describers: what turns an image into words. The ImageNet tagger runs anywhere; models run here or elsewhere."""
+"""Describers: what turns an image into words. Each kind is a module of `describing.describers`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol
 
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.replies import Asker, Reply, Request
-from vlmine_dagster.settings import TaggerSettings, settings_hash
 
 if TYPE_CHECKING:
-    from vlmine_dagster.resources.encoder import Encoder
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -30,13 +26,14 @@ class DescriberInput:
 
     Attributes:
         image_id: Its id.
-        data: The encoded bytes; empty for a describer that reads encodings.
-        tag_probabilities: Shape (1000,), what the encoder saw; None for a describer that reads pixels.
+        data: The encoded bytes, for a describer that reads pixels; else empty.
+        tag_probabilities: Shape (C,), what the encoder saw of its C classes, for a describer that reads encodings; else
+            None.
     """
 
     image_id: str
     data: bytes = b""
-    tag_probabilities: npt.NDArray[np.float32] | None = None
+    tag_probabilities: "npt.NDArray[np.float32] | None" = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,6 @@ class Describer(Protocol):
     same answer whatever else is asked for.
     """
 
-    needs: Literal["pixels", "encodings"]
-    """Whether `data` or `tag_probabilities` is filled in."""
-
     @property
     def fingerprint(self) -> str:
         """Changes with everything that can change an answer: weights, prompt, decoding."""
@@ -98,45 +92,6 @@ class Describer(Protocol):
         """
 
 
-class Tagger:
-    """Describes an image by the ImageNet classes that the encoder sees in it.
-
-    Args:
-        encoder: The encoder; only its class names and fingerprint are used here.
-        settings: How many tags, and from what probability on.
-    """
-
-    needs: Literal["pixels", "encodings"] = "encodings"
-
-    def __init__(self, encoder: "Encoder", settings: TaggerSettings):
-        self._encoder = encoder
-        self._settings = settings
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Changes with the weights, the classes, the number of tags and the threshold."""
-        return settings_hash("tagger 1", self._encoder.fingerprint, self._encoder.classes, self._settings)
-
-    def describe(
-        self, images: Mapping[str, str], load: Load, *, is_failure_retried: bool = False
-    ) -> Iterator[Description]:
-        """Yield a sentence and its tags for each image, from the encoder's probabilities."""
-        for image in load(list(images)):
-            if image.tag_probabilities is None:
-                reason = "the encoder could not read the image"
-                yield Description(image.image_id, None, outcome=Outcome.CORRUPT, failure=reason)
-            else:
-                tags = self._tags(image.tag_probabilities)
-                yield Description(image.image_id, _sentence(tags), tags)
-
-    def _tags(self, probabilities: npt.NDArray[np.float32]) -> tuple[Tag, ...]:
-        likely = np.flatnonzero(probabilities >= self._settings.min_probability)
-        if not len(likely):
-            likely = np.array([probabilities.argmax()])
-        order = likely[np.argsort(-probabilities[likely], kind="stable")][: self._settings.top]
-        return tuple(Tag(self._encoder.classes[place], float(probabilities[place])) for place in order)
-
-
 class ModelDescriber:
     """Describes an image by what a vision-language model answers to a prompt; keywords in an answer become tags.
 
@@ -145,8 +100,6 @@ class ModelDescriber:
     Args:
         asker: Who is asked what.
     """
-
-    needs: Literal["pixels", "encodings"] = "pixels"
 
     def __init__(self, asker: Asker):
         self._asker = asker
@@ -187,9 +140,3 @@ class ModelDescriber:
     def restore(self, replies: Sequence[tuple[str, Reply]]) -> None:
         """Take back answers, by SHA-256 of the image, that were published before and are gone from the cache."""
         self._asker.spending.cache.restore(self.model.fingerprint, replies, label=self.model.label)
-
-
-def _sentence(tags: tuple[Tag, ...]) -> str:
-    names = [tag.tag for tag in tags]
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-    return f"A photo of {listed}."

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.resources.access import Access, access_to, address_of
-from vlmine_dagster.resources.questions import EndpointModelSettings
 from vlmine_dagster.resources.retries import connection_words
+from vlmine_dagster.settings import EndpointSettings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -18,7 +18,7 @@ _PATIENCE_S = 10.0
 _SHARE_OF_PACE = 0.75
 
 
-def async_clients(settings: EndpointModelSettings) -> "list[AsyncOpenAI]":
+def async_clients(settings: EndpointSettings) -> "list[AsyncOpenAI]":
     """Return clients to take in turn: a pool of connections looks at all of them at each call, so pools are small."""
     import httpx2
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -34,7 +34,7 @@ def async_clients(settings: EndpointModelSettings) -> "list[AsyncOpenAI]":
     ]
 
 
-def client_of(settings: EndpointModelSettings, *, timeout_s: float | None = None) -> "OpenAI":
+def client_of(settings: EndpointSettings, *, timeout_s: float | None = None) -> "OpenAI":
     """Return a client for single calls; it tries nothing again by itself."""
     from openai import DefaultHttpxClient, OpenAI
 
@@ -43,7 +43,7 @@ def client_of(settings: EndpointModelSettings, *, timeout_s: float | None = None
     return OpenAI(**_options(access, patience_s), http_client=http_client)
 
 
-def listed_models(settings: EndpointModelSettings) -> list[str] | None:
+def listed_models(settings: EndpointSettings) -> list[str] | None:
     """Ask an endpoint which models it has, which costs nothing.
 
     Returns:
@@ -68,7 +68,7 @@ def listed_models(settings: EndpointModelSettings) -> list[str] | None:
         return None
 
 
-def unreachable(settings: EndpointModelSettings, error: BaseException) -> str:
+def unreachable(settings: EndpointSettings, error: BaseException) -> str:
     """Say that nobody answers, through which proxy was asked, and whose certificate was not believed."""
     proxy, words = access_to(settings).proxy, connection_words(error)
     through = "" if proxy is None else f" through the proxy {proxy}; hosts in $NO_PROXY go past it"

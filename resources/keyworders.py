@@ -1,4 +1,4 @@
-"""Keyworders: what turns a description into keywords. Those that call a model live here; rules are in `mining`."""
+"""Keyworders: what turns a description into keywords. Each kind is a module of `describing.keyworders`."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from vlmine_dagster.resources.describers import Description
 from vlmine_dagster.resources.prompts import PLACEHOLDER
 from vlmine_dagster.resources.replies import Asker, Request
 
+RULES_VERSION = 2  # raised when rules or tags may give other keywords
 _LONGEST_DESCRIPTION = 20_000  # letters that are shown to a language model
 
 

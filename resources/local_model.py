@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from PIL import Image
@@ -22,7 +22,10 @@ from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.resources.replies import Reply, Request
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.tree import FileTree
-from vlmine_dagster.settings import TransformersSettings, settings_hash
+from vlmine_dagster.settings import settings_hash
+
+if TYPE_CHECKING:
+    from vlmine_dagster.describing.describers.transformers import TransformersSettings
 
 _LLAVA_PROMPT = "USER: <image>\n{prompt} ASSISTANT:"
 _loaded_lock = threading.Lock()
@@ -52,7 +55,7 @@ class LocalModel:
         max_pixels: Larger images are not decoded.
     """
 
-    def __init__(self, settings: TransformersSettings, *, prompt: str, folder: Path, max_pixels: int):
+    def __init__(self, settings: "TransformersSettings", *, prompt: str, folder: Path, max_pixels: int):
         self._settings = settings
         self._prompt = prompt
         self._folder = folder

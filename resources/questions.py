@@ -12,7 +12,7 @@ from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.prices import Price
 from vlmine_dagster.resources.replies import Reply, Request
 from vlmine_dagster.resources.responses import Completion, Unreadable, completion_in
-from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings, settings_hash
+from vlmine_dagster.settings import EndpointSettings, settings_hash
 
 _RUNAWAY_LETTERS = 12  # an output token has about 4; an answer with 12 letters a token allowed ignores the limit
 _TOKENS_AN_IMAGE = 1500
@@ -27,7 +27,6 @@ KEYWORD_SCHEMA = {
     "required": ["keywords"],
     "additionalProperties": False,
 }
-EndpointModelSettings = OpenAIDescriberSettings | OpenAIKeyworderSettings
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class ChatQuestion:
         max_pixels: Larger images are not decoded.
     """
 
-    settings: EndpointModelSettings
+    settings: EndpointSettings
     prompt: str
     wants_keywords: bool
     price: Price | None
@@ -56,7 +55,7 @@ class ChatQuestion:
     @property
     def image_side(self) -> int | None:
         """Longest side of an image that is sent, None where none is."""
-        return self.settings.image_side if isinstance(self.settings, OpenAIDescriberSettings) else None
+        return self.settings.sent_side
 
     @property
     def fingerprint(self) -> str:

@@ -89,5 +89,5 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @cached_property
     def parts(self) -> dict[str, Any]:
-        """Describers and keyworders made so far (see `vlmine_dagster.engine.models`)."""
+        """Describers and keyworders made so far (see `vlmine_dagster.describing.providers`)."""
         return {}

@@ -17,13 +17,13 @@ from scripted_endpoint import Answer, ScriptedEndpoint
 from tiny_models import make_llava
 
 from vlmine_dagster.cli.main import main
+from vlmine_dagster.describing.describers.transformers import TransformersSettings
 from vlmine_dagster.domain.errors import ConfigError, ModelError
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.facts import table_fact
 from vlmine_dagster.learning.user_model import load_checkpoint
 from vlmine_dagster.resources.local_model import LocalModel
 from vlmine_dagster.resources.replies import Request
-from vlmine_dagster.settings import TransformersSettings
 
 ROOT = Path(__file__).parent.parent
 CODE = [

@@ -9,6 +9,8 @@ import pytest
 from conftest import jpeg, run_together
 from scripted_endpoint import Answer, ScriptedEndpoint
 
+from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
+from vlmine_dagster.describing.keyworders.openai import OpenAIKeyworderSettings
 from vlmine_dagster.domain.errors import BudgetExceededError, CacheError, ModelError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
@@ -20,7 +22,6 @@ from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.prices import Price
 from vlmine_dagster.resources.questions import ChatQuestion
 from vlmine_dagster.resources.replies import Asker, Reply, Request, Spending, ask
-from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings
 
 KEY = "sk-very-secret-0123456789"
 PRICE = Price(1000.0, 2000.0, "test")

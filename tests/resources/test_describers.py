@@ -8,14 +8,16 @@ from conftest import PHOTOS, jpeg
 from PIL import Image
 
 from benchmarks.synthetic_pool import photo
+from vlmine_dagster.describing.describers.tagger import Tagger, TaggerSettings
+from vlmine_dagster.describing.keyworders.rules import RulesSettings, by_rules
+from vlmine_dagster.describing.keyworders.tags import TagsSettings, by_tags
 from vlmine_dagster.domain.errors import ConfigError, ModelError
 from vlmine_dagster.domain.tables import Outcome
-from vlmine_dagster.engine.models import rule_keyworder
-from vlmine_dagster.resources.describers import Describer, DescriberInput, Description, Tag, Tagger
+from vlmine_dagster.resources.describers import Describer, DescriberInput, Description, Tag
 from vlmine_dagster.resources.encoder import Encoder, prepare_pixels
 from vlmine_dagster.resources.keyworders import Keyworder
 from vlmine_dagster.resources.pictures import decode_picture
-from vlmine_dagster.settings import RulesSettings, TaggerSettings, TagsSettings
+from vlmine_dagster.settings import KeyworderSettings
 
 PIXELS = 100_000_000
 
@@ -121,7 +123,7 @@ DESCRIPTIONS = [
 
 @pytest.fixture(params=[RulesSettings(), RulesSettings(max_words=2), TagsSettings()], ids=str)
 def keyworder(request) -> Keyworder:
-    return rule_keyworder(request.param)
+    return KeyworderSettings.plugins.get(request.param.kind).make(None, request.param)
 
 
 class TestEveryKeyworder:
@@ -146,7 +148,8 @@ class TestEveryKeyworder:
 
 
 def test_rules_see_words_and_tags_see_phrases():
-    words, tags = (next(rule_keyworder(s).extract(DESCRIPTIONS)).keywords for s in (RulesSettings(), TagsSettings()))
+    keyworders = (by_rules(RulesSettings()), by_tags(TagsSettings()))
+    words, tags = (next(keyworder.extract(DESCRIPTIONS)).keywords for keyworder in keyworders)
 
     assert words == ("school", "bus")
     assert tags == ("school bus", "minibus")
@@ -154,7 +157,7 @@ def test_rules_see_words_and_tags_see_phrases():
 
 def test_tags_of_a_describer_that_has_none_are_a_wrong_setting():
     with pytest.raises(ConfigError, match="the describer gives no tags. Choose `kind: rules`"):
-        list(rule_keyworder(TagsSettings()).extract([Description("a", "text", None)]))
+        list(by_tags(TagsSettings()).extract([Description("a", "text", None)]))
 
 
 class TestEncoder:

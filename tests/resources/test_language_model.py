@@ -4,6 +4,7 @@ from importlib.metadata import files
 
 import pytest
 
+from vlmine_dagster.describing.keyworders.openai import OpenAIKeyworderSettings
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.mining.answers import judge_keywords
 from vlmine_dagster.resources.cache import ReplyCache
@@ -13,7 +14,6 @@ from vlmine_dagster.resources.keyworders import ModelKeyworder
 from vlmine_dagster.resources.prompts import load_prompt
 from vlmine_dagster.resources.questions import ChatQuestion
 from vlmine_dagster.resources.replies import Asker, Spending
-from vlmine_dagster.settings import OpenAIKeyworderSettings
 from vlmine_dagster.settings.project import Project, ProjectSettings
 
 TEXTS = {

@@ -8,13 +8,13 @@ import torch
 from conftest import jpeg
 from tiny_models import make_idefics3, make_llava
 
+from vlmine_dagster.describing.describers.transformers import TransformersSettings
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources import local_model
 from vlmine_dagster.resources.local_model import LocalModel, folder_fingerprint, pinned_revision
 from vlmine_dagster.resources.replies import Request
 from vlmine_dagster.resources.sources import FingerprintCache
-from vlmine_dagster.settings import TransformersSettings
 
 MAKERS = {"llava": make_llava, "idefics3": make_idefics3}
 QUESTIONS = [Request(f"{name}-{k}", "", jpeg(name, k)) for name in ("coffee", "chelsea", "rocket") for k in (0, 1)]

@@ -166,7 +166,7 @@ class Runner:
 
     def _check_models(self) -> None:
         """Make every describer and keyworder: a wrong setting is told once, before any work, not a shard at a time."""
-        from vlmine_dagster.engine.models import describer_of, keyworder_of
+        from vlmine_dagster.describing.providers import describer_of, keyworder_of
 
         for variant in self._project.settings.variant_names:
             describer_of(self._bench, variant)
@@ -277,8 +277,8 @@ class Runner:
         """Return whether a model's answers hold failures that asking again could mend."""
         variant = self._project.settings.variant(unit.variant)
         table = {"descriptions": "descriptions", "keywords": "keyword_answers"}.get(unit.stage.table)
-        asks = variant.describer.kind != "tagger" if table == "descriptions" else variant.keyworder.kind == "openai"
-        if table is None or not asks:
+        part = variant.describer if table == "descriptions" else variant.keyworder
+        if table is None or not part.capabilities.asks_model:
             return False
         rows = self._bench.lake.read(table, partition, columns=["outcome"], variant=unit.variant)
         return bool(set(rows.column("outcome").to_pylist()) - {"ok", "corrupt"})

@@ -46,7 +46,7 @@ def prune(variants: tuple[str, ...], is_unused: bool) -> None:
 
 def cached(bench: "Workbench") -> list[dict[str, Any]]:
     """Return what the response cache holds, by way of asking, and whether `vlmine.yaml` still asks so."""
-    from vlmine_dagster.engine.models import describer_of, keyworder_of
+    from vlmine_dagster.describing.providers import describer_of, keyworder_of
     from vlmine_dagster.resources.describers import ModelDescriber
     from vlmine_dagster.resources.keyworders import ModelKeyworder
 

@@ -16,13 +16,12 @@ from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.terminal import console, plain, print_json
 from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
-from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
-    from vlmine_dagster.resources.questions import EndpointModelSettings
     from vlmine_dagster.resources.tracking import Tracking
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings.project import Project
+    from vlmine_dagster.settings.providers import ProviderSettings
 
 _PACKAGES = tuple(
     "dagster mlflow great-expectations duckdb pandas torch transformers openai onnxruntime moocore".split()  # noqa: SIM905
@@ -93,8 +92,7 @@ def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
     for name in settings.variant_names:
         variant, prefix = settings.variant(name), "" if name == DEFAULT_VARIANT else f"{name}/"
         for part, model in (("describer", variant.describer), ("keyworder", variant.keyworder)):
-            if model.kind == "openai":
-                yield _endpoint(prefix + part, model)
+            yield from _part(prefix + part, bench, model)
     task_model, retraining = settings.task_model, settings.retraining
     if task_model.path is not None:
         look = _predictions if task_model.kind == "predictions" else _checkpoint
@@ -103,21 +101,16 @@ def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
         yield _model_file("retraining.path", bench, retraining.path, _checkpoint)
 
 
-def _endpoint(subject: str, model: "EndpointModelSettings") -> Advice:
-    from vlmine_dagster.resources.access import address_of
-    from vlmine_dagster.resources.endpoint import listed_models
-
-    where = address_of(model)
+def _part(subject: str, bench: "Workbench", settings: "ProviderSettings") -> Iterator[Advice]:
+    """Look at a part, where its plug-in knows how to."""
+    look = settings.plugins.get(settings.kind).look
+    if look is None:
+        return
     try:
-        names = listed_models(model)
+        finding = look(bench, settings)
+        yield Advice(subject, finding.state, finding.found, finding.advice)
     except VlmineError as error:
-        return Advice(subject, "fail", str(error), f"Correct base_url and api_key_env of the {subject}, or start it.")
-    if names is None:
-        return Advice(subject, "ok", f"{where} answers; it lists no models, so {model.model} may be there or not")
-    if model.model in names:
-        return Advice(subject, "ok", f"{model.model} at {where}")
-    some = visible_text(", ".join(names[:5]))
-    return Advice(subject, "warn", f"{where} lists no {model.model}", f"It has: {some or 'none'}.")
+        yield Advice(subject, "fail", str(error), f"Correct {subject} in vlmine.yaml, or start what it asks.")
 
 
 def _model_file(subject: str, bench: "Workbench", path: str, look: "Callable[[Workbench, str], Advice]") -> Advice:
@@ -162,7 +155,19 @@ def _installation() -> Iterator[Advice]:
             yield Advice(package, "ok", version(package))
         except PackageNotFoundError:
             yield Advice(package, "fail", "not installed", "pip install -c constraints.txt vlmine-dagster")
+    yield from _plugins()
     yield _accelerator()
+
+
+def _plugins() -> Iterator[Advice]:
+    """Name the kinds that there are, and the plug-ins that cannot be used."""
+    from vlmine_dagster.settings.providers import REGISTRIES
+
+    for registry in REGISTRIES:
+        yield Advice(f"{registry.noun}s", "ok", ", ".join(registry.all()))
+        for one in registry.broken():
+            advice = f"Fix or uninstall {one.package}; the others work."
+            yield Advice(f"{registry.noun} {one.name}", "warn", f"{one.package}: {one.reason}", advice)
 
 
 def _accelerator() -> Advice:

@@ -107,7 +107,7 @@ def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int
 
 
 def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_count: int) -> Iterator[StageForecast]:
-    from vlmine_dagster.engine.models import describer_of, keyworder_of
+    from vlmine_dagster.describing.providers import describer_of, keyworder_of
     from vlmine_dagster.resources.describers import ModelDescriber
     from vlmine_dagster.resources.keyworders import ModelKeyworder
 
@@ -186,13 +186,12 @@ def _told(
     left: int,
     seconds: float,
 ) -> StageForecast:
-    from vlmine_dagster.engine.models import price_for
-    from vlmine_dagster.settings import OpenAIDescriberSettings, OpenAIKeyworderSettings
+    from vlmine_dagster.describing.providers import price_for
 
     _refuse_silence(stage, answers)
     parts = bench.project.settings.variant(variant)
     settings: Any = parts.describer if stage.endswith("descriptions") else parts.keyworder
-    has_price = isinstance(settings, (OpenAIDescriberSettings, OpenAIKeyworderSettings))
+    has_price = settings.capabilities.asks_endpoint
     price = price_for(bench, settings) if has_price else None
     is_unknown = has_price and price is None
     costs = [answer.cost_usd or 0.0 for answer in answers]

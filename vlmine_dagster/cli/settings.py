@@ -59,6 +59,8 @@ def _models(annotation: Any) -> "list[type[BaseModel]]":
     """Return the settings models inside a type, such as that of `DatasetSettings | None`."""
     from pydantic import BaseModel
 
+    from vlmine_dagster.settings.providers import kinds_of
+
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
+        return kinds_of(annotation)
     return list(dict.fromkeys(model for part in getattr(annotation, "__args__", ()) for model in _models(part)))

@@ -149,6 +149,17 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f"{f', did you mean {near[0]!r}?' if near else '.'} Known: {', '.join(names)}"
 
 
+def close_to(given: str, known: Iterable[str]) -> str:
+    """Return what was meant, in brackets, where a name is close to a known one.
+
+    Examples:
+        >>> close_to("taggr", ["tagger", "openai"]), close_to("x", ["tagger"])
+        (" (did you mean 'tagger'?)", '')
+    """
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 @cache
 def _offers(group: str) -> tuple[Offer, ...]:
     """Return all offers of a group: ours, then those of other packages by name and package.

@@ -12,7 +12,6 @@ from vlmine_dagster.domain.signals import SIGNALS, columns_of, signals_of, table
 from vlmine_dagster.engine.checks import VARIANT_CHECK
 from vlmine_dagster.engine.stages import (
     ACCELERATOR_POOL,
-    API_POOL,
     CORES_POOL,
     MiningConfig,
     ModelConfig,
@@ -106,19 +105,18 @@ EMBEDDINGS = Stage(
 
 
 def _describer_reads(project: Project, _partition: str, variant: str) -> tuple[Reads, ...]:
-    images = Reads("images", DESCRIBED_COLUMNS)
-    return (images, _TAGS) if project.settings.variant(variant).describer.kind == "tagger" else (images,)
+    images, capabilities = Reads("images", DESCRIBED_COLUMNS), project.settings.variant(variant).describer.capabilities
+    return (images, _TAGS) if capabilities.reads == "encodings" else (images,)
 
 
 def _describer_settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
-    from vlmine_dagster.engine.models import describer_of
+    from vlmine_dagster.describing.providers import describer_of
 
     return [describer_of(bench, variant).fingerprint]
 
 
 def _describer_pool(project: Project, variant: str) -> str | None:
-    kind = project.settings.variant(variant).describer.kind
-    return {"transformers": ACCELERATOR_POOL, "openai": API_POOL}.get(kind)
+    return project.settings.variant(variant).describer.capabilities.pool
 
 
 DESCRIPTIONS = Stage(
@@ -141,13 +139,13 @@ DESCRIPTIONS = Stage(
 
 
 def _keyworder_settings(bench: Workbench, _partition: str, variant: str) -> list[Any]:
-    from vlmine_dagster.engine.models import keyworder_of
+    from vlmine_dagster.describing.providers import keyworder_of
 
     return [keyworder_of(bench, variant).fingerprint]
 
 
 def _keyworder_pool(project: Project, variant: str) -> str | None:
-    return API_POOL if project.settings.variant(variant).keyworder.kind == "openai" else None
+    return project.settings.variant(variant).keyworder.capabilities.pool
 
 
 KEYWORDS = Stage(

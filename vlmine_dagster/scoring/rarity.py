@@ -126,7 +126,7 @@ def naming_of(project: Project, labels: Labels | None, tags: Sequence[str], vari
         variant: Extraction variant whose keywords count.
     """
     announced = labels.announced if labels is not None else ()
-    return Naming(announced, tags, project.settings.variant(variant).describer.kind == "tagger")
+    return Naming(announced, tags, project.settings.variant(variant).describer.capabilities.names_encoder_classes)
 
 
 def rarity_by_labels(

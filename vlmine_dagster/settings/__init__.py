@@ -4,18 +4,14 @@ from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.settings.base import Budget, PublicLocation, Settings, settings_hash
 from vlmine_dagster.settings.dataset import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.describing import (
-    DescriberSettings,
+    AnyDescriber,
+    AnyKeyworder,
     EncoderSettings,
     EndpointSettings,
-    KeyworderSettings,
-    OpenAIDescriberSettings,
-    OpenAIKeyworderSettings,
     PriceSettings,
-    RulesSettings,
-    TaggerSettings,
-    TagsSettings,
-    TransformersSettings,
     VariantSettings,
+    usual_describer,
+    usual_keyworder,
 )
 from vlmine_dagster.settings.learning import RetrainingSettings, TaskModelSettings
 from vlmine_dagster.settings.mining import (
@@ -24,9 +20,12 @@ from vlmine_dagster.settings.mining import (
     default_experiment,
     default_experiments,
 )
+from vlmine_dagster.settings.providers import DescriberSettings, KeyworderSettings
 
 __all__ = [
     "DEFAULT_VARIANT",
+    "AnyDescriber",
+    "AnyKeyworder",
     "Budget",
     "DatasetSettings",
     "DescriberSettings",
@@ -36,19 +35,15 @@ __all__ = [
     "ExperimentSettings",
     "KeyworderSettings",
     "LabelSettings",
-    "OpenAIDescriberSettings",
-    "OpenAIKeyworderSettings",
     "PriceSettings",
     "PublicLocation",
     "RetrainingSettings",
-    "RulesSettings",
     "Settings",
-    "TaggerSettings",
-    "TagsSettings",
     "TaskModelSettings",
-    "TransformersSettings",
     "VariantSettings",
     "default_experiment",
     "default_experiments",
     "settings_hash",
+    "usual_describer",
+    "usual_keyworder",
 ]

