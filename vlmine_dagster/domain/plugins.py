@@ -116,7 +116,7 @@ class Registry(Generic[Plugin]):
 
     def _load(self, name: str) -> Plugin | BrokenPlugin:
         if name not in self._offers:
-            raise ConfigError(f"unknown {self.noun} {name!r}{did_you_mean(name, self.names)}.")
+            raise ConfigError(f"there is no {self.noun} {name!r}{did_you_mean(name, self.names)}.")
         if name not in self._loaded:
             self._loaded[name] = self._imported(name)
         return self._loaded[name]
