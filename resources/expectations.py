@@ -4,9 +4,11 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.tables import TABLES, Column, Outcome, Severity, Table
+from vlmine_dagster.resources.data_docs import Archive, keep_result, keep_suite
 from vlmine_dagster.resources.witnesses import is_finite, witnesses
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ class Finding:
         is_met: Whether it holds.
         severity: `critical` findings keep a table from being published, `warning` ones advise.
         broken_count: Rows that break it.
-        row_count: Rows that were looked at.
+        row_count: Rows of the table.
+        evaluated_count: Rows that it was evaluated on: all of them, or those few that decide for all.
         examples: A few of the values that break it.
+        page: Address of its page in Data Docs, "" where the result is not kept.
     """
 
     check: str
@@ -38,33 +42,51 @@ class Finding:
     severity: Severity
     broken_count: int
     row_count: int
+    evaluated_count: int
     examples: tuple[str, ...] = ()
+    page: str = ""
+
+    @property
+    def coverage(self) -> str:
+        """Which rows it was evaluated on, in words."""
+        if self.evaluated_count == self.row_count:
+            return f"evaluated on all {self.row_count:,} rows"
+        return f"evaluated on {self.evaluated_count:,} of {self.row_count:,} rows, which decide for all"
 
     def __str__(self) -> str:
         shown = f", such as {', '.join(self.examples)}" if self.examples else ""
         return f"{self.rule}: broken by {self.broken_count} of {self.row_count} rows{shown}"
 
 
-def validate(table: str, rows: "pa.Table") -> list[Finding]:
-    """Run a table's suite: on the rows that tell whether a rule is broken, and only if one is on all of them.
+def validate(table: str, rows: "pa.Table", *, archive: Archive | None = None) -> list[Finding]:
+    """Run a table's suite: on the rows that decide whether a rule is broken, and only if one is on all of them.
 
-    All rows are looked at a million at a time; those with equal keys come into one part, so that a repeated key is
+    All rows are evaluated a million at a time; those with equal keys are in one part, so that a repeated key is
     counted whatever the number of parts.
 
     Args:
         table: Table name.
         rows: The rows that are about to be published.
+        archive: Where to keep suite and result for Great Expectations' users; None keeps nothing.
 
     Returns:
-        One finding an expectation, in the order of the contract.
+        One finding per expectation, in the order of the contract.
     """
     contract = TABLES[table]
     rules = list(_rules(contract))
+    if archive is not None:
+        keep_suite(archive.home, table, tuple(expectation for _, expectation in rules))
     if all(check != QUALITY for check, _ in rules):  # a share is one of all rows
-        results = _run(table, _scalar_frame(contract, witnesses(contract, rows)), rules, result_format="BOOLEAN_ONLY")
-        if all(result.success for result in results):
-            return [_finding(result, check, rows.num_rows) for result, (check, _) in zip(results, rules, strict=True)]
-    found = [_validated(contract, part) for part in _parts(contract, rows)]
+        deciding = witnesses(contract, rows)
+        findings = _validated(contract, deciding, row_count=rows.num_rows, archive=archive, is_final=False)
+        if all(finding.is_met for finding in findings):
+            return findings
+    parts = list(_parts(contract, rows))
+    names = [f" part {place}" if len(parts) > 1 else "" for place in range(1, len(parts) + 1)]
+    found = [
+        _validated(contract, part, row_count=part.num_rows, archive=archive, part=name)
+        for part, name in zip(parts, names, strict=True)
+    ]
     return [_joined(same) for same in zip(*found, strict=True)]
 
 
@@ -97,10 +119,18 @@ def _parts(contract: Table, rows: "pa.Table") -> "Iterator[pa.Table]":
         yield rows.filter(pc.equal(part, place))
 
 
-def _validated(contract: Table, rows: "pa.Table") -> list[Finding]:
+def _validated(
+    contract: Table, rows: "pa.Table", *, row_count: int, archive: Archive | None, is_final: bool = True, part: str = ""
+) -> list[Finding]:
+    """Evaluate a table's suite on some rows; the result is kept unless it fails and is to be evaluated on all."""
     rules = list(_rules(contract))
-    results = _run(contract.name, _scalar_frame(contract, rows), rules, result_format="BASIC")
-    return [_finding(result, check, rows.num_rows) for result, (check, _) in zip(results, rules, strict=True)]
+    suite_result, results = _run(contract.name, _scalar_frame(contract, rows), rules)
+    page, counts = "", {"row_count": row_count, "evaluated_count": rows.num_rows}
+    if archive is not None and (is_final or suite_result.success):
+        page = keep_result(archive, contract.name, suite_result, **counts, part=part)
+    return [
+        replace(_finding(result, check, **counts), page=page) for result, (check, _) in zip(results, rules, strict=True)
+    ]
 
 
 def _joined(parts: Sequence[Finding]) -> Finding:
@@ -112,6 +142,7 @@ def _joined(parts: Sequence[Finding]) -> Finding:
         is_met=broken <= (1 - _USABLE_SHARE) * count if is_share else all(part.is_met for part in parts),
         broken_count=broken,
         row_count=count,
+        evaluated_count=sum(part.evaluated_count for part in parts),
         examples=tuple(itertools.islice(itertools.chain.from_iterable(part.examples for part in parts), _EXAMPLES)),
     )
 
@@ -169,28 +200,34 @@ def _scalar_frame(contract: Table, rows: "pa.Table") -> Any:
     return frame
 
 
-def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]], *, result_format: str) -> list[Any]:
+def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]]) -> tuple[Any, list[Any]]:
+    """Return a suite's result, and those of its expectations in the order of the rules."""
+    import great_expectations as gx
+
+    # A validation returns results in its own order: each expectation carries its place along.
+    for place, (_, expectation) in enumerate(rules):
+        expectation.meta = {"place": place}
+    batch = _batch_definition(table).get_batch({"dataframe": frame})
+    suite = gx.ExpectationSuite(table, expectations=[expectation for _, expectation in rules])
+    result = batch.validate(suite, result_format="BASIC")
+    return result, sorted(result.results, key=lambda one: one.expectation_config.meta["place"])
+
+
+@cache
+def _batch_definition(table: str) -> Any:
+    """Return what makes a batch of a table's rows, in a context that keeps nothing."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    batch = (
-        context.data_sources.add_pandas("lake")
-        .add_dataframe_asset(table)
-        .add_batch_definition_whole_dataframe("rows")
-        .get_batch({"dataframe": frame})
+    return (
+        context.data_sources.add_pandas("lake").add_dataframe_asset(table).add_batch_definition_whole_dataframe("rows")
     )
-    # A validation returns results in its own order: each expectation carries its place along.
-    for place, (_, expectation) in enumerate(rules):
-        expectation.meta = {"place": place}
-    suite = gx.ExpectationSuite(table, expectations=[expectation for _, expectation in rules])
-    results = batch.validate(suite, result_format=result_format).results
-    return sorted(results, key=lambda result: result.expectation_config.meta["place"])
 
 
-def _finding(result: Any, check: str, row_count: int) -> Finding:
+def _finding(result: Any, check: str, *, row_count: int, evaluated_count: int) -> Finding:
     config, found = result.expectation_config, result.result or {}
     problem = (result.exception_info or {}).get("exception_message")
     if problem is None and result.exception_info and "raised_exception" not in result.exception_info:
@@ -205,6 +242,7 @@ def _finding(result: Any, check: str, row_count: int) -> Finding:
         is_met=bool(result.success),
         severity="warning" if check == QUALITY else "critical",
         broken_count=int(found.get("unexpected_count") or 0),
-        row_count=int(found.get("element_count") or row_count),
+        row_count=row_count,
+        evaluated_count=evaluated_count,
         examples=tuple(repr(value)[:80] for value in (found.get("partial_unexpected_list") or ())[:_EXAMPLES]),
     )
