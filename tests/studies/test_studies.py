@@ -72,7 +72,7 @@ def test_signals_that_experiments_name_are_drawn_too_and_what_is_left_out_is_tol
     assert set(recall) == {"random", *named}
     assert recall["oracle"] == max(recall.values())
     told = draws.conclude(run, rows).words
-    assert [sentence.partition(", for ")[0] for sentence in told if sentence.startswith("not drawn")] == [
+    assert [sentence.partition(", because ")[0] for sentence in told if sentence.startswith("not drawn")] == [
         "not drawn: diverse",
         "not drawn: by_rules",
     ]

@@ -20,6 +20,21 @@ def settings() -> None:
     from vlmine_dagster.settings.project import ProjectSettings
 
     print_settings(ProjectSettings)
+    print_signals()
+
+
+def print_signals() -> None:
+    """Print the signals that an experiment may name, those of plug-ins too."""
+    from vlmine_dagster.domain.plugins import OURS
+    from vlmine_dagster.domain.signals import REGISTRY, SIGNALS
+
+    out = console()
+    out.print("\n[bold]Signals of an experiment[/]")
+    for name, signal in SIGNALS.items():
+        package = REGISTRY.package_of(name)
+        needs = "" if signal.needs == "nothing" else f", needs {signal.needs}"
+        origin = "" if package == OURS else f", from package {package}"
+        out.print(f"[bold]{name}[/]  {plain(signal.meaning + needs + origin)}")
 
 
 def print_settings(model: "type[BaseModel]", prefix: str = "") -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from vlmine_dagster.domain.signals import SIGNALS, columns_of, signals_of, tables_of
+from vlmine_dagster.domain.signals import SIGNALS, reads_of, signals_of
 from vlmine_dagster.engine.checks import VARIANT_CHECK
 from vlmine_dagster.engine.stages import (
     ACCELERATOR_POOL,
@@ -365,13 +365,8 @@ _DIVERSITY = {"k_center": (_LABELS, _FEATURES), "coverage": (_WORDS, _COUNTS)}
 
 def _mining_reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
     experiment = project.settings.experiments[partition]
-    images = _LABELS if "tail_first" in experiment.signals else _POOL
-    signals = (_scores(table, columns_of(table, experiment.signals)) for table in experiment.tables)
-    return (images, *signals, *(() if experiment.diversity is None else _DIVERSITY[experiment.diversity.kind]))
-
-
-def _scores(table: str, columns: tuple[str, ...]) -> Reads:
-    return Reads(table, ("image_id", *columns))
+    signals = (Reads(table, columns) for table, columns in experiment.reads.items())
+    return (_POOL, *signals, *(() if experiment.diversity is None else _DIVERSITY[experiment.diversity.kind]))
 
 
 def _mining_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
@@ -380,7 +375,8 @@ def _mining_settings(bench: Workbench, partition: str, _variant: str) -> list[An
     bins = bench.project.settings.dataset.labels
     if told and bins is not None and bins.shots_by == "seed":
         told.append(bins.shots_by)
-    return [experiment, bench.project.settings.budget, *told]
+    versions = [experiment.signal_versions] if experiment.signal_versions else []
+    return [experiment, bench.project.settings.budget, *told, *versions]
 
 
 PARETO_SET = Stage(
@@ -394,7 +390,13 @@ PARETO_SET = Stage(
     group="mine",
     kinds=frozenset({"duckdb", "mlflow", "parquet"}),
     compute=computed_by("pareto"),
-    reads=(_LABELS, *(_scores(table, columns_of(table)) for table in tables_of(SIGNALS)), _FEATURES, _WORDS, _COUNTS),
+    reads=(
+        _LABELS,
+        *(Reads(table, columns) for table, columns in reads_of(SIGNALS).items()),
+        _FEATURES,
+        _WORDS,
+        _COUNTS,
+    ),
     reads_of=_mining_reads,
     settings=_mining_settings,
     is_tracked=True,

@@ -1,7 +1,7 @@
 """The pool as an experiment sees it: the images that can be mined, and their signals."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +9,43 @@ import pyarrow as pa
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.signals import SIGNALS, columns_of
-from vlmine_dagster.mining.longtail import true_rarity
-from vlmine_dagster.mining.selection import random_signal
-from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.resources.labels import Labels
-from vlmine_dagster.scoring.labelled import labelled_counts, true_classes
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.settings import ExperimentSettings
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MinedPool:
+    """The N images that can be mined, as a signal that is made while mining gets them.
+
+    Attributes:
+        rows: Their `image_id`, and the columns of the tables that hold signals.
+        labels: The labels of the project: what an oracle knows. Mining itself must not look.
+    """
+
+    rows: pa.Table
+    labels: Labels | None = None
+
+    def __len__(self) -> int:
+        """Return N."""
+        count: int = self.rows.num_rows
+        return count
+
+    def image_ids(self) -> Iterator[str]:
+        """Yield the ids one by one."""
+        return image_ids(self.rows)
+
+    def numbers(self, column: str) -> Floats:
+        """Return a column as numbers, shape (N,), NaN where an image has none."""
+        values: Floats = self.rows.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
+        return values
+
+    def texts(self, column: str) -> list[str | None]:
+        """Return a column as text, None where an image has none."""
+        values: list[str | None] = self.rows.column(column).to_pylist()
+        return values
 
 
 def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
@@ -43,41 +71,25 @@ def image_ids(pool: pa.Table) -> Iterator[str]:
 def signal_values(
     reader: Reader, experiment: ExperimentSettings, pool: pa.Table, labels: Labels | None
 ) -> dict[str, Floats]:
-    """Return each signal of an experiment, higher is more worth mining, NaN where an image has none."""
-    return {
-        name: _MAKERS[name](reader, pool, labels) if name in _MAKERS else _column(name, pool)
-        for name in experiment.signals
-    }
+    """Return each signal of an experiment, higher is more worth mining, NaN where an image has none.
+
+    Raises:
+        ConfigError: a plug-in's signal is not one finite number, or NaN, per image.
+    """
+    mined = MinedPool(pool, labels)
+    return {name: signal_of(reader, name, mined) for name in experiment.signals}
 
 
-def _column(name: str, pool: pa.Table) -> Floats:
-    values: Floats = pool.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    return -values if SIGNALS[name].is_negated else values
-
-
-def _random(_reader: Reader, pool: pa.Table, _labels: Labels | None) -> Floats:
-    return random_signal(image_ids(pool))
-
-
-def _tail_first(reader: Reader, pool: pa.Table, _labels: Labels | None) -> Floats:
-    entropy = pool.column("entropy").to_numpy(zero_copy_only=False).astype(np.float64)
-    return tail_first(pool.column("predicted_label").to_pylist(), entropy, labelled_counts(reader))
-
-
-def _oracle(reader: Reader, pool: pa.Table, labels: Labels | None) -> Floats:
-    settings = reader.project.settings.dataset.labels
-    if settings is None or labels is None or not settings.oracle:
+def signal_of(reader: Reader, name: str, pool: MinedPool) -> Floats:
+    """Return a signal of N images, shape (N,): from its column, or made now."""
+    signal = SIGNALS[name]
+    if signal.make is None:
+        values = pool.numbers(name)
+        return -values if signal.is_negated else values
+    made = np.asarray(signal.make(reader, pool), dtype=np.float64)
+    if made.shape != (len(pool),) or np.isinf(made).any():
         raise ConfigError(
-            f"pareto_set[{reader.partition}]: the signal oracle reads the true classes of the pool, which only a "
-            f"benchmark shows. Set dataset.labels.oracle to true, or take the signal out of the experiment."
+            f"signal {name}: its plug-in made shape {made.shape} with {np.isinf(made).sum()} infinite values, expected "
+            f"one finite number per image, ({len(pool)},), or NaN for unknown. Report it to who wrote the plug-in."
         )
-    names = pool.column("image_id").to_pylist()
-    known = true_classes(labels, names, reader.shards)
-    return true_rarity([known.get(name) for name in names], labels.class_counts())
-
-
-_MAKERS: Mapping[str, Callable[[Reader, Any, Labels | None], Floats]] = {
-    "random": _random,
-    "tail_first": _tail_first,
-    "oracle": _oracle,
-}
+    return made

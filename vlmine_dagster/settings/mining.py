@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from vlmine_dagster.domain.signals import SIGNALS, tables_of
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.signals import REGISTRY, SIGNALS, reads_of, tables_of
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.settings.base import Budget, Settings
 
@@ -42,6 +43,8 @@ class ExperimentSettings(Settings):
     @classmethod
     def _signals_are_known(cls, signals: tuple[str, ...]) -> tuple[str, ...]:
         for signal in signals:
+            if signal in REGISTRY.names and signal not in SIGNALS:
+                raise ValueError(_broken(signal))
             if signal not in SIGNALS:
                 hint = [*difflib.get_close_matches(signal, SIGNALS, n=1), *(s for s in SIGNALS if signal in s)]
                 meant = f", did you mean {hint[0]!r}?" if hint else "."
@@ -73,6 +76,16 @@ class ExperimentSettings(Settings):
         return ("novelty_scores", *tables) if has_keywords else tuple(tables)
 
     @property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """The columns that making the signals reads, by table."""
+        return reads_of(self.signals, tables=self.tables)
+
+    @property
+    def signal_versions(self) -> dict[str, int]:
+        """The versions of signals whose values have changed since they were first declared."""
+        return {name: SIGNALS[name].version for name in self.signals if SIGNALS[name].version > 1}
+
+    @property
     def needs_keywords(self) -> bool:
         """Whether the list depends on how images were described."""
         return "novelty_scores" in self.tables or (self.diversity is not None and self.diversity.kind == "coverage")
@@ -86,6 +99,15 @@ class ExperimentSettings(Settings):
     def uses_oracle(self) -> bool:
         """Whether any signal sees the true classes of the pool."""
         return any(SIGNALS[signal].needs == "oracle" for signal in self.signals)
+
+
+def _broken(signal: str) -> str:
+    """Return what is wrong with a plug-in that cannot be loaded."""
+    try:
+        REGISTRY.get(signal)
+    except ConfigError as error:
+        return str(error)
+    return f"signal {signal!r} cannot be used"
 
 
 def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSettings]:

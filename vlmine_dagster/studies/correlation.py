@@ -30,7 +30,7 @@ def measure(run: StudyRun, step: str) -> list[Row]:
     """Measure every pair of signals in one draw: Spearman by region, and how their lists overlap at the budget."""
     pool, draw = run.pool(), run.draw(step)
     shots = np.array([pool.bins[name] for name in draw.truth])
-    names = [name for name in SIGNALS if name != "random"]
+    names = [name for name in SIGNALS if name != "random" and name in draw.signals]
     known = np.isfinite(np.column_stack([draw.signals[name] for name in names])).all(axis=1)
     rows: list[Row] = []
     for region in REGIONS:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from vlmine_dagster.domain.plugins import OURS
+from vlmine_dagster.domain.signals import REGISTRY
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings
 from vlmine_dagster.settings.project import ProjectSettings
 
@@ -14,7 +16,7 @@ def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:
         drawn: Names of the experiments that were drawn.
     """
     words = [
-        f"not drawn: {name}, for {_reason(experiment)}"
+        f"not drawn: {name}, because {_reason(experiment)}"
         for name, experiment in settings.experiments.items()
         if name not in drawn
     ]
@@ -31,4 +33,7 @@ def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:
 def _reason(experiment: ExperimentSettings) -> str:
     if experiment.variant != DEFAULT_VARIANT:
         return f"it mines by the extraction variant {experiment.variant}, which `vlmine study describers` compares"
+    foreign = [name for name in experiment.signals if REGISTRY.package_of(name) != OURS]
+    if foreign:
+        return f"{', '.join(foreign)} comes from a plug-in, which does not say how it follows another labelled set"
     return "its second step (diversity) picks by what was picked before, which only `vlmine run` does"
