@@ -1,16 +1,13 @@
 """Where images come from: folder trees, WebDataset tars, Parquet files, on a disk or behind an fsspec URL."""
 
-from collections.abc import Callable
-
-from vlmine_dagster.resources.sources.choice import FileChoice
+from vlmine_dagster.resources.sources.choice import choice_of
 from vlmine_dagster.resources.sources.contract import LOST_KEY, ImageSource, RawImage, image_id, shard_of
-from vlmine_dagster.resources.sources.detection import detect
+from vlmine_dagster.resources.sources.detection import detect, survey
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource, read_listed
 from vlmine_dagster.resources.sources.parquet import ParquetSource
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.sources.webdataset import WebDatasetSource
-from vlmine_dagster.settings import DatasetSettings
 from vlmine_dagster.settings.project import Project
 
 __all__ = [
@@ -24,21 +21,8 @@ __all__ = [
     "image_id",
     "open_source",
     "shard_of",
+    "survey",
 ]
-
-
-def choice_of(settings: DatasetSettings, resolve: Callable[[str], str] = str) -> FileChoice:
-    """Return which files the settings want; `resolve` makes a path of theirs absolute."""
-    root = resolve(settings.root).rstrip("/") + "/"
-    labels = [] if settings.labels is None else [settings.labels.file, settings.labels.classes, settings.files]
-    places = [resolve(place) for place in labels if place is not None]
-    return FileChoice(
-        include=settings.include,
-        exclude=settings.exclude,
-        endings=settings.image_endings,
-        are_links_followed=settings.follow_links,
-        used_otherwise=frozenset(place[len(root) :] for place in places if place.startswith(root)),
-    )
 
 
 def open_source(project: Project) -> ImageSource:

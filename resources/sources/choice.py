@@ -2,12 +2,13 @@
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
+from vlmine_dagster.settings import DatasetSettings
 
 HOUSEKEEPING = frozenset(
     (
@@ -81,6 +82,20 @@ class FileChoice:
     @cached_property
     def _excluded(self) -> re.Pattern[str] | None:
         return _any_of(self.exclude)
+
+
+def choice_of(settings: DatasetSettings, resolve: Callable[[str], str] = str) -> FileChoice:
+    """Return which files the settings want; `resolve` makes a path of theirs absolute."""
+    root = resolve(settings.root).rstrip("/") + "/"
+    labels = [] if settings.labels is None else [settings.labels.file, settings.labels.classes, settings.files]
+    places = [resolve(place) for place in labels if place is not None]
+    return FileChoice(
+        include=settings.include,
+        exclude=settings.exclude,
+        endings=settings.image_endings,
+        are_links_followed=settings.follow_links,
+        used_otherwise=frozenset(place[len(root) :] for place in places if place.startswith(root)),
+    )
 
 
 def ending_of(path: str) -> str:

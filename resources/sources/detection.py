@@ -2,20 +2,35 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES, known_format
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
+from vlmine_dagster.resources.sources.brought_labels import (
+    folder_labels,
+    is_class_member,
+    label_column,
+    member_labels,
+    parquet_labels,
+)
+from vlmine_dagster.resources.sources.choice import FileChoice, choice_of
+from vlmine_dagster.resources.sources.columns import columns_without_images, image_and_key_columns
 from vlmine_dagster.resources.sources.contract import is_image
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
-from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, holds_bytes, is_key_type, open_parquet
+from vlmine_dagster.resources.sources.folder import FolderSource
+from vlmine_dagster.resources.sources.ignored import describe_ignored, ignored_line
+from vlmine_dagster.resources.sources.offer import Offer
+from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, ParquetSource, open_parquet
+from vlmine_dagster.resources.sources.samples import chosen_endings, mask_patterns, unnamed_images
+from vlmine_dagster.resources.sources.shard_files import is_shard_file
+from vlmine_dagster.resources.sources.splits import path_splits, test_folders
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
@@ -26,21 +41,33 @@ IMAGES_A_SHARD = 2000
 """A folder tree is cut so that a shard has about this many: minutes of work on a CPU."""
 
 _MOST_SHARDS = 1000
-_IMAGE_COLUMNS = (
-    "image",
-    "img",
-    "picture",
-    "photo",
-    "jpg",
-    "jpeg",
-    "png",
-    "webp",
-    "bytes",
-    "image_bytes",
-    "content",
-    "data",
-)
-_KEY_COLUMNS = ("key", "__key__", "image_id", "id", "uid", "uuid", "file_name", "filename", "name", "path")
+_SAMPLE = 60  # members of a tar that are looked at
+_MAX_BYTES = DatasetSettings.model_fields["max_bytes"].default
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies at a path or URL.
+
+    Attributes:
+        settings: Settings for it; a test split that its paths name is left out.
+        notes: What was decided and left out, one line each, for people.
+        offer: Splits and labels that it brings along, None where there are none or a label file is used.
+    """
+
+    settings: DatasetSettings
+    notes: tuple[str, ...]
+    offer: Offer | None
+
+
+def survey(root: str) -> Survey:
+    """Find out what lies at a path or URL, which of it is mined, and what it says of itself; see `detect`."""
+    settings, notes = _detected(root)
+    offer = None if settings.labels is not None else _offer(settings)
+    if offer is not None:
+        settings = settings.model_copy(update={"exclude": (*settings.exclude, *offer.left_out)})
+    ignored = ignored_line(_source(settings))
+    return Survey(settings, (*notes, *([ignored] if ignored else [])), offer)
 
 
 def detect(root: str) -> DatasetSettings:
@@ -55,16 +82,26 @@ def detect(root: str) -> DatasetSettings:
         SourceError: there is no folder, or no images in it; the message says what was looked for.
         ConfigError: the URL's protocol is unknown, or its driver is not installed.
     """
+    return _detected(root)[0]
+
+
+def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
     _refuse_no_folder(root)
     tree = FileTree(root)
-    tars = tree.paths(_ends_like(TAR_SUFFIXES))
-    parquet = tree.paths(_ends_like(PARQUET_SUFFIXES))
+    tars = tree.paths(partial(is_shard_file, suffixes=TAR_SUFFIXES))
+    parquet = tree.paths(partial(is_shard_file, suffixes=PARQUET_SUFFIXES))
     images = tree.paths(is_image)
-    found = _webdataset(tree, tars) or _parquet(tree, parquet) or _folder(images)
+    found = _webdataset(tree, tars) or _parquet(tree, parquet) or _folder(tree, images)
     if found is None:
-        raise SourceError(_nothing_found(root, tars=tars, parquet=parquet))
-    _log_what_lost(found["kind"], parquet=parquet, images=images)
-    return DatasetSettings(root=root, labels=_labels(root), **found)
+        raise SourceError(_nothing_found(tree, tars=tars, parquet=parquet))
+    _log_what_lost(found.settings["kind"], parquet=parquet, images=images)
+    return DatasetSettings(root=root, labels=_labels(root), **found.settings), found.notes
+
+
+@dataclass(frozen=True)
+class _Found:
+    settings: dict[str, Any]
+    notes: list[str]
 
 
 def _refuse_no_folder(root: str) -> None:
@@ -79,80 +116,109 @@ def _refuse_no_folder(root: str) -> None:
     raise SourceError(f"no folder {root}. Give the folder of the images; relative paths start here ({Path.cwd()}).")
 
 
-def _ends_like(suffixes: tuple[str, ...]) -> Callable[[str], bool]:
-    return lambda path: path.lower().endswith(suffixes)
-
-
-def _webdataset(tree: FileTree, tars: list[str]) -> dict[str, Any] | None:
+def _webdataset(tree: FileTree, tars: list[str]) -> _Found | None:
     if not tars:
         return None
-    source = WebDatasetSource(
-        tree, max_bytes=DatasetSettings.model_fields["max_bytes"].default, cache=FingerprintCache()
-    )
+    source = WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=FingerprintCache())
     for shard in source.shards()[:3]:
         try:
-            if any(raw.failure is None for raw in islice(source.read(shard), 10)):
-                return {"kind": "webdataset"}
+            images = [raw for raw in islice(source.read(shard), _SAMPLE) if raw.failure is None]
         except SourceError as error:
             _logger.warning("%s", error)
+            continue
+        if images:
+            endings, note = chosen_endings(images)
+            settings = {"kind": "webdataset", **({"image_endings": endings} if endings else {})}
+            return _Found(settings, [note] if note else [])
     return None
 
 
-def _parquet(tree: FileTree, paths: list[str]) -> dict[str, Any] | None:
+def _parquet(tree: FileTree, paths: list[str]) -> _Found | None:
     for path in paths[:3]:
         try:
             with tree.open(path) as raw:
-                columns = _columns(open_parquet(raw, tree.uri(path)))
+                columns = image_and_key_columns(open_parquet(raw, tree.uri(path)))
         except (SourceError, *DAMAGE) as error:
             _logger.warning("%s: %s", tree.uri(path), error)
             continue
         if columns is not None:
-            return {"kind": "parquet", **columns}
+            return _Found({"kind": "parquet", **columns}, [])
     return None
 
 
-def _columns(file: pq.ParquetFile) -> dict[str, Any] | None:
-    image_column = next((name for name in _image_candidates(file.schema_arrow) if _shows_image(file, name)), None)
-    if image_column is None:
-        return None
-    return {"image_column": image_column, "key_column": _key_column(file)}
-
-
-def _image_candidates(schema: pa.Schema) -> list[str]:
-    """Columns that can hold images, those with a telling name first."""
-    names = [field.name for field in schema if holds_bytes(field.type)]
-    return sorted(names, key=lambda name: _IMAGE_COLUMNS.index(name) if name in _IMAGE_COLUMNS else len(_IMAGE_COLUMNS))
-
-
-def _shows_image(file: pq.ParquetFile, column: str) -> bool:
-    values = (_bytes_of(value) for value in _first_values(file, column, count=50))
-    first = next((value for value in values if value), b"")
-    return known_format(first) is not None
-
-
-def _first_values(file: pq.ParquetFile, column: str, *, count: int) -> Iterator[Any]:
-    batches = file.iter_batches(10, columns=[column])
-    return islice((value.as_py() for batch in batches for value in batch.column(0)), count)
-
-
-def _bytes_of(value: Any) -> bytes:
-    return (value.get("bytes") if isinstance(value, dict) else value) or b""
-
-
-def _key_column(file: pq.ParquetFile) -> str | None:
-    """Return the first column with a telling name, a fitting type and neither gaps nor repeats."""
-    for name in _KEY_COLUMNS:
-        if name in file.schema_arrow.names and is_key_type(file.schema_arrow.field(name).type):
-            values = file.read(columns=[name]).column(0)
-            if values.null_count == 0 and len(values.unique()) == len(values):
-                return name
-    return None
-
-
-def _folder(images: list[str]) -> dict[str, Any] | None:
+def _folder(tree: FileTree, images: list[str]) -> _Found | None:
+    settings: dict[str, Any] = {}
+    notes = []
+    endings = unnamed_images(tree, images)
+    if endings is not None:
+        settings["image_endings"] = endings
+        images = tree.paths(FileChoice(endings=endings).is_image)
+        notes.append("files without an ending are images too (dataset.image_endings).")
+    tests = test_folders(images)
+    if tests and path_splits(images, are_shards=False) is None:
+        notes.append(f"images in {', '.join(tests[:3])} are mined like all others; dataset.exclude leaves them out.")
+    masks = mask_patterns(tree, images)
+    if masks:
+        settings["exclude"] = masks
+        choice = FileChoice(exclude=masks)
+        images = [path for path in images if choice.takes(path)]
+        notes.append(f"pictures with few colours that are named like masks are left out: {', '.join(masks)}.")
     if not images:
         return None
-    return {"kind": "folder", "shard_count": min(_MOST_SHARDS, math.ceil(len(images) / IMAGES_A_SHARD))}
+    shard_count = min(_MOST_SHARDS, math.ceil(len(images) / IMAGES_A_SHARD))
+    return _Found({"kind": "folder", "shard_count": shard_count, **settings}, notes)
+
+
+def _source(settings: DatasetSettings) -> FolderSource | WebDatasetSource | ParquetSource:
+    tree = FileTree(settings.root, choice_of(settings))
+    cache = FingerprintCache()
+    if settings.kind == "folder":
+        return FolderSource(tree, shard_count=settings.shard_count, max_bytes=_MAX_BYTES, cache=cache)
+    if settings.kind == "webdataset":
+        return WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=cache)
+    return ParquetSource(
+        tree,
+        image_column=settings.image_column,
+        key_column=settings.key_column,
+        max_bytes=_MAX_BYTES,
+        cache=cache,
+    )
+
+
+def _offer(settings: DatasetSettings) -> Offer | None:
+    source = _source(settings)
+    tree = FileTree(settings.root, choice_of(settings))
+    if isinstance(source, FolderSource):
+        offer = _folder_offer(tree)
+    else:
+        paths = {shard: source.path(shard) for shard in source.shards()}
+        splits = path_splits(list(paths.values()), are_shards=True)
+        if isinstance(source, ParquetSource):
+            label_source, load = _column_offer(source), partial(parquet_labels, source)
+        else:
+            label_source, load = _member_offer(source), partial(member_labels, source)
+        offer = Offer(splits, label_source, load, paths)
+    return offer if offer.splits is not None or offer.label_source is not None else None
+
+
+def _folder_offer(tree: FileTree) -> Offer:
+    images = tree.paths(tree.choice.is_image)
+    splits = path_splits(images, are_shards=False)
+    labels = folder_labels(tree, images, {} if splits is None else splits.by_path)
+    where = None if labels is None else f"{labels.where}, {len(labels.by_path):,} images"
+    in_tests = [] if labels is None else [path for path, split in labels.splits.items() if split == "test"]
+    return Offer(splits, where, lambda: labels, {}, images, in_tests)
+
+
+def _column_offer(source: ParquetSource) -> str | None:
+    with source.open(source.shards()[0]) as file:
+        column = label_column(file.schema_arrow)
+    return None if column is None else f"column {column!r}"
+
+
+def _member_offer(source: WebDatasetSource) -> str | None:
+    shard = source.shards()[0]
+    return next(("members .cls" for _ in islice(source.read_members(shard, is_class_member), 1)), None)
 
 
 def _labels(root: str) -> LabelSettings | None:
@@ -189,15 +255,40 @@ def _log_what_lost(kind: str, *, parquet: list[str], images: list[str]) -> None:
             )
 
 
-def _nothing_found(root: str, *, tars: list[str], parquet: list[str]) -> str:
-    notes = ""
-    if tars:
-        notes += f" {len(tars)} tars are there, but the first three hold no image."
-    if parquet:
-        notes += f" {len(parquet)} Parquet files are there, but the first three have no column of encoded images."
+def _nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> str:
+    notes = [_tars_without_images(tree, tars), _parquet_without_images(tree, parquet)]
+    if tree.paths(lambda path: path.endswith(".arrow")):
+        notes.append(
+            "Arrow files are there, as `save_to_disk` writes them: write Parquet with "
+            "`datasets.load_from_disk(FOLDER).to_parquet(FILE)`."
+        )
+    there = (describe_ignored(tree.unused([])) or "ignored: nothing").removeprefix("ignored: ")
+    said = " ".join(note for note in (*notes, f"There: {there}.") if note)
     return (
-        f"no images at {root}. Looked in it and below, hidden files left out, for: tars ({', '.join(TAR_SUFFIXES)}) "
-        f"with image members; Parquet files with a column of image bytes or a struct of `bytes` and `path`; image "
-        f"files ({', '.join(IMAGE_SUFFIXES)}).{notes} Give the folder that holds "
-        f"one of these."
+        f"no images at {tree.root}. Looked in it and below, hidden files left out, for: tars "
+        f"({', '.join(TAR_SUFFIXES)}) with image members; Parquet files with a column of image bytes or a "
+        f"struct of `bytes` and `path`; image "
+        f"files ({', '.join(IMAGE_SUFFIXES)}). {said} Give the folder that holds one of these."
     )
+
+
+def _tars_without_images(tree: FileTree, tars: list[str]) -> str | None:
+    if not tars:
+        return None
+    source = WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=FingerprintCache())
+    for shard in source.shards()[:3]:
+        with suppress(SourceError):
+            inner = next(source.read_members(shard, lambda name: name.lower().endswith(TAR_SUFFIXES)), None)
+            if inner is not None:
+                return (
+                    f"{tree.uri(source.path(shard))} holds tars ({inner.uri.rpartition('#')[2]}, ...): unpack it first."
+                )
+    return f"{len(tars)} tars are there, but the first three hold no image."
+
+
+def _parquet_without_images(tree: FileTree, paths: list[str]) -> str | None:
+    for path in paths[:1]:
+        with suppress(SourceError, *DAMAGE), tree.open(path) as raw:
+            what = columns_without_images(open_parquet(raw, tree.uri(path)))
+            return f"{len(paths)} Parquet files are there, but in {path} {what}."
+    return f"{len(paths)} Parquet files are there, but none can be read." if paths else None

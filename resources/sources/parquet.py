@@ -1,12 +1,21 @@
 """Parquet files with an image column, read row group by row group."""
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.resources.sources.columns import (
+    decoded_text,
+    holds_bytes,
+    is_key_type,
+    is_list,
+    is_text,
+    shows_image,
+)
 from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.shard_files import ShardFiles
@@ -27,11 +36,13 @@ class ParquetSource:
     """Parquet files with the encoded bytes of an image a row; each file is a shard.
 
     A key is the value of the key column, or the row number in six digits. A repeated key gets `~2`, `~3` in the
-    order of the file. A row without bytes is an empty image.
+    order of the file. A row without bytes is an empty image. Of a list of images the first has the row's key, the
+    next `key/2`, `key/3`.
 
     Args:
         tree: The files.
-        image_column: Column with bytes, or with a struct of `bytes` and `path` as the Hugging Face hub has it.
+        image_column: Column with bytes, base64, a struct of `bytes` and `path` as the Hugging Face hub has it, or lists
+            of these.
         key_column: Column with text or whole numbers; None numbers the rows.
         max_bytes: Larger images are refused.
         cache: Fingerprints of an earlier time.
@@ -67,6 +78,22 @@ class ParquetSource:
         """Return how many files are no shards, by kind; see `FileTree.unused`."""
         return self._files.ignored()
 
+    def path(self, shard: str) -> str:
+        """Return the relative path of a shard's file."""
+        return self._files.path(shard)
+
+    @contextmanager
+    def open(self, shard: str) -> Iterator[pq.ParquetFile]:
+        """Open a shard's file."""
+        path = self._files.path(shard)
+        with self._files.tree.open(path) as raw:
+            yield open_parquet(raw, self._files.tree.uri(path))
+
+    def row_keys(self, shard: str) -> list[str]:
+        """Return the key of each row of a shard; no image is read."""
+        with self.open(shard) as file:
+            return list(self._keys_by_row(file, self._files.tree.uri(self._files.path(shard)), None).values())
+
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a file in its order; see `ImageSource.read`.
 
@@ -83,7 +110,8 @@ class ParquetSource:
             read = 0
             try:
                 for row, value in self._values(file, key_of):
-                    yield self._image(key_of[row], f"{uri}#{row}", value)
+                    images = self._images(key_of[row], f"{uri}#{row}", value)
+                    yield from (image for image in images if keys is None or image.key in keys)
                     read += 1
             except DAMAGE as error:
                 if keys is None or LOST_KEY in keys:
@@ -97,15 +125,15 @@ class ParquetSource:
                     f"{uri} has no column {name!r} (dataset.{setting}). Its columns: {', '.join(schema.names)}."
                 )
         image_type = schema.field(self._image_column).type
-        if not holds_bytes(image_type):
+        if not (holds_bytes(image_type) or (is_text(image_type) and shows_image(file, self._image_column))):
             raise ConfigError(
                 f"{uri}: column {self._image_column!r} (dataset.image_column) has type {image_type}; expected bytes, "
-                f"or a struct with a field `bytes`."
+                f"base64, a struct with a field `bytes`, or a list of these."
             )
 
     def _keys_by_row(self, file: pq.ParquetFile, uri: str, keys: Collection[str] | None) -> dict[int, str]:
         names = UniqueKeys()
-        wanted = None if keys is None else set(keys)
+        wanted = None if keys is None else {*keys, *(key.rpartition("/")[0] for key in keys)}
         found = ((row, names.take(name)) for row, name in enumerate(self._names(file, uri)))
         return {row: key for row, key in found if wanted is None or key in wanted}
 
@@ -151,6 +179,15 @@ class ParquetSource:
             if not left:
                 return
 
+    def _images(self, key: str, uri: str, value: Any) -> Iterator[RawImage]:
+        values = list(value.values) if is_list(value.type) and value.is_valid else [value]
+        if not values or (is_list(value.type) and not value.is_valid):
+            yield RawImage(key, uri, b"")
+            return
+        for number, one in enumerate(values, start=1):
+            place = "" if number == 1 else f"/{number}"
+            yield self._image(f"{key}{place}", f"{uri}{place}", one)
+
     def _image(self, key: str, uri: str, value: Any) -> RawImage:
         path = None
         if pa.types.is_struct(value.type) and value.is_valid:
@@ -159,9 +196,18 @@ class ParquetSource:
         if not value.is_valid:
             failure = f"the row holds the path {path!r} and no bytes" if path else None
             return RawImage(key, uri, b"", failure)
+        if is_text(value.type):
+            return self._from_text(key, uri, value.as_py())
         buffer = value.as_buffer()
         problem = too_large(buffer.size, self._max_bytes)
         return RawImage(key, uri, b"" if problem else buffer.to_pybytes(), problem)
+
+    def _from_text(self, key: str, uri: str, text: str) -> RawImage:
+        problem = too_large(len(text) * 3 // 4, self._max_bytes)
+        data = b"" if problem else decoded_text(text)
+        if data is None:
+            problem = f"the row holds text that is no base64: {text[:40]!r}"
+        return RawImage(key, uri, data or b"", problem)
 
 
 def open_parquet(raw: Any, uri: str) -> pq.ParquetFile:
@@ -179,20 +225,6 @@ def open_parquet(raw: Any, uri: str) -> pq.ParquetFile:
     if row_count != file.metadata.num_rows:
         raise _damaged(uri, ValueError(f"{file.metadata.num_rows:,} rows, but its row groups have {row_count:,}"))
     return file
-
-
-def holds_bytes(type_: pa.DataType) -> bool:
-    """Whether a column of this type can hold encoded images."""
-    if pa.types.is_struct(type_):
-        return type_.get_field_index("bytes") >= 0 and holds_bytes(type_.field("bytes").type)
-    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-    return any(kind(type_) for kind in kinds)
-
-
-def is_key_type(type_: pa.DataType) -> bool:
-    """Whether a column of this type can hold keys."""
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
-    return any(kind(type_) for kind in kinds)
 
 
 def _damaged(uri: str, error: Exception) -> SourceError:

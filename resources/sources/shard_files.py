@@ -62,7 +62,7 @@ class ShardFiles:
     @cached_property
     def _path_by_name(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for path in self.tree.paths(self._is_shard):
+        for path in self.tree.paths(lambda path: is_shard_file(path, self._suffixes)):
             name = shard_name(self._stem(path))
             if name in found:
                 raise SourceError(
@@ -77,10 +77,11 @@ class ShardFiles:
             )
         return without_clashes(found)
 
-    def _is_shard(self, path: str) -> bool:
-        is_private = any(part.startswith("_") for part in path.split("/"))
-        return path.lower().endswith(self._suffixes) and not is_private
-
     def _stem(self, path: str) -> str:
         suffix = next(suffix for suffix in self._suffixes if path.lower().endswith(suffix))
         return path[: -len(suffix)]
+
+
+def is_shard_file(path: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file ends like a shard and is none of a table format's own files."""
+    return path.lower().endswith(suffixes) and not any(part.startswith("_") for part in path.split("/"))

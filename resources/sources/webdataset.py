@@ -61,15 +61,24 @@ class WebDatasetSource:
         """Return how many files are no shards, by kind; see `FileTree.unused`."""
         return self._files.ignored()
 
+    def path(self, shard: str) -> str:
+        """Return the relative path of a tar."""
+        return self._files.path(shard)
+
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a tar in its order; see `ImageSource.read`."""
+        return self._read(shard, keys, self._files.tree.choice.is_image_member)
+
+    def read_members(self, shard: str, is_wanted: Callable[[str], bool]) -> Iterator[RawImage]:
+        """Yield other members of a tar, by their names, with the keys of the samples that they belong to."""
+        return self._read(shard, None, is_wanted)
+
+    def _read(self, shard: str, keys: Collection[str] | None, is_wanted: Callable[[str], bool]) -> Iterator[RawImage]:
         path = self._files.path(shard)
         uri = self._files.tree.uri(path)
         with self._files.tree.open(path) as raw:
             content = unpacked(cast(BinaryIO, raw), uri)
-            yield from read_tar(
-                content, uri, max_bytes=self._max_bytes, keys=keys, is_image=self._files.tree.choice.is_image_member
-            )
+            yield from read_tar(content, uri, max_bytes=self._max_bytes, keys=keys, is_image=is_wanted)
 
 
 def unpacked(raw: BinaryIO, uri: str) -> BinaryIO:

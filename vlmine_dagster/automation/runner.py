@@ -33,6 +33,7 @@ from vlmine_dagster.engine.lineage import Lineage, State
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.engine.stages import COMMAND_TAG, ModelConfig, Stage, Unit
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
+from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
 
@@ -219,6 +220,11 @@ class Runner:
         for shard in set(known) - set(found):
             self._instance.delete_dynamic_partition(SHARDS, shard)
         return found
+
+    @property
+    def ignored(self) -> str | None:
+        """What lies beside the images and is not used, in one line; None where there is nothing."""
+        return ignored_line(self._bench.source)
 
     def _units(self, job: str) -> list[Unit]:
         for unit in all_units(self._project):

@@ -1,22 +1,37 @@
 """`vlmine init`: a project of a folder of images."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.sources.detection import Survey
+    from vlmine_dagster.settings import DatasetSettings
 
 
 @click.command()
 @click.argument("dataset")
 @click.option("--name", help="Name of the project; by default that of the folder.")
 @click.option("--force", "is_forced", is_flag=True, help="Overwrite vlmine.yaml.")
-def init(dataset: str, name: str | None, is_forced: bool) -> None:
+@click.option(
+    "--accept/--no-accept",
+    "is_accepted",
+    default=None,
+    help="Use the splits and labels that the data set brings along; by default you are asked, in a terminal.",
+)
+def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | None) -> None:
     """Write vlmine.yaml for DATASET: a folder of images, of WebDataset tars, or of Parquet files; or an fsspec URL."""
     from vlmine_dagster.cli.doctor import advice_on_labels
-    from vlmine_dagster.resources.sources import detect
+    from vlmine_dagster.resources.sources import survey
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings.starter import settings_for, write_starter
 
-    found = detect(dataset)
+    surveyed = survey(dataset)
+    for note in surveyed.notes:
+        click.echo(note)
+    found = _with_offer(surveyed, is_accepted=is_accepted, is_forced=is_forced)
     file = write_starter(Path.cwd(), settings_for(found, name=_project_name(name, dataset)), is_forced=is_forced)
     labels = "labels found" if found.labels else "no labels: novelty alone can be mined"
     click.echo(f"{file}: {found.kind}, {labels}.")
@@ -25,6 +40,28 @@ def init(dataset: str, name: str | None, is_forced: bool) -> None:
         if advice.state != "ok":
             click.secho(f"{found.labels.file}: {advice.found} {advice.advice}", fg="yellow", err=True)
     click.echo("Next: vlmine run")
+
+
+def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool) -> "DatasetSettings":
+    """Return settings with or without what the data set says of itself, and tell which."""
+    from vlmine_dagster.resources.sources.offer import accept_offer
+
+    offer = surveyed.offer
+    if offer is None:
+        return surveyed.settings
+    for line in offer.lines:
+        click.echo(f"found {line}")
+    if is_accepted is None and sys.stdin.isatty() and sys.stdout.isatty():
+        is_accepted = click.confirm("Use these splits and labels?", default=True)
+    if is_accepted:
+        settings = accept_offer(offer, surveyed.settings, Path.cwd(), is_forced=is_forced)
+        if settings.exclude:
+            click.echo(f"left out: {', '.join(settings.exclude)} (dataset.exclude)")
+        return settings
+    if offer.left_out:
+        click.echo(f"left out, so that no test image is mined: {', '.join(offer.left_out)} (dataset.exclude)")
+    click.echo("`vlmine init --accept` uses them: val and test then judge, and labels train the task model.")
+    return surveyed.settings
 
 
 def _project_name(given: str | None, dataset: str) -> str:

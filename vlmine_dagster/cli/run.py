@@ -36,7 +36,10 @@ def run_pipeline(
 ) -> "Outcome":
     """Make what is missing or stale; options are those of `Runner`."""
     with open_runner(is_quiet=is_quiet, **options) as runner:
-        return runner.run(shards=shards, experiments=experiments)
+        outcome = runner.run(shards=shards, experiments=experiments)
+    if runner.ignored and not is_quiet:
+        console().print(f"[dim]{plain(runner.ignored)}[/]")
+    return outcome
 
 
 def print_outcome(outcome: "Outcome") -> None:

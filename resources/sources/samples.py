@@ -1,0 +1,143 @@
+"""Which pictures of a data set are the images, and which are masks, depths and labels drawn as pictures."""
+
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+from vlmine_dagster.domain.errors import PictureError, SourceError
+from vlmine_dagster.resources.picture_formats import known_format
+from vlmine_dagster.resources.pictures import decode_picture
+from vlmine_dagster.resources.sources.choice import ending_of
+from vlmine_dagster.resources.sources.contract import RawImage
+from vlmine_dagster.resources.sources.tree import FileTree
+
+_LOOKED_AT = 20
+_FEW_COLOURS = 32  # a photo has thousands; a mask has one for each class
+_MAX_PIXELS = 100_000_000
+_NO_IMAGE = frozenset(
+    {
+        "alpha",
+        "annotation",
+        "annotations",
+        "canny",
+        "depth",
+        "depths",
+        "disparity",
+        "edge",
+        "edges",
+        "flow",
+        "gt",
+        "heatmap",
+        "inst",
+        "instance",
+        "instances",
+        "label",
+        "labels",
+        "mask",
+        "masks",
+        "matte",
+        "normal",
+        "normals",
+        "panoptic",
+        "pose",
+        "seg",
+        "segm",
+        "segmentation",
+        "segmentations",
+        "segmentationclass",
+        "segmentationobject",
+        "sem",
+        "semantic",
+        "target",
+        "trimap",
+    }
+)
+_MARKED_STEM = re.compile(r"^.*[_.-]([A-Za-z]+)\.[A-Za-z0-9]+$")
+
+
+def chosen_endings(images: Iterable[RawImage]) -> tuple[tuple[str, ...] | None, str | None]:
+    """Return which endings of a tar's members are images, where samples hold several pictures, and a line that says so.
+
+    Args:
+        images: The first pictures of a tar, with `#member` at the end of their URIs.
+
+    Returns:
+        The endings to set, None where all are images; and a line for people, None where samples hold one picture each.
+    """
+    by_ending: dict[str, list[bytes]] = defaultdict(list)
+    per_sample: Counter[str] = Counter()
+    for image in images:
+        folder, base = posixpath.split(image.uri.rpartition("#")[2])
+        stem, _, ending = base.partition(".")
+        by_ending[ending.lower()].append(image.data)
+        per_sample[posixpath.join(folder, stem)] += 1
+    if max(per_sample.values(), default=0) < 2 or len(by_ending) < 2:
+        return None, None
+    kept = tuple(ending for ending, data in by_ending.items() if not _is_no_image(ending, data))
+    all_endings = ", ".join(by_ending)
+    if not kept or len(kept) == len(by_ending):
+        return None, (
+            f"samples hold several pictures ({all_endings}): each is an image, the second of a sample as KEY~2. "
+            f"dataset.image_endings chooses."
+        )
+    return kept, (
+        f"samples hold several pictures ({all_endings}): taken as images: {', '.join(kept)} (dataset.image_endings)."
+    )
+
+
+def mask_patterns(tree: FileTree, images: Sequence[str]) -> tuple[str, ...]:
+    """Return patterns of the pictures of a folder that are masks: their names say so, and they have few colours."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in images:
+        pattern = _mask_pattern(path)
+        if pattern is not None:
+            groups[pattern].append(path)
+    return tuple(
+        pattern
+        for pattern, paths in groups.items()
+        if len(paths) < len(images) and _have_few_colours(_contents(tree, _spread(paths)))
+    )
+
+
+def unnamed_images(tree: FileTree, images: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the endings to set where files without an ending are images, by the first bytes of some; else None."""
+    unnamed = tree.paths(lambda path: ending_of(path) == "")
+    some = _contents(tree, _spread(unnamed))
+    if not some or 2 * sum(known_format(data) is not None for data in some) < len(some):
+        return None
+    return (*sorted({ending_of(path).lstrip(".") for path in images}), "")
+
+
+def _mask_pattern(path: str) -> str | None:
+    *folders, name = path.split("/")
+    for depth, folder in enumerate(folders):
+        if folder.lower() in _NO_IMAGE:
+            return "/".join(folders[: depth + 1]) + "/"
+    marked = _MARKED_STEM.match(name)
+    return f"*{name[marked.start(1) - 1 :]}" if marked and marked[1].lower() in _NO_IMAGE else None
+
+
+def _is_no_image(ending: str, data: Sequence[bytes]) -> bool:
+    return bool(_NO_IMAGE & set(re.split(r"[^a-z]+", ending))) or _have_few_colours(data[:_LOOKED_AT])
+
+
+def _have_few_colours(data: Sequence[bytes]) -> bool:
+    return bool(data) and 2 * sum(_has_few_colours(one) for one in data) > len(data)
+
+
+def _has_few_colours(data: bytes) -> bool:
+    try:
+        return decode_picture(data, max_pixels=_MAX_PIXELS).getcolors(_FEW_COLOURS) is not None
+    except PictureError:
+        return False
+
+
+def _contents(tree: FileTree, paths: Sequence[str]) -> list[bytes]:
+    return [found for _, found in tree.read_each(paths) if not isinstance(found, SourceError)]
+
+
+def _spread(paths: Sequence[str], keep: Callable[[str], bool] = bool) -> list[str]:
+    step = max(1, len(paths) // _LOOKED_AT)
+    return list(islice((path for path in paths[::step] if keep(path)), _LOOKED_AT))

@@ -1,0 +1,354 @@
+"""What `vlmine init` finds out about a data set: kinds, masks, columns, splits and labels that it brings along."""
+
+import base64
+import csv
+import io
+import json
+import tarfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.resources.labels import load_labels
+from vlmine_dagster.resources.sources import open_source, survey
+from vlmine_dagster.resources.sources.offer import accept_offer
+from vlmine_dagster.settings.project import Project, ProjectSettings
+
+
+def jpeg(number=0):
+    values = np.random.default_rng(number).integers(0, 256, (12, 18, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "JPEG")
+    return file.getvalue()
+
+
+def mask(number=0, mode="L"):
+    values = np.zeros((12, 18), np.uint8)
+    values[number % 6 : 9, 4:11] = 200
+    file = io.BytesIO()
+    Image.fromarray(values).convert(mode).save(file, "PNG")
+    return file.getvalue()
+
+
+def write(folder, files):
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return folder
+
+
+def tar_of(members):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return file.getvalue()
+
+
+def table_of(metadata=None, **columns):
+    file = io.BytesIO()
+    table = pa.table(columns)
+    pq.write_table(table.replace_schema_metadata(metadata) if metadata else table, file)
+    return file.getvalue()
+
+
+def project_of(settings, home):
+    return Project(ProjectSettings(name="pool", dataset=settings), home)
+
+
+def keys_of(settings, home):
+    source = open_source(project_of(settings, home))
+    return {f"{shard}/{raw.key}": raw for shard in source.shards() for raw in source.read(shard)}
+
+
+def accepted(root, home):
+    """What becomes of each image if the offer is accepted: (label shown, split), and the truth."""
+    found = survey(str(root))
+    settings = accept_offer(found.offer, found.settings, home, is_forced=False)
+    project = project_of(settings, home)
+    labels = load_labels(project)
+    shown = {}
+    for name, raw in keys_of(settings, home).items():
+        label, split = (None, "pool") if labels is None else labels.visible(name, raw.key)
+        shown[raw.key] = (label, str(split), None if labels is None else labels.truth(name, raw.key))
+    return settings, shown
+
+
+# Masks and endings
+
+
+@pytest.mark.parametrize("make", [mask, lambda n: mask(n, "P"), lambda n: mask(n, "1"), jpeg])
+def test_masks_beside_images_are_no_images(tmp_path, make):
+    files = {
+        f"{n:03d}.{ending}": jpeg(n) if ending == "jpg" else make(n) for n in range(8) for ending in ("jpg", "seg.png")
+    }
+    found = survey(str(write(tmp_path / "data", {"pool.tar": tar_of(files)})))
+    assert found.settings.image_endings == ("jpg",)
+    assert any("seg.png" in note and "dataset.image_endings" in note for note in found.notes)
+    assert len(keys_of(found.settings, tmp_path)) == 8
+
+
+def test_masks_are_known_by_their_colours_where_the_name_says_nothing(tmp_path):
+    files = {f"{n}.{ending}": jpeg(n) if ending == "jpg" else mask(n) for n in range(8) for ending in ("jpg", "png")}
+    assert survey(str(write(tmp_path / "data", {"pool.tar": tar_of(files)}))).settings.image_endings == ("jpg",)
+
+
+def test_two_views_of_a_sample_are_two_images_and_that_is_said(tmp_path):
+    files = {f"{n}.{ending}": jpeg(n) for n in range(4) for ending in ("left.jpg", "right.jpg")}
+    found = survey(str(write(tmp_path / "data", {"pool.tar": tar_of(files)})))
+    assert found.settings.image_endings is None
+    assert "left.jpg, right.jpg" in found.notes[0]
+    assert len(keys_of(found.settings, tmp_path)) == 8
+
+
+@pytest.mark.parametrize("place", ["masks/{}.png", "x/SegmentationClass/{}.png", "images/{}_mask.png"])
+def test_masks_in_a_folder_are_left_out(tmp_path, place):
+    write(tmp_path / "data", {f"images/{n}.jpg": jpeg(n) for n in range(6)})
+    write(tmp_path / "data", {place.format(n): mask(n) for n in range(6)})
+    found = survey(str(tmp_path / "data"))
+    assert {name.partition("/")[2] for name in keys_of(found.settings, tmp_path)} == {
+        f"images/{n}.jpg" for n in range(6)
+    }
+    assert any("masks" in note for note in found.notes)
+
+
+def test_photos_in_a_folder_with_such_a_name_stay(tmp_path):
+    write(tmp_path / "data", {f"{folder}/{n}.jpg": jpeg(n) for n in range(6) for folder in ("edge", "town")})
+    assert survey(str(tmp_path / "data")).settings.exclude == ()
+
+
+def test_files_without_an_ending_are_images_if_they_begin_like_some(tmp_path):
+    write(tmp_path / "data", {f"{n:032x}": jpeg(n) for n in range(5)})
+    found = survey(str(tmp_path / "data"))
+    assert found.settings.image_endings == ("",)
+    assert len(keys_of(found.settings, tmp_path)) == 5
+    write(tmp_path / "data", {"x.jpg": jpeg(7)})
+    assert set(survey(str(tmp_path / "data")).settings.image_endings) == {"", "jpg"}
+
+
+def test_a_readme_makes_nothing_an_image(tmp_path):
+    found = survey(str(write(tmp_path / "data", {"a.jpg": jpeg(), "README": b"hi", "LICENSE": b"hi"})))
+    assert found.settings.image_endings is None
+    assert found.notes == ("ignored: 2 without an ending",)
+
+
+# Columns and what is no data set
+
+
+LISTED = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+
+
+def test_each_image_of_a_list_is_one(tmp_path):
+    lists = [[{"bytes": jpeg(n), "path": None} for n in range(count)] for count in (1, 3, 0)]
+    data = table_of(images=pa.array([*lists, None], LISTED), id=["a", "b", "c", "d"])
+    found = survey(str(write(tmp_path / "data", {"t.parquet": data})))
+    assert (found.settings.image_column, found.settings.key_column) == ("images", "id")
+    images = keys_of(found.settings, tmp_path)
+    assert {name: raw.data for name, raw in images.items()} == {
+        "t/a": jpeg(0),
+        "t/b": jpeg(0),
+        "t/b/2": jpeg(1),
+        "t/b/3": jpeg(2),
+        "t/c": b"",
+        "t/d": b"",
+    }
+    source = open_source(project_of(found.settings, tmp_path))
+    assert [raw.key for raw in source.read("t", keys={"b/3"})] == ["b/3"]
+
+
+@pytest.mark.parametrize("before", ["", "data:image/jpeg;base64,"])
+def test_base64_is_decoded(tmp_path, before):
+    text = [before + base64.b64encode(jpeg(n)).decode() for n in range(3)]
+    found = survey(str(write(tmp_path / "data", {"t.parquet": table_of(image_base64=[*text, "what?", None])})))
+    assert found.settings.image_column == "image_base64"
+    images = [raw for _, raw in sorted(keys_of(found.settings, tmp_path).items())]
+    assert [raw.data for raw in images] == [jpeg(0), jpeg(1), jpeg(2), b"", b""]
+    assert images[3].failure == "the row holds text that is no base64: 'what?'"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"t.parquet": table_of(url=["https://x.org/1.jpg"], caption=["x"])}, "column 'url' holds addresses: fetch"),
+        ({"t.parquet": table_of(n=[1], text=["x"])}, r"its columns: 'n' \(int64\), 'text' \(string\)"),
+        ({"d/data-00000.arrow": b"ARROW1"}, r"load_from_disk\(FOLDER\)\.to_parquet"),
+        ({"train.tar": tar_of({"n01.tar": tar_of({"1.jpg": jpeg()})})}, r"train\.tar holds tars \(n01\.tar, .*unpack"),
+        ({"a.zip": b"PK", "b.zip": b"PK", "c.dng": b"II"}, r"There: 2 \.zip, 1 \.dng"),
+    ],
+)
+def test_what_is_there_instead_of_images_is_named(tmp_path, files, words):
+    with pytest.raises(SourceError, match=words):
+        survey(str(write(tmp_path / "data", files)))
+
+
+# Splits and labels
+
+
+def image_folder(*, test_labels=True, splits=("train", "val", "test")):
+    classes = ("cat", "dog")
+    files = {}
+    for split in splits:
+        for n in range(6):
+            folder = f"{split}/{classes[n % 2]}" if split != "test" or test_labels else split
+            files[f"{folder}/{split}{n}.jpg"] = jpeg(n + 100 * len(split))
+    return files
+
+
+def test_a_test_split_is_left_out_unless_the_offer_is_accepted(tmp_path):
+    found = survey(str(write(tmp_path / "data", image_folder())))
+    assert found.settings.exclude == ("test/",)
+    assert found.settings.labels is None
+    assert found.offer.lines == [
+        "splits in its paths (images): train 6, val 6, test 6",
+        "labels: folders of classes, 18 images",
+    ]
+    assert not any("test/" in name for name in keys_of(found.settings, tmp_path))
+
+
+def test_folders_of_classes_become_labels(tmp_path):
+    settings, shown = accepted(write(tmp_path / "data", image_folder()), tmp_path)
+    assert settings.labels.oracle
+    assert settings.exclude == ()
+    assert shown["test/cat/test0.jpg"] == ("cat", "test", "cat")
+    assert shown["val/dog/val1.jpg"] == ("dog", "val", "dog")
+    assert shown["train/dog/train3.jpg"][2] == "dog"
+    assert {split for key, (_, split, _) in shown.items() if key.startswith("train")} <= {"pool", "seed"}
+
+
+def test_a_test_split_without_labels_is_left_out_and_the_rest_is_used(tmp_path):
+    files = {**image_folder(splits=("train", "val")), **{f"test/none/{n}.jpg": jpeg(n) for n in range(4)}}
+    metadata = "file_name,label\n" + "".join(
+        f"{path},{path.split('/')[1]}\n" for path in image_folder(splits=("train",))
+    )
+    settings, shown = accepted(write(tmp_path / "data", {**files, "metadata.csv": metadata.encode()}), tmp_path)
+    assert set(settings.exclude) == {"test/", "val/"}
+    assert {key.split("/")[0] for key in shown} == {"train"}
+
+
+def test_splits_alone_leave_out_what_judges(tmp_path):
+    files = {f"{split}/{n}.jpg": jpeg(n) for split in ("train", "validation", "test") for n in range(4)}
+    found = survey(str(write(tmp_path / "data", files)))
+    assert found.settings.exclude == ("test/",)
+    settings, shown = accepted(tmp_path / "data", tmp_path)
+    assert (settings.labels, set(settings.exclude)) == (None, {"test/", "validation/"})
+    assert len(shown) == 4
+
+
+def test_labelled_images_are_the_seed_where_others_have_no_label(tmp_path):
+    files = {f"{n}.jpg": jpeg(n) for n in range(6)}
+    lines = [
+        json.dumps({"file_name": f"{n}.jpg", "label": "cat", "split": "test" if n == 1 else "train"}) for n in range(3)
+    ]
+    root = write(tmp_path / "data", {**files, "metadata.jsonl": "\n".join(lines).encode()})
+    assert survey(str(root)).settings.exclude == ("1.jpg",)
+    settings, shown = accepted(root, tmp_path)
+    assert settings.exclude == ()
+    assert shown["0.jpg"] == ("cat", "seed", "cat")
+    assert shown["1.jpg"] == ("cat", "test", "cat")
+    assert shown["5.jpg"] == (None, "pool", None)
+
+
+def hub_table(start, labels, names=("cat", "dog")):
+    features = {"label": {"names": list(names), "_type": "ClassLabel"}}
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    return table_of(metadata, image=[jpeg(start + n) for n in range(len(labels))], label=labels)
+
+
+def test_a_label_column_and_the_names_of_files_become_labels_and_splits(tmp_path):
+    files = {
+        "data/train-00000-of-00002.parquet": hub_table(0, [0, 1, 0]),
+        "data/train-00001-of-00002.parquet": hub_table(10, [1, 1, None]),
+        "data/validation-00000-of-00001.parquet": hub_table(20, [0, 1]),
+        "data/test-00000-of-00001.parquet": hub_table(30, [-1, -1]),
+    }
+    found = survey(str(write(tmp_path / "data", files)))
+    assert found.settings.exclude == ("data/test-*",)
+    assert found.offer.lines == ["splits in its paths (files): train 2, val 1, test 1", "labels: column 'label'"]
+    settings, _ = accepted(tmp_path / "data", tmp_path)
+    assert settings.exclude == ("data/test-*",)
+    project = project_of(settings, tmp_path)
+    labels = load_labels(project)
+    assert labels.truth("data/train-00000-of-00002/000001", "000001") == "dog"
+    assert labels.visible("data/validation-00000-of-00001/000000", "000000")[0] == "cat"
+    assert labels.truth("data/train-00001-of-00002/000002", "000002") is None
+    assert not any("test" in name for name in keys_of(settings, tmp_path))
+
+
+def test_class_members_of_tars_become_labels(tmp_path):
+    def shard(start):
+        return tar_of(
+            {
+                f"{n}.{ending}": jpeg(n) if ending == "jpg" else str(n % 2).encode()
+                for n in range(start, start + 4)
+                for ending in ("jpg", "cls")
+            }
+        )
+
+    names = {"set-train-0.tar": shard(0), "set-train-1.tar": shard(10), "set-val-0.tar": shard(20)}
+    found = survey(str(write(tmp_path / "data", names)))
+    assert found.offer.lines == ["splits in its paths (files): train 2, val 1", "labels: members .cls"]
+    _, shown = accepted(tmp_path / "data", tmp_path)
+    assert shown["20"] == ("0", "val", "0")
+    assert shown["11"][2] == "1"
+
+
+def test_coco_gives_a_class_to_images_of_one_category(tmp_path):
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.jpg"} for n in range(3)],
+        "annotations": [{"image_id": n, "category_id": c} for n, c in ((0, 7), (0, 7), (1, 8), (2, 7), (2, 8))],
+        "categories": [{"id": 7, "name": "cat"}, {"id": 8, "name": "dog"}],
+    }
+    files = {f"train2017/{n}.jpg": jpeg(n) for n in range(3)}
+    write(tmp_path / "data", {**files, "annotations/instances.json": json.dumps(content).encode()})
+    found = survey(str(tmp_path / "data"))
+    assert found.offer.lines == ["labels: annotations/instances.json (COCO), 2 images"]
+    _, shown = accepted(tmp_path / "data", tmp_path)
+    assert [shown[f"train2017/{n}.jpg"][2] for n in range(3)] == ["cat", "dog", None]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["2024-05-01/{}.jpg", "2024-05-02/{}.jpg", "notes/deep/{}.jpg"],  # depths differ
+        ["test/{}.jpg"],  # nothing to train with
+        ["photo-{}/a.jpg"],  # a folder for each image
+    ],
+)
+def test_other_folders_are_no_classes(tmp_path, names):
+    write(tmp_path / "data", {name.format(n): jpeg(n) for name in names for n in range(4)})
+    found = survey(str(tmp_path / "data"))
+    assert found.offer is None
+    assert found.settings.exclude == ()
+
+
+def test_a_folder_that_is_only_named_test_is_mined_and_that_is_said(tmp_path):
+    found = survey(
+        str(write(tmp_path / "data", {f"{folder}/{n}.jpg": jpeg(n) for folder in ("test", "x") for n in range(4)}))
+    )
+    assert found.settings.exclude == ()
+    assert found.notes == ("images in test/ are mined like all others; dataset.exclude leaves them out.",)
+
+
+def test_a_label_file_of_the_users_own_is_used_instead(tmp_path):
+    rows = "key,split,class_id\ntrain/cat/train0.jpg,seed,cat\n"
+    found = survey(str(write(tmp_path / "data", {**image_folder(), "labels.csv": rows.encode()})))
+    assert found.offer is None
+    assert found.settings.labels.file.endswith("labels.csv")
+
+
+def test_a_file_of_labels_is_not_overwritten_unasked(tmp_path):
+    root = write(tmp_path / "data", image_folder())
+    (tmp_path / "dataset-labels.csv").write_text("mine")
+    found = survey(str(root))
+    with pytest.raises(ConfigError, match=r"dataset-labels\.csv is there already"):
+        accept_offer(found.offer, found.settings, tmp_path, is_forced=False)
+    accept_offer(found.offer, found.settings, tmp_path, is_forced=True)
+    with (tmp_path / "dataset-labels.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 18
