@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -249,3 +250,16 @@ def test_a_run_without_a_key_says_where_it_belongs(inside, monkeypatch):
 
     assert found.exit_code == 1
     assert "Put it into the environment as OPENAI_API_KEY" in " ".join(found.output.split())
+
+
+def test_an_address_that_mlflow_refuses_is_named_before_a_model_is_paid(inside, endpoint, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+
+    for words in (["run"], ["run", "--json"], ["forecast"]):
+        refused = vlmine(*words)
+
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith("vlmine: MLflow at ./mlruns: The filesystem tracking backend")
+        assert "or unset it: runs are then kept with the project." in refused.stderr
+        assert not re.search(r"http\S*\.\.\. ", refused.stderr)  # no address is cut in the middle
+    assert endpoint.calls == []

@@ -1,8 +1,10 @@
 """Where a project keeps its state, and where its pages are: beside its settings, or where the environment says."""
 
+import pytest
 from conftest import Made
 
-from vlmine_dagster.automation.runner import open_instance
+from vlmine_dagster.automation.runner import open_instance, prepare_dagster_home
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.resources.addresses import keep_addresses
 from vlmine_dagster.resources.tracking import Tracking, dagster_url
@@ -34,6 +36,25 @@ def test_a_dagster_home_of_the_user_is_taken_as_it_is(make_project, monkeypatch,
         assert instance.root_directory == str(tmp_path)
     assert not (made.folder / ".vlmine/dagster").exists()
     assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_a_dagster_home_that_is_not_there_is_made_with_telemetry_off(make_project, monkeypatch, tmp_path):
+    made: Made = make_project({"pool/a": {}})
+    home = tmp_path / "not/there"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+
+    with open_instance(made.project) as instance:
+        assert instance.root_directory == str(home)
+        assert not instance.telemetry_enabled
+
+
+def test_a_dagster_home_that_cannot_be_made_is_named_with_the_variable(make_project, monkeypatch, tmp_path):
+    made: Made = make_project({"pool/a": {}})
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file/home"))
+
+    with pytest.raises(ConfigError, match=r"file/home cannot be made \(Not a directory\).*unset DAGSTER_HOME"):
+        prepare_dagster_home(made.project)
 
 
 def test_links_lead_through_the_proxy_else_to_where_the_web_uis_were_served_last(make_project, monkeypatch):

@@ -80,12 +80,21 @@ def open_instance(project: Project) -> Iterator[dg.DagsterInstance]:
 def prepare_dagster_home(project: Project) -> Path:
     """Return the folder of the Dagster instance, with a `dagster.yaml` in it.
 
-    A DAGSTER_HOME that the user set is taken as it is.
+    A DAGSTER_HOME of the user's own is taken as it is; one that is not there is made.
+
+    Raises:
+        ConfigError: it cannot be made.
     """
-    given = os.environ.get("DAGSTER_HOME")
-    if given:
-        return Path(given)
-    home = project.state_folder("dagster")
+    home = project.dagster_home
+    if os.environ.get("DAGSTER_HOME") and home.is_dir():
+        return home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder DAGSTER_HOME={home} cannot be made ({error.strerror}). Make it, name another or unset "
+            f"DAGSTER_HOME: Dagster's history is then kept with the project."
+        ) from error
     if not (home / "dagster.yaml").exists():
         with packaged_dagster_yaml() as source:
             shutil.copy(source, home / "dagster.yaml")

@@ -192,8 +192,15 @@ def _project(project: "Project") -> Iterator[Advice]:
     yield from advice_on_models(bench)
     yield _tried("mlflow server", lambda: _connected(Tracking(project)), "Start it, or unset MLFLOW_TRACKING_URI.")
     yield _disk(project)
-    given = os.environ.get("DAGSTER_HOME")
-    yield Advice("dagster home", "ok", given or str(project.state_folder("dagster")))
+    yield _dagster_home(project)
+
+
+def _dagster_home(project: "Project") -> Advice:
+    home = project.dagster_home
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return Advice("dagster home", "ok", f"{home}{'' if there == home else ', which `vlmine run` will make'}")
+    return Advice("dagster home", "fail", f"{home} cannot be written", "Correct DAGSTER_HOME, or unset it.")
 
 
 def _tried(subject: str, look: Callable[[], str], advice: str) -> Advice:

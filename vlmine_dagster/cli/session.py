@@ -42,6 +42,7 @@ def open_runner(*, is_quiet: bool, **options: bool) -> "Iterator[Runner]":
     """Open the planner of the project's runs; options are those of `Runner`."""
     from vlmine_dagster.automation.runner import Runner
 
+    open_bench().tracking.check_address()  # before a model is paid
     with open_history(is_quiet=is_quiet) as (instance, display):
         yield Runner(settings_file(), instance, on_run=display.on_run, **options)
 

@@ -114,8 +114,6 @@ class ProjectSettings(Settings):
     """How mined sets are judged."""
     automation: AutomationSettings = AutomationSettings()
     """What runs by itself."""
-    owners: tuple[Annotated[str, Field(pattern=r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$")], ...] = ()
-    """Who owns the assets, as Dagster shows it: mail addresses, or teams such as team:perception."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
     neighbour_search: Literal["auto", "exact", "index"] = "auto"
@@ -255,6 +253,12 @@ class Project:
     def has_labels(self) -> bool:
         """Whether there is a label file."""
         return self.settings.dataset.labels is not None
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of the Dagster instance: DAGSTER_HOME if set, which may be missing, else `dagster` under the home."""
+        given = os.environ.get("DAGSTER_HOME")
+        return Path(given).expanduser().resolve() if given else self.state_folder("dagster")
 
     def state_folder(self, name: str) -> Path:
         """Return a local folder under the home (`mlflow`, `dagster`, `models`, ...), made if it is missing.
