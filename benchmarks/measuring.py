@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -78,6 +79,40 @@ def own_peak_mb() -> float:
     """
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * _KILOBYTE / 1e6
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A process and the memory that it holds.
+
+    Attributes:
+        pid: Its id.
+        mb: Resident memory in MB; what processes share counts for each.
+        command: Its command line.
+    """
+
+    pid: int
+    mb: float
+    command: str
+
+
+def process_tree(pid: int) -> list[Resident]:
+    """Return a process and all that descend from it, as far as they are alive (Linux)."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError):  # it may end meanwhile
+                parent = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(folder.name))
+    found, left = [], [pid]
+    while left:
+        one = left.pop()
+        left += children.get(one, [])
+        with suppress(OSError):
+            pages = int(Path(f"/proc/{one}/statm").read_text(encoding="ascii").split()[1])
+            command = Path(f"/proc/{one}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            found.append(Resident(one, pages * os.sysconf("SC_PAGE_SIZE") / 1e6, command))
+    return found
 
 
 def in_turns(work: Mapping[str, Callable[[], Cost]], *, rounds: int) -> dict[str, list[Cost]]:

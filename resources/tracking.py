@@ -5,6 +5,7 @@ import math
 import os
 import re
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,12 +38,13 @@ _COLOURS = (
     "#b33a3a",
 )
 _MOST_PARAM_LETTERS = 500
+_MOST_REASON_CHARACTERS = 300
 _POINTS_A_CALL = 1000  # MLflow takes no more
 _MOST_RUNS = 50_000  # MLflow gives no more
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the view for chat traces
 _NOTES = {
-    "": "One run a mining experiment, its retraining as a child. Curves are over images mined.",
-    "studies": "One run a study with its verdict, plots and rows, an arm a child. Curves are over images mined.",
+    "": "One run per mining experiment, with its retraining as a child run. Curves are drawn over the images mined.",
+    "studies": "One run per study with its verdict, plots and rows; each arm is a child run.",
 }
 _RUN_TAGS = {"mlflow.source.name": "vlmine", "mlflow.source.type": "JOB"}
 _PARENT_TAG = "mlflow.parentRunId"
@@ -172,6 +174,15 @@ class Tracking:
         """Whether a server answers at the address; a database (SQLite, PostgreSQL) needs one for people to look at."""
         return self.uri.startswith("http")
 
+    def check_address(self) -> None:
+        """Refuse an address that MLflow will not take later either; a server that does not answer may do so in time.
+
+        Raises:
+            TrackingError: it is neither a server nor a database that can be opened.
+        """
+        if not self.is_local and not self.is_server:
+            self.connect()
+
     def connect(self) -> None:
         """Reach the server and make the experiment.
 
@@ -269,6 +280,11 @@ class Tracking:
             points = {name: self.client.get_metric_history(run_id, name) for name in metrics}
         return {name: sorted((int(p.step), float(p.value)) for p in found) for name, found in points.items() if found}
 
+    @property
+    def runs_url(self) -> str:
+        """Address of the project's runs in the MLflow UI, whose own first page is about chat traces."""
+        return f"{self._base}/#/experiments/{self.experiment_id}/runs?workflowType=machine_learning"
+
     def url(self, run_id: str) -> str:
         """Return the address of a run in the MLflow UI."""
         return f"{self._base}/#/experiments/{self.experiment_id}/runs/{run_id}"
@@ -307,14 +323,21 @@ def _translated(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError, ImportError) as error:
-        what_to_do = "Check the file and the disk." if uri.startswith("sqlite") else "Check MLFLOW_TRACKING_URI."
-        if isinstance(error, ImportError):
-            what_to_do = (
-                "Install the database's driver (pip install 'vlmine-dagster[postgres]'), and name it in the address."
-            )
-        raise TrackingError(
-            f"MLflow at {_without_password(uri)}: {_without_password(str(error))[:300]} {what_to_do}"
-        ) from error
+        reason = textwrap.shorten(_without_password(str(error)), _MOST_REASON_CHARACTERS, placeholder=" ...")
+        raise TrackingError(f"MLflow at {_without_password(uri)}: {reason} {_what_to_do(uri, error)}") from error
+
+
+def _what_to_do(uri: str, error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return "Install the database's driver (pip install 'vlmine-dagster[postgres]'), and name it in the address."
+    if uri.startswith("sqlite"):
+        return "Check the file and the disk."
+    if "://" not in uri or uri.startswith("file:"):
+        return (
+            "Set MLFLOW_TRACKING_URI to a server (http://...) or a database (sqlite:////path/mlflow.db), or unset it: "
+            "runs are then kept with the project."
+        )
+    return "Check MLFLOW_TRACKING_URI."
 
 
 def _without_password(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vlmine_dagster.cli.main import main, ui
-from vlmine_dagster.cli.servers import _stop
+from vlmine_dagster.cli.servers import stop
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "deploy/vlmine.service"
@@ -80,7 +80,7 @@ def test_what_a_dead_server_leaves_behind_is_ended_too():
         os.close(told)
         parent.wait()
 
-        _stop([parent])
+        stop([parent])
 
         with os.fdopen(heard, "rb") as pipe:
             assert pipe.read() == b""  # comes once nobody holds the other end

@@ -50,8 +50,8 @@ def page(finished: Made) -> Iterator[Page]:
     (finished.folder / "data/pool/b.tar").write_bytes(b"no tar")
     with open_instance(finished.project) as instance:
         instance.add_dynamic_partitions(SHARDS, finished.bench.source.shards())
-    with web_uis(finished.folder) as (port, _):
-        yield Page(port)
+    with web_uis(finished.folder) as served:
+        yield Page(served.dagster_port)
 
 
 def test_what_a_person_does_in_the_ui(page: Page, finished: Made):

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PATIENCE_S = 300
 _STOP_S = 60
@@ -21,16 +21,32 @@ _RUN = "query($id:ID!){runOrError(runId:$id){... on Run{status}}}"
 _ENDS = ("SUCCESS", "FAILURE", "CANCELED")
 
 
+class WebUis(NamedTuple):
+    """The web UIs while they are served.
+
+    Attributes:
+        pid: The process of `vlmine ui`.
+        dagster_port: Of the Dagster UI.
+        mlflow_port: Of the MLflow UI.
+        runs_url: The address that is printed for MLflow.
+    """
+
+    pid: int
+    dagster_port: int
+    mlflow_port: int
+    runs_url: str
+
+
 @contextmanager
-def web_uis(folder: Path) -> "Iterator[tuple[int, int]]":
-    """Serve a project's web UIs; give the ports of Dagster and MLflow once both answer."""
+def web_uis(folder: Path) -> "Iterator[WebUis]":
+    """Serve a project's web UIs until the block ends; both answer."""
     ports = free_port(), free_port()
     command = [sys.executable, "-m", "vlmine_dagster", "ui", "--port", str(ports[0]), "--mlflow-port", str(ports[1])]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline().strip() == f"Dagster  http://127.0.0.1:{ports[0]}"
-            yield ports
+            yield WebUis(process.pid, *ports, process.stdout.readline().removeprefix("MLflow   ").strip())
         finally:
             process.send_signal(signal.SIGTERM)
             try:

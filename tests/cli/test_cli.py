@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from conftest import Made, members, write_tar
 from web_uis import web_uis
 
+from benchmarks.measuring import process_tree
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.resources.tracking import dagster_url
 
@@ -77,7 +78,7 @@ def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_pa
     assert (broken["state"], broken["found"]) == ("fail", sentence)
     assert [sentence in text for asset, _, text in failures if asset == "task_model"] == [True]
     assert partly["state"] == "warn"
-    assert partly["found"].startswith("1 of its 3 rows belongs to one of the images. A key in it is 'x'")
+    assert partly["found"].startswith("2 of its 3 rows belong to no image. A key in it is 'x'")
 
 
 def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):
@@ -367,12 +368,24 @@ def test_dagster_finds_the_definitions_valid(finished: Made):
 
 @pytest.mark.slow
 def test_both_web_uis_start_on_one_history_and_stop_together(finished: Made):
-    with web_uis(finished.folder) as ports:
+    with web_uis(finished.folder) as served:
+        ports = served.dagster_port, served.mlflow_port
         for port in ports:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
                 assert page.status == 200
         assert dagster_url(finished.project, "r") == f"http://127.0.0.1:{ports[0]}/runs/r"
         assert f":{ports[1]}/#/compare-runs" in finished.bench.tracking.comparison_url(["r"])
+        processes = process_tree(served.pid)
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{ports[1]}/ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name="
+            f"{finished.project.settings.name}"
+        ) as answer:
+            experiment = json.load(answer)["experiment"]["experiment_id"]
+    runs = f"http://127.0.0.1:{ports[1]}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    assert served.runs_url == runs  # its own first page is about chat traces
+    # The command, MLflow, Dagster's web UI and daemon, the code server and its child; job workers would be seven more.
+    assert len(processes) == 6, [one.command for one in processes]
+    assert sum(one.mb for one in processes) < 1200
     for port in ports:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0

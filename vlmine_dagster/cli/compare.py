@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.mined import experiment_of
@@ -14,6 +13,8 @@ from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from vlmine_dagster.resources.workbench import Workbench
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
@@ -105,7 +106,7 @@ def _experiment(bench: "Workbench", name: str, run_id: str, curves: Curves, *, r
         "few_recall": [
             {"mined": step, "value": value, "low": low, "high": high}
             for step, value in curves.get("few_recall", [])
-            for low, high in [wilson(round(value * tail), tail)]
+            for low, high in [wilson(value, tail)]
         ],
         **{metric: dict(curves.get(metric, [])) for metric in ("few_lift", "few_accuracy", "all_accuracy")},
         "mlflow_run_id": run_id,
@@ -211,7 +212,7 @@ def print_comparison(told: Mapping[str, Any]) -> None:
     out.print(f"[dim]Parameters and metrics side by side: {told['mlflow_url']}[/]", soft_wrap=True)
 
 
-def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> Table:
+def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> "Table":
     """Return recall at each budget and accuracy of experiments, as far as somebody could judge them."""
     budgets = next(([point["mined"] for point in row["few_recall"]] for row in rows if row["few_recall"]), [])
     title = "Recall of few-shot images by images mined" if budgets else ""
@@ -234,7 +235,7 @@ def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> Tab
     return table
 
 
-def _rounds_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _rounds_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
     names = ("round", "labelled", "few-shot left", "few-shot accuracy", "accuracy")
     table = table_of(dict.fromkeys(names, "right"), title="Rounds of labels")
     for row in rows:

@@ -5,8 +5,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
@@ -17,6 +15,9 @@ from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings import ExperimentSettings
 
@@ -190,7 +191,7 @@ def print_card(card: Mapping[str, Any]) -> None:
             out.print(f"  [dim]{name}: {plain(meaning)}[/]")
 
 
-def _print_extracted(out: Console, told: Mapping[str, Any]) -> None:
+def _print_extracted(out: "Console", told: Mapping[str, Any]) -> None:
     """Print what an extraction variant says of an image."""
     if told["description"]:
         out.print(f"  described as: {plain(told['description']['description'])}")
@@ -204,7 +205,7 @@ def _print_extracted(out: Console, told: Mapping[str, Any]) -> None:
         )
 
 
-def _places(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
+def _places(experiments: Mapping[str, Mapping[str, Any]]) -> "Table":
     table = table_of({"experiment": "left", "rank": "right", "front": "right", "mined": "left", "signals": "left"})
     for name, place in experiments.items():
         signals = ", ".join(
