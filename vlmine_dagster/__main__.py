@@ -5,6 +5,7 @@ import os
 import sys
 
 from vlmine_dagster.cli.main import main
+from vlmine_dagster.domain import secrets
 
 
 def run() -> None:
@@ -14,6 +15,7 @@ def run() -> None:
     that would be worth it.
     """
     gc.set_threshold(50_000, 10, 10)  # importing makes objects by the hundred thousand, none of them garbage: 0.2 s
+    secrets.install(has_streams=True)
     status: object = 0
     try:
         main(prog_name="vlmine")
