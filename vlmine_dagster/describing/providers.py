@@ -13,8 +13,8 @@ from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import EndpointSettings
 from vlmine_dagster.settings.providers import Finding, ProviderSettings
 
-DESCRIPTIONS_VERSION = 1  # each is raised when the same answer of a model may be judged differently
-KEYWORD_LISTS_VERSION = 2
+DESCRIPTIONS_VERSION = 2  # each is raised when the same answer of a model may be judged differently
+KEYWORD_LISTS_VERSION = 3
 
 
 def describer_of(bench: Workbench, variant: str) -> Describer:

@@ -13,6 +13,7 @@ class Outcome(StrEnum):
     UNPARSEABLE = "unparseable"
     TIMED_OUT = "timed_out"
     EMPTY = "empty"
+    NOT_SEEN = "not_seen"
 
 
 class Split(StrEnum):

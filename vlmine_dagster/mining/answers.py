@@ -7,7 +7,19 @@ from typing import Any
 
 import regex
 
+from vlmine_dagster.mining.failures import failure_of, is_refusal
 from vlmine_dagster.mining.keywords import LONGEST_KEYWORD, tag_keywords
+from vlmine_dagster.mining.thoughts import Answer, without_thought
+
+__all__ = [
+    "Judgement",
+    "UnreadableAnswer",
+    "is_in_language",
+    "is_refusal",
+    "judge_description",
+    "judge_keywords",
+    "parse_keywords",
+]
 
 MOST_KEYWORDS = 40
 """More keywords than this are no list of what is in a picture."""
@@ -17,14 +29,6 @@ MOST_KEYWORD_WORDS = 4
 LONGEST_ANSWER = 100_000
 """Letters. More than 4,096 tokens, the most that is asked for, can hold; judging 10 MB of commas took 27 s."""
 
-_REFUSAL = regex.compile(
-    r"^\W*(?:(?:i['\u2019]?m|i am|we are)\s+(?:very\s+|so\s+)?(?:sorry|unable|not able)"
-    r"|sorry\b|i\s+apologi[sz]e|i\s+(?:can['\u2019]?t|cannot|can not|won['\u2019]?t|am not able to)\s+"
-    r"(?:help|assist|describe|identify|provide|answer|comply|process|view|see|analy[sz]e)"
-    r"|as an ai\b|unfortunately,?\s+i\b)",
-    regex.IGNORECASE,
-)
-_LONGEST_REFUSAL = 600  # letters; longer texts that begin with an apology go on to describe
 _ORDER = regex.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|previous|above|everything)"
     r"|\bsystem prompt\b|\byou (?:are|must|should)\b",
@@ -49,6 +53,7 @@ _GOODBYE = regex.compile(
     r"\s*(?:please\s+)?(?:let me know|feel free|i hope)\b[\p{L} ,'\u2019]{0,120}[.!?]?\s*", regex.IGNORECASE
 )
 _LEAST_WORDS_FOR_LANGUAGE = 5
+_FEW_KEYWORDS = 4  # a sentence that was taken for a list has no more commas
 _LEAST_KNOWN_SHARE = 0.5
 
 
@@ -57,7 +62,7 @@ class Judgement:
     """What an answer is worth.
 
     Attributes:
-        outcome: ok, or what is wrong with it: refused, unparseable or empty.
+        outcome: ok, or what is wrong with it: refused, not_seen, truncated, unparseable or empty.
         failure: Why it is not ok, for people.
         keywords: What it names, where it was asked for keywords.
         text: The answer itself, where something else stood around it; None where the text is all answer.
@@ -80,11 +85,15 @@ def judge_description(text: str, *, language: str | None = None) -> Judgement:
     """
     if len(text) > LONGEST_ANSWER:
         return _endless(text)
-    if is_refusal(text):
-        return Judgement("refused", "the model refused in words")
-    if language is not None and not is_in_language(text, language):
+    answer = without_thought(text)
+    if not answer.text:
+        return _only_thought(answer)
+    found = failure_of(answer.text)
+    if found is not None:
+        return Judgement(found.outcome, found.reason)
+    if language is not None and not is_in_language(answer.text, language):
         return Judgement("unparseable", f"the answer is not in language {language}")
-    return Judgement()
+    return Judgement(text=answer.text if answer.text != text else None)
 
 
 def judge_keywords(text: str) -> Judgement:
@@ -98,31 +107,36 @@ def judge_keywords(text: str) -> Judgement:
     """
     if len(text) > LONGEST_ANSWER:
         return _endless(text)
+    answer = without_thought(text)
+    if answer.has_thought and not answer.text:
+        return _only_thought(answer)
     try:
-        keywords = tuple(parse_keywords(text))
+        keywords = tuple(parse_keywords(answer.text))
     except UnreadableAnswer as error:
-        if is_refusal(text):
+        if is_refusal(answer.text):
             return Judgement("refused", "the model refused in words")
         return Judgement("unparseable", f"no list of keywords: {error}")
+    return _judged_keywords(keywords)
+
+
+def _judged_keywords(keywords: tuple[str, ...]) -> Judgement:
     if not keywords:
         return Judgement("empty", "the list of keywords is empty")
+    if len(keywords) < _FEW_KEYWORDS and any(" " in word for word in keywords):
+        found = failure_of(", ".join(keywords))
+        if found is not None and found.outcome in ("refused", "not_seen"):
+            return Judgement("refused", f"the list holds no keywords: {found.reason}")
     return Judgement(keywords=keywords)
+
+
+def _only_thought(answer: Answer) -> Judgement:
+    if answer.is_open:
+        return Judgement("truncated", "the thought did not end, so there is no answer: raise max_output_tokens")
+    return Judgement("empty", "there is nothing but thought" if answer.has_thought else "the answer is empty")
 
 
 def _endless(text: str) -> Judgement:
     return Judgement("unparseable", f"the answer has {len(text):,} letters, more than {LONGEST_ANSWER:,}")
-
-
-def is_refusal(text: str) -> bool:
-    """Tell whether a text says that the model will not answer.
-
-    Examples:
-        >>> is_refusal("I'm sorry, but I can't help with that.")
-        True
-        >>> is_refusal("A man says sorry to a dog.")
-        False
-    """
-    return len(text) <= _LONGEST_REFUSAL and _REFUSAL.match(text) is not None
 
 
 def is_in_language(text: str, language: str) -> bool:
