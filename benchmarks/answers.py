@@ -27,7 +27,7 @@ def rows(*, is_held_out: bool) -> Iterator[tuple[str, bool, str]]:
             row = json.loads(line)
             if (row["half"] == "held_out") == is_held_out:
                 is_failure = row["kind"] == "failure" if file.stem == "own" else file.stem == "failures"
-                yield row["text"], is_failure, row.get("language", "en" if row["text"].isascii() else "")
+                yield row["text"], is_failure, row["language"]
 
 
 def fit(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
