@@ -209,8 +209,7 @@ def _check_oracle(labels: Mapping[str, Label], settings: LabelSettings, *, where
 
 def _check_row_numbers(labels: Mapping[str, Label], project: Project, *, where: str) -> None:
     """Refuse bare row numbers as keys where each of several Parquet files counts its own rows."""
-    dataset = project.settings.dataset
-    if dataset.kind != "parquet" or dataset.key_column is not None:
+    if not project.settings.dataset.capabilities.numbers_rows:
         return
     number = next((key for key in labels if key.isdecimal()), None)
     if number is not None and len(shards := open_source(project).shards()) > 1:
@@ -222,7 +221,7 @@ def _check_row_numbers(labels: Mapping[str, Label], project: Project, *, where: 
 
 def _keys_of(image_ids: Collection[str], project: Project) -> dict[str, str]:
     """Return the key within the shard by image id; images whose shard is gone are left out."""
-    if project.settings.dataset.kind == "folder":  # no slash in its shards' names, and its tree may be long to list
+    if project.settings.dataset.capabilities.has_flat_shards:  # and it may take long to list them
         return {image_id: image_id.partition("/")[2] for image_id in image_ids}
     found = {}
     shards = frozenset(map(composed, open_source(project).shards())) if image_ids else frozenset()

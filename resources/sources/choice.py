@@ -87,8 +87,7 @@ class FileChoice:
 def choice_of(settings: DatasetSettings, resolve: Callable[[str], str] = str) -> FileChoice:
     """Return which files the settings want; `resolve` makes a path of theirs absolute."""
     root = resolve(settings.root).rstrip("/") + "/"
-    labels = [] if settings.labels is None else [settings.labels.file, settings.labels.classes, settings.files]
-    places = [resolve(place) for place in labels if place is not None]
+    places = [resolve(place) for place in settings.own_files]
     return FileChoice(
         include=settings.include,
         exclude=settings.exclude,

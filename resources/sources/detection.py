@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +23,13 @@ from vlmine_dagster.resources.sources.brought_labels import (
 )
 from vlmine_dagster.resources.sources.choice import FileChoice, choice_of
 from vlmine_dagster.resources.sources.columns import columns_without_images, image_and_key_columns
-from vlmine_dagster.resources.sources.contract import is_image
+from vlmine_dagster.resources.sources.contract import ImageSource, is_image
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
 from vlmine_dagster.resources.sources.ignored import describe_ignored, ignored_line
 from vlmine_dagster.resources.sources.offer import Offer
 from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, ParquetSource, open_parquet
+from vlmine_dagster.resources.sources.place import Place
 from vlmine_dagster.resources.sources.samples import chosen_endings, mask_patterns, unnamed_images
 from vlmine_dagster.resources.sources.shard_files import is_shard_file
 from vlmine_dagster.resources.sources.splits import path_splits, test_folders
@@ -86,6 +88,8 @@ def detect(root: str) -> DatasetSettings:
 
 
 def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
+    if (elsewhere := _of_plugins(root)) is not None:
+        return elsewhere, []
     _refuse_no_folder(root)
     tree = FileTree(root)
     tars = tree.paths(partial(is_shard_file, suffixes=TAR_SUFFIXES))
@@ -95,7 +99,20 @@ def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
     if found is None:
         raise SourceError(_nothing_found(tree, tars=tars, parquet=parquet))
     _log_what_lost(found.settings["kind"], parquet=parquet, images=images)
-    return DatasetSettings(root=root, labels=_labels(root), **found.settings), found.notes
+    return _settings(root, found.settings), found.notes
+
+
+def _settings(root: str, found: Mapping[str, Any]) -> DatasetSettings:
+    settings: DatasetSettings = DatasetSettings.of_kind({"root": root, "labels": _labels(root), **found})
+    return settings
+
+
+def _of_plugins(root: str) -> DatasetSettings | None:
+    """Return what a plug-in takes the dataset for, if one does."""
+    for kind, plugin in DatasetSettings.plugins.all().items():
+        if plugin.detect is not None and (found := plugin.detect(root)) is not None:
+            return _settings(root, {"kind": kind, **found})
+    return None
 
 
 @dataclass(frozen=True)
@@ -169,20 +186,9 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
     return _Found({"kind": "folder", "shard_count": shard_count, **settings}, notes)
 
 
-def _source(settings: DatasetSettings) -> FolderSource | WebDatasetSource | ParquetSource:
-    tree = FileTree(settings.root, choice_of(settings))
-    cache = FingerprintCache()
-    if settings.kind == "folder":
-        return FolderSource(tree, shard_count=settings.shard_count, max_bytes=_MAX_BYTES, cache=cache)
-    if settings.kind == "webdataset":
-        return WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=cache)
-    return ParquetSource(
-        tree,
-        image_column=settings.image_column,
-        key_column=settings.key_column,
-        max_bytes=_MAX_BYTES,
-        cache=cache,
-    )
+def _source(settings: DatasetSettings) -> ImageSource:
+    source: ImageSource = settings.plugins.get(settings.kind).make(Place(settings, FingerprintCache()), settings)
+    return source
 
 
 def _offer(settings: DatasetSettings) -> Offer | None:
@@ -190,6 +196,8 @@ def _offer(settings: DatasetSettings) -> Offer | None:
     tree = FileTree(settings.root, choice_of(settings))
     if isinstance(source, FolderSource):
         offer = _folder_offer(tree)
+    elif not isinstance(source, (WebDatasetSource, ParquetSource)):
+        return None
     else:
         paths = {shard: source.path(shard) for shard in source.shards()}
         splits = path_splits(list(paths.values()), are_shards=True)

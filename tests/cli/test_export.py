@@ -128,7 +128,7 @@ def test_what_cannot_be_written_says_why_and_leaves_what_was_there(bench: Workbe
         export_list(bench, "mine", tmp_path / "n.csv", images=tmp_path / "m.csv")
 
     assert (tmp_path / "m.csv").read_text() == "mine"
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_an_image_that_is_gone_is_named(bench: Workbench, tmp_path: Path):

@@ -51,7 +51,7 @@ def write(folder, files):
 
 def open_at(root, home, *, kind="folder", **settings):
     shards = {"shard_count": 1} if kind == "folder" else {}
-    dataset = DatasetSettings(kind=kind, root=str(root), **shards, **settings)
+    dataset = DatasetSettings.of_kind({"kind": kind, "root": str(root), **shards, **settings})
     home.mkdir(parents=True, exist_ok=True)
     return open_source(Project(settings=ProjectSettings(name="pool", dataset=dataset), folder=home))
 

@@ -12,7 +12,7 @@ CLASSES = "class_id,name\n0,tram\n1,horse cart\n"
 def project_at(folder, *, dataset=None, **labels):
     settings = LabelSettings(file="labels.csv", **labels)
     dataset = {"kind": "webdataset", "root": "data", **(dataset or {})}
-    return Project(ProjectSettings(name="test", dataset=DatasetSettings(labels=settings, **dataset)), folder)
+    return Project(ProjectSettings(name="test", dataset={"labels": settings, **dataset}), folder)
 
 
 def load(folder, text, *, classes=CLASSES, **labels):

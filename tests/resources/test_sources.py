@@ -74,7 +74,7 @@ def parquet_bytes(columns, **options):
 
 
 def open_at(root, tmp_path, *, kind="webdataset", **dataset):
-    dataset = DatasetSettings(kind=kind, root=str(root), **dataset)
+    dataset = DatasetSettings.of_kind({"kind": kind, "root": str(root), **dataset})
     return open_source(Project(ProjectSettings(name="test", dataset=dataset), tmp_path, home=str(tmp_path / "home")))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,6 +18,7 @@ from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
+    from vlmine_dagster.domain.plugins import Registry
     from vlmine_dagster.resources.tracking import Tracking
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings.project import Project
@@ -161,9 +162,13 @@ def _installation() -> Iterator[Advice]:
 
 def _plugins() -> Iterator[Advice]:
     """Name the kinds that there are, and the plug-ins that cannot be used."""
-    from vlmine_dagster.settings.providers import REGISTRIES
+    from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
+    from vlmine_dagster.reporting.exporters import EXPORTERS
+    from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings
 
-    for registry in REGISTRIES:
+    parts = (DatasetSettings, DescriberSettings, KeyworderSettings)
+    registries: list[Registry[Any]] = [*(part.plugins for part in parts), SIGNALS, EXPORTERS]
+    for registry in registries:
         yield Advice(f"{registry.noun}s", "ok", ", ".join(registry.all()))
         for one in registry.broken():
             advice = f"Fix or uninstall {one.package}; the others work."

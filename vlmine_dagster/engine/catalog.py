@@ -59,7 +59,7 @@ def _accelerator(_project: Project, _variant: str) -> str:
 def _image_source(bench: Workbench, partition: str) -> list[Any]:
     dataset = bench.project.settings.dataset
     bounds = [dataset.max_pixels, dataset.max_bytes]
-    return [bench.source.fingerprint(partition), *bounds, dataset.image_column, dataset.key_column]
+    return [bench.source.fingerprint(partition), *bounds, dataset.own_settings]
 
 
 def _image_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:

@@ -13,6 +13,7 @@ from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.verdicts import common_tail_sentence, rules_text
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
+from vlmine_dagster.settings.dataset import SourceCapabilities
 from vlmine_dagster.settings.project import ProjectSettings
 from vlmine_dagster.settings.starter import write_starter
 
@@ -47,6 +48,12 @@ class Benchmark:
     test: Mapping[str, str]
     validation: Mapping[str, str] = field(default_factory=dict)
     rest: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether every image is a file of its own."""
+        capabilities: SourceCapabilities = DatasetSettings.of_kind({"kind": self.kind, "root": "."}).capabilities
+        return capabilities.serves_files
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "validation": self.validation, "test": self.test, "rest": self.rest}
@@ -115,13 +122,13 @@ def write_benchmark(
     rows = [(path, split, label) for split, images in splits.items() for path, label in images.items()]
     judges = {"val": benchmark.validation, "test": benchmark.test}
     rows += [(path, split, label) for split, images in judges.items() for path, label in images.items()]
-    if benchmark.kind == "folder":
+    if benchmark.is_tree:
         _refuse_missing(benchmark, [path for path, _, _ in rows])
     settings = _settings(benchmark, pool=pool, few_shot=few_shot, image_count=len(rows))
     file = write_starter(folder, settings, is_forced=is_forced)
     _write_csv(folder / "labels.csv", ("key", "split", "class_id"), [(_key(benchmark, p), s, c) for p, s, c in rows])
     _write_csv(folder / "classes.csv", ("class_id", "name"), sorted(benchmark.classes.items()))
-    if benchmark.kind == "folder":
+    if benchmark.is_tree:
         (folder / "files.txt").write_text("".join(f"{path}\n" for path, _, _ in rows), encoding="utf-8")
     seeds = len(splits.get("seed", ()))
     return Written(file, len(splits["pool"]), seeds, len(benchmark.test), _words(benchmark, splits["pool"], few_shot))
@@ -148,18 +155,14 @@ def _settings(benchmark: Benchmark, *, pool: PoolMode, few_shot: str, image_coun
         few_under=few_under,
         shots_by="seed" if pool == "rest" else "pool",
     )
-    is_folder = benchmark.kind == "folder"
-    dataset = DatasetSettings(
-        kind=benchmark.kind,
-        root=str(benchmark.root),
-        labels=labels,
-        **({"files": "files.txt", "shard_count": max(1, -(-image_count // _SHARD_IMAGES))} if is_folder else {}),  # type: ignore[arg-type]
-    )
+    shards = {"files": "files.txt", "shard_count": max(1, -(-image_count // _SHARD_IMAGES))}
+    own = {"kind": benchmark.kind, "root": str(benchmark.root), "labels": labels}
+    dataset = DatasetSettings.of_kind(own | (shards if benchmark.is_tree else {}))
     return ProjectSettings(name=benchmark.name if pool == "split" else f"{benchmark.name}-rest", dataset=dataset)
 
 
 def _key(benchmark: Benchmark, path: str) -> str:
-    return path if benchmark.kind == "folder" else str(Path(path).with_suffix(""))
+    return path if benchmark.is_tree else str(Path(path).with_suffix(""))
 
 
 def _refuse_missing(benchmark: Benchmark, paths: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.settings.base import Budget, PublicLocation, Settings, settings_hash
-from vlmine_dagster.settings.dataset import DatasetSettings, LabelSettings
+from vlmine_dagster.settings.dataset import AnyDataset, DatasetSettings, LabelSettings
 from vlmine_dagster.settings.describing import (
     AnyDescriber,
     AnyKeyworder,
@@ -24,6 +24,7 @@ from vlmine_dagster.settings.providers import DescriberSettings, KeyworderSettin
 
 __all__ = [
     "DEFAULT_VARIANT",
+    "AnyDataset",
     "AnyDescriber",
     "AnyKeyworder",
     "Budget",

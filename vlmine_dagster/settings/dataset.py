@@ -1,10 +1,14 @@
 """Settings of the images and of their labels."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.settings.base import PublicLocation, Settings
+from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
 
 
 class LabelSettings(Settings):
@@ -56,17 +60,29 @@ class LabelSettings(Settings):
         return self
 
 
-class DatasetSettings(Settings):
-    """The images: where they lie and how they are cut into shards."""
+@dataclass(frozen=True)
+class SourceCapabilities:
+    """What a source can do and needs.
 
-    kind: Literal["folder", "webdataset", "parquet"]
-    """A folder tree of image files, a folder of WebDataset tars, or a folder of Parquet files with an image column."""
+    Attributes:
+        serves_files: Every image is a file of its own below the root, which other programs can open.
+        numbers_rows: A key is the number of a row in its shard.
+        has_flat_shards: No shard has a slash in its name.
+    """
+
+    serves_files: bool = False
+    numbers_rows: bool = False
+    has_flat_shards: bool = False
+
+
+class DatasetSettings(ProviderSettings):
+    """The images: where they lie and how they are cut into shards. Every kind of dataset adds its own settings."""
+
+    fixed_at_init: ClassVar[tuple[str, ...]] = ()
+    """Settings that `vlmine init` writes down even where they are the default, because they must not change."""
+
     root: PublicLocation
     """Folder, by path (relative to vlmine.yaml) or by fsspec URL (s3://bucket/pool)."""
-    shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
-    """Folder trees only: number of shards, fixed at `vlmine init`. The files of other kinds are their shards."""
-    files: str | None = None
-    """Folder trees only: text file with the relative paths that belong to the dataset, one a line; left out, all do."""
     include: tuple[str, ...] = ()
     """Patterns of the relative paths of files that belong to the dataset (`train/*`, `*.png`, `2024/`); empty means
     all. `*` matches `/` too; a pattern that ends in `/` stands for everything below. Of tars and Parquet, the files."""
@@ -78,10 +94,6 @@ class DatasetSettings(Settings):
     follow_links: bool = False
     """Whether symbolic links may lead out of the root. The caches of the Hugging Face hub, git-annex and DVC work
     without."""
-    image_column: str = "image"
-    """Parquet only: column with the encoded bytes, or with a struct of `bytes` and `path`."""
-    key_column: str | None = None
-    """Parquet only: column with the key; without it the row number."""
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     """Images with more pixels are refused as corrupt (decompression bombs)."""
     max_bytes: Annotated[int, Field(ge=1)] = 200_000_000
@@ -90,3 +102,42 @@ class DatasetSettings(Settings):
     """A shard fails when a larger share of its images cannot be read."""
     labels: LabelSettings | None = None
     """Labels, where there are some. Without them novelty alone can be mined."""
+
+    @property
+    def capabilities(self) -> SourceCapabilities:
+        """What the source can do under these settings."""
+        return SourceCapabilities()
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """The kind and the settings that it alone has, on which depends what a shard holds."""
+        return self.model_dump(mode="json", exclude=set(DatasetSettings.model_fields) - {"kind"})
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """Files that the settings name, which are no images though they may lie among them."""
+        named = () if self.labels is None else (self.labels.file, self.labels.classes)
+        return tuple(file for file in named if file is not None)
+
+
+AnyDataset = Annotated[DatasetSettings, SerializeAsAny(), BeforeValidator(DatasetSettings.of_kind)]
+"""The settings of any kind of dataset."""
+
+
+@dataclass(frozen=True)
+class SourcePlugin(Provider[S, Part]):
+    """A kind of dataset, for the entry-point group `vlmine.sources`.
+
+    `make` gets the place (`vlmine_dagster.resources.sources.Place`) and the settings, and returns an `ImageSource`.
+
+    Attributes:
+        detect: For `vlmine init`: returns the kind's own settings if what lies at a path or URL is of this kind, else
+            None. Asked before vlmine looks for images itself. None for kinds that are only written by hand.
+    """
+
+    base = DatasetSettings
+
+    detect: Callable[[str], Mapping[str, Any] | None] | None = None
+
+
+DatasetSettings.plugins = Registry("vlmine.sources", SourcePlugin, noun="source", named_by="kind")

@@ -13,6 +13,7 @@ from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.settings import (
+    AnyDataset,
     AnyDescriber,
     AnyKeyworder,
     Budget,
@@ -92,7 +93,7 @@ class ProjectSettings(Settings):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     """Name of the project; the MLflow experiment carries it."""
-    dataset: DatasetSettings
+    dataset: AnyDataset
     """The images."""
     encoder: EncoderSettings = EncoderSettings()
     """Features and tags from pixels."""

@@ -14,7 +14,6 @@ from pydantic_core import PydanticCustomError
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.plugins import Registry, close_to
-from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
 from vlmine_dagster.settings.base import Settings
 
 KIND_PROBLEM = "kind_problem"
@@ -203,6 +202,3 @@ class KeyworderPlugin(Provider[S, Part]):
 
 DescriberSettings.plugins = Registry("vlmine.describers", DescriberPlugin, noun="describer", named_by="kind")
 KeyworderSettings.plugins = Registry("vlmine.keyworders", KeyworderPlugin, noun="keyworder", named_by="kind")
-
-REGISTRIES: tuple[Registry[Any], ...] = (DescriberSettings.plugins, KeyworderSettings.plugins, SIGNALS)
-"""All groups of parts that settings choose by name."""

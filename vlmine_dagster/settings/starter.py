@@ -69,8 +69,7 @@ def _plain(settings: ProjectSettings) -> dict[str, Any]:
     """Return what a reader should see: the dataset as given, and the parts that people change, with their values."""
     full = settings.model_dump(mode="json")
     dataset = {"kind": settings.dataset.kind, **settings.dataset.model_dump(mode="json", exclude_defaults=True)}
-    if settings.dataset.kind == "folder":
-        dataset["shard_count"] = settings.dataset.shard_count
+    dataset |= {name: getattr(settings.dataset, name) for name in settings.dataset.fixed_at_init}
     experiments = {
         name: arm.model_dump(mode="json", exclude_defaults=True) for name, arm in settings.experiments.items()
     }

@@ -1,0 +1,1 @@
+"""One module per kind of dataset: its settings, and how its images are opened."""

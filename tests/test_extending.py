@@ -1,0 +1,129 @@
+"""The package of docs/extending.md, installed as it is written there, and broken ones beside it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import jpeg
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"```\w+\n# (\S+)\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A folder into which pip has put the package of the document, and a broken one."""
+    project, target = tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("installed")
+    (project / "vlmine_example").mkdir()
+    (project / "vlmine_example" / "__init__.py").touch()
+    for document in ("extending.md", "signals.md"):
+        for name, text in BLOCK.findall((ROOT / "docs" / document).read_text(encoding="utf-8")):
+            (project / name).write_text(text, encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "-q"]
+    subprocess.run([*pip, "--target", target, project], check=True, timeout=300)
+    about = target / "vlmine_broken-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: vlmine-broken\nVersion: 1\n")
+    entries = "[vlmine.describers]\ncrash = broken_describer:PLUGIN\n[vlmine.sources]\nodd = json:loads\n"
+    (about / "entry_points.txt").write_text(entries)
+    (target / "broken_describer.py").write_text("raise RuntimeError('no licence found')\n")
+    return target
+
+
+@pytest.fixture(scope="module")
+def folder(installed, tmp_path_factory) -> Path:
+    """A project of zips, mined by the installed describer and keyworder."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "zips").mkdir()
+    for shard, names in {"a": ("coffee", "rocket"), "b": ("chelsea",)}.items():
+        with zipfile.ZipFile(folder / "zips" / f"{shard}.zip", "w") as archive:
+            for name in names:
+                archive.writestr(f"{name}.jpg", jpeg(name, 0))
+    vlmine(installed, folder, "init", "zips")
+    change(folder, describer={"kind": "brightness", "threshold": 100}, keyworder={"kind": "capitals"})
+    change(folder, experiments={"rare": {"signals": ["novelty_min"]}, "narrow": {"signals": ["narrowness"]}})
+    return folder
+
+
+def vlmine(installed: Path, folder: Path, *words: str, code: int = 0) -> str:
+    """What a command prints, in a process that has the packages on its path."""
+    path = os.pathsep.join([str(ROOT), str(installed)])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "vlmine_dagster", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def change(folder: Path, **settings: object) -> None:
+    file = folder / "vlmine.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **settings}))
+
+
+def test_init_recognizes_the_dataset_of_a_plugin(folder):
+    assert yaml.safe_load((folder / "vlmine.yaml").read_text())["dataset"] == {"kind": "zips", "root": "zips"}
+
+
+def test_the_installed_package_mines_although_a_broken_one_is_beside_it(installed, folder):
+    vlmine(installed, folder, "run")
+    printed = vlmine(installed, folder, "export", "--experiment", "rare", "--to", "mined.jsonl", "-n", "3")
+
+    rows = [json.loads(line) for line in (folder / "mined.jsonl").read_text().splitlines()]
+    assert "3 images of rare" in printed
+    assert [row["image_id"] for row in rows] == ["b/chelsea.jpg", "a/coffee.jpg", "a/rocket.jpg"]
+    assert rows[0]["reason"].startswith('keyword "bright" in 1 image')
+    narrow = json.loads(vlmine(installed, folder, "top", "--experiment", "narrow", "-n", "3", "--json"))
+    widths = [-row["narrowness"] for row in narrow]
+    assert widths == sorted(widths)
+
+
+def test_plugins_are_named_where_people_look_for_kinds(installed, folder):
+    doctor = {line["subject"]: line for line in json.loads(vlmine(installed, folder, "doctor", "--json"))}
+    assert doctor["describers"]["found"] == "tagger, transformers, openai, captions, brightness"
+    assert doctor["sources"]["found"] == "folder, webdataset, parquet, zips"
+    assert doctor["keyworders"]["found"].endswith("capitals")
+    assert doctor["formats"]["found"] == "csv, parquet, label-studio, jsonl"
+    assert "describer.threshold = 128" in vlmine(installed, folder, "settings")
+    assert "jsonl" in vlmine(installed, folder, "export", "--help")
+
+
+def test_a_broken_plugin_is_named_with_its_package_and_reason(installed, folder):
+    doctor = {line["subject"]: line for line in json.loads(vlmine(installed, folder, "doctor", "--json"))}
+    assert doctor["describer crash"]["state"] == doctor["source odd"]["state"] == "warn"
+    assert "vlmine-broken: broken_describer:PLUGIN cannot be loaded (RuntimeError: no licence" in str(doctor)
+    assert doctor["source odd"]["found"] == "vlmine-broken: expected a SourcePlugin, got function"
+    assert doctor["source odd"]["advice"] == "Fix or uninstall vlmine-broken; the others work."
+
+
+@pytest.mark.parametrize(
+    ("describer", "told"),
+    [
+        (
+            {"kind": "brightnes"},
+            "describer.kind: expected tagger, transformers, openai, captions, brightness, crash, got 'brightnes' "
+            "(did you mean 'brightness'?)",
+        ),
+        ({"kind": "crash"}, "describer.kind: the plug-in vlmine.describers 'crash' of package vlmine-broken: broken_"),
+        (
+            {"kind": "brightness", "treshold": 1},
+            "describer.treshold: there is no such setting (did you mean 'threshold'?)",
+        ),
+    ],
+)
+def test_wrong_settings_of_plugins_are_answered_as_those_of_our_own(installed, folder, tmp_path, describer, told):
+    (tmp_path / "vlmine.yaml").write_text((folder / "vlmine.yaml").read_text())
+    change(tmp_path, describer=describer)
+
+    assert told in vlmine(installed, tmp_path, "status", code=1)
