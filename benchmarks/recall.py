@@ -36,7 +36,7 @@ def recall_by_rounds(pool: Pool, experiment: ExperimentSettings, *, number: int,
     total = budget_count(budget, len(first.ids))
     mined: list[str] = []
     for done in range(1, rounds + 1):
-        order = draw.rank(experiment).order[: total * done // rounds - len(mined)]
+        order = draw.rank(experiment)[: total * done // rounds - len(mined)]
         mined += [draw.ids[place] for place in order]
         if done < rounds:
             draw = pool.draw(number, mined=mined)

@@ -73,7 +73,7 @@ class CutPool(Pool):
 
     def __init__(self, whole: Pool, places: Places, *, is_named: bool = True):
         self.__dict__.update(
-            {name: vars(whole)[name] for name in ("_bench", "_variant", "_shards", "_seed_fraction", "_asked")}
+            {name: vars(whole)[name] for name in ("_bench", "_variant", "_reader", "_seed_fraction", "_asked")}
         )
         self._kept, self._whole, self._places, self._is_named = None, whole, places, is_named
         self.ids = [whole.ids[place] for place in places.tolist()]
@@ -85,6 +85,11 @@ class CutPool(Pool):
     def evidence(self) -> Evidence:
         """Features, tags and keywords of what is left."""
         return self._whole.evidence.take(self._places)
+
+    @cached_property
+    def is_described(self) -> npt.NDArray[np.bool_]:
+        """Which images of what is left can be mined."""
+        return self._whole.is_described[self._places]
 
     @cached_property
     def image_counts(self) -> Mapping[str, int]:

@@ -20,6 +20,7 @@ def test_a_list_that_is_judged_again_by_other_budgets_shows_those_alone(finished
 
 def compared(**judged):
     row = {"experiment": "mine", "variant": "default", "few_recall": [], "few_accuracy": {}, "few_images": None}
+    row |= {"unranked_images": 0}
     told = {"rounds": [], "tables": {}, "words": [], "mlflow_curves_url": "curves", "mlflow_url": "table"}
     return {"experiments": [row, {**row, "experiment": "fused", **judged}], **told}
 
@@ -37,3 +38,15 @@ def test_accuracy_alone_is_shown_where_the_pool_has_no_labels(capsys):
 
     told = capsys.readouterr().out
     assert "few-shot accuracy" in told and "0.25 -> 0.25" in told
+
+
+def test_how_many_images_an_experiment_did_not_rank_is_told_where_any_are(capsys):
+    recall = [{"mined": 3, "value": 0.5, "low": 0.2, "high": 0.8}]
+    print_comparison(compared(few_recall=recall, few_images=4))
+    without = capsys.readouterr().out
+    print_comparison(compared(few_recall=recall, few_images=4, unranked_images=1234))
+
+    told = capsys.readouterr().out
+    assert "not ranked" not in without
+    assert "not ranked" in told and "1,234" in told
+    assert "Every experiment is judged on the same images" in " ".join(told.split())

@@ -24,7 +24,8 @@ class MemoryReader:
 
     def read(self, table, columns, *, partitions=None):
         assert set(columns) <= set(self.columns[table]), (table, columns)
-        names = ["pool"] if TABLES[table].partition == "pool" else self.shards if partitions is None else partitions
+        is_cut = TABLES[table].partition == "shard"
+        names = self.tables[table] if not is_cut else self.shards if partitions is None else partitions
         return pa.concat_tables([self.tables[table][name] for name in names]).select(list(columns))
 
     @contextmanager

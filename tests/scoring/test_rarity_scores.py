@@ -60,6 +60,17 @@ def test_what_is_strange_tops_the_list_of_classes_that_have_neither_a_label_nor_
     assert None not in named["rare_class"][160:]
 
 
+@pytest.mark.parametrize("naming", [Naming(), Naming(("x-17",), TAGS)])
+def test_images_without_keywords_are_ranked_by_what_needs_none(naming):
+    wordless = Evidence(POOL.features, POOL.tag_probabilities, [*POOL.keywords[:-1], []])
+
+    found = told(pool=wordless, naming=naming)
+
+    assert np.isfinite(found["class_rank_rarity"]).all()
+    assert found["class_rank_rarity"][-1] > found["class_rank_rarity"][:160].max()
+    assert np.isnan(found["keyword_value"][-1])
+
+
 def test_a_class_that_mining_found_is_no_longer_expected_among_the_nameless():
     sizes = {"fraction": 0.2, "is_named": np.zeros(3, dtype=bool), "is_announced": False, "few_under": 20}
     by_chance = np.array([9, 1, 0])

@@ -10,6 +10,7 @@ from vlmine_dagster.cli.mined import experiment_of
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, table_of
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.tables import UNRANKED
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """(images mined, value) pairs by metric."""
 
-_CURVES = ("few_recall", "few_images", "few_lift", "few_accuracy", "all_accuracy")
+_CURVES = ("few_recall", "few_images", "few_lift", "few_accuracy", "all_accuracy", UNRANKED)
 _AT_NO_BUDGET = ("labelled_images", "few_images", "few_accuracy", "all_accuracy")
 
 
@@ -103,6 +104,7 @@ def _experiment(bench: "Workbench", name: str, run_id: str, curves: Curves, *, r
         "variant": settings.variant,
         "round": round_number,
         "few_images": tail,
+        "unranked_images": int(curves[UNRANKED][0][1]) if UNRANKED in curves else 0,
         "few_recall": [
             {"mined": step, "value": value, "low": low, "high": high}
             for step, value in curves.get("few_recall", [])
@@ -195,6 +197,11 @@ def print_comparison(told: Mapping[str, Any]) -> None:
             f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed. "
             f"Accuracy: seed alone -> largest budget.[/]"
         )
+        if any(row["unranked_images"] for row in rows):
+            out.print(
+                "[dim]Not ranked: images that an experiment lacks a signal of, or that were not described. Every "
+                "experiment is judged on the same images; these come last.[/]"
+            )
     else:
         names = ", ".join(plain(row["experiment"]) for row in rows)
         out.print(f"No labels of the pool: nobody can say what these lists found of the tail: {names}.")
@@ -225,13 +232,17 @@ def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> "Ta
     for mined in budgets:
         table.add_column(f"{mined:,}", justify="right")
     table.add_column("few-shot accuracy", justify="right")
+    has_unranked = any(row["unranked_images"] for row in rows)
+    if has_unranked:
+        table.add_column("not ranked", justify="right")
     for row in rows:
         cells = [f"{p['value']:.2f} [dim]{p['low']:.2f}-{p['high']:.2f}[/]" for p in row["few_recall"]]
         accuracy = list(row["few_accuracy"].values())
         shown = f"{accuracy[0]:.2f} -> {accuracy[-1]:.2f}" if accuracy else ""
         names = [plain(row["experiment"]), *([plain(row["variant"])] if has_variants else [])]
         number = [str(row["round"])] if has_rounds else []
-        table.add_row(*names, *number, *(cells or [""] * len(budgets)), shown)
+        unranked = [f"{row['unranked_images']:,}"] if has_unranked else []
+        table.add_row(*names, *number, *(cells or [""] * len(budgets)), shown, *unranked)
     return table
 
 

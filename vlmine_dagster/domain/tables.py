@@ -33,6 +33,7 @@ __all__ = [
     "TAG_COUNT",
     "TASK_MODEL",
     "UNCERTAINTY_SCORES",
+    "UNRANKED",
     "VOCAB_COUNTS",
     "WHOLE_POOL",
     "Column",
@@ -300,6 +301,9 @@ RETRAIN_METRICS = Table(
     ),
     ("budget", "seed", "metric"),
 )
+
+UNRANKED = "unranked_images"
+"""The metric of `retrain_metrics` that counts the images of the pool that an experiment did not rank; no row: none."""
 
 MINING_REPORT = Table(
     "mining_report",

@@ -366,7 +366,7 @@ _DIVERSITY = {"k_center": (_LABELS, _FEATURES), "coverage": (_WORDS, _COUNTS)}
 def _mining_reads(project: Project, partition: str, _variant: str) -> tuple[Reads, ...]:
     experiment = project.settings.experiments[partition]
     signals = (Reads(table, columns) for table, columns in experiment.reads.items())
-    return (_POOL, *signals, *(() if experiment.diversity is None else _DIVERSITY[experiment.diversity.kind]))
+    return (*signals, *(() if experiment.diversity is None else _DIVERSITY[experiment.diversity.kind]))
 
 
 def _mining_settings(bench: Workbench, partition: str, _variant: str) -> list[Any]:
@@ -443,7 +443,7 @@ RETRAIN_METRICS = Stage(
     reads=(_RANKED, _LABELS, _FEATURES),
     reads_of=_retraining_reads,
     settings=_retraining_settings,
-    version=3,
+    version=4,
     is_tracked=True,
     pool=_accelerator,
     advice={

@@ -153,20 +153,24 @@ def expected_rarity(posteriors: Sequence[npt.ArrayLike], few_shot: npt.ArrayLike
 def strangeness(signals: Sequence[npt.ArrayLike]) -> Floats:
     """Score images by how likely they are of a class that has neither a label nor a name.
 
-    -sum over signals of ln((r - 1/2) / N), r the mid-rank of the image: Fisher's rule.
+    -sum over signals of ln((r - 1/2) / n), r the mid-rank of the image among the n whose signal is known: Fisher's
+    rule. A signal that is unknown for an image adds 1, which is what a rank drawn at random adds on average.
 
     Args:
-        signals: S >= 1 arrays of shape (N,), higher is stranger; NaN: nobody knows.
+        signals: S >= 1 arrays of shape (N,), higher is stranger; NaN: unknown.
 
     Returns:
-        Shape (N,), float64, > 0, higher is stranger; NaN where a signal is.
+        Shape (N,), float64, > 0, higher is stranger.
 
     Examples:
         >>> strangeness([[0.1, 0.9], [2.0, 5.0]]).round(3)
         array([0.575, 2.773])
+        >>> strangeness([[0.1, 0.9], [np.nan, 5.0]]).round(3)
+        array([1.288, 2.079])
     """
     ranks = [mid_ranks(values) for values in signals]
-    return np.asarray(-np.sum([np.log((one - 0.5) / len(one)) for one in ranks], axis=0))
+    terms = [-np.log((one - 0.5) / max(np.isfinite(one).sum(), 1)) for one in ranks]
+    return np.asarray(np.sum([np.where(np.isnan(term), 1.0, term) for term in terms], axis=0))
 
 
 def class_rank_rarity(

@@ -105,6 +105,27 @@ def rank_images(
     )
 
 
+def unranked_last(order: npt.ArrayLike, hashes: Hashes) -> Integers:
+    """Return a mining order of all images: those that it lacks come last, by the hash that decides between equals.
+
+    Args:
+        order: Shape (K,), places of the ranked images, best first.
+        hashes: Shape (N,), `id_hashes` of all images, N >= K.
+
+    Returns:
+        Shape (N,), int64; its first K are the order.
+
+    Examples:
+        >>> unranked_last([2, 0], np.array([5, 9, 7, 1], dtype=np.uint64))
+        array([2, 0, 3, 1])
+    """
+    ranked = np.asarray(order, dtype=np.int64)
+    is_left = np.ones(len(hashes), dtype=bool)
+    is_left[ranked] = False
+    left = np.flatnonzero(is_left)
+    return np.concatenate([ranked, left[np.argsort(hashes[left], kind="stable")]])
+
+
 def mid_ranks(values: npt.ArrayLike) -> Floats:
     """Return the rank of each value, 1 for the highest; equal values share the mean of their ranks.
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmine_dagster.domain.tables import EMBEDDINGS
+from vlmine_dagster.domain.tables import EMBEDDINGS, Outcome
 from vlmine_dagster.resources.cuts import by_shard
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vectors import matrix
@@ -24,7 +24,12 @@ WHERE outcome = 'ok' AND (
     (split = 'pool' AND {described}) OR (split = 'seed' AND label IS NOT NULL))
 ORDER BY image_id
 """
-_DESCRIBED = "image_id IN (SELECT image_id FROM keyword_answers WHERE outcome IN ('ok', 'empty'))"
+
+DESCRIBED = (Outcome.OK.value, Outcome.EMPTY.value)
+"""Outcomes of `keyword_answers` of images that can be mined: what is described and yields no keyword is known."""
+
+IS_DESCRIBED = f"images.image_id IN (SELECT image_id FROM keyword_answers WHERE outcome IN {DESCRIBED})"  # noqa: S608
+"""Tells, in a query over `images`, whether an image can be mined."""
 
 Halves = npt.NDArray[np.float16]
 ChosenIds = Callable[[], Iterator[tuple[str, pa.ChunkedArray]]]
@@ -154,7 +159,7 @@ class SeedAndPool:
 
     def __init__(self, reader: Reader, *, is_described: bool = True):
         self._images: dict[str, pa.Table] = {}
-        query = _IMAGES.format(described=_DESCRIBED if is_described else "true")
+        query = _IMAGES.format(described=IS_DESCRIBED if is_described else "true")
         tables = ("images", "embeddings", *(["keyword_answers"] if is_described else []))
         for shards in reader.batches("images"):
             with reader.connect(*tables, partitions=shards) as connection:

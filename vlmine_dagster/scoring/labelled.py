@@ -31,6 +31,14 @@ def labelled_counts(reader: Reader) -> dict[str, int]:
         return dict(connection.sql(query, params={"split": Split.SEED.value}).fetchall())
 
 
+def readable_pool(reader: Reader) -> list[str]:
+    """Return the ids of the readable images of the pool, sorted: what every experiment is judged on."""
+    query = "SELECT image_id FROM images WHERE split = 'pool' AND outcome = 'ok' ORDER BY image_id"
+    with reader.connect("images") as connection:
+        names: list[str] = connection.sql(query).to_arrow_table().column(0).to_pylist()
+    return names
+
+
 def true_classes(labels: Labels | None, image_ids: Sequence[str], shards: Sequence[str]) -> dict[str, str]:
     """Return the true class of each image that has one: for judging, and for an oracle's arm; never for mining."""
     if labels is None:

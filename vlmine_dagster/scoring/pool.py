@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.domain.signals import SIGNALS, columns_of
 from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.scoring.evidence import IS_DESCRIBED
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.settings import ExperimentSettings
 
@@ -49,15 +50,19 @@ class MinedPool:
 
 
 def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
-    """Return the readable images of the pool with the columns of the experiment's signals, joined shards by shards."""
+    """Return the readable images of the pool with the columns of the experiment's signals, joined shards by shards.
+
+    `is_described` says which of them can be mined: those whose description and keywords did not fail. Nobody knows what
+    the others show, so no experiment ranks them, whether its signals need keywords or not.
+    """
     tables = experiment.tables
     joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in tables)
     columns = ", ".join(["images.image_id", *(c for name in tables for c in columns_of(name, experiment.signals))])
-    query = f"""SELECT {columns} FROM images {joins}
+    query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described FROM images {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
     parts = []
     for shards in reader.batches("images"):
-        with reader.connect("images", *tables, partitions=shards) as connection:
+        with reader.connect("images", "keyword_answers", *tables, partitions=shards) as connection:
             parts.append(connection.sql(query).to_arrow_table())
     return pa.concat_tables(parts)
 
@@ -71,13 +76,23 @@ def image_ids(pool: pa.Table) -> Iterator[str]:
 def signal_values(
     reader: Reader, experiment: ExperimentSettings, pool: pa.Table, labels: Labels | None
 ) -> dict[str, Floats]:
-    """Return each signal of an experiment, higher is more worth mining, NaN where an image has none.
+    """Return each signal of an experiment, higher is more worth mining, NaN where an image has none or is undescribed.
 
     Raises:
+        MissingInputError: no image of the pool was described.
         ConfigError: a plug-in's signal is not one finite number, or NaN, per image.
     """
-    mined = MinedPool(pool, labels)
-    return {name: signal_of(reader, name, mined) for name in experiment.signals}
+    is_described = pool.column("is_described").to_numpy(zero_copy_only=False)
+    if pool.num_rows and not is_described.any():
+        raise MissingInputError(
+            f"pareto_set[{reader.partition}]: nothing can be mined, the description of each of {pool.num_rows} images "
+            f"of the pool failed. See what `vlmine status --failures` says of them."
+        )
+    mined = MinedPool(pool if is_described.all() else pool.filter(pa.array(is_described)), labels)
+    values = {name: np.full(pool.num_rows, np.nan) for name in experiment.signals}
+    for name, signal in values.items():
+        signal[is_described] = signal_of(reader, name, mined)
+    return values
 
 
 def signal_of(reader: Reader, name: str, pool: MinedPool) -> Floats:

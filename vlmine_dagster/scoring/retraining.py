@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmine_dagster.domain.tables import Split
+from vlmine_dagster.domain.tables import UNRANKED, Split
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
-from vlmine_dagster.mining.selection import budget_count
+from vlmine_dagster.mining.selection import budget_count, id_hashes, unranked_last
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import ImageSource
-from vlmine_dagster.scoring.labelled import labelled_images, true_classes
+from vlmine_dagster.scoring.labelled import labelled_images, readable_pool, true_classes
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.task_model import model_inputs
 from vlmine_dagster.settings.project import Project
@@ -29,33 +29,40 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Truth:
-    """The mined order with the oracle's labels.
+    """The pool in mining order with the oracle's labels: of every experiment the same images.
 
     Attributes:
-        image_ids: Ranked pool images, best first.
+        image_ids: Readable images of the pool whose class is known: those that the experiment ranked, best first, then
+            the others by the hash that decides between equals.
         labels: Their true classes.
         bins: many, medium or few, by class.
+        unranked_count: Images at the end that the experiment did not rank.
     """
 
     image_ids: Sequence[str]
     labels: Sequence[str]
     bins: Mapping[str, str]
+    unranked_count: int
 
 
 def ranked_truth(reader: Reader, labels: Labels) -> Truth:
-    """Return the ranked images whose class is known.
+    """Return the images of the pool whose class is known in mining order.
 
     Args:
-        reader: Reads `pareto_set` (image_id, rank).
+        reader: Reads `pareto_set` (image_id, rank) and `images` (image_id, split, outcome).
         labels: The labels of the project.
     """
+    pool = readable_pool(reader)
+    classes = true_classes(labels, pool, reader.shards)
+    known = [name for name in pool if name in classes]
+    places = {name: place for place, name in enumerate(known)}
     ranked = reader.read("pareto_set", ["image_id", "rank"]).sort_by("rank").column("image_id").to_pylist()
-    classes = true_classes(labels, ranked, reader.shards)
+    order = [places[name] for name in ranked if name in places]
+    names = [known[place] for place in unranked_last(order, id_hashes(known))]
     settings = reader.project.settings.dataset.labels
     assert settings is not None  # noqa: S101 - there are labels, so there are their settings
     bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
-    known = [name for name in ranked if name in classes]
-    return Truth(known, [classes[name] for name in known], bins)
+    return Truth(names, [classes[name] for name in names], bins, len(names) - len(order))
 
 
 def mined_rows(truth: Truth, counts: Mapping[float, int]) -> Iterator[Row]:
@@ -67,7 +74,8 @@ def mined_rows(truth: Truth, counts: Mapping[float, int]) -> Iterator[Row]:
     """
     for share, count in counts.items():
         metrics = mining_metrics(truth.labels[:count], truth.labels, bins=truth.bins)
-        for metric, value in metrics.items():
+        unranked = {UNRANKED: truth.unranked_count} if truth.unranked_count else {}
+        for metric, value in {**metrics, **unranked}.items():
             yield _row(share, count, UNTRAINED, metric, value)
 
 

@@ -77,8 +77,11 @@ class ExperimentSettings(Settings):
 
     @property
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """The columns that making the signals reads, by table."""
-        return reads_of(self.signals, tables=self.tables)
+        """The columns that finding the images to mine and making their signals reads, by table."""
+        reads = {"images": ("image_id", "split", "outcome"), "keyword_answers": ("image_id", "outcome")}
+        for table, columns in reads_of(self.signals, tables=self.tables).items():
+            reads[table] = tuple(dict.fromkeys((*reads.get(table, ()), *columns)))
+        return reads
 
     @property
     def signal_versions(self) -> dict[str, int]:

@@ -151,7 +151,7 @@ def judged(
     for arm, experiment in experiments.items():
         if not draw.can_rank(experiment):
             continue
-        order = draw.rank(experiment).order
+        order = draw.rank(experiment)
         for budget in budgets:
             count = budget_count(budget, len(draw.ids))
             mined = draw.truth[order[:count]].tolist()

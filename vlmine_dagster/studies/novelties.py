@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.mining.longtail import mining_metrics
-from vlmine_dagster.mining.selection import budget_count, rank_images
+from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import Comparison, compare_arms
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, spread_text
 from vlmine_dagster.reporting.study_charts import budget_curves_png
@@ -33,7 +33,7 @@ def judge_novelty(run: StudyRun, step: str, novelty: Mapping[tuple[str, str], Fl
     for (source, pooling), values in novelty.items():
         alone = {"novelty": values[draw.rest]}
         for mined_by, signals in zip(MINED_BY, (alone, alone | {"entropy": draw.signals["entropy"]}), strict=True):
-            order = rank_images(signals, draw.ids).order
+            order = draw.order(signals)
             for budget in settings.retraining.budgets:
                 count = budget_count(budget, len(draw.ids))
                 found = mining_metrics(draw.truth[order[:count]].tolist(), draw.truth.tolist(), bins=pool.bins)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vlmine_dagster.mining.selection import budget_count, rank_images
+from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import Interval, compare_arms, mean_interval, signal_overlap
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, interval_text
 from vlmine_dagster.reporting.study_charts import bars_png
@@ -22,7 +22,7 @@ def measure(run: StudyRun, step: str) -> list[Row]:
     is_few = np.array([pool.bins[name] == "few" for name in draw.truth])
     rows = []
     for first, second in PAIRS:
-        orders = [rank_images({name: draw.signals[name]}, draw.ids).order for name in (first, second)]
+        orders = [draw.order({name: draw.signals[name]}) for name in (first, second)]
         for budget in run.bench.project.settings.retraining.budgets:
             count = budget_count(budget, len(draw.ids))
             hits = [np.isin(np.flatnonzero(is_few), order[:count]) for order in orders]

@@ -17,11 +17,11 @@ from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import JUDGES
 from vlmine_dagster.mining.longtail import shot_bins, true_rarity
 from vlmine_dagster.mining.novelty import POOLINGS
-from vlmine_dagster.mining.selection import Ranking, random_signal, rank_images
+from vlmine_dagster.mining.selection import id_hashes, random_signal, rank_images, unranked_last
 from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.resources.labels import Labels, load_labels
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.scoring.evidence import Evidence, StoredEvidence
+from vlmine_dagster.scoring.evidence import DESCRIBED, Evidence, StoredEvidence
 from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
 from vlmine_dagster.scoring.rarity import Naming, few_shot_under, naming_of, rarity_by_labels, tag_rarity
 from vlmine_dagster.scoring.reading import Reader
@@ -58,10 +58,17 @@ class Draw:
     truth: npt.NDArray[np.str_]
     signals: dict[str, Floats]
 
-    def rank(self, experiment: ExperimentSettings) -> Ranking:
-        """Put the images into an experiment's mining order."""
+    def rank(self, experiment: ExperimentSettings) -> Places:
+        """Put the images into an experiment's mining order, shape (N,)."""
         signals = {name: self.signals[name] for name in experiment.signals}
-        return rank_images(signals, self.ids, fusion=experiment.fusion, weights=experiment.weights)
+        return self.order(signals, fusion=experiment.fusion, weights=experiment.weights)
+
+    def order(
+        self, signals: Mapping[str, Floats], *, fusion: str = "pareto", weights: Mapping[str, float] | None = None
+    ) -> Places:
+        """Put the images into the order of some signals, shape (N,); those that lack one come last."""
+        hashes = id_hashes(self.ids)
+        return unranked_last(rank_images(signals, hashes, fusion=fusion, weights=weights).order, hashes)
 
     def can_rank(self, experiment: ExperimentSettings) -> bool:
         """Whether all signals of an experiment are there, and it mines the ranking itself."""
@@ -134,6 +141,15 @@ class Pool:
         return StoredEvidence(self._reader, lambda: iter(self._ids.items()), len(self.ids)).together()
 
     @cached_property
+    def is_described(self) -> npt.NDArray[np.bool_]:
+        """Which of the N images can be mined: those whose description and keywords did not fail."""
+        answers = self._reader.read("keyword_answers", ["image_id", "outcome"])
+        known = answers.filter(pc.is_in(answers.column("outcome"), value_set=pa.array(DESCRIBED)))
+        return np.asarray(
+            pc.is_in(pa.array(self.ids, pa.string()), value_set=known.column("image_id").combine_chunks())
+        )
+
+    @cached_property
     def constant(self) -> dict[str, Floats]:
         """Signals that do not depend on the seed, shape (N,) each."""
         known, reader = self.evidence, self._reader
@@ -187,7 +203,8 @@ class Pool:
             signals = {"random": random_signal(ids, seed=number), **self._signals(seed, rest, ~is_drawn[seed])}
             if file is not None:
                 _keep(file, signals)
-        return Draw(number, seed, rest, ids, self.truth[rest], signals)
+        known = {name: np.where(self.is_described[rest], values, np.nan) for name, values in signals.items()}
+        return Draw(number, seed, rest, ids, self.truth[rest], known)
 
     def _kept_name(self, number: int) -> str:
         """Return where a draw is kept; signals of other members and passes stand in a file of their own."""

@@ -84,7 +84,7 @@ def _lessons(run: StudyRun, draw: Draw, *, count: int) -> tuple["Labelled", dict
 
     pool, arms = run.pool(), run.bench.project.settings.experiments
     orders = {
-        arm: draw.rest[draw.rank(experiment).order[:count]]
+        arm: draw.rest[draw.rank(experiment)[:count]]
         for arm, experiment in arms.items()
         if experiment.variant == DEFAULT_VARIANT and draw.can_rank(experiment)
     }

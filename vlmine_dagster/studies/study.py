@@ -24,7 +24,7 @@ from vlmine_dagster.studies.reading import variant_of
 Row = dict[str, Any]
 Table = Sequence[Mapping[str, str]]
 STUDY_TAG = "vlmine.study"
-DRAWN_FROM = ("embeddings", "keywords", "vocab_counts", "novelty_scores")
+DRAWN_FROM = ("embeddings", "keywords", "keyword_answers", "vocab_counts", "novelty_scores")
 """Tables from which the signals of a draw are made."""
 _REDONE = ("task_model", "uncertainty_scores", "rarity_scores")
 """Stages whose work a draw does anew; the others show in the tables that are read."""
