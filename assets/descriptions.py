@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from vlmine_dagster.describing.providers import describer_of
+from vlmine_dagster.describing.unseen import GREY, answers_in, grey_picture, unseen, with_unseen
 from vlmine_dagster.domain.tables import DESCRIPTIONS, JUDGES, Outcome
 from vlmine_dagster.engine.catalog import DESCRIBED_COLUMNS
 from vlmine_dagster.engine.facts import table_fact
@@ -34,6 +35,8 @@ def compute(run: StageRun) -> Product:
         bill.add(answer)
         progress.add(1, str(bill))
     table = rows.table().sort_by("image_id")
+    if isinstance(describer, ModelDescriber):
+        table = _without_unseen(run, describer, table, wanted)
     where = f"descriptions[{run.partition}]"
     share = run.project.settings.dataset.max_failure_share
     refuse_failures(table, where=where, max_share=share, advice=ASK_AGAIN)
@@ -46,6 +49,19 @@ def compute(run: StageRun) -> Product:
     if isinstance(describer, ModelDescriber):
         facts |= {"asked": describer.model.label, "ran on": describer.model.where}
     return Product(table, facts)
+
+
+def _without_unseen(run: StageRun, describer: ModelDescriber, table: pa.Table, wanted: Mapping[str, str]) -> pa.Table:
+    """Return the rows, those of images that the model cannot have seen with outcome `not_seen`."""
+    reasons = unseen(answers_in(table, wanted), describer, lambda names: _features(run, names), shard=run.partition)
+    describer.mark_unseen({wanted[name]: why for name, why in reasons.items()})
+    return with_unseen(table, reasons)
+
+
+def _features(run: StageRun, names: Sequence[str]) -> Any:
+    """Return what the encoder sees in some images of the shard, or in the grey picture."""
+    images = [(GREY, grey_picture())] if list(names) == [GREY] else read_bytes(run.bench.source, run.partition, names)
+    return run.bench.encoder.encode(images, max_pixels=run.project.settings.dataset.max_pixels).embeddings
 
 
 def _wanted(run: StageRun) -> dict[str, str]:

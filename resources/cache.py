@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -104,6 +104,12 @@ class ReplyCache:
                 (variant, today, len(replies), prompt_tokens, output_tokens, cost_usd, estimated_usd),
             )
             database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
+
+    def mark(self, variant: str, reasons: Mapping[str, str], *, outcome: Outcome) -> None:
+        """Write down, by content, why kept answers are none; they stay, and are asked for again only on request."""
+        query = "UPDATE replies SET outcome = ?, failure = ? WHERE variant = ? AND content = ?"
+        with self._guarded() as database, database:
+            database.executemany(query, [(outcome.value, why, variant, content) for content, why in reasons.items()])
 
     def restore(self, variant: str, replies: Sequence[tuple[str, Reply]], *, label: str) -> None:
         """Take back answers that were paid for before, where they are missing; nothing is written down as spent."""

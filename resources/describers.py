@@ -133,6 +133,22 @@ class ModelDescriber:
             reason = "the image is no longer in the dataset: materialize images again"
             yield Description(name, None, outcome=Outcome.CORRUPT, failure=reason)
 
+    @property
+    def prompt(self) -> str:
+        """What is asked about each image."""
+        return self._asker.prompt
+
+    def probe(self, name: str, image: bytes | None) -> Reply | None:
+        """Ask the same about a picture that is not of the pool, or without any; None where that brings no answer.
+
+        The answer is kept, and counts as spent, like every other.
+        """
+        return self._asker.probe(name, image)
+
+    def mark_unseen(self, reasons: Mapping[str, str]) -> None:
+        """Write down in the cache, by SHA-256 of the image, why answers are none, so that they can be asked again."""
+        self._asker.spending.cache.mark(self.model.fingerprint, reasons, outcome=Outcome.NOT_SEEN)
+
     def kept(self, contents: Sequence[str]) -> set[str]:
         """Return those of the images, by SHA-256, that cost nothing any more."""
         return self._asker.kept(contents)

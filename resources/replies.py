@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from vlmine_dagster.domain.errors import BudgetExceededError
+from vlmine_dagster.domain.errors import BudgetExceededError, ModelError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.ordered import batches
 from vlmine_dagster.settings import settings_hash
@@ -215,6 +215,15 @@ class Asker:
             yield first, judged, keywords
             free = replace(judged, prompt_tokens=0, output_tokens=0, latency_s=0.0, cost_usd=0.0)
             yield from ((name, free, keywords) for name in others)
+
+    def probe(self, content: str, image: bytes | None) -> Reply | None:
+        """Ask about something beside the pool, once; None where nobody answers or the limit is reached."""
+        requests = [Request(content, self.prompt, image)]
+        try:
+            found = list(ask(self.model, [content], lambda _missing: iter(requests), spending=self.spending))
+        except (BudgetExceededError, ModelError):
+            return None
+        return self._judged(found[0][1])[0] if found else None
 
     def _judged(self, reply: Reply) -> tuple[Reply, tuple[str, ...]]:
         if reply.outcome is not Outcome.OK:

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.prices import Price
 from vlmine_dagster.resources.questions import ChatQuestion, Dialect, estimated_tokens
 from vlmine_dagster.resources.refusals import Course, refusal_in
 from vlmine_dagster.resources.replies import Request
 from vlmine_dagster.resources.responses import completion_in, error_status, words_in
-from vlmine_dagster.settings import OpenAIDescriberSettings
 
 
 def body(message, **more) -> bytes:
