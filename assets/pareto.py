@@ -125,7 +125,6 @@ def _reasons(
         selection_reason(
             dict(zip(signals, found, strict=True)),
             front=front if has_fronts else None,
-            pool_size=len(ranking.order),
             keyword=row.get("rarest_keyword"),
             keyword_count=row.get("min_count"),
             predicted_label=row.get("predicted_label"),

@@ -508,9 +508,9 @@ def test_the_fused_list_knows_why(finished: Made):
 
     assert list(ranked.columns[5:]) == ["class_rank_rarity", "sparsity"]
     said = ranked["reason"][ranked["selected"]]
-    assert said.iloc[0].startswith("strange, perhaps of a class with neither label nor name")  # none has a name here
-    assert any(reason.startswith('perhaps of rare class "') for reason in said)
-    assert said.str.contains("few images like it").all()
+    assert said.iloc[0].startswith("unlike any labelled class")  # none has a name here
+    assert any(reason.startswith('perhaps rare class "') for reason in said)
+    assert said.str.contains("least similar to the rest").all()
     assert set(finished.frame("rarity_scores")["image_id"]) == set(finished.frame("pareto_set", "random")["image_id"])
 
 

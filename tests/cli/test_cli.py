@@ -132,7 +132,7 @@ def test_top_shows_ranks_and_reasons(inside: Made):
 
     assert shown.exit_code == 0
     assert "Mined first by fused" in shown.output
-    assert "few images like it" in shown.output
+    assert "least similar to the rest" in shown.output
     assert "front 1" in vlmine("top", "--experiment", "pareto", "-n", "3").output
 
 
@@ -163,7 +163,7 @@ def test_the_score_can_be_recomputed_from_the_card(inside: Made):
     assert "mined by" in card["verdict"]
     shown = vlmine("explain", first)
     assert f"novelty_min = 1 / {min(counts)}" in shown.output
-    assert "entropy: how undecided the task model is over all classes, in nats" in shown.output
+    assert "entropy: how uncertain the task model is over all classes, in nats" in shown.output
 
 
 def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_often(inside: Made):
@@ -171,7 +171,7 @@ def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_oft
 
     shown = " ".join(vlmine("explain", first).output.split())
 
-    assert "fused mined it: strange, perhaps of a class with neither label nor name (rank 1 of" in shown
+    assert "fused mined it: unlike any labelled class · " in shown
     assert ", counts 3 times), sparsity" in shown
 
 

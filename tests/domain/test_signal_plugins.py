@@ -83,7 +83,7 @@ def test_a_foreign_signal_is_mined_beside_ours_and_what_it_reads_is_read_by_its_
     assert ("images", "image_id", "width") not in {
         (one.table, *one.columns) for one in PARETO_SET.needed(project("novelty_min"), "arm", "default")
     }
-    assert selection_reason({"darkness": (-10.0, 1.0)}, pool_size=2) == "10 pixels wide (rank 1 of 2)"
+    assert selection_reason({"darkness": (-10.0, 1.0)}) == "10 pixels wide"
 
 
 @pytest.mark.usefixtures("camera")
@@ -95,7 +95,7 @@ def test_ours_come_first_in_the_order_of_their_declaration_and_settings_list_all
 
     shown = " ".join(capsys.readouterr().out.split())
     assert "darkness how narrow it is, from package camera" in shown
-    assert "entropy how undecided the task model is over all classes, in nats, needs labels" in shown
+    assert "entropy how uncertain the task model is over all classes, in nats, needs labels" in shown
 
 
 @pytest.mark.usefixtures("camera")

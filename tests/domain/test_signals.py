@@ -23,10 +23,13 @@ def test_a_signal_has_its_column_its_formula_with_an_example_and_a_reason_in_wor
     assert ">>>" in docstring
     assert re.search(r"[Hh]igher|[Ll]ower|uniform", docstring), "the docstring says the direction"
 
-    reason = selection_reason({signal.name: (0.5, 3.0)}, pool_size=1200, keyword="comet", keyword_count=2)
+    reason = selection_reason({signal.name: (0.5, 3.0)}, keyword="comet", keyword_count=2)
 
-    assert reason.startswith(signal.said.split("{")[0])
+    assert reason.startswith(signal.reason.split("{")[0])
     assert "{" not in reason
+    untagged = selection_reason({signal.name: (0.5, 3.0)}, keyword="comet", keyword_count=2, are_tags_meaningful=False)
+    assert "{" not in untagged
+    assert not re.search("comet|keyword|tag", untagged)
 
 
 def test_a_column_that_is_lower_for_what_is_worth_more_is_known_as_such():

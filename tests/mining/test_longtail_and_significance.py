@@ -125,20 +125,19 @@ def test_reasons_name_the_numbers():
     reason = selection_reason(
         {"novelty_mean": (0.1, 2.0), "margin": (0.05, 1.0), "variation_ratio": (0.5, 4.5), "sparsity": (-3.0, 1e7)},
         front=2,
-        pool_size=1000,
         keyword="rocket",
         keyword_count=4,
         predicted_label="brick",
     )
 
     assert reason == (
-        'keywords in 10.0 images on average, rarest "rocket" (rank 2 of 1,000) · '
-        'margin 0.05, perhaps "brick" (rank 1) · '
-        'variation ratio 0.50, perhaps "brick" (rank 4.5) · few images like it (rank 10,000,000) · front 2'
+        'keywords shared by 10.0 images on average, rarest "rocket" · '
+        'model prefers "brick" to the next class by 5% · '
+        'model 50% sure of "brick" · 10,000,000th least similar to the rest · front 2'
     )
 
 
 def test_one_image_is_singular():
-    reason = selection_reason({"novelty_min": (1.0, 1.0)}, front=1, pool_size=9, keyword="kelpie", keyword_count=1)
+    reason = selection_reason({"novelty_min": (1.0, 1.0)}, front=1, keyword="kelpie", keyword_count=1)
 
-    assert reason == 'keyword "kelpie" in 1 image (rank 1 of 9)'
+    assert reason == 'keyword "kelpie" in 1 image'

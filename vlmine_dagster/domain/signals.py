@@ -18,7 +18,7 @@ CONTEXT = {
     "uncertainty_scores": ("predicted_label",),
     "rarity_scores": ("rare_class",),
 }
-"""Columns that are told beside a table's signals."""
+"""Columns that reasons use besides a table's signals."""
 
 _MADE = itertools.count()
 
@@ -32,10 +32,12 @@ class Signal:
         table: The table that holds it in a column of its name, or the columns that it is made from; None where it needs
             no table of scores.
         meaning: What it is, in a line for people.
-        said: How a reason tells its value. Fields: `value` as the table holds it, `inverse` (1 / value), `negated`,
-            `keyword` (the rarest), `images` (its count in words), `rarest` (the keyword as an addition), `guess` (the
-            likeliest class as an addition) and `rare_class` (a clause about the one whose list it tops).
-        source: Where its formula stands.
+        reason: How the line under a picture says why its value counts. Fields: `value` as the table holds it, `inverse`
+            (1 / value), `complement` (1 - value), `negated`, `nth` (its rank among the pool, such as "14th ", empty for
+            the first), `keyword` (the rarest), `images` (its count in words), `rarest` (the keyword as an addition),
+            `best` (the most probable class), `guess` (that class as an addition) and `rare_class` (a clause about the
+            rare class on whose list it ranks highest).
+        source: The function with its formula.
         needs: What a project must have: `nothing`; `labels` (a labelled seed, or the user's own task model); `passes`
             (a task model with Monte Carlo dropout); `members` (an ensemble as task model); `oracle` (the labels of a
             benchmark).
@@ -45,19 +47,21 @@ class Signal:
             images that can be mined (`scoring.pool.MinedPool`), returns float64 of shape (N,), higher is more worth
             mining, NaN for unknown.
         reads: What `make` reads through the reader: columns by table.
+        untagged: The same in a pool whose tags mean nothing, where a reason must not use them; empty: as `reason`.
         version: Raised when `make` returns other values, so that lists that were mined by it are made again.
     """
 
     name: str
     table: str | None
     meaning: str
-    said: str
+    reason: str
     source: str
     needs: Needs = "nothing"
     is_negated: bool = False
     made_from: tuple[str, ...] = ()
     make: Callable[[Any, Any], Any] | None = None
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    untagged: str = ""
     version: int = 1
     _place: int = field(default_factory=_MADE.__next__, init=False, repr=False, compare=False)
 

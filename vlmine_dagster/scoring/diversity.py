@@ -12,8 +12,11 @@ from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.settings import DiversitySettings
 
-PICKED_BECAUSE = {"k_center": "far from the seed and earlier picks", "coverage": "adds rare keywords to earlier picks"}
-"""What a reason says of a pick."""
+PICKED_BECAUSE = {
+    "k_center": "unlike the labelled images and earlier picks",
+    "coverage": "adds rare keywords that earlier picks lack",
+}
+"""What a reason says about a pick."""
 
 _LABELLED_BATCH = 4096
 

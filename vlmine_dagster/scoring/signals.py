@@ -47,8 +47,8 @@ def _oracle(reader: "Reader", pool: "MinedPool") -> "npt.NDArray[np.float64]":
 RANDOM = Signal(
     "random",
     None,
-    "a draw that knows nothing: the yardstick",
-    "drawn at random",
+    "a random draw: the baseline",
+    "chosen at random",
     "mining.selection.random_signal",
     make=_random,
 )
@@ -59,29 +59,32 @@ NOVELTY_MIN = Signal(
     "1 / number of images that share its rarest keyword",
     'keyword "{keyword}" in {images}',
     "mining.novelty.novelty_from_count",
+    untagged="{nth}rarest content",
 )
 
 NOVELTY_MEAN = Signal(
     "novelty_mean",
     "novelty_scores",
     "1 / mean number of images that share its keywords",
-    "keywords in {inverse:,.1f} images on average{rarest}",
+    "keywords shared by {inverse:,.1f} images on average{rarest}",
     "mining.novelty.novelty_from_count",
+    untagged="{nth}rarest content on average",
 )
 
 SOFT_NOVELTY = Signal(
     "soft_novelty",
     "rarity_scores",
-    "how rare what is seen in it is, every tag by its probability",
-    "rare tags",
+    "rarity of its tags, weighted by their probability",
+    "{nth}rarest content by its tags",
     "mining.rarity.soft_novelty",
+    untagged="{nth}rarest content",
 )
 
 ENTROPY = Signal(
     "entropy",
     "uncertainty_scores",
-    "how undecided the task model is over all classes, in nats",
-    "entropy {value:.2f} nats{guess}",
+    "how uncertain the task model is over all classes, in nats",
+    "{nth}least certain prediction{guess}",
     "mining.uncertainty.predictive_entropy",
     needs="labels",
 )
@@ -90,7 +93,7 @@ VARIATION_RATIO = Signal(
     "variation_ratio",
     "uncertainty_scores",
     "1 - the task model's largest class probability",
-    "variation ratio {value:.2f}{guess}",
+    "model {complement:.0%} sure of {best}",
     "mining.uncertainty.variation_ratio",
     needs="labels",
 )
@@ -98,8 +101,8 @@ VARIATION_RATIO = Signal(
 MARGIN = Signal(
     "margin",
     "uncertainty_scores",
-    "how close the task model's two likeliest classes are",
-    "margin {value:.2f}{guess}",
+    "how close the task model's two most probable classes are",
+    "model prefers {best} to the next class by {value:.0%}",
     "mining.uncertainty.margin",
     needs="labels",
     is_negated=True,
@@ -108,8 +111,8 @@ MARGIN = Signal(
 DROPOUT_VARIATION_RATIO = Signal(
     "dropout_variation_ratio",
     "uncertainty_scores",
-    "share of Monte Carlo dropout passes that do not choose the commonest class",
-    "{value:.0%} of dropout passes say something else{guess}",
+    "share of Monte Carlo dropout passes that do not choose the most common class",
+    "{value:.0%} of dropout passes disagree{guess}",
     "mining.uncertainty.variation_ratio_of_votes",
     needs="passes",
 )
@@ -118,7 +121,7 @@ DROPOUT_BALD = Signal(
     "dropout_bald",
     "uncertainty_scores",
     "how much Monte Carlo dropout passes disagree: mutual information of class and weights, in nats",
-    "dropout passes disagree by {value:.2f} nats{guess}",
+    "{nth}strongest disagreement between dropout passes{guess}",
     "mining.uncertainty.bald",
     needs="passes",
 )
@@ -126,8 +129,8 @@ DROPOUT_BALD = Signal(
 ENSEMBLE_VARIATION_RATIO = Signal(
     "ensemble_variation_ratio",
     "uncertainty_scores",
-    "share of an ensemble's members that do not choose the commonest class",
-    "{value:.0%} of the ensemble say something else{guess}",
+    "share of an ensemble's members that do not choose the most common class",
+    "{value:.0%} of the ensemble disagrees{guess}",
     "mining.uncertainty.variation_ratio_of_votes",
     needs="members",
 )
@@ -136,7 +139,7 @@ ENSEMBLE_BALD = Signal(
     "ensemble_bald",
     "uncertainty_scores",
     "how much an ensemble's members disagree: mutual information of class and member, in nats",
-    "the ensemble disagrees by {value:.2f} nats{guess}",
+    "{nth}strongest disagreement within the ensemble{guess}",
     "mining.uncertainty.bald",
     needs="members",
 )
@@ -145,7 +148,7 @@ VOTE_ENTROPY = Signal(
     "vote_entropy",
     "uncertainty_scores",
     "entropy of the votes of an ensemble's members, in nats",
-    "the ensemble's votes have entropy {value:.2f} nats{guess}",
+    "{nth}most divided vote of the ensemble{guess}",
     "mining.uncertainty.vote_entropy",
     needs="members",
 )
@@ -153,8 +156,8 @@ VOTE_ENTROPY = Signal(
 TAIL_FIRST = Signal(
     "tail_first",
     "uncertainty_scores",
-    "Tail First Sampling: turn by turn, the least sure image of the predicted class with the fewest labels",
-    "turn {negated:,.0f} of its class by Tail First Sampling{guess}",
+    "Tail First Sampling: in turn, the least certain image of the predicted class with the fewest labels",
+    "pick {negated:,.0f} for {best} by Tail First Sampling",
     "mining.tail_first.tail_first",
     needs="labels",
     made_from=("entropy", "predicted_label"),
@@ -165,8 +168,8 @@ TAIL_FIRST = Signal(
 EXPECTED_RARITY = Signal(
     "expected_rarity",
     "rarity_scores",
-    "probability of a few-shot class, by the labelled seed",
-    "of a rare class with probability {value:.2f}{guess}",
+    "probability that its class is few-shot, learned from the labelled set",
+    "{value:.0%} likely to be of a rare class{guess}",
     "mining.rarity.expected_rarity",
     needs="labels",
 )
@@ -174,7 +177,7 @@ EXPECTED_RARITY = Signal(
 CLASS_RANK_RARITY = Signal(
     "class_rank_rarity",
     "rarity_scores",
-    "how near the top of rare classes' own lists it stands, by their labels and their names",
+    "how close it ranks to the top of the rare classes' own lists, made from their labels and names",
     "{rare_class}",
     "mining.rarity.class_rank_rarity",
     needs="labels",
@@ -183,41 +186,43 @@ CLASS_RANK_RARITY = Signal(
 KEYWORD_VALUE = Signal(
     "keyword_value",
     "rarity_scores",
-    "what the seed says about its most telling keyword",
-    "telling keywords{rarest}",
+    "what the labelled set says about its most informative keyword",
+    "{nth}strongest keyword evidence for a rare class",
     "mining.rarity.keyword_value",
     needs="labels",
+    untagged="{nth}strongest evidence for a rare class",
 )
 
 SPARSITY = Signal(
     "sparsity",
     "rarity_scores",
-    "how few images look like it, by their tags",
-    "few images like it",
+    "how few images resemble it, by their tags",
+    "{nth}least similar to the rest",
     "mining.density.semantic_density",
 )
 
 EMBEDDING_SPARSITY = Signal(
     "embedding_sparsity",
     "neighbour_scores",
-    "how few images look like it, by the encoder's features",
-    "few images look like it",
+    "how few images resemble it, by the encoder's features",
+    "{nth}least similar to the rest in appearance",
     "mining.density.embedding_density",
 )
 
 KEYWORD_SPARSITY = Signal(
     "keyword_sparsity",
     "neighbour_scores",
-    "how few images share its keywords, for describers without probabilities",
-    "few images share its keywords{rarest}",
+    "how few images share its keywords; for describers without probabilities",
+    "{nth}least similar to the rest by its keywords{rarest}",
     "mining.density.keyword_density",
+    untagged="{nth}least similar to the rest",
 )
 
 SEED_DISTANCE = Signal(
     "seed_distance",
     "neighbour_scores",
     "how far it is from the nearest labelled image, by the encoder's features",
-    "{value:.2f} from the nearest labelled image",
+    "{nth}farthest from any labelled image",
     "mining.density.seed_distance",
     needs="labels",
 )
@@ -225,8 +230,8 @@ SEED_DISTANCE = Signal(
 ORACLE = Signal(
     "oracle",
     None,
-    "the true rarity of its class, by labels that nobody has: the ceiling",
-    "an oracle says that its class has {inverse:,.0f} images",
+    "the true rarity of its class, from labels that nobody has: the upper bound",
+    "true class has {inverse:,.0f} images",
     "mining.longtail.true_rarity",
     needs="oracle",
     make=_oracle,
