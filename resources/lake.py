@@ -6,6 +6,8 @@ From the two follows what is missing, fresh or stale, without a database and wit
 
 import hashlib
 import json
+import shutil
+import tempfile
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +22,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, SourceError
-from vlmine_dagster.domain.files import replacing
+from vlmine_dagster.domain.files import literal_pattern, replacing
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, arrow_type
 from vlmine_dagster.settings import DEFAULT_VARIANT
 
@@ -261,7 +263,9 @@ class Lake:
     @staticmethod
     def scan(files: Sequence[str]) -> str:
         """Return the SQL that reads files, at least one; `filename` is a hidden column of it."""
-        return f"read_parquet([{', '.join(_literal(file) for file in files)}], hive_partitioning = false)"
+        return (
+            f"read_parquet([{', '.join(_literal(literal_pattern(file)) for file in files)}], hive_partitioning = false)"
+        )
 
     @contextmanager
     def connect(
@@ -298,16 +302,20 @@ class Lake:
         """
         if not self._is_local:
             return
-        with replacing(file) as beside, duckdb.connect(str(beside)) as connection:
-            for name, contract in TABLES.items():
-                there = self.partitions(name)
-                known = (kept or {}).get(contract.partition, there)
-                if chosen := [partition for partition in there if partition in known]:
-                    connection.execute(f"CREATE VIEW {name} AS {self._view(name, chosen)}")
+        # Made elsewhere, since DuckDB misplaces what it writes beside a file below a folder with `?` in its name.
+        with replacing(file) as beside, tempfile.TemporaryDirectory() as folder:
+            made = Path(folder, "views.duckdb")
+            with duckdb.connect(str(made)) as connection:
+                for name, contract in TABLES.items():
+                    there = self.partitions(name)
+                    known = (kept or {}).get(contract.partition, there)
+                    if chosen := [partition for partition in there if partition in known]:
+                        connection.execute(f"CREATE VIEW {name} AS {self._view(name, chosen)}")
+            shutil.copyfile(made, beside)
 
     def _view(self, name: str, partitions: Sequence[str]) -> str:
         kind, start = TABLES[name].partition, len(str(self._folder(name, DEFAULT_VARIANT))) + 2
-        files = ", ".join(_literal(str(self.path(name, partition))) for partition in partitions)
+        files = ", ".join(_literal(literal_pattern(str(self.path(name, partition)))) for partition in partitions)
         scan = f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
         of_name = f"substr(filename, {start}, length(filename) - {start + len('parquet')})"
         return f"SELECT {'' if kind == 'pool' else f'{of_name} AS {kind}, '}* FROM {scan}"  # noqa: S608 - our own names

@@ -152,7 +152,7 @@ class Tracking:
 
     @property
     def _folder(self) -> Path:
-        return self._project.state_folder("mlflow")
+        return self._project.plain_folder("mlflow")
 
     @property
     def artifacts_folder(self) -> Path:

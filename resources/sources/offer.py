@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.domain.files import write_whole
+from vlmine_dagster.domain.files import literal_pattern, write_whole
 from vlmine_dagster.domain.tables import Split
 from vlmine_dagster.resources.sources.brought_labels import BroughtLabels
 from vlmine_dagster.resources.sources.contract import clean_key, shard_of
-from vlmine_dagster.resources.sources.splits import PathSplits, judge_of, literal_pattern
+from vlmine_dagster.resources.sources.splits import PathSplits, judge_of
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
 
 LABELS_FILE = "dataset-labels.csv"

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vlmine_dagster.domain.files import literal_pattern
 from vlmine_dagster.domain.tables import Split
 
 _WORDS = {
@@ -99,8 +100,3 @@ def _name_split(path: str) -> tuple[str, str] | None:
         if split is not None:
             return split, literal_pattern(folder + slash + name[: word.end() + 1]) + "*"
     return None
-
-
-def literal_pattern(text: str) -> str:
-    """Return a pattern that matches this text alone."""
-    return re.sub(r"([\[*?])", r"[\1]", text)

@@ -35,6 +35,7 @@ from vlmine_dagster.engine.stages import COMMAND_TAG, ModelConfig, Stage, Unit
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
 from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.project import Project
 
 VIEWS_FILE = "vlmine.duckdb"
@@ -95,6 +96,7 @@ def prepare_dagster_home(project: Project) -> Path:
             f"the folder DAGSTER_HOME={home} cannot be made ({error.strerror}). Make it, name another or unset "
             f"DAGSTER_HOME: Dagster's history is then kept with the project."
         ) from error
+    home = plain_path(home)
     if not (home / "dagster.yaml").exists():
         with packaged_dagster_yaml() as source:
             shutil.copy(source, home / "dagster.yaml")

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,16 @@ def write_whole(file: Path, content: str | bytes) -> None:
     """Write a file so that it appears whole or not at all (see `replacing`); text is UTF-8, its line ends stay."""
     with replacing(file) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def literal_pattern(path: str) -> str:
+    """Return a pattern, for DuckDB and `fnmatch`, that matches this path alone.
+
+    Examples:
+        >>> literal_pattern("a[1]/b*.parquet")
+        'a[[]1]/b[*].parquet'
+    """
+    return re.sub(r"([\[*?])", r"[\1]", path)
 
 
 def _flush(file: Path) -> None:

@@ -29,6 +29,7 @@ from vlmine_dagster.settings import (
     usual_describer,
     usual_keyworder,
 )
+from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
 
 SETTINGS_FILE = "vlmine.yaml"
@@ -259,7 +260,10 @@ class Project:
     def dagster_home(self) -> Path:
         """Folder of the Dagster instance: DAGSTER_HOME if set, which may be missing, else `dagster` under the home."""
         given = os.environ.get("DAGSTER_HOME")
-        return Path(given).expanduser().resolve() if given else self.state_folder("dagster")
+        if not given:
+            return self.plain_folder("dagster")
+        home = Path(given).expanduser().resolve()
+        return plain_path(home) if home.is_dir() else home
 
     def state_folder(self, name: str) -> Path:
         """Return a local folder under the home (`mlflow`, `dagster`, `models`, ...), made if it is missing.
@@ -272,6 +276,14 @@ class Project:
         if not mark.exists():
             mark.write_text(HOME_LAYOUT, encoding="utf-8")
         return folder
+
+    def plain_folder(self, name: str) -> Path:
+        """Return a folder under the home by a path that programs cannot misread (see `plain_path`).
+
+        Raises:
+            ConfigError: there is no such path.
+        """
+        return plain_path(self.state_folder(name))
 
     @property
     def _home_folder(self) -> Path:

@@ -1,0 +1,72 @@
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.settings.plain_paths import plain_path
+
+ODD = "Bob's [old] pool? 100%20 #2"
+
+
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch):
+    folder = Path(tempfile.mkdtemp(prefix="plain"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def plain(cache):
+    return Path(tempfile.mkdtemp(prefix="plain"))
+
+
+def test_a_plain_path_stays(plain, cache):
+    folder = plain / "My pool (2), é_1"
+    folder.mkdir()
+    assert plain_path(folder) == folder
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [ODD, "a[1]", "is it?", "50%", "#2", 'say "hi"', "it's", "a:b", "a*", "{x}", "a\nb"])
+def test_an_odd_path_is_reached_by_a_link_of_the_same_name_each_time(plain, cache, name):
+    folder = plain / name
+    folder.mkdir()
+    link = plain_path(folder)
+    assert link.parent == cache / "vlmine" / "homes"
+    assert link.resolve() == folder.resolve()
+    assert plain_path(folder) == link
+    link.unlink()
+    assert plain_path(folder) == link
+    (folder / "a.txt").write_text("there")
+    assert (link / "a.txt").read_text() == "there"
+
+
+def test_two_folders_have_two_links(plain, cache):
+    folders = [plain / name / "dagster" for name in ("a?", "b?")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    assert len({plain_path(folder) for folder in folders}) == 2
+
+
+def test_the_temporary_folder_serves_where_the_cache_cannot(plain, monkeypatch):
+    (plain / "file").write_text("")
+    folder = plain / ODD
+    folder.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(plain / "file"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(plain / "temporary"))
+    assert plain_path(folder).parent.parent.parent == plain / "temporary"
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(plain / "file"))
+    with pytest.raises(ConfigError, match=r"Set VLMINE_HOME to a folder with a plain name"):
+        plain_path(folder)
+
+
+def test_a_link_that_leads_elsewhere_is_not_used(plain, cache, monkeypatch):
+    folder = plain / ODD
+    folder.mkdir()
+    link = plain_path(folder)
+    link.unlink()
+    link.symlink_to(plain)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(plain / "temporary"))
+    assert plain_path(folder).parent != link.parent
+    assert plain_path(folder).resolve() == folder.resolve()

@@ -1,0 +1,54 @@
+"""Paths for programs that give characters of a path a meaning: addresses of SQLite, patterns of Dagster."""
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from vlmine_dagster.domain.errors import ConfigError
+
+_PLAIN = re.compile(r"[\w./ ()+,=@~&-]*")
+
+
+def plain_path(folder: Path) -> Path:
+    """Return a path to a folder without characters such as `? % # [ ] ' "`.
+
+    A path that has some is reached through a link, in `vlmine/homes` of the user's cache or of the temporary folder.
+    Its name follows from the path, so that it is the same every time and is made again if somebody deletes it.
+
+    Args:
+        folder: Absolute path of a folder that exists.
+
+    Raises:
+        ConfigError: those folders cannot be written, or have such characters too.
+    """
+    if _PLAIN.fullmatch(str(folder)):
+        return folder
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    for place in _places():
+        if _PLAIN.fullmatch(str(place)) and (link := _linked(place / name, folder)) is not None:
+            return link
+    raise ConfigError(
+        f"{folder}: SQLite and Dagster cannot work in a folder of this name, and no link to it can be made in "
+        f"{' or '.join(str(place) for place in _places())}. Set VLMINE_HOME to a folder with a plain name."
+    )
+
+
+def _places() -> list[Path]:
+    caches = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return [Path(caches) / "vlmine" / "homes", Path(tempfile.gettempdir()) / f"vlmine-{os.getuid()}" / "homes"]
+
+
+def _linked(link: Path, folder: Path) -> Path | None:
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if link.parent.stat().st_uid != os.getuid():
+            return None
+        if not link.is_symlink():
+            link.symlink_to(folder, target_is_directory=True)
+    except FileExistsError:
+        pass  # another process made it
+    except OSError:
+        return None
+    return link if link.is_symlink() and Path(os.readlink(link)) == folder else None  # noqa: PTH115 - as it is written
