@@ -7,7 +7,7 @@ import click
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
-from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
+from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
@@ -69,4 +69,7 @@ def print_cache(path: str, byte_count: int, rows: Sequence[Mapping[str, Any]]) -
         table.add_row(row["variant"], plain(row["label"]), *counts, use)
     out = console()
     out.print(f"{plain(path)}, {byte_count / 1e6:.1f} MB")
-    out.print(table if rows else "No answers yet: the tagger, rules and tags need none.")
+    if rows:
+        print_table(table)
+    else:
+        out.print("No answers yet: the tagger, rules and tags need none.")

@@ -8,7 +8,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.mined import experiment_of
 from vlmine_dagster.cli.session import open_bench
-from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, table_of
+from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, print_table, table_of
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.tables import UNRANKED
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
@@ -190,7 +190,7 @@ def print_comparison(told: Mapping[str, Any]) -> None:
     """Print experiments and rounds of labels side by side, and what is shown between experiments."""
     out, rows = console(), told["experiments"]
     if any(row["few_recall"] or row["few_accuracy"] for row in rows):
-        out.print(_judged_table(rows, has_rounds=bool(told["rounds"])))
+        print_table(_judged_table(rows, has_rounds=bool(told["rounds"])))
     if tails := sorted({row["few_images"] for row in rows if row["few_recall"]}):
         tail = " to ".join(f"{count:,}" for count in dict.fromkeys((tails[0], tails[-1])))
         out.print(
@@ -209,11 +209,11 @@ def print_comparison(told: Mapping[str, Any]) -> None:
             "Look at them side by side: the contact sheets in .vlmine/reports, or `vlmine top --experiment NAME`."
         )
     if told["rounds"]:
-        out.print(_rounds_table(told["rounds"]))
+        print_table(_rounds_table(told["rounds"]))
         out.print("[dim]Accuracy: of a model that learned from the labelled images alone, on the same test images.[/]")
         out.print(f"[dim]Rounds in MLflow: {told['mlflow_rounds_url']}[/]", soft_wrap=True)
     for title, cells in told["tables"].items():
-        out.print(grid(title, cells))
+        print_table(grid(title, cells))
     print_sentences(told["words"])
     out.print(f"[dim]In MLflow (`vlmine ui`), curves: {told['mlflow_curves_url']}[/]", soft_wrap=True)
     out.print(f"[dim]Parameters and metrics side by side: {told['mlflow_url']}[/]", soft_wrap=True)
@@ -223,18 +223,12 @@ def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> "Ta
     """Return recall at each budget and accuracy of experiments, as far as somebody could judge them."""
     budgets = next(([point["mined"] for point in row["few_recall"]] for row in rows if row["few_recall"]), [])
     title = "Recall of few-shot images by images mined" if budgets else ""
-    table = table_of({"experiment": "left"}, title=title)
     has_variants = any(row["variant"] != DEFAULT_VARIANT for row in rows)
-    if has_variants:
-        table.add_column("variant")
-    if has_rounds:
-        table.add_column("round", justify="right")
-    for mined in budgets:
-        table.add_column(f"{mined:,}", justify="right")
-    table.add_column("few-shot accuracy", justify="right")
     has_unranked = any(row["unranked_images"] for row in rows)
-    if has_unranked:
-        table.add_column("not ranked", justify="right")
+    names = ["experiment", *(["variant"] if has_variants else [])]
+    numbers = [*(["round"] if has_rounds else []), *(f"{mined:,}" for mined in budgets), "few-shot accuracy"]
+    numbers += ["not ranked"] if has_unranked else []
+    table = table_of({**dict.fromkeys(names, "left"), **dict.fromkeys(numbers, "right")}, title=title)
     for row in rows:
         cells = [f"{p['value']:.2f} [dim]{p['low']:.2f}-{p['high']:.2f}[/]" for p in row["few_recall"]]
         accuracy = list(row["few_accuracy"].values())

@@ -8,7 +8,7 @@ import click
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
-from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
+from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import WHOLE_POOL
@@ -182,7 +182,7 @@ def print_card(card: Mapping[str, Any]) -> None:
             f"margin {found['margin']:.3f}; the task model says {plain(found['predicted_label'])!r}"
         )
     if card["experiments"]:
-        out.print(_places(card["experiments"]))
+        print_table(_places(card["experiments"]))
         for name, place in card["experiments"].items():
             if place["selected"] and len(place["signals"]) > 1:
                 out.print(f"  {plain(name)} mined it: {plain(place['reason'])}")

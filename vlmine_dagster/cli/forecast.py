@@ -12,7 +12,7 @@ import click
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench, open_runner
-from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
+from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.tables import JUDGES, Outcome
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
@@ -253,7 +253,7 @@ def print_forecast(told: Forecast) -> None:
         dollars = "unknown" if stage.cost_usd is None else f"${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"
         tokens = f"{stage.prompt_tokens + stage.output_tokens:,.0f}"
         table.add_row(stage.stage, plain(stage.model), f"{stage.left:,}", tokens, dollars, duration(stage.hours * 3600))
-    out.print(table)
+    print_table(table)
     total = "unknown" if told.cost_usd is None else f"${told.cost_usd:,.2f}"
     limit = "no limit" if told.max_cost_usd is None else f"max_cost_usd ${told.max_cost_usd:g}"
     out.print(f"To pay: {total}. Spent so far: ${told.spent_usd:,.4f} ({limit}).")

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from vlmine_dagster.cli.terminal import prepare_streams, print_problem
 from vlmine_dagster.domain.errors import VlmineError
 
 INTERRUPTED = 130
@@ -18,10 +19,11 @@ class ErrorReportingGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
+        prepare_streams()
         try:
             return super().invoke(ctx)
         except VlmineError as error:
-            click.secho(f"vlmine: {error}", fg="red", err=True)
+            print_problem(f"vlmine: {error}")
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("Stopped. What was done is kept.", err=True)

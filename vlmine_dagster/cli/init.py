@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vlmine_dagster.cli.terminal import print_problem
+
 if TYPE_CHECKING:
     from vlmine_dagster.resources.sources.detection import Survey
     from vlmine_dagster.settings import DatasetSettings
@@ -38,7 +40,7 @@ def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | No
     if found.labels:
         advice = advice_on_labels(Workbench(settings_file=str(file)))
         if advice.state != "ok":
-            click.secho(f"{found.labels.file}: {advice.found} {advice.advice}", fg="yellow", err=True)
+            print_problem(f"{found.labels.file}: {advice.found} {advice.advice}", colour="yellow")
     click.echo("Next: vlmine run")
 
 

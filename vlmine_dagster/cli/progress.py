@@ -20,12 +20,13 @@ class RunDisplay:
     def __init__(self, *, is_quiet: bool):
         self._is_quiet = is_quiet
         self._stack = ExitStack()
+        out = console()
         self._progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn("line" if out.options.ascii_only else "dots"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[step]}"),
-            console=console(),
+            console=out,
             transient=True,
             disable=is_quiet,
         )

@@ -10,7 +10,15 @@ import click
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
-from vlmine_dagster.cli.terminal import SHOWN_FAILURES, console, plain, print_json, print_more_failures, table_of
+from vlmine_dagster.cli.terminal import (
+    SHOWN_FAILURES,
+    console,
+    plain,
+    print_json,
+    print_more_failures,
+    print_table,
+    table_of,
+)
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
@@ -139,7 +147,7 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
         fresh = row["states"].get("fresh", 0)
         table.add_row(name, f"{fresh}/{row['partitions']}", f"{row['rows']:,}", _state(row), _outcomes(row))
     out = console()
-    out.print(table)
+    print_table(table)
     for row in rows:
         failures = list(row.get("failures", {}).items())
         for partition, text in failures[:SHOWN_FAILURES]:

@@ -9,7 +9,7 @@ import click
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench, open_history, settings_file
-from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, table_of
+from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, print_table, table_of
 
 if TYPE_CHECKING:
     from vlmine_dagster.studies.study import Report
@@ -47,12 +47,10 @@ def _do(name: str, *, draw_count: int, is_quiet: bool) -> "Report":
 
 def print_studies(questions: Mapping[str, str]) -> None:
     """Print the studies and what they ask."""
-    table = table_of({})
-    table.add_column("study", no_wrap=True)
-    table.add_column("asks")
+    table = table_of({"study": "left", "asks": "left"})
     for name, question in questions.items():
         table.add_row(name, question)
-    console().print(table)
+    print_table(table)
 
 
 def print_report(report: "Report") -> None:
@@ -60,7 +58,7 @@ def print_report(report: "Report") -> None:
     out = console()
     out.print(f"[bold]{plain(report.question)}[/]")
     for title, rows in report.tables.items():
-        out.print(grid(title, rows))
+        print_table(grid(title, rows))
     print_sentences(report.words)
     out.print(f"[dim]{plain(report.folder)}[/]", soft_wrap=True)
     out.print(f"[dim]{plain(report.mlflow_url)}[/]", soft_wrap=True)

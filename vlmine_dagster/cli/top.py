@@ -8,7 +8,8 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.mined import mined, shown_experiment
 from vlmine_dagster.cli.session import open_bench
-from vlmine_dagster.cli.terminal import console, plain, print_json, table_of
+from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, short_name, table_of
+from vlmine_dagster.resources.visible import visible_text
 
 
 @click.command()
@@ -25,10 +26,11 @@ def top(experiment: str | None, count: int, is_json: bool) -> None:
 
 def print_top(rows: Sequence[Mapping[str, Any]], experiment: str) -> None:
     """Print mined images with their reasons."""
-    table = table_of({}, title=f"Mined first by {plain(experiment)}")
-    table.add_column("rank", justify="right")
-    table.add_column("image", no_wrap=True)
-    table.add_column("why")
-    for row in rows:
-        table.add_row(str(row["rank"]), plain(row["image_id"]), plain(row["reason"]))
-    console().print(table)
+    table = table_of({"rank": "right", "image": "left", "why": "left"}, title=f"Mined first by {plain(experiment)}")
+    names = [visible_text(row["image_id"]) for row in rows]
+    shown = [short_name(name) for name in names]
+    for row, name in zip(rows, shown, strict=True):
+        table.add_row(str(row["rank"]), plain(name), plain(row["reason"]))
+    print_table(table)
+    if shown != names:
+        console().print("[dim]Long names are shortened; `vlmine top --json` has them whole.[/]")

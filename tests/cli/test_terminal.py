@@ -1,0 +1,131 @@
+"""What every terminal can show: narrow ones, others than UTF-8, without colour, and pipes."""
+
+import io
+import itertools
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from conftest import Made
+
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.cli.terminal import prepare_streams, print_table, short_name, table_of
+from vlmine_dagster.cli.top import print_top
+
+LONG = f"shard-000/{'L' * 240}.jpg"
+ROWS = [
+    {"rank": 1, "image_id": LONG, "reason": "rarest keyword 'unicycle' in 1 image"},
+    {"rank": 1234, "image_id": "shard-000/b.jpg", "reason": "14th least similar to the rest · unlike any class"},
+]
+
+
+@pytest.mark.parametrize("columns", ["1", "40", "80", "120"])
+def test_a_long_name_is_shortened_and_rank_and_reason_stay(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+
+    print_top(ROWS, "mine")
+
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("rank", "image", "why", "1234", "unicycle", "14th"))
+    assert "L" * 100 not in shown
+    assert "LLL.jpg" in shown  # the end, by which `vlmine explain` finds it
+    assert "`vlmine top --json` has them whole" in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= max(80, int(columns))
+
+
+def test_a_pipe_gets_every_name_whole_and_a_line_for_each_row(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    print_top(ROWS, "mine")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert LONG in lines[2]
+    assert "shortened" not in lines[-1]
+
+
+def test_short_names_keep_both_ends_and_the_limit(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+
+    assert short_name("a" * 40) == "a" * 40
+    assert short_name("a" * 30 + "b" * 30) == "a" * 13 + "…" + "b" * 26
+
+
+@pytest.mark.parametrize("columns", [1, 30, 41, 60, 79, 100, 200])
+def test_no_width_breaks_a_number_or_loses_a_column(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    numbers = ("12,345,678", "0.41 [dim]0.30-0.52[/]", "0.56 -> 1.00")
+    table = table_of({"name": "left", "few-shot": "right", "recall": "right", "accuracy": "right", "state": "left"})
+    table.add_row("variation_ratio", *numbers, "3 missing: pool/a, pool/b, pool/c and more of them, far too many")
+
+    print_table(table)
+
+    lines = capsys.readouterr().out.splitlines()
+    for word in ("variation_ratio", "12,345,678", "0.41 0.30-0.52", "0.56 -> 1.00", "few-shot", "accuracy"):
+        assert any(word in line for line in lines), word
+    assert "far too many" in " ".join(" ".join(lines).split())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("utf-8", "köln … 猫 a · b ± 1"),
+        ("latin-1", "köln ... \\u732b a · b ± 1"),
+        ("ascii", "k\\xf6ln ... \\u732b a - b +- 1"),
+    ],
+)
+def test_what_an_encoding_lacks_is_spelled_out(encoding, shown, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+
+    prepare_streams()
+    stream.write("köln … 猫 a · b ± 1 \udce9")
+    stream.flush()
+
+    assert stream.buffer.getvalue().decode(encoding) == f"{shown} \\udce9"
+
+
+@pytest.fixture
+def inside(finished: Made, monkeypatch: pytest.MonkeyPatch) -> Made:
+    monkeypatch.chdir(finished.folder)
+    return finished
+
+
+COMMANDS = (["status"], ["top"], ["explain", "rocket-0"], ["compare"], ["study"], ["settings"], ["cache"], ["--help"])
+TERMINALS = (
+    {"COLUMNS": "1"},
+    {"COLUMNS": "40", "TERM": "dumb"},
+    {"COLUMNS": "80", "NO_COLOR": "1"},
+    {"COLUMNS": "x", "LINES": "0"},
+)
+
+
+def test_every_command_prints_in_every_terminal_and_encoding(inside: Made):
+    for words, terminal, charset in itertools.product(COMMANDS, TERMINALS, ("utf-8", "latin-1", "ascii")):
+        done = CliRunner(charset=charset).invoke(main, words, env={**terminal, "PYTHONIOENCODING": charset})
+
+        assert done.exit_code == 0, (words, terminal, charset, done.output, done.exception)
+
+
+def test_an_error_has_no_colour_where_none_is_wanted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value, is_coloured in (("NO_COLOR", "1", False), ("TERM", "dumb", False), ("TERM", "xterm", True)):
+        done = CliRunner().invoke(main, ["status"], color=True, env={name: value})
+
+        assert ("\x1b[31m" in done.stderr) == is_coloured, (name, value)
+        assert done.exit_code == 1
+
+
+def test_a_reader_who_has_seen_enough_ends_the_command_without_a_traceback(inside: Made):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    for words in (["settings"], ["status"], ["explain", "rocket-0"]):
+        with subprocess.Popen(
+            [sys.executable, "-m", "vlmine_dagster", *words],
+            cwd=inside.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            process.stdout.close()
+            told = process.stderr.read().decode()
+
+        assert told == ""
