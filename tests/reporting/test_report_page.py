@@ -223,13 +223,13 @@ class TestContent:
     def test_numbers_of_the_run_stand_in_the_text(self):
         text = " ".join(Page(render_report(full_report())).text.split())
         assert (
-            "10 images to label next Out of 200, chosen by novelty_min and entropy, joined by non-dominated fronts"
+            "10 images to label next Selected from 200 by novelty_min and entropy, combined by non-dominated fronts"
             in text
         )
         assert "Labelling 5% of the pool finds 26% of its few-shot images, 5.2× as many as a random draw" in text
         assert "few-shot 4 16 25.0%" in text
-        assert "seed only 22.5% ± 1.4% 55.0% ± 1.0% 71.0% ± 1.0% 60.0% ± 1.0%" in text
-        assert "keywords of a single image 3 50%" in text
+        assert "labelled set only 22.5% ± 1.4% 55.0% ± 1.0% 71.0% ± 1.0% 60.0% ± 1.0%" in text
+        assert "keywords that occur in one image 3 50%" in text
         assert "ok 200 corrupt 3" in text
 
     def test_the_finding_quotes_the_budget_nearest_to_the_selection(self):
@@ -239,9 +239,9 @@ class TestContent:
     def test_the_lede_says_how_ranks_are_joined_and_how_images_that_differ_are_picked(self):
         page = Page(render_report(full_report(fusion="reciprocal_rank", diversity="k_center")))
         text = " ".join(page.text.split())
-        assert "joined by the sum of 1 / (60 + rank), of the first ones those far from the labelled seed" in text
+        assert "combined by the sum of 1 / (60 + rank), preferring images far from the labelled set" in text
         covering = " ".join(Page(render_report(full_report(diversity="coverage"))).text.split())
-        assert "joined by non-dominated fronts, of the first ones those that together cover most of" in covering
+        assert "combined by non-dominated fronts, preferring images that together cover most of" in covering
 
     def test_fronts_are_named_only_where_they_mean_something(self):
         assert "front 1" in Page(render_report(full_report())).text
@@ -259,7 +259,7 @@ class TestContent:
 
     def test_a_signal_that_counts_more_than_once_is_told(self):
         page = Page(render_report(full_report(signals=("a", "b"), fusion="fisher", weights={"b": 3.0})))
-        assert "chosen by a and b (counted 3 times), joined by" in " ".join(page.text.split())
+        assert "by a and b (weight 3), combined by" in " ".join(page.text.split())
 
 
 class TestMissingFacts:

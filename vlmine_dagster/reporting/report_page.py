@@ -45,7 +45,7 @@ class Card:
         thumbnail: Data URL of a small picture (`pictures.thumbnail_data_url`), or "" when the image could not be read.
         rank: Place in the selection, 1 is mined first.
         front: Non-dominated front, 1 is the best.
-        reason: Why it stands here, for people.
+        reason: Why it has this rank, for people.
         keyword: Its rarest keyword.
         keyword_count: Images of the pool that share that keyword.
         signals: The signals that ranked it.
@@ -128,14 +128,14 @@ class Report:
         cards: The pictures to show, in any order; the page sorts them by rank.
         keyword_counts: Shape (K,), int, images that yield each keyword of the pool.
         cloud: The pool's signal values, or None to leave the chart out.
-        recall: One row a budget; empty where no labels are known.
-        rivals: Recall of other experiments on the same pool, (budget, recall) by name, drawn beneath for comparison.
-        accuracy: One row a budget; empty where nothing was retrained.
+        recall: One row per budget; empty without labels.
+        rivals: Recall of other experiments on the same pool, (budget, recall) by name, for comparison.
+        accuracy: One row per budget; empty if nothing was retrained.
         class_mix: Mined images by shot bin; empty where no labels are known.
         outcomes: Images of the pool by outcome.
-        facts: What the run was made of, in order; values that are http addresses become links.
-        diversity: How images that differ were picked from the top of the ranking: k_center or coverage, "" if not.
-        weights: How often a signal counts, by name, where that is not once.
+        facts: How the run was made, in order; values that are http addresses become links.
+        diversity: How differing images were picked from the top of the ranking: k_center, coverage or "" (not at all).
+        weights: Weight of a signal by name, where it is not 1.
     """
 
     project: str
