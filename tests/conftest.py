@@ -88,7 +88,8 @@ def plain_rows(table: Table, **columns: Any) -> pa.Table:
     def plain(column: Column) -> Any:
         if column.nullable:
             return None
-        return next(iter(column.allowed), "x" if column.type_name == "string" else column.minimum)
+        plainest = {"string": "x", "bool": False}
+        return next(iter(column.allowed), plainest.get(column.type_name, column.minimum))
 
     return pa.table(
         {

@@ -86,8 +86,8 @@ class TestKeywords:
         ("broken", "said"),
         [
             (lambda words, _s, k: [] if k % 5 == 0 else words, "20% of the images have no keyword"),
-            (lambda words, s, k: [*words, f"the {s}-{k}-th photo"], "of the keywords occur in one image only"),
-            (lambda words, _s, _k: ["photo", *words], "keyword 'photo' stands for 100% of the images"),
+            (lambda words, s, k: [*words, f"the {s}-{k}-th photo"], "of the keywords occur in only one image"),
+            (lambda words, _s, _k: ["photo", *words], "keyword 'photo' occurs in 100% of the images"),
             (lambda words, _s, _k: words[:1], "an image has 1.0 keywords"),
         ],
         ids=["none", "seen once", "everywhere", "too few"],
@@ -140,7 +140,7 @@ class TestSignals:
         assert set(judged) == {"contract", "better_than_random"}
         assert fired(mined) | fired(judged) == set()
         assert "overlap of the first 90" in mined["signals_differ"].description
-        assert "6.0 by chance" in judged["better_than_random"].description
+        assert "6.0 expected by chance" in judged["better_than_random"].description
 
     def test_signals_that_say_the_same_are_told_with_an_interval(self, pool):
         almost = self.ORDER + np.where(self.ORDER % 2, -1.5, 1.5)
@@ -159,5 +159,5 @@ class TestSignals:
 
         assert fired(mined) == set()
         assert fired(judged) == {"better_than_random"}
-        assert "not shown to be better than random" in judged["better_than_random"].description
+        assert "not significantly better than random" in judged["better_than_random"].description
         assert judged["better_than_random"].metadata["p"].value > 0.05

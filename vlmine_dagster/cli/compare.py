@@ -108,7 +108,7 @@ def _experiment(bench: "Workbench", name: str, run_id: str, curves: Curves, *, r
         "few_recall": [
             {"mined": step, "value": value, "low": low, "high": high}
             for step, value in curves.get("few_recall", [])
-            for low, high in [wilson(value, tail)]
+            for low, high in [wilson(round(value * tail), tail)]
         ],
         **{metric: dict(curves.get(metric, [])) for metric in ("few_lift", "few_accuracy", "all_accuracy")},
         "mlflow_run_id": run_id,

@@ -1,4 +1,4 @@
-"""The ways in which mining is known to fail quietly, each as a check with its number and what to do about it."""
+"""Checks for the known ways in which mining fails silently, each with its number and what to do about it."""
 
 import itertools
 import math
@@ -29,11 +29,11 @@ Facts = dict[str, float | int | str]
 
 @dataclass(frozen=True)
 class Advice:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        is_met: Nothing to worry about, or too little is known to say.
-        text: The finding in words, and what to do where it is bad.
+        is_met: Whether all is well, or too little is known to tell.
+        text: The finding in words, and what to do if it is bad.
         facts: The numbers behind it.
     """
 
@@ -43,44 +43,45 @@ class Advice:
 
 
 def keyword_advice(health: VocabularyHealth) -> Advice:
-    """Tell whether keywords capture a pool: rarity says nothing where they do not.
+    """Check whether keywords describe a pool: if they do not, rarity by keywords means nothing.
 
-    Pools of fewer than 100 images are not judged by how many keywords are seen once: there most are.
+    In a pool of fewer than 100 images most keywords occur once, so their share is not checked there.
 
     Examples:
         >>> from vlmine_dagster.mining.vocabulary import vocabulary_health
         >>> advice = keyword_advice(vocabulary_health({"photo": 9, "cat": 1}, image_count=10, images_with_keywords=9))
         >>> advice.is_met, advice.text.split(".")[0]
-        (False, "keyword 'photo' stands for 100% of the images: it tells nothing, put it among the stop words")
+        (False, "keyword 'photo' occurs in 100% of the images and distinguishes nothing: add it to the stop words")
     """
     problems = []
     if health.without_keywords_share > MOST_WITHOUT_KEYWORDS:
         problems.append(
-            f"{health.without_keywords_share:.0%} of the images have no keyword: look at their descriptions, and at "
-            f"the keyworder's language"
+            f"{health.without_keywords_share:.0%} of the images have no keyword: check their descriptions and the "
+            f"keyworder's language"
         )
     if health.image_count >= _FEWEST_IMAGES and health.seen_once_share > MOST_SEEN_ONCE:
         problems.append(
-            f"{health.seen_once_share:.0%} of the keywords occur in one image only, so nearly all look rare: ask for "
-            f"simpler words, or for a list of tags"
+            f"{health.seen_once_share:.0%} of the keywords occur in only one image, so nearly every image looks "
+            f"rare: ask for simpler words or a list of tags"
         )
     if health.top_keyword_share > MOST_TOP_KEYWORD:
         problems.append(
-            f"keyword {health.top_keyword!r} stands for {health.top_keyword_share:.0%} of the images: it tells "
-            f"nothing, put it among the stop words"
+            f"keyword {health.top_keyword!r} occurs in {health.top_keyword_share:.0%} of the images and distinguishes "
+            f"nothing: add it to the stop words"
         )
     if health.keywords_per_image < FEWEST_KEYWORDS:
         problems.append(
-            f"an image has {health.keywords_per_image:.1f} keywords: ask for longer descriptions or for more tags"
+            f"an image has {health.keywords_per_image:.1f} keywords on average: ask for longer descriptions or for "
+            f"more tags"
         )
     facts = {name: value for name, value in vars(health).items() if value is not None}
-    return Advice(not problems, ". ".join(problems) or "keywords capture the pool", facts)
+    return Advice(not problems, ". ".join(problems) or "the keywords describe the pool", facts)
 
 
 def drift_advice(
     counts: npt.ArrayLike, shards: Sequence[str], keywords: Sequence[str], image_counts: npt.ArrayLike
 ) -> Advice:
-    """Tell whether a shard's keywords differ from those of all others by more than chance.
+    """Check whether a shard's keywords differ from those of all others by more than chance.
 
     The drift of a shard is the total variation distance between its keyword shares and those of the rest, less what
     two random samples of these sizes would show.
@@ -88,11 +89,11 @@ def drift_advice(
     Args:
         counts: Shape (S, K), images of each shard that yield each keyword.
         shards: S names.
-        keywords: K keywords, commonly the commonest of the pool.
+        keywords: K keywords, usually the most common ones of the pool.
         image_counts: Shape (S,), images with keywords of each shard.
 
     Returns:
-        Advice that names the shard that drifts most and the keyword that differs most; met with a single shard.
+        Advice that names the shard and the keyword that differ most; met if there is a single shard.
 
     Raises:
         ContractError: the shapes do not fit.
@@ -108,7 +109,7 @@ def drift_advice(
         raise ContractError(f"drift_advice: counts {table.shape}, images {sizes.shape}, {len(shards)} shards.")
     used = np.flatnonzero(table.sum(axis=1) > 0)
     if len(used) < 2:
-        return Advice(True, "one shard alone has nothing to differ from")
+        return Advice(True, "a single shard cannot be compared with others")
     drifts = np.full(len(shards), -np.inf)
     for place in used:
         mine, rest = table[place], table.sum(axis=0) - table[place]
@@ -127,19 +128,19 @@ def drift_advice(
     count = int((drifts > MOST_DRIFT).sum())
     text = (
         f"shard {shards[worst]} differs most, by {max(drifts[worst], 0):.2f} of its keywords beyond chance: "
-        f"{keywords[most]!r} in {share:.0%} of its images, in {other:.0%} elsewhere"
+        f"{keywords[most]!r} occurs in {share:.0%} of its images and in {other:.0%} of the others"
     )
     if count:
         text += (
-            f". {count} of {len(used)} shards differ by more than {MOST_DRIFT}. If their content is the same, their "
-            f"describer was not; if it is not, their common things look rare: consider a pool of their own"
+            f". {count} of {len(used)} shards differ by more than {MOST_DRIFT}. If they show the same kind of images, "
+            f"they were described differently; if not, what is common in them looks rare: consider separate pools"
         )
     facts: Facts = {"drift": float(max(drifts[worst], 0)), "shard": shards[worst], "shards that drift": count}
     return Advice(count == 0, text, facts)
 
 
 def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) -> Advice:
-    """Tell whether an experiment's signals say different things, without which joining them adds nothing.
+    """Check whether an experiment's signals measure different things; if they do not, joining them adds nothing.
 
     Args:
         signals: Shape (N,) each, higher is more worth mining; images where one is NaN are left out.
@@ -147,8 +148,8 @@ def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) 
 
     Returns:
         Advice with Spearman's rho and the Jaccard overlap of the two top lists, with 95% intervals (Fisher's z with
-        the variance of Bonett and Wright 2000; Wilson), of the pair that agrees most; of one that says the same by
-        either, if there is any.
+        the variance of Bonett and Wright 2000; Wilson), for the pair that agrees most; a pair that ranks images alike
+        by either number comes first.
 
     Examples:
         >>> order = np.arange(1000.0)
@@ -161,37 +162,37 @@ def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) 
 
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in signals.items()}
     if len(arrays) < 2:
-        return Advice(True, "one signal has no other to agree with")
+        return Advice(True, "a single signal cannot be compared with others")
     is_known = ~np.any([np.isnan(values) for values in arrays.values()], axis=0)
     ranks = {name: rankdata(values[is_known]) for name, values in arrays.items()}
     count = int(is_known.sum())
     if count < _FEWEST_IMAGES or any(np.ptp(values) == 0 for values in ranks.values()):
-        return Advice(True, f"{count} images with differing signals are too few to tell")
+        return Advice(True, f"{count} images with values that differ are too few to tell")
     mined = min(max(mined_count, 1), count)
     tops = {name: set(np.argsort(-values, kind="stable")[:mined].tolist()) for name, values in ranks.items()}
     found = []
     for one, other in itertools.combinations(ranks, 2):
         rho = float(np.corrcoef(ranks[one], ranks[other])[0, 1])
         both, either = len(tops[one] & tops[other]), len(tops[one] | tops[other])
-        has_one_list = mined < count / 2 and wilson(both / either, either)[0] > MOST_JACCARD
+        has_one_list = mined < count / 2 and wilson(both, either)[0] > MOST_JACCARD
         is_same = _spearman_interval(rho, count)[0] > MOST_SPEARMAN or has_one_list
         found.append((is_same, rho, both, either, one, other))
     is_same, rho, both, either, one, other = max(found)
     rho_low, rho_high = _spearman_interval(rho, count)
     overlap = both / either
-    low, high = wilson(overlap, either)
+    low, high = wilson(both, either)
     text = (
         f"{one} and {other}: Spearman {rho:.2f} [{rho_low:.2f}, {rho_high:.2f}], overlap of the first {mined:,} "
         f"{overlap:.2f} [{low:.2f}, {high:.2f}] (Jaccard)"
     )
     if is_same:
-        text += ". They say the same: drop one, or join a signal that knows something else"
+        text += ". They rank images alike: drop one, or add a signal that measures something else"
     facts: Facts = {"Spearman": rho, "Spearman from": rho_low, "Jaccard": overlap, "Jaccard from": low}
     return Advice(not is_same, text, facts)
 
 
 def luck_advice(found: int, *, mined_count: int, tail_count: int, pool_size: int) -> Advice:
-    """Tell whether mining found more of the known rare classes than as many random images would.
+    """Check whether mining found more images of the known rare classes than random picks would.
 
     Args:
         found: Mined images of rare classes.
@@ -200,8 +201,8 @@ def luck_advice(found: int, *, mined_count: int, tail_count: int, pool_size: int
         pool_size: Images in the pool.
 
     Returns:
-        Advice with the p-value P(X >= found), X hypergeometric. It is met where chance would find fewer than 5, since
-        then nobody can tell.
+        Advice with the p-value P(X >= found), X hypergeometric. It is met if fewer than 5 are expected by chance:
+        too few to tell.
 
     Examples:
         >>> luck_advice(60, mined_count=1000, tail_count=200, pool_size=10_000).is_met
@@ -214,33 +215,34 @@ def luck_advice(found: int, *, mined_count: int, tail_count: int, pool_size: int
     expected = mined_count * tail_count / pool_size if pool_size else 0.0
     facts: Facts = {"found": found, "by chance": round(expected, 2)}
     if expected < FEWEST_EXPECTED or mined_count >= pool_size:
-        return Advice(True, f"{found} rare images found, {expected:.1f} by chance: too few to tell", facts)
+        return Advice(True, f"{found} rare images found, {expected:.1f} expected by chance: too few to tell", facts)
     p = float(hypergeom.sf(found - 1, pool_size, tail_count, mined_count))
     facts["p"] = p
-    text = f"{found} rare images found, {expected:.1f} by chance ({found / expected:.2f} times as many, p = {p:.2g})"
+    ratio = f"{found / expected:.2f} times as many, p = {p:.2g}"
+    text = f"{found} rare images found, {expected:.1f} expected by chance ({ratio})"
     if p <= 0.05:
         return Advice(True, text, facts)
     return Advice(
         False,
-        f"{text}: not shown to be better than random. See whether the descriptions name what makes these classes "
-        f"rare, compare with the experiments `random` and `entropy`, and label a seed for `fused`",
+        f"{text}: not significantly better than random. Check whether the descriptions name what makes these classes "
+        f"rare, compare with the experiments `random` and `entropy`, and label some images for `fused`",
         facts,
     )
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95% Wilson score interval of a share of `count`.
+def wilson(found: int, count: int) -> tuple[float, float]:
+    """Return the 95% Wilson score interval of the share `found` of `count`; (0, 1) where there is nothing to count.
 
     Examples:
-        >>> [round(limit, 3) for limit in wilson(0.5, 100)]
+        >>> [round(limit, 3) for limit in wilson(50, 100)]
         [0.404, 0.596]
     """
+    from scipy.stats import binomtest
+
     if count == 0:
         return 0.0, 1.0
-    z2 = _Z95**2 / count
-    middle = (share + z2 / 2) / (1 + z2)
-    half = _Z95 / (1 + z2) * math.sqrt(share * (1 - share) / count + z2 / (4 * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low, high = binomtest(found, count).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def _spearman_interval(rho: float, count: int) -> tuple[float, float]:

@@ -44,12 +44,12 @@ class SignalOverlap:
 
 
 def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
-    """Return the mean with its percentile-bootstrap interval.
+    """Return the mean with its percentile-bootstrap interval; of a single value, the value alone.
 
     Args:
-        values: Shape (N,), one a draw, N >= 1.
-        level: Coverage that is aimed at.
-        seed: Of the 10,000 resamples.
+        values: Shape (N,), one per draw, N >= 1.
+        level: Nominal coverage.
+        seed: Random seed of the 10,000 resamples.
 
     Examples:
         >>> mean_interval([2.0, 2.0, 2.0])
@@ -58,12 +58,19 @@ def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) 
     References:
         Efron 1979.
     """
+    from scipy.stats import bootstrap
+
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
         raise ContractError(f"mean_interval: expected a list of finite numbers, got shape {given.shape}.")
-    draw = np.random.default_rng(seed).integers(0, len(given), (_RESAMPLES, len(given)))
-    low, high = np.quantile(given[draw].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(given.mean()), float(low), float(high), len(given))
+    mean = float(given.mean())
+    if len(given) == 1:
+        return Interval(mean, mean, mean, 1)
+    rng = np.random.default_rng(seed)
+    found = bootstrap(
+        (given,), np.mean, n_resamples=_RESAMPLES, confidence_level=level, method="percentile", rng=rng
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high), len(given))
 
 
 def paired_bootstrap(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:

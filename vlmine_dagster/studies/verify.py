@@ -88,7 +88,7 @@ def _words(counted: Mapping[tuple[str, str], int], seen: Mapping[str, int], *, p
 def _share(count: int, total: int) -> str:
     if not total:
         return "0 of 0"
-    low, high = wilson(count / total, total)
+    low, high = wilson(count, total)
     return f"{count} of {total}, {count / total:.0%} [{low:.0%}, {high:.0%}]"
 
 
