@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from vlmine_dagster.resources.label_match import images_of
 from vlmine_dagster.resources.label_names import lookalikes
 from vlmine_dagster.resources.label_reading import class_of
 from vlmine_dagster.resources.rounds import Annotations, Round, check_annotations, read_annotations, write_round
+from vlmine_dagster.resources.sources import shard_of
 from vlmine_dagster.settings.project import SETTINGS_FILE, Project
 
 if TYPE_CHECKING:
@@ -97,10 +98,10 @@ def _resolved(
     given: Annotations, bench: "Workbench", names: Mapping[str, str] | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return class name by image_id, with the ids and names that the project has, and which ids were not whole."""
-    images = bench.lake.require("images", bench.lake.partitions("images"))
-    with bench.lake.connect(images=images) as connection:
+    shards = bench.lake.partitions("images")
+    with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
         rows = connection.sql("SELECT image_id, split FROM images").fetchall()
-    found = images_of(given.labels, [row[0] for row in rows])
+    found = images_of(given.labels, _places(rows, frozenset(shards)))
     labels = {found.get(name, name): class_of(label, names) or label for name, label in given.labels.items()}
     check_annotations(
         labels,
@@ -109,6 +110,13 @@ def _resolved(
         class_names=() if names is None else tuple(names.values()),
     )
     return labels, {name: image for name, image in found.items() if composed(image) != name}
+
+
+def _places(rows: Iterable[tuple[str, str]], shards: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield shard and key of each image."""
+    for name, _ in rows:
+        shard = shard_of(name, shards)
+        yield shard, name[len(shard) + 1 :]
 
 
 def _told_apart(counts: Iterable[str], known: Collection[str]) -> tuple[tuple[str, ...], ...]:

@@ -1,10 +1,11 @@
 """Whether a label file is about the images that are there: a row counts only where its key is an image's."""
 
 import posixpath
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_files.contract import composed
@@ -107,49 +108,68 @@ def published_images(lake: "Lake", shards: Iterable[str]) -> Iterator[Found]:
         yield from ((shard, name[len(shard) + 1 :]) for name in names)
 
 
-def images_of(names: Collection[str], image_ids: Collection[str]) -> dict[str, str]:
+def images_of(names: Collection[str], images: Iterable[Found]) -> dict[str, str]:
     """Return the image_id that each name means; names that mean none are left out.
 
-    A labelling tool hands a name back as it got it: the image_id, its end (a key, a file's name), a path or address
-    that ends with it, each with or without the ending of the copied file.
+    A labelling tool hands a name back as it got it or as its machine writes it: the image_id, its end (a key, a file's
+    name), a path or address that ends with the key, with backslashes or escapes, without the ending of the file, or
+    as the number that a spreadsheet made of it.
 
     Args:
         names: Names, composed (NFC).
-        image_ids: Ids of the images that are there.
+        images: Shard and key of each image that is there.
 
     Raises:
-        SourceError: a name is the end of several ids.
+        SourceError: a name fits several images.
     """
-    whole = {composed(image): image for image in image_ids}
-    found = {name: whole[name] for name in names if name in whole}
+    whole = {composed(image_id(*image)): image for image in images}
+    found = {name: image_id(*whole[name]) for name in names if name in whole}
     rest = [name for name in names if name not in found]
     if not rest:
         return found
     by_end: dict[str, list[str]] = {}
     for image in whole:
-        by_end.setdefault(_stem(posixpath.basename(image)), []).append(image)
+        by_end.setdefault(_number(_stem(posixpath.basename(image))), []).append(image)
     for name in rest:
-        fit = _fitting(name, by_end.get(_stem(posixpath.basename(name)), ()))
+        path = composed(unquote(name).replace("\\", "/"))
+        candidates = by_end.get(_number(_stem(posixpath.basename(path))), ())
+        fit = _fitting(path, [(image, composed(whole[image][1])) for image in candidates])
         if len(fit) > 1:
             raise SourceError(
                 f"{name!r} is the end of several image ids, such as {fit[0]!r} and {fit[1]!r}. Write whole ids."
             )
         if fit:
-            found[name] = whole[fit[0]]
+            found[name] = image_id(*whole[fit[0]])
     return found
 
 
-def _fitting(name: str, images: Iterable[str]) -> list[str]:
-    """Return the images that end like a name, those whose whole path fits before those that lack the file's ending."""
-    exact = [image for image in images if _is_end(name, image)]
-    return exact or [image for image in images if _is_end(_stem(name), _stem(image))]
+def _fitting(name: str, images: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the ids of the images that fit a name, by the strictest way to compare by which any does.
+
+    Args:
+        name: A path.
+        images: Id and key of the images that may fit.
+    """
+    for plain in (str, _stem, _number_of_file):
+        fit = [image for image, key in images if _is_end(plain(name), plain(image)) or _is_end(plain(key), plain(name))]
+        if fit:
+            return fit
+    return []
 
 
-def _is_end(one: str, other: str) -> bool:
-    """Return whether one path is the end of the other."""
-    short, long = sorted((f"/{one.lstrip('/')}", f"/{other}"), key=len)
-    return long.endswith(short)
+def _is_end(short: str, long: str) -> bool:
+    return f"/{long}".endswith(f"/{short.lstrip('/')}")
 
 
 def _stem(path: str) -> str:
     return posixpath.splitext(path)[0] if is_image(path) else path
+
+
+def _number_of_file(path: str) -> str:
+    """Return a path without ending, whose last part, if it is a number, has no zeros before it."""
+    folder, slash, name = _stem(path).rpartition("/")
+    return f"{folder}{slash}{_number(name)}"
+
+
+def _number(name: str) -> str:
+    return name.lstrip("0") or "0" if name.isdecimal() else name

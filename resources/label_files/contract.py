@@ -19,7 +19,18 @@ KEY_NAMES = (
     "path",
     "image",
 )
-CLASS_NAMES = ("label", "class", "class_name", "class_id", "category", "choice", "choices")
+CLASS_NAMES = (
+    "label",
+    "class",
+    "class_name",
+    "class_id",
+    "category",
+    "category_name",
+    "choice",
+    "choices",
+    "classes",
+    "labels",
+)
 SPLIT_NAMES = ("split", "subset")
 """Names under which spreadsheets and tools write the columns, the most telling first; any case, `_`, `-` or space."""
 
@@ -72,6 +83,17 @@ class Columns:
     def missing(self, places: Mapping[str, int]) -> list[str]:
         """Return the needed columns that have no place, by the name that the user would look for."""
         return [self.given.get(role, role) for role in self.needed if role not in places]
+
+
+def plain_cell(cell: str) -> str:
+    """Return the text of a cell without white space around it; `="007"` is how a spreadsheet keeps its zeros.
+
+    Examples:
+        >>> plain_cell(' ="007" '), plain_cell("=7")
+        ('007', '=7')
+    """
+    text = cell.strip()
+    return text[2:-1] if len(text) > 2 and text.startswith('="') and text.endswith('"') else text
 
 
 def plain_name(name: str) -> str:
@@ -130,6 +152,8 @@ def classes_of(value: Any) -> tuple[list[str], str]:
     if isinstance(value, Mapping):
         if "choices" in value:
             return classes_of(value["choices"])
+        if len(value) == 1 and isinstance(only := next(iter(value.values())), str):  # VIA: one attribute of the file
+            return classes_of(only)
         return [], next((name for name in value if name.endswith("labels")), "unknown results")
     if isinstance(value, list):
         found = [classes_of(one) for one in value]

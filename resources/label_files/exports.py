@@ -1,4 +1,4 @@
-"""Label files that tools export: Label Studio, CVAT, Datumaro, COCO, FiftyOne, and plain JSON."""
+"""Label files that tools export: Label Studio, Labelbox, CVAT, Datumaro, COCO, FiftyOne, and plain JSON."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,6 +31,8 @@ def _rows_of_document(document: Any, *, where: str, columns: Columns) -> Iterato
         tasks = [one for one in document if isinstance(one, Mapping)]
         if any("annotations" in task or isinstance(task.get("data"), Mapping) for task in tasks):
             return _label_studio(document, where=where)
+        if any(isinstance(task.get("data_row"), Mapping) for task in tasks):
+            return _labelbox(tasks)
         if len(tasks) == len(document):
             return _records(tasks, where=where, columns=columns)
     if isinstance(document, Mapping) and document:
@@ -109,6 +111,21 @@ def _choices(task: Mapping[str, Any]) -> tuple[list[str], str]:
             choices += [text_of(choice) for choice in chosen or []]
             shape = shape if chosen is not None else shape or str(result.get("type") or "another result")
     return choices, shape
+
+
+def _labelbox(rows: list[Mapping[str, Any]]) -> Iterator[LabelRow]:
+    """Yield the classes of Labelbox's JSON Lines: the answers of radio buttons and check lists."""
+    for place, row in enumerate(rows):
+        name = text_of(row["data_row"].get("external_id") or row["data_row"].get("id"))
+        classes: list[str] = []
+        shape = ""
+        for label in (one for project in (row.get("projects") or {}).values() for one in project.get("labels") or []):
+            found = label.get("annotations") or {}
+            for answer in found.get("classifications") or []:
+                chosen = [answer["radio_answer"]] if "radio_answer" in answer else answer.get("checklist_answers") or []
+                classes += [text_of(one.get("name")) for one in chosen]
+            shape = shape or str(next((one.get("annotation_kind") for one in found.get("objects") or []), ""))
+        yield from rows_of_classes(f"row {place}", name, "", classes, shape)
 
 
 def _coco(document: Mapping[str, Any], *, where: str) -> Iterator[LabelRow]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.label_files.contract import Columns, LabelRow, rows_of_record, text_of
+from vlmine_dagster.resources.label_files.contract import Columns, LabelRow, plain_cell, rows_of_record, text_of
 
 _MARKS = (  # UTF-32 before UTF-16, whose mark is the beginning of its own
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -59,7 +59,7 @@ def read_table(text: str, columns: Columns, *, where: str) -> Iterator[tuple[int
                 continue
             if len(row) < shortest:
                 raise SourceError(f"{where}, line {reader.line_num}: {len(row)} values, expected at least {shortest}.")
-            yield reader.line_num, {role: row[at].strip() if at < len(row) else "" for role, at in places.items()}
+            yield reader.line_num, {role: plain_cell(row[at]) if at < len(row) else "" for role, at in places.items()}
     except csv.Error as error:
         raise SourceError(f"{where}, line {reader.line_num}: no CSV: {error}. Mend the line.") from error
 

@@ -45,6 +45,11 @@ def datumaro():
     return {"categories": {"label": {"labels": [{"name": name} for name in WANTED.values()]}}, "items": items}
 
 
+def labelbox(name, label):
+    answers = {"classifications": [{"name": "kind", "radio_answer": {"name": label}}], "objects": []}
+    return {"data_row": {"id": "x", "external_id": name}, "projects": {"p": {"labels": [{"annotations": answers}]}}}
+
+
 def written(write):
     stream = io.BytesIO()
     write(stream)
@@ -138,6 +143,10 @@ GOOD = {
         "a.json",
         json.dumps({"classes": ["big dog", "cat"], "labels": {"a/1.jpg": 1, "a/2.jpg": 0}}).encode(),
     ),
+    "Labelbox": ("a.ndjson", "\n".join(json.dumps(labelbox(*pair)) for pair in WANTED.items()).encode()),
+    "headers and cells with spaces": ("a.csv", b" Image Name , Category \n a/1.jpg , cat \na/2.jpg,big dog\n"),
+    "lists of one class": ("a.csv", b'Image Name,Classes\na/1.jpg,"[""cat""]"\na/2.jpg,"[""big dog""]"\n'),
+    "formulas that keep zeros": ("a.csv", b'key,label\n"=""a/1.jpg""",cat\na/2.jpg,"=""big dog"""\n'),
     "gzip": ("a.csv.gz", gzip.compress(CSV)),
     "gzip under another name": ("a.csv", gzip.compress(CSV)),
     "file names": ("metadata.csv", CSV.replace(b"image_id", b"file_name").replace(b"label", b"Category")),
@@ -152,10 +161,27 @@ def test_every_tools_file_gives_the_same_labels(name, tmp_path):
     assert read_annotations(tmp_path / file).labels == WANTED
 
 
-def test_columns_of_other_names_are_named(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"id,Breed,label\na/1.jpg,cat,7\na/2.jpg,big dog,8\n")
+@pytest.mark.parametrize(
+    ("text", "key", "class_id"),
+    [
+        ("id,Breed,label\na/1.jpg,cat,7\na/2.jpg,big dog,8\n", "ID", "breed"),
+        (
+            "\u7b2c\u4e00\u5217,\u7b2c\u4e8c\u5217\na/1.jpg,cat\na/2.jpg,big dog\n",
+            "\u7b2c\u4e00\u5217",
+            "\u7b2c\u4e8c\u5217",
+        ),
+        (  # VGG Image Annotator
+            "filename,file_size,file_attributes,region_count\n"
+            'a/1.jpg,9,"{""kind"":""cat""}",0\na/2.jpg,9,"{""kind"":""big dog""}",0\n',
+            "filename",
+            "file_attributes",
+        ),
+    ],
+)
+def test_columns_of_other_names_are_named(text, key, class_id, tmp_path):
+    (tmp_path / "a.csv").write_text(text, "utf-8")
 
-    assert read_annotations(tmp_path / "a.csv", columns={"key": "ID", "class_id": "breed"}).labels == WANTED
+    assert read_annotations(tmp_path / "a.csv", columns={"key": key, "class_id": class_id}).labels == WANTED
 
 
 @pytest.mark.parametrize(
@@ -215,6 +241,7 @@ BAD = {
         json.dumps(coco(annotations=[{"image_id": 0, "category_id": 8}])),
         r"annotation 0 has the category_id 8, which is none of the 2 categories",
     ),
+    "a table without a header": ("a.csv", "TRAIN,gs://b/a.jpg,cat\n", r"it has TRAIN, gs://b/a\.jpg, cat\. If they"),
     "Pascal VOC": ("a.xml", "<annotation><filename>a</filename></annotation>", r"begins with <annotation>\. Of XML"),
     "cut XML": ("a.xml", cvat()[:80], r"is not XML"),
     "entities": ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', r"declares a document type"),

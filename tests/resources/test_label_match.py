@@ -43,6 +43,16 @@ def test_what_is_published_is_looked_at_before_the_files(finished):
     assert (found.image_count, found.matched_count, found.is_whole, found.problem) == (46, 46, True, "")
 
 
+THERE = [
+    ("s0", "cats/a.jpg"),
+    ("s0", "dogs/b.jpg"),
+    ("s1", "7"),
+    ("s1", "cafe\u0301.jpg"),
+    ("s1", "0042"),
+    ("s1", "x y.jpg"),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "image"),
     [
@@ -50,22 +60,30 @@ def test_what_is_published_is_looked_at_before_the_files(finished):
         ("cats/a.jpg", "s0/cats/a.jpg"),
         ("a.jpg", "s0/cats/a.jpg"),
         ("/data/local-files/?d=out/s0/cats/a.jpg", "s0/cats/a.jpg"),
+        ("/home/me/pictures/cats/a.jpg", "s0/cats/a.jpg"),  # the shard of a folder tree is in no path
+        ("D:\\pictures\\cats\\a.jpg", "s0/cats/a.jpg"),
         ("a", "s0/cats/a.jpg"),
+        ("cats/a.JPG", "s0/cats/a.jpg"),
         ("out/s1/7.png", "s1/7"),  # a copy out of a tar has an ending, its key has none
         ("caf\u00e9.jpg", "s1/cafe\u0301.jpg"),
+        ("42", "s1/0042"),  # a spreadsheet takes the zeros away
+        ("/data/local-files/?d=s1/x%20y.jpg", "s1/x y.jpg"),
         ("xa.jpg", None),
-        ("dogs/a.jpg", None),
+        ("pools/dogs/a.jpg", None),
+        ("142", None),
     ],
 )
 def test_a_tools_name_for_an_image_is_matched_by_its_end_where_one_image_fits(name, image):
-    found = images_of([name], ["s0/cats/a.jpg", "s0/dogs/b.jpg", "s1/7", "s1/cafe\u0301.jpg"])
-
-    assert found == ({} if image is None else {name: image})
+    assert images_of([name], THERE) == ({} if image is None else {name: image})
 
 
 def test_a_name_that_is_the_end_of_two_ids_is_refused_and_the_whole_id_is_not():
-    there = ["s0/a.jpg", "s1/a.jpg"]
+    there = [("s0", "a.jpg"), ("s1", "a.jpg")]
 
     with pytest.raises(SourceError, match=r"'a\.jpg' is the end of several image ids, such as 's0/a\.jpg' and 's1/a"):
         images_of(["a.jpg"], there)
     assert images_of(["s1/a.jpg"], there) == {"s1/a.jpg": "s1/a.jpg"}
+
+
+def test_a_number_that_is_there_is_not_taken_for_one_with_zeros():
+    assert images_of(["7"], [("s", "7"), ("s", "007")]) == {"7": "s/7"}
