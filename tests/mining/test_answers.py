@@ -161,3 +161,10 @@ def test_one_bad_entry_spoils_the_answer(entries):
 
     bad = {"<b>", "a; b", "x" * 70} & set(entries)
     assert (found.outcome == "unparseable") == bool(bad)
+
+
+@pytest.mark.parametrize(("length", "is_refused"), [(600, True), (601, False)])
+def test_a_text_of_up_to_six_hundred_characters_that_begins_with_an_apology_is_a_refusal(length, is_refused):
+    text = ("I'm sorry, but I can't help with that. " + "A red tram waits at a stop beside a kiosk. " * 20)[:length]
+
+    assert is_refusal(text) is is_refused

@@ -80,6 +80,15 @@ def test_holm_adjusts_by_rank():
     assert s.wilcoxon_holm(arms, reference="ref") == {"up": 0.09375, "same": 1.0, "down": 0.09375}
 
 
+def test_holm_multiplies_the_smallest_p_by_all_arms_and_each_further_one_by_one_less():
+    arms = {"ref": [0.0] * 6, "c": [1, -2, 3, 4, 5, 6], "a": [1, 2, 3, 4, 5, 6], "b": [-1, 2, 3, 4, 5, 6]}
+
+    found = s.wilcoxon_holm(arms, reference="ref")
+
+    assert found == {"c": 0.125, "a": 3 * 2 / 64, "b": 2 * 4 / 64}  # c: 6 / 64, not below that of b
+    assert list(found) == ["c", "a", "b"]
+
+
 def test_arms_must_be_paired():
     with pytest.raises(ContractError, match="'b' has 1 draws, 'a' has 2"):
         s.wilcoxon_holm({"a": [1, 2], "b": [1]}, reference="a")

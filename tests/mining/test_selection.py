@@ -273,3 +273,43 @@ def test_a_weight_of_two_counts_a_signal_twice():
 def test_a_weight_that_means_nothing_is_refused(weights):
     with pytest.raises(ConfigError, match=r"rank_images: weight .* expected above 0, for a, b"):
         rank_images({"a": [1.0, 2.0], "b": [1.0, 0.0]}, ["x", "y"], fusion="fisher", weights=weights)
+
+
+def placed(count, **ranks):
+    """Two signals of `count` images in which the named images have the ranks that are given, others any."""
+    names = [*ranks, *(f"other {k}" for k in range(count - len(ranks)))]
+    columns = []
+    for signal in range(2):
+        fixed = {name: pair[signal] for name, pair in ranks.items()}
+        free = iter(sorted(set(range(1, count + 1)) - set(fixed.values())))
+        columns.append(np.array([-float(fixed[name] if name in fixed else next(free)) for name in names]))
+    return dict(zip("ab", columns, strict=True)), names
+
+
+def test_fisher_takes_half_a_rank_off_so_that_a_first_place_outweighs_two_fair_ones():
+    signals, names = placed(8, first=(1, 7), fair=(2, 3))  # 0.5 * 6.5 < 1.5 * 2.5, but 1 * 7 > 2 * 3
+
+    ranking = rank_images(signals, names, fusion="fisher")
+
+    order = [names[place] for place in ranking.order]
+    assert order.index("first") < order.index("fair")
+
+
+def test_fisher_weighs_ranks_by_how_many_images_are_ranked_and_the_fronts_follow_the_sum():
+    signals, names = placed(6, x=(1, 6), y=(6, 1), z=(2, 2))
+
+    ranking = rank_images(signals, names, fusion="fisher", weights={"a": 2})
+
+    by_hand = {"x": 0.5**2 * 5.5, "y": 5.5**2 * 0.5, "z": 1.5**3}
+    order = [names[place] for place in ranking.order if names[place] in by_hand]
+    assert order == sorted(by_hand, key=by_hand.get)
+
+
+def test_reciprocal_rank_adds_sixty_to_each_rank():
+    # 1/61 + 1/10060 is worth two ranks of 61.26: with 59 it would be behind 61, with 61 before 62
+    signals, names = placed(10_000, one=(1, 10_000), before=(61, 61), behind=(62, 62))
+
+    ranking = rank_images(signals, names, fusion="reciprocal_rank")
+
+    places = {names[place]: at for at, place in enumerate(ranking.order)}
+    assert places["before"] < places["one"] < places["behind"]

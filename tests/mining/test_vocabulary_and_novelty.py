@@ -74,3 +74,9 @@ def test_equally_common_keywords_count_fully():
 
 def test_no_images_are_no_division_by_zero():
     assert vocabulary_health({}, image_count=0, images_with_keywords=0).without_keywords_share == 0.0
+
+
+def test_a_keyword_of_two_images_is_not_seen_once():
+    health = vocabulary_health({"a": 2, "b": 1, "c": 1}, image_count=4, images_with_keywords=3)
+
+    assert health.seen_once_share == pytest.approx(2 / 3)
