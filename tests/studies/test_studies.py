@@ -16,6 +16,8 @@ from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.learning import retraining as learning
+from vlmine_dagster.mining.sign_flips import sign_flip_p_values
+from vlmine_dagster.mining.significance import compare_arms
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.rarity import Naming
 from vlmine_dagster.studies import QUESTIONS, correlation, draws, retraining, study_of
@@ -320,6 +322,31 @@ def test_a_difference_is_starred_where_it_is_shown():
 
     assert table[0] == {"arm": "fused", "10%": "+0.100 [+0.100, +0.100] *", "area": "+0.050 [+0.050, +0.050] *"}
     assert "*" not in table[1]["10%"]
+
+
+def test_five_budgets_are_not_five_chances():
+    shares = (0.02, 0.05, 0.1, 0.2, 0.4)
+    values = np.random.default_rng(7).normal(0.3, 0.02, (10, 4, len(shares)))
+    rows = [
+        {"draw": d, "arm": f"a{arm}", "budget": share, "mined": 9, "few_recall": values[d, arm, k]}
+        for d in range(10)
+        for arm in range(4)
+        for k, share in enumerate(shares)
+    ]
+    curves = draws.ArmCurves(rows)
+    columns = {name: compare_arms(points, reference="a0", fewest=10) for name, points in curves.points.items()}
+    gaps = [
+        np.subtract(curves.points[name][one.arm], curves.points[name]["a0"])
+        for name in columns
+        for one in columns[name]
+    ]
+    together = iter(sign_flip_p_values(np.column_stack(gaps)))
+
+    found = curves.compared("a0", fewest=10)
+
+    wanted = {name: [max(one.p_value, next(together)) for one in column] for name, column in columns.items()}
+    assert {name: [one.p_value for one in column] for name, column in found.items()} == wanted
+    assert sum(one.p_value > old.p_value for name in found for one, old in zip(found[name], columns[name], strict=True))
 
 
 def test_a_signal_correlates_with_its_likes_in_every_region(finished: Made):

@@ -31,7 +31,7 @@ def diversified(
         settings: How to pick, and from how many.
         ranking: Its ranking.
         image_ids: Ids of the images that the ranking's places mean.
-        budget: Images to pick. Their order is that of the greedy choice, so any N up to it is a prefix of N + 1.
+        budget: Images to pick. Their order is that of the greedy choice; another budget has other candidates.
     """
     top = ranking.order[: candidate_count(len(ranking.order), budget, settings.pool_factor)]
     names = [image_ids[place] for place in top.tolist()]

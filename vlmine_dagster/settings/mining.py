@@ -17,7 +17,8 @@ class DiversitySettings(Settings):
 
     kind: Literal["k_center", "coverage"]
     """`k_center`: the farthest from seed and earlier picks over the encoder's features (Sener and Savarese 2018);
-    `coverage`: what adds most to the rare keywords of earlier picks. Both are greedy, so any N is a prefix of N + 1."""
+    `coverage`: what adds most to the rare keywords of earlier picks. Both are greedy: the first N picks are a prefix of
+    the first N + 1. Another budget changes the candidates, and so may change every pick."""
     pool_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
     """The choice is among the first pool_factor x budget images of the ranking, at most 50,000."""
 

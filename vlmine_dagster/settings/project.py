@@ -116,6 +116,8 @@ class ProjectSettings(Settings):
     """How mined sets are judged."""
     automation: AutomationSettings = AutomationSettings()
     """What runs by itself."""
+    owners: tuple[Annotated[str, Field(pattern=r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$")], ...] = ()
+    """Who owns the assets, as Dagster shows it: mail addresses, or teams such as team:perception."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
     neighbour_search: Literal["auto", "exact", "index"] = "auto"

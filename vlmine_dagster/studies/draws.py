@@ -1,6 +1,7 @@
 """Study `draws`: every arm on the same draws of the seed, at every budget."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.mining.longtail import mining_metrics, shot_bins
 from vlmine_dagster.mining.selection import budget_count
+from vlmine_dagster.mining.sign_flips import sign_flip_p_values
 from vlmine_dagster.mining.significance import Comparison, area_under_budget_curve, compare_arms, mean_interval
 from vlmine_dagster.mining.verdicts import (
     FEWEST_UNTRAINED,
@@ -75,8 +77,23 @@ class ArmCurves:
         return {**found, AREA: {arm: self.areas(arm) for arm in self.arms}}
 
     def compared(self, reference: str, *, fewest: int) -> dict[str, list[Comparison]]:
-        """Compare every arm with a reference in every column."""
-        return {name: compare_arms(values, reference=reference, fewest=fewest) for name, values in self.points.items()}
+        """Compare every arm with a reference in every column; p-values are adjusted for arms and columns together.
+
+        Of two p-values the larger counts: Wilcoxon's after Holm over the arms of a column, and that of flipped signs
+        over the whole table, without which five budgets would give each arm five chances.
+        """
+        found = {name: compare_arms(values, reference=reference, fewest=fewest) for name, values in self.points.items()}
+        cells = [(name, place) for name, column in found.items() for place in range(len(column))]
+        if not cells:
+            return found
+        differences = [
+            np.subtract(self.points[name][found[name][place].arm], self.points[name][reference])
+            for name, place in cells
+        ]
+        for (name, place), p_value in zip(cells, sign_flip_p_values(np.column_stack(differences)), strict=True):
+            one = found[name][place]
+            found[name][place] = replace(one, p_value=max(one.p_value, float(p_value)))
+        return found
 
     def spread_table(self) -> list[dict[str, str]]:
         """Return mean and standard deviation over draws, a row an arm."""
