@@ -103,7 +103,8 @@ _QUERIES = {
     "descriptions": """SELECT image_id, 'a photo' AS description,
                               NULL::STRUCT(tag VARCHAR, probability FLOAT)[] AS tags, 'ok' AS outcome,
                               NULL::VARCHAR AS failure, 0::INT AS prompt_tokens, 0::INT AS output_tokens,
-                              0::FLOAT AS latency_s, 0::DOUBLE AS cost_usd, 'synthetic' AS variant_hash
+                              0::FLOAT AS latency_s, 0::DOUBLE AS cost_usd, FALSE AS is_estimated,
+                              'synthetic' AS variant_hash
                        FROM pool ORDER BY image_id""",
     "keywords": """SELECT image_id, 'word' || word AS keyword, 'synthetic' AS variant_hash
                     FROM (SELECT image_id, word, row_number() OVER (PARTITION BY image_id ORDER BY draw) AS place
@@ -114,7 +115,7 @@ _QUERIES = {
                     WHERE place <= $kept ORDER BY image_id, keyword""",
     "keyword_answers": """SELECT image_id, 'ok' AS outcome, NULL::VARCHAR AS failure, 0::INT AS prompt_tokens,
                                  0::INT AS output_tokens, 0::FLOAT AS latency_s, 0::DOUBLE AS cost_usd,
-                                 'synthetic' AS variant_hash
+                                 FALSE AS is_estimated, 'synthetic' AS variant_hash
                           FROM pool ORDER BY image_id""",
     "uncertainty_scores": """SELECT image_id, -ln(random()) AS entropy, random() * 0.9 AS variation_ratio,
                                     random() AS margin, 'class ' || (random() * 200)::INT AS predicted_label

@@ -47,15 +47,28 @@ def test_the_report_tells_stages_and_ratios(capsys):
 
     said = capsys.readouterr().out
     assert "| novelty_scores | 1,000 | 2.0 | 1.0 |" in said
-    assert "| 1,000 | 2.00 | 2.00 | 1.00 |" in said
+    assert "| 1,000 | 2.00 | 2.00 | 1.00 | 2.00 |" in said
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5])
 def test_ours_and_moocore_find_the_same_fronts(width):
     row = ranking.compare(200, width, rounds=1, peer_points=0)
 
-    assert row[0] == f"200 x {width}"
+    assert row[0] == f"200 x {width}, agreeing"
     assert row[-2:] == ["not tried", "not tried"]
+
+
+@pytest.mark.parametrize("kind", ranking.KINDS)
+def test_signals_of_every_kind_are_ranked(kind):
+    points = ranking.KINDS[kind](500, 3)
+
+    correlation = np.corrcoef(-1 / points[:, 0], points[:, 1])[0, 1]
+    assert {
+        "agreeing": correlation > 0.2,
+        "independent": abs(correlation) < 0.15,
+        "anticorrelated": correlation < -0.2,
+    }[kind]
+    assert ranking.compare(200, 3, kind=kind, rounds=1, peer_points=0)[0] == f"200 x 3, {kind}"
 
 
 def test_fronts_that_differ_are_refused():
