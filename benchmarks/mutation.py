@@ -1,0 +1,299 @@
+"""Change one thing in the code at a time, and see whether a test fails: how much the tests would notice.
+
+    python -m benchmarks.mutation                    # 300 changes, seed 0
+    python -m benchmarks.mutation --count 60 --part mining --out mutants.jsonl
+
+A change is a comparison, a sign, a number, a condition or a default that became another one. Each is made in a child
+process alone, never in the files; its tests are those whose text names the module, and its examples. Tests that make
+a whole project are left out, as they take minutes each: what nothing noticed here may still fail in the whole suite.
+With `--out` results are kept as they come, and a stopped run goes on where it was.
+"""
+
+import ast
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).parent.parent
+PARTS = {
+    "mining": "vlmine_dagster/mining/*.py",
+    "learning": "vlmine_dagster/learning/*.py",
+    "scoring": "vlmine_dagster/scoring/*.py",
+    "lake": "resources/lake.py",
+    "cache": "resources/cache.py",
+}
+TESTS = ("tests/mining", "tests/learning", "tests/scoring", "tests/resources", "tests/assets", "tests/reporting")
+WHOLE_PROJECT = {"finished", "_finished", "make_project", "sample_pool"}
+"""Fixtures that run a pipeline."""
+
+_SLOWEST_S = 600.0
+_BROKEN = ast.parse("raise RuntimeError('changed')")
+_PATIENCE = 5.0  # times as long as without a change, and ten seconds
+_COMPARED: dict[type, type] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+_SIGNS: dict[type, type] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div,
+    ast.Pow: ast.Mult, ast.MatMult: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+_TURNED = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum", "maximum": "minimum",
+           "ones": "zeros", "zeros": "ones", "argmax": "argmin", "argmin": "argmax", "sum": "max"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change.
+
+    Attributes:
+        file: Path below the project's root.
+        line: Line of the change.
+        number: Its place among the changes of the file, from 0.
+        before: The expression as it is.
+        after: As it becomes.
+    """
+
+    file: str
+    line: int
+    number: int
+    before: str
+    after: str
+
+
+def mutants_of(file: Path) -> list[Mutant]:
+    """Return every change of a file."""
+    name = file.relative_to(ROOT).as_posix()
+    found = []
+    for number, node in enumerate(_changeable(ast.parse(file.read_text(encoding="utf-8")))):
+        before = _text(node)
+        _change(node)()  # type: ignore[misc]
+        found.append(Mutant(name, node.lineno, number, before, _text(node)))
+    return found
+
+
+def changed_tree(mutant: Mutant) -> ast.Module:
+    """Return the module with the change in it."""
+    tree = ast.parse((ROOT / mutant.file).read_text(encoding="utf-8"))
+    node = list(_changeable(tree))[mutant.number]
+    _change(node)()  # type: ignore[misc]
+    return ast.fix_missing_locations(tree)
+
+
+def _text(node: Any) -> str:
+    return ast.unparse(node.test if isinstance(node, (ast.If, ast.IfExp, ast.While)) else node)
+
+
+def _changeable(tree: ast.AST) -> list[Any]:
+    """Return the nodes that may change: no messages, annotations, imports, docstrings or `__all__`."""
+    skipped = (ast.Raise, ast.Import, ast.ImportFrom, ast.JoinedStr, ast.Assert)
+    found = []
+    for field, value in ast.iter_fields(tree):
+        if field in ("annotation", "returns", "decorator_list", "type_params", "bases"):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not isinstance(child, skipped):
+                found += [child] if _change(child) else []
+                found += _changeable(child)
+    return found
+
+
+def _change(node: Any) -> Callable[[], None] | None:
+    """Return what changes a node in place, None where nothing does."""
+    if isinstance(node, ast.Constant):
+        return _other_constant(node)
+    kind = type(node.ops[0]) if isinstance(node, ast.Compare) else type(getattr(node, "op", None))
+    if isinstance(node, ast.Compare) and kind in _COMPARED:
+        return partial(node.ops.__setitem__, 0, _COMPARED[kind]())
+    if isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)) and kind in _SIGNS:
+        return partial(setattr, node, "op", _SIGNS[kind]())
+    if isinstance(node, ast.UnaryOp) and kind in (ast.Not, ast.USub):
+        is_not = kind is ast.Not
+        changed = ast.UnaryOp(ast.Not(), node.operand) if is_not else ast.UAdd()
+        return partial(setattr, node, "operand" if is_not else "op", changed)
+    if isinstance(node, (ast.If, ast.IfExp, ast.While)) and not isinstance(node.test, (ast.Compare, ast.UnaryOp)):
+        return partial(setattr, node, "test", ast.UnaryOp(ast.Not(), node.test))
+    name = "attr" if isinstance(node, ast.Attribute) else "id"
+    turned = _TURNED.get(getattr(node, name, ""))
+    return partial(setattr, node, name, turned) if turned else None
+
+
+def _other_constant(node: ast.Constant) -> Callable[[], None] | None:
+    if isinstance(node.value, bool):
+        return partial(setattr, node, "value", not node.value)
+    if isinstance(node.value, (int, float)):
+        step = 1 if isinstance(node.value, int) else node.value / 2 or 1.0
+        return partial(setattr, node, "value", node.value + step)
+    return None
+
+
+class _Changed(SourceFileLoader):
+    """Loads a module from a changed tree."""
+
+    def __init__(self, name: str, path: str, tree: ast.Module):
+        super().__init__(name, path)
+        self._tree = tree
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self._tree, self.path, "exec", dont_inherit=True)
+
+
+class _Finder:
+    """Finds the one module that is changed; all others come from where they always do."""
+
+    def __init__(self, name: str, path: Path, tree: ast.Module):
+        self._name, self._path, self._tree = name, path, tree
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
+        if name != self._name:
+            return None
+        return spec_from_file_location(name, self._path, loader=_Changed(name, str(self._path), self._tree))
+
+
+def module_name(file: str) -> str:
+    """Return the name under which a file is imported.
+
+    Examples:
+        >>> module_name("resources/lake.py"), module_name("vlmine_dagster/mining/pareto.py")
+        ('vlmine_dagster.resources.lake', 'vlmine_dagster.mining.pareto')
+    """
+    name = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    return name if name.startswith("vlmine_dagster") else f"vlmine_dagster.{name}"
+
+
+def tests_of(file: str) -> list[str]:
+    """Return the test files whose text names a module, quickest first, after the examples in the module itself."""
+    name = module_name(file)
+    parent, _, last = name.rpartition(".")
+    wanted = (name, f"from {parent} import {last}")
+    files = [test for folder in TESTS for test in sorted((ROOT / folder).glob("test_*.py"))]
+    named = [test for test in files if any(word in test.read_text(encoding="utf-8") for word in wanted)]
+    own = [file] if ">>>" in (ROOT / file).read_text(encoding="utf-8") else []
+    return own + [test.relative_to(ROOT).as_posix() for test in sorted(named, key=lambda test: test.stat().st_size)]
+
+
+class _WithoutProjects:
+    """Leaves out the tests that make a whole project."""
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = [item for item in items if not WHOLE_PROJECT & set(getattr(item, "fixturenames", ()))]
+
+
+def _test(mutant: Mutant, tree: ast.Module | None, tests: list[str]) -> None:
+    """Run tests in a child; its exit code is pytest's."""
+    import pytest
+
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    with open(os.devnull, "w") as silence:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(silence.fileno(), 1)
+        os.dup2(silence.fileno(), 2)
+    if tree is not None:
+        sys.meta_path.insert(0, _Finder(module_name(mutant.file), ROOT / mutant.file, tree))  # type: ignore[arg-type]
+    arguments = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-n0", *tests]  # rewriting would import it
+    if not any("from conftest" in (ROOT / test).read_text(encoding="utf-8") for test in tests):
+        import hypothesis
+
+        hypothesis.settings.register_profile("shared machines", deadline=None)
+        hypothesis.settings.load_profile("shared machines")
+        arguments.append("--noconftest")  # it imports all there is
+    os._exit(int(pytest.main(arguments, plugins=[_WithoutProjects()])))
+
+
+def outcome_of(mutant: Mutant, tree: ast.Module | None, tests: list[str], *, limit_s: float) -> str:
+    """Return `caught`, `missed` or `slow` (the tests did not end, which somebody would notice)."""
+    child = multiprocessing.get_context("fork").Process(target=_test, args=(mutant, tree, tests))
+    child.start()
+    child.join(limit_s)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        return "slow"
+    return "missed" if child.exitcode == 0 else "caught"
+
+
+def _import_libraries() -> None:
+    """Import what children would each import again; nothing of ours, which is what changes."""
+    import dagster  # noqa: F401
+    import duckdb  # noqa: F401
+    import great_expectations  # noqa: F401
+    import hypothesis  # noqa: F401
+    import mlflow  # noqa: F401
+    import numba  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import skimage.data  # noqa: F401
+    import torch
+
+    torch.set_num_threads(1)  # threads do not live through a fork
+
+
+@click.command()
+@click.option("--count", default=300, show_default=True, help="Changes, drawn from all that there are.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the draw.")
+@click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only this part.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep results here, one line of JSON each.")
+@click.option("--minutes", type=float, help="Stop after this time.")
+def main(count: int, seed: int, parts: tuple[str, ...], out: Path | None, minutes: float | None) -> None:
+    """Print how many changes no test noticed, and which."""
+    files = sorted(file for part in parts or PARTS for file in ROOT.glob(PARTS[part]) if file.stat().st_size > 200)
+    all_mutants = [mutant for file in files for mutant in mutants_of(file)]
+    drawn = random.Random(seed).sample(all_mutants, min(count, len(all_mutants)))
+    kept = [json.loads(line) for line in out.read_text().splitlines()] if out and out.exists() else []
+    done = {(one["file"], one["number"], one["after"]): one["outcome"] for one in kept}
+    click.echo(f"{len(all_mutants):,} possible changes in {len(files)} files; {len(drawn)} drawn with seed {seed}.")
+    _import_libraries()
+    ends = time.monotonic() + 60 * (minutes or 1e9)
+    limits: dict[str, float] = {}
+    results: list[tuple[Mutant, str]] = []
+    for mutant in drawn:
+        key = (mutant.file, mutant.number, mutant.after)
+        if key not in done:
+            if time.monotonic() > ends:
+                continue
+            tests = tests_of(mutant.file)
+            if mutant.file not in limits:
+                started = time.monotonic()
+                if tests and outcome_of(mutant, None, tests, limit_s=_SLOWEST_S) != "missed":
+                    raise click.ClickException(f"the tests of {mutant.file} fail as it is: {' '.join(tests)}")
+                if tests and outcome_of(mutant, _BROKEN, tests, limit_s=_SLOWEST_S) != "caught":
+                    raise click.ClickException(f"the tests of {mutant.file} do not import what was changed")
+                limits[mutant.file] = _PATIENCE * (time.monotonic() - started) + 10
+            done[key] = (
+                outcome_of(mutant, changed_tree(mutant), tests, limit_s=limits[mutant.file]) if tests else "missed"
+            )
+            if out:
+                with out.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps({**asdict(mutant), "outcome": done[key]}) + "\n")
+        results.append((mutant, done[key]))
+    _tell(results, drawn=len(drawn))
+
+
+def _tell(results: list[tuple[Mutant, str]], *, drawn: int) -> None:
+    total = Counter(outcome for _, outcome in results)
+    noticed = len(results) - total["missed"]
+    click.echo(f"{len(results)} of {drawn} tried: {noticed} noticed ({noticed / max(len(results), 1):.1%}).\n")
+    click.echo("| file | tried | noticed |\n| --- | ---: | ---: |")
+    for file in sorted({mutant.file for mutant, _ in results}):
+        ours = [outcome for mutant, outcome in results if mutant.file == file]
+        click.echo(f"| {file} | {len(ours)} | {len(ours) - ours.count('missed')} |")
+    for mutant, outcome in results:
+        if outcome == "missed":
+            click.echo(f"- {mutant.file}:{mutant.line} `{mutant.before}` became `{mutant.after}`")
+
+
+if __name__ == "__main__":
+    main()
