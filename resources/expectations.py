@@ -1,4 +1,4 @@
-"""Great Expectations over our tables: a suite a table, made from its column contract, run before it is published."""
+"""Great Expectations over our tables: one suite per table, made from its contract, run before it is published."""
 
 import itertools
 import logging
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.tables import TABLES, Column, Outcome, Severity, Table
 from vlmine_dagster.resources.data_docs import Archive, keep_result, keep_suite
-from vlmine_dagster.resources.witnesses import is_finite, witnesses
+from vlmine_dagster.resources.deciding_rows import deciding_rows, is_finite
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,13 +22,13 @@ _ROWS_A_PART = 1_000_000
 
 @dataclass(frozen=True)
 class Finding:
-    """What one expectation found.
+    """The result of one expectation.
 
     Attributes:
         check: The Dagster check that it belongs to.
         rule: The expectation in words, with its column.
         is_met: Whether it holds.
-        severity: `critical` findings keep a table from being published, `warning` ones advise.
+        severity: `critical` findings prevent publishing, `warning` ones advise.
         broken_count: Rows that break it.
         row_count: Rows of the table.
         evaluated_count: Rows that it was evaluated on: all of them, or those few that decide for all.
@@ -77,7 +77,7 @@ def validate(table: str, rows: "pa.Table", *, archive: Archive | None = None) ->
     if archive is not None:
         keep_suite(archive.home, table, tuple(expectation for _, expectation in rules))
     if all(check != QUALITY for check, _ in rules):  # a share is one of all rows
-        deciding = witnesses(contract, rows)
+        deciding = deciding_rows(contract, rows)
         findings = _validated(contract, deciding, row_count=rows.num_rows, archive=archive, is_final=False)
         if all(finding.is_met for finding in findings):
             return findings

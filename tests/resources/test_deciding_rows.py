@@ -3,8 +3,8 @@ import pyarrow as pa
 import pytest
 
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS, NOVELTY_SCORES, TABLES
+from vlmine_dagster.resources.deciding_rows import deciding_rows
 from vlmine_dagster.resources.expectations import validate
-from vlmine_dagster.resources.witnesses import witnesses
 
 
 def scores(count):
@@ -30,7 +30,7 @@ def changed(rows, name, place, value):
 def test_a_few_rows_of_many_are_looked_at():
     rows = scores(5000)
 
-    found = witnesses(NOVELTY_SCORES, rows)
+    found = deciding_rows(NOVELTY_SCORES, rows)
 
     assert found.num_rows <= 8
     assert max(found.column("min_count").to_pylist()) == max(rows.column("min_count").to_pylist())
@@ -61,7 +61,7 @@ def test_one_bad_row_is_found_wherever_it_stands(name, value, place):
 
 
 def test_good_rows_are_not_looked_at_twice(monkeypatch):
-    monkeypatch.setattr("vlmine_dagster.resources.expectations._validated", None)
+    monkeypatch.setattr("vlmine_dagster.resources.expectations._parts", None)
 
     findings = validate("novelty_scores", scores(500))
 
@@ -70,16 +70,16 @@ def test_good_rows_are_not_looked_at_twice(monkeypatch):
 
 def test_a_pair_of_columns_repeats_only_together():
     rows = pa.table({"image_id": list("aab"), "keyword": list("xyx"), "variant_hash": ["v"] * 3})
-    assert witnesses(KEYWORDS, rows).num_rows == 0
+    assert deciding_rows(KEYWORDS, rows).num_rows == 0
 
     again = pa.table({"image_id": list("aaba"), "keyword": list("xyxy"), "variant_hash": ["v"] * 4})
-    assert witnesses(KEYWORDS, again).column("image_id").to_pylist() == ["a", "a"]
+    assert deciding_rows(KEYWORDS, again).column("image_id").to_pylist() == ["a", "a"]
 
 
 def test_each_category_is_looked_at():
     rows = pa.table({"image_id": list("abcd"), "split": ["pool", "seed", "pool", "tset"], "outcome": ["ok"] * 4})
 
-    assert witnesses(IMAGES, rows).column("split").to_pylist() == ["pool", "seed", "tset"]
+    assert deciding_rows(IMAGES, rows).column("split").to_pylist() == ["pool", "seed", "tset"]
 
 
 @pytest.mark.parametrize("table", [name for name, contract in TABLES.items() if contract.opens_to is None])

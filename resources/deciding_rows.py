@@ -1,4 +1,4 @@
-"""A few rows of a table that break its contract if any row does: what keeps checking ten million rows cheap."""
+"""A few rows of a table that break its contract if any row does: they keep checking ten million rows cheap."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-_MOST_REPEATS = 10  # repeats of the key that are shown: more than one, for hashes of two keys may agree
+_MOST_REPEATS = 10  # repeated keys that are returned: more than one, since two keys may share a hash
 
 
-def witnesses(contract: Table, rows: "pa.Table") -> "pa.Table":
-    """Return rows by which a contract can be judged as by all of them.
+def deciding_rows(contract: Table, rows: "pa.Table") -> "pa.Table":
+    """Return rows that break a contract if and only if any of all rows does.
 
-    A column keeps its bounds if its least and its greatest value do, has no gap if there is no first one, knows no
-    other categories than are allowed if the first of each kind are, and a key repeats if one is met again. So it is
-    enough to look at these rows. Shares of rows cannot be judged so.
+    A column is within its bounds if its smallest and largest values are, has no missing value if there is no first one,
+    and holds only allowed categories if the first row of each category is allowed; a key is unique if none occurs
+    again. So it is enough to evaluate these rows. A share of rows cannot be decided this way.
 
     Args:
         contract: What holds for each column.
-        rows: All rows; columns that are missing are passed over.
+        rows: All rows; missing columns are skipped.
 
     Returns:
         Some of the rows, in their order.
@@ -31,13 +31,13 @@ def witnesses(contract: Table, rows: "pa.Table") -> "pa.Table":
         >>> import pyarrow as pa
         >>> from vlmine_dagster.domain.tables import VOCAB_COUNTS
         >>> rows = pa.table({"keyword": list("abca"), "image_count": [5, 9, 6, 7], "image_share": [0.5] * 4})
-        >>> witnesses(VOCAB_COUNTS, rows).column("image_count").to_pylist()
+        >>> deciding_rows(VOCAB_COUNTS, rows).column("image_count").to_pylist()
         [5, 9, 7]
     """
     import pyarrow as pa
 
     columns = [column for column in contract.columns if column.name in rows.column_names]
-    places = {place for column in columns for place in _telling(column, rows.column(column.name)) if place >= 0}
+    places = {place for column in columns for place in _deciding(column, rows.column(column.name)) if place >= 0}
     if set(contract.key) <= set(rows.column_names):
         places.update(_repeats(rows.select(list(contract.key))))
     return rows.take(pa.array(sorted(places), pa.int64()))
@@ -54,8 +54,8 @@ def is_finite(vectors: "pa.ChunkedArray") -> "npt.NDArray[np.bool_]":
     return np.asarray(np.isfinite(values.reshape(-1, vectors.type.list_size)).all(axis=1))
 
 
-def _telling(column: Column, values: "pa.ChunkedArray") -> Iterator[int]:
-    """Yield the places of a column's telling values, -1 where there is none."""
+def _deciding(column: Column, values: "pa.ChunkedArray") -> Iterator[int]:
+    """Yield the places of the values that decide for a column, -1 where there is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -69,12 +69,12 @@ def _telling(column: Column, values: "pa.ChunkedArray") -> Iterator[int]:
     if column.minimum is not None or column.maximum is not None:
         yield from (pc.index(values, extreme).as_py() for extreme in pc.min_max(values).values())
     if column.allowed:
-        kinds = pc.unique(values).slice(0, len(column.allowed) + 2)  # one of them is not allowed, or it is a gap
+        kinds = pc.unique(values).slice(0, len(column.allowed) + 2)  # one of them is not allowed, or missing
         yield from (pc.index(values, kind).as_py() for kind in kinds)
 
 
 def _repeats(keys: "pa.Table") -> list[int]:
-    """Return places of keys that were met before, and of those that they repeat, by 64-bit hashes."""
+    """Return the places of keys that occurred before, and of their first occurrence, by 64-bit hashes."""
     if keys.num_columns == 1 and _rises(keys.column(0)):
         return []
     import duckdb
