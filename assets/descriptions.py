@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlmine_dagster.describing.providers import describer_of
 from vlmine_dagster.describing.unseen import GREY, answers_in, grey_picture, unseen, with_unseen
@@ -39,7 +40,7 @@ def compute(run: StageRun) -> Product:
         table = _without_unseen(run, describer, table, wanted)
     where = f"descriptions[{run.partition}]"
     share = run.project.settings.dataset.max_failure_share
-    refuse_failures(table, where=where, max_share=share, advice=ASK_AGAIN)
+    refuse_failures(table.filter(pc.field("outcome") != "not_seen"), where=where, max_share=share, advice=ASK_AGAIN)
     facts = {
         "outcomes": outcome_counts(table),
         "images/s": progress.rate,
@@ -55,6 +56,11 @@ def _without_unseen(run: StageRun, describer: ModelDescriber, table: pa.Table, w
     """Return the rows, those of images that the model cannot have seen with outcome `not_seen`."""
     reasons = unseen(answers_in(table, wanted), describer, lambda names: _features(run, names), shard=run.partition)
     describer.mark_unseen({wanted[name]: why for name, why in reasons.items()})
+    if reasons:
+        run.log.warning(
+            f"descriptions[{run.partition}]: {len(reasons):,} of {table.num_rows:,} pictures were not seen, for "
+            f"example: {next(iter(reasons.values()))}. Does the server pass them on? `vlmine doctor` asks with one."
+        )
     return with_unseen(table, reasons)
 
 

@@ -145,6 +145,10 @@ class ModelDescriber:
         """
         return self._asker.probe(name, image)
 
+    def try_once(self, image: bytes) -> Reply | None:
+        """Ask about a picture, kept answers or not; None where max_cost_usd is reached."""
+        return self._asker.try_once(Request("test picture", self._asker.prompt, image))
+
     def mark_unseen(self, reasons: Mapping[str, str]) -> None:
         """Write down in the cache, by SHA-256 of the image, why answers are none, so that they can be asked again."""
         self._asker.spending.cache.mark(self.model.fingerprint, reasons, outcome=Outcome.NOT_SEEN)

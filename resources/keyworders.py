@@ -8,7 +8,7 @@ from typing import Protocol
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.describers import Description
 from vlmine_dagster.resources.prompts import PLACEHOLDER
-from vlmine_dagster.resources.replies import Asker, Request
+from vlmine_dagster.resources.replies import Asker, Reply, Request
 
 RULES_VERSION = 2  # raised when rules or tags may give other keywords
 _LONGEST_DESCRIPTION = 20_000  # letters that are shown to a language model
@@ -100,6 +100,10 @@ class ModelKeyworder:
         one_each = {_content(_shown(description)): description for description in descriptions}
         kept = self._asker.kept(list(one_each))
         return [description for content, description in one_each.items() if content not in kept]
+
+    def try_once(self, description: str) -> Reply | None:
+        """Ask about a description, kept answers or not; None where max_cost_usd is reached."""
+        return self._asker.try_once(Request("test", self._asker.prompt.replace(PLACEHOLDER, description)))
 
     def extract(
         self, descriptions: Sequence[Description], *, is_failure_retried: bool = False

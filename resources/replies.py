@@ -225,6 +225,26 @@ class Asker:
             return None
         return self._judged(found[0][1])[0] if found else None
 
+    def try_once(self, request: Request) -> Reply | None:
+        """Ask a question whether it was asked before or not; None where the limit is reached.
+
+        Raises:
+            ModelError: the model or its endpoint cannot be used.
+        """
+        try:
+            found = list(
+                ask(
+                    self.model,
+                    [request.content],
+                    lambda _missing: iter([request]),
+                    spending=self.spending,
+                    is_wanted_again=lambda _reply: True,
+                )
+            )
+        except BudgetExceededError:
+            return None
+        return self._judged(found[0][1])[0]
+
     def _judged(self, reply: Reply) -> tuple[Reply, tuple[str, ...]]:
         if reply.outcome is not Outcome.OK:
             return reply, ()

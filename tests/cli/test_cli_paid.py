@@ -164,7 +164,7 @@ def advice() -> dict[str, dict[str, str]]:
     return {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").output)}
 
 
-def test_doctor_asks_endpoints_for_their_models_and_pays_nothing(inside, endpoint, monkeypatch):
+def test_doctor_asks_endpoints_for_their_models_and_one_question_as_a_run_would(inside, endpoint, monkeypatch):
     judge = {"kind": "openai", "model": "gpt-9", "base_url": endpoint.url}
     inside.settings(variants={"judged": {"keyworder": judge}})
 
@@ -182,7 +182,12 @@ def test_doctor_asks_endpoints_for_their_models_and_pays_nothing(inside, endpoin
     assert listed["judged/keyworder"]["advice"] == "It has: gpt-4o-mini, gpt-3.5-turbo."
     assert keyless["describer"]["state"] == "fail"
     assert "OPENAI_API_KEY is not set, and it wants a key" in keyless["describer"]["found"]
-    assert endpoint.calls == []
+    assert silent["describer answer"]["state"] == "ok"
+    assert "describes a test picture in" in silent["describer answer"]["found"]
+    assert "describer answer" not in keyless
+    assert len(endpoint.calls) == 4
+    assert [call.image is not None for call in endpoint.calls] == [True, False] * 2
+    assert endpoint.calls[0].body["max_tokens"] == 96
 
 
 def test_doctor_names_a_dead_address_a_missing_key_and_files_that_are_no_models(inside, monkeypatch):

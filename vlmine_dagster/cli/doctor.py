@@ -88,12 +88,18 @@ def advice_on_labels(bench: "Workbench") -> Advice:
 
 
 def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
-    """Look whether the models that the settings name are there: endpoints, checkpoints, predictions. Costs nothing."""
+    """Look whether the models that the settings name are there: endpoints, checkpoints, predictions.
+
+    Each endpoint is asked one question as a run would ask it, which costs what a call costs.
+    """
     settings = bench.project.settings
     for name in settings.variant_names:
         variant, prefix = settings.variant(name), "" if name == DEFAULT_VARIANT else f"{name}/"
         for part, model in (("describer", variant.describer), ("keyworder", variant.keyworder)):
-            yield from _part(prefix + part, bench, model)
+            looked = list(_part(prefix + part, bench, model))
+            yield from looked
+            if looked and looked[0].state != "fail" and model.capabilities.asks_endpoint:
+                yield from _tried_out(f"{prefix}{part} answer", bench, name, part)
     task_model, retraining = settings.task_model, settings.retraining
     if task_model.path is not None:
         look = _predictions if task_model.kind == "predictions" else _checkpoint
@@ -112,6 +118,18 @@ def _part(subject: str, bench: "Workbench", settings: "ProviderSettings") -> Ite
         yield Advice(subject, finding.state, finding.found, finding.advice)
     except VlmineError as error:
         yield Advice(subject, "fail", str(error), f"Correct {subject} in vlmine.yaml, or start what it asks.")
+
+
+def _tried_out(subject: str, bench: "Workbench", variant: str, part: str) -> Iterator[Advice]:
+    from vlmine_dagster.describing.trial import try_describer, try_keyworder
+
+    try:
+        finding = (try_describer if part == "describer" else try_keyworder)(bench, variant)
+    except VlmineError as error:
+        yield Advice(subject, "fail", str(error), "A run would end the same way.")
+        return
+    if finding is not None:
+        yield Advice(subject, finding.state, finding.found, finding.advice)
 
 
 def _model_file(subject: str, bench: "Workbench", path: str, look: "Callable[[Workbench, str], Advice]") -> Advice:

@@ -139,19 +139,21 @@ def _by_repetition(look: _Look) -> None:
     for names in repeated({a.image_id: a.text for a in look.answers}, least=_GROUP):
         group = [by_name[name] for name in names]
         others = [answer for answer in look.answers if answer.image_id not in set(names)]
-        if _is_random(look, group, others):
+        is_random = _is_random(look, group, others)
+        if is_random:
             look.note(group, f"{len(group)} images that are unlike each other got this same answer")
-        else:
+        elif is_random is None:
             _by_grey(look, group)
 
 
-def _is_random(look: _Look, group: Sequence[SeenAnswer], others: Sequence[SeenAnswer]) -> bool:
+def _is_random(look: _Look, group: Sequence[SeenAnswer], others: Sequence[SeenAnswer]) -> bool | None:
+    """Return whether images with one answer are no more alike than others; None where too few tell."""
     if min(len(group), len(others)) < _LEAST_TO_COMPARE:
-        return False
+        return None
     inside = look.features([a.image_id for a in _spread(group)])
     outside = look.features([a.image_id for a in _spread(others)])
     if min(len(inside), len(outside)) < _LEAST_TO_COMPARE:
-        return False
+        return None
     return is_no_more_alike(inside, outside)
 
 

@@ -1,0 +1,274 @@
+"""Keys, addresses, proxies and certificates as environments hold them."""
+
+import asyncio
+import socket
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from scripted_endpoint import ScriptedEndpoint
+
+from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
+from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.resources.access import access_to, address_of, key_in, proxy_for
+from vlmine_dagster.resources.endpoint import Throttle, listed_models
+
+KEY = "sk-marked-0123456789abcdef"
+FAR = "https://models.example.com/v1"
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch):
+    for name in (*PROXIES, *map(str.upper, PROXIES), *CERTIFICATES, "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def settings(url: str | None = FAR) -> OpenAIDescriberSettings:
+    return OpenAIDescriberSettings(kind="openai", model="m", base_url=url)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["{}\n", " {}\r\n", "\ufeff{}", "\u00a0{}\u200b", '"{}"', "'{}'\n", "Bearer {}", '"Bearer {} "'],
+)
+def test_what_was_pasted_with_a_key_is_taken_off(monkeypatch, value):
+    monkeypatch.setenv("OPENAI_API_KEY", value.format(KEY))
+
+    assert key_in("OPENAI_API_KEY") == KEY
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (f"\u201c{KEY}\u201d", "holds a character that no header can: a typographic quotation mark"),
+        (f"{KEY[:8]}\u2013{KEY[9:]}", "holds a character that no header can: only ASCII"),
+        (f"{KEY[:9]}\n{KEY[9:]}", "holds a line break in the middle"),
+        (f"{KEY} {KEY}", "holds a space in the middle"),
+        ("\u043a\u043b\u044e\u0447-1234567", "holds a character that no header can: only ASCII"),
+        (f"{KEY}\x00", "holds a character that no header can: only ASCII"),
+    ],
+)
+def test_a_key_that_no_header_can_hold_is_refused_before_any_call_and_not_shown(monkeypatch, value, why):
+    if "\x00" in value:
+        monkeypatch.setattr("vlmine_dagster.resources.access.os.environ", {"OPENAI_API_KEY": value})
+    else:
+        monkeypatch.setenv("OPENAI_API_KEY", value)
+
+    with pytest.raises(ModelError, match=rf"the key in \$OPENAI_API_KEY {why}") as refused:
+        access_to(settings())
+    assert KEY[3:12] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://h.example/v1/", "https://h.example/v1"),
+        (" https://h.example/v1\n", "https://h.example/v1"),
+        ('"https://h.example/v1"', "https://h.example/v1"),
+        ("https://h.example/v1/chat/completions", "https://h.example/v1"),
+        ("HTTPS://h.example/v1", "HTTPS://h.example/v1"),
+    ],
+)
+def test_addresses_are_taken_as_people_write_them(monkeypatch, given, used):
+    monkeypatch.setenv("OPENAI_BASE_URL", given)
+
+    assert access_to(settings(None)).base_url == used
+
+
+@pytest.mark.parametrize("given", ["localhost:8000/v1", "h.example/v1", "http://", "https://h:99999/v1", "http://a b"])
+def test_what_is_no_address_is_named_before_any_call(monkeypatch, given):
+    monkeypatch.setenv("OPENAI_BASE_URL", given)
+
+    with pytest.raises(
+        ModelError, match=r"\$OPENAI_BASE_URL is .* expected an address such as http://localhost:8000/v1"
+    ):
+        access_to(settings(None))
+
+
+def test_a_password_in_an_address_is_used_and_not_shown(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:hunter22@h.example/v1")
+
+    assert access_to(settings(None)).base_url == "https://user:hunter22@h.example/v1"
+    assert "hunter22" not in address_of(settings(None)) + repr(access_to(settings(None)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "used"),
+    [
+        ("HTTPS_PROXY", "http://p.example:3128", "http://p.example:3128"),
+        ("https_proxy", "p.example:3128", "http://p.example:3128"),
+        ("ALL_PROXY", "socks5://p.example:1080", "socks5://p.example:1080"),
+        ("all_proxy", "socks5h://p.example:1080", "socks5h://p.example:1080"),
+        ("ALL_PROXY", "socks://p.example:1080/", "socks5://p.example:1080/"),
+        ("HTTP_PROXY", "http://p.example:3128", None),
+        ("HTTPS_PROXY", "  ", None),
+    ],
+)
+def test_proxies_of_the_environment_are_used(monkeypatch, name, value, used):
+    monkeypatch.setenv(name, value)
+    found = proxy_for(FAR)
+
+    assert (None if found is None else found.url) == used
+    assert found is None or str(found).endswith(f"(${name})")
+
+
+@pytest.mark.parametrize("value", ["socks4://p:1080", "ftp://p:21", "http://", "http://p:port", "socks5://a b:1"])
+def test_a_proxy_that_cannot_be_used_is_named_with_its_variable(monkeypatch, value):
+    monkeypatch.setenv("ALL_PROXY", value)
+
+    with pytest.raises(ModelError, match=r"the proxy in \$ALL_PROXY cannot be used.*or unset \$ALL_PROXY"):
+        access_to(settings())
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "0.0.0.0", "gpu.localhost"])  # noqa: S104
+def test_no_proxy_comes_before_this_machine(monkeypatch, host):
+    monkeypatch.setenv("ALL_PROXY", "http://p.example:3128")
+
+    assert proxy_for(f"http://{host}:8000/v1") is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "is_passed_by"),
+    [
+        ("*", True),
+        ("models.example.com", True),
+        (".example.com", True),
+        ("*.example.com", True),
+        ("example.com", True),
+        ("other.com, example.com", True),
+        ("other.com example.com", True),
+        ("models.example.com:443", True),
+        ("https://models.example.com", True),
+        ("models.example.com:8443", False),
+        ("ample.com", False),
+        ("::1/128,10.0.0.0/8", False),
+        ("[::1]:80", False),
+        ("", False),
+    ],
+)
+def test_no_proxy_is_read_in_every_form(monkeypatch, entries, is_passed_by):
+    monkeypatch.setenv("HTTPS_PROXY", "http://p.example:3128")
+    monkeypatch.setenv("NO_PROXY", entries)
+
+    assert (proxy_for(FAR) is None) == is_passed_by
+
+
+def test_networks_in_no_proxy_cover_their_addresses(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "http://p.example:3128")
+    monkeypatch.setenv("no_proxy", "10.1.0.0/16")
+
+    assert proxy_for("http://10.1.2.3:8000/v1") is None
+    assert proxy_for("http://10.2.2.3:8000/v1") is not None
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+def test_a_certificate_file_that_is_missing_or_none_is_named_before_any_call(monkeypatch, tmp_path, variable):
+    monkeypatch.setenv(variable, str(tmp_path / "gone.pem"))
+    with pytest.raises(ModelError, match=rf"\${variable} names .*gone.pem, which is not there. Correct it"):
+        access_to(settings())
+
+    (tmp_path / "text.pem").write_text("no certificate")
+    monkeypatch.setenv(variable, str(tmp_path / "text.pem"))
+    with pytest.raises(ModelError, match="text.pem, which holds no certificate in PEM form"):
+        access_to(settings())
+
+    assert access_to(settings("http://localhost:1/v1")).certificates is None
+
+
+def test_a_dead_proxy_is_named_without_its_password_and_loopback_answers_past_it(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for scheme in ("http", "socks5"):
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://user:hunter22@127.0.0.1:{port}")
+        with pytest.raises(ModelError, match=r"nobody answers at .* through the proxy .*\(\$ALL_PROXY\)") as dead:
+            listed_models(settings("http://models.example.com/v1"))
+        assert "hunter22" not in str(dead.value)
+
+    with ScriptedEndpoint(lambda _call: "x") as endpoint:
+        endpoint.models = ["m"]
+        assert listed_models(settings(endpoint.url)) == ["m"]
+
+
+def test_a_socks_proxy_carries_the_call(monkeypatch):
+    with ScriptedEndpoint(lambda _call: "x") as endpoint, socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint.models = ["m"]
+        asked: list[bytes] = []
+        target = int(endpoint.url.rpartition(":")[2].partition("/")[0])
+        threading.Thread(target=carry, args=(server, target, asked), daemon=True).start()
+        monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{server.getsockname()[1]}")
+
+        assert listed_models(settings("http://models.example.com/v1")) == ["m"]
+    assert b"models.example.com" in asked[0]
+
+
+def carry(server: socket.socket, target: int, asked: list[bytes]) -> None:
+    """Be a SOCKS5 proxy for one call, whose host is ours whatever its name."""
+    near, _ = server.accept()
+    near.recv(64)
+    near.sendall(b"\x05\x00")
+    asked.append(near.recv(512))
+    near.sendall(b"\x05\x00\x00\x01" + bytes(6))
+    far = socket.create_connection(("127.0.0.1", target))
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        while data := source.recv(65536):
+            sink.sendall(data)
+
+    threading.Thread(target=pump, args=(far, near), daemon=True).start()
+    with suppress(OSError):
+        pump(near, far)
+
+
+def one_place(throttle: Throttle, *, answer_s: float, timeout_s: float, count: int) -> list[int]:
+    """Ask a server with one place; return how many tries each call took."""
+
+    async def work() -> list[int]:
+        place = asyncio.Lock()
+
+        async def answer() -> None:
+            async with place:
+                await asyncio.sleep(answer_s)
+
+        async def call() -> int:
+            for tries in range(1, 20):
+                async with throttle:
+                    try:
+                        async with asyncio.timeout(timeout_s):
+                            await answer()
+                    except TimeoutError:
+                        throttle.slow_down()
+                        continue
+                throttle.relax()
+                return tries
+            return 20
+
+        return await asyncio.gather(*(call() for _ in range(count)))
+
+    return asyncio.run(work())
+
+
+def test_a_server_with_one_place_is_asked_as_many_at_once_as_it_can_answer_in_time():
+    throttle = Throttle(16, 0.3)
+    started = time.monotonic()
+    tries = one_place(throttle, answer_s=0.05, timeout_s=0.3, count=80)
+
+    assert max(tries) <= 4
+    assert throttle.limit <= 6
+    assert time.monotonic() - started < 80 * 0.05 * 2
+
+
+def test_a_fast_server_that_hangs_once_is_soon_asked_as_fast_as_before():
+    throttle = Throttle(16, 0.3)
+    for _ in range(200):
+        throttle.relax()
+    throttle.slow_down()
+    assert throttle.limit == 8
+    for _ in range(120):
+        throttle.relax()
+
+    assert throttle.limit == 16
