@@ -21,6 +21,7 @@ from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Hashes, Ranking, budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, dagster_url, run_colour
+from vlmine_dagster.scoring.copies import copies_note
 from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.settings import ExperimentSettings
@@ -101,7 +102,8 @@ def _rows(
     selected = pool.take(pa.array(ranking.order[:selected_count]))
     picked = "" if experiment.diversity is None else f" · {PICKED_BECAUSE[experiment.diversity.kind]}"
     reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=experiment.fusion == "pareto")
-    said = [f"{reason}{picked}" for reason in reasons]
+    copies = selected.column("copy_count").to_pylist()
+    said = [f"{reason}{picked}{copies_note(count)}" for reason, count in zip(reasons, copies, strict=True)]
     columns = {
         "image_id": pool.select(["image_id"]).take(pa.array(ranking.order)).column(0),
         "rank": np.arange(1, count + 1),

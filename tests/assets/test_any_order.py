@@ -46,7 +46,7 @@ def shard_tables(shard: str, content: int) -> dict[str, pa.Table]:
     embeddings = list(draw.normal(size=(5, EMBEDDING_SIZE)).astype(np.float16))
     tags = list(draw.dirichlet(np.full(TAG_COUNT, 0.01), 5).astype(np.float16))
     return {
-        "images": plain_rows(IMAGES, image_id=ids, label=labels, split=splits),
+        "images": plain_rows(IMAGES, image_id=ids, sha256=ids, label=labels, split=splits),
         "embeddings": plain_rows(EMBEDDINGS, image_id=ids, embedding=embeddings, tag_probabilities=tags),
         "keywords": plain_rows(KEYWORDS, image_id=[name for name, _ in words], keyword=[word for _, word in words]),
         "keyword_answers": plain_rows(KEYWORD_ANSWERS, image_id=ids),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from memory import MemoryReader
 
 from vlmine_dagster.domain.errors import ContractError, MissingInputError, MixedVariantsError
-from vlmine_dagster.domain.tables import KEYWORD_ANSWERS, KEYWORDS
+from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, KEYWORDS
 from vlmine_dagster.mining.novelty import novelty_scores as from_lists
 from vlmine_dagster.mining.novelty import pooled_counts
 from vlmine_dagster.mining.vocabulary import count_images
@@ -18,13 +18,14 @@ COLUMNS = {
     "keywords": ["image_id", "keyword", "variant_hash"],
     "keyword_answers": ["image_id", "outcome"],
     "vocab_counts": ["keyword", "image_count"],
+    "images": ["image_id", "sha256", "split", "outcome"],
 }
 images = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=5, unique=True), min_size=1, max_size=12)
 
 
-def reader(shards, *, hashes=None):
-    """A pool of shards, each a list of images, each a list of keywords."""
-    tables = {"keywords": {}, "keyword_answers": {}}
+def reader(shards, *, hashes=None, contents=None, splits=None):
+    """A pool of shards, each a list of images, each a list of keywords; `contents` names images of the same bytes."""
+    tables = {"keywords": {}, "keyword_answers": {}, "images": {}}
     for name, keywords in shards.items():
         rows = [(f"{name}/{number:03}", word) for number, words in enumerate(keywords) for word in sorted(words)]
         ids = [f"{name}/{number:03}" for number in range(len(keywords))]
@@ -35,6 +36,12 @@ def reader(shards, *, hashes=None):
             image_id=[row[0] for row in rows],
             keyword=[row[1] for row in rows],
             variant_hash=[digest] * len(rows),
+        )
+        tables["images"][name] = plain_rows(
+            IMAGES,
+            image_id=ids,
+            sha256=[(contents or {}).get(one, one) for one in ids],
+            split=[(splits or {}).get(one, "pool") for one in ids],
         )
         tables["keyword_answers"][name] = plain_rows(KEYWORD_ANSWERS, image_id=ids, outcome=outcomes)
     return MemoryReader(tables, COLUMNS)
@@ -94,3 +101,34 @@ def test_a_shard_whose_keywords_differ_from_the_others_drifts():
     assert same.is_met
     assert not other.is_met
     assert "odd" in other.text
+
+
+def copied(*names):
+    return dict.fromkeys(names, "the same bytes")
+
+
+def test_the_same_bytes_count_once_in_whatever_shards_they_are():
+    plain = [["car", "road"], ["road"], ["road", "comet"], []]
+    once = reader({"a": plain})
+    often = reader(
+        {"a": [*plain, ["road", "comet"]], "b": [["road", "comet"]] * 7},
+        contents=copied("a/002", "a/004", *(f"b/{number:03}" for number in range(7))),
+    )
+
+    assert count_vocabulary(often) == count_vocabulary(once)
+    rows = novelty_scores(counted(often)).to_pylist()
+    assert [row["min_count"] for row in rows if row["image_id"] in ("a/002", "a/004", "b/006")] == [1, 1, 1]
+
+
+def test_of_copies_one_with_keywords_is_counted():
+    pool = reader({"a": [[], ["comet"], ["road"]]}, contents=copied("a/000", "a/001"))
+    assert image_counts(counted(pool)) == {"comet": 1, "road": 1}
+
+
+def test_images_that_failed_are_no_copies_of_each_other():
+    pool = reader({"a": [["car"], ["car"], ["road"]]}, contents=copied("a/000", "a/001"))
+    images = pool.tables["images"]["a"]
+    place = images.schema.get_field_index("outcome")
+    failed = pa.array(["corrupt", "corrupt", "ok"])
+    pool.tables["images"]["a"] = images.set_column(place, images.schema.field(place), failed)
+    assert image_counts(counted(pool)) == {"car": 2, "road": 1}

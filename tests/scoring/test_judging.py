@@ -30,11 +30,11 @@ def project(tmp_path):
     return Project(settings, tmp_path, str(tmp_path / "home"))
 
 
-def reader(project, *, outcomes=None, entropies=IDS):
+def reader(project, *, outcomes=None, entropies=IDS, contents=IDS, splits=None):
     outcomes = ["ok"] * len(IDS) if outcomes is None else outcomes
     described = [place for place, outcome in enumerate(outcomes) if outcome is not None]
     tables = {
-        "images": plain_rows(IMAGES, image_id=IDS, split=["pool"] * len(IDS)),
+        "images": plain_rows(IMAGES, image_id=IDS, sha256=list(contents), split=splits or ["pool"] * len(IDS)),
         "keyword_answers": plain_rows(
             KEYWORD_ANSWERS,
             image_id=[IDS[place] for place in described],
@@ -99,3 +99,26 @@ def test_experiments_are_judged_on_the_same_images_and_budgets_whatever_they_can
     assert entropy[UNRANKED] == 2.0
     last = sorted(IDS[:2], key=lambda name: int(id_hashes([name])[0]))
     assert list(truth.image_ids) == [*reversed(IDS[2:]), *last]
+
+
+def test_the_same_bytes_are_listed_once_and_the_list_says_for_how_many_they_stand(project):
+    contents = [*IDS[:2], *[IDS[2]] * 3, *IDS[5:]]
+    pool = reader(project, contents=contents)
+    rows = load_pool(pool, project.settings.experiments["entropy"])
+    assert rows.column("image_id").to_pylist() == [*IDS[:3], *IDS[5:]]
+    assert rows.column("copy_count").to_pylist() == [0, 0, 2, *[0] * len(IDS[5:])]
+    assert set(ranked(pool, "random")) == {*IDS[:3], *IDS[5:]}
+
+
+def test_of_copies_one_that_was_described_is_listed(project):
+    outcomes = ["empty" if place == 2 else "ok" for place in range(len(IDS))]
+    pool = reader(project, outcomes=outcomes, contents=[*IDS[:2], *[IDS[2]] * 2, *IDS[4:]])
+    assert IDS[3] in ranked(pool, "random")
+    assert IDS[2] not in ranked(pool, "random")
+
+
+@pytest.mark.parametrize("split", ["seed", "test", "val"])
+def test_what_is_labelled_or_judges_is_not_mined_under_another_name(project, split):
+    splits = [split, *["pool"] * (len(IDS) - 1)]
+    pool = reader(project, contents=[*[IDS[0]] * 2, *IDS[2:]], splits=splits)
+    assert set(ranked(pool, "random")) == set(IDS[2:])

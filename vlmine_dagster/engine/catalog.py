@@ -34,6 +34,7 @@ _FEATURES = Reads("embeddings", ("image_id", "embedding"))
 _TAGS = Reads("embeddings", ("image_id", "tag_probabilities"))
 _LABELS = Reads("images", ("image_id", "label", "split", "outcome"))
 _POOL = Reads("images", ("image_id", "split", "outcome"))
+_BYTES = Reads("images", ("image_id", "sha256", "split", "outcome"))
 _WORDS = Reads("keywords", ("image_id", "keyword"))
 _COUNTS = Reads("vocab_counts", ("keyword", "image_count"))
 
@@ -181,6 +182,7 @@ VOCAB_COUNTS = Stage(
     reads=(
         Reads("keywords", ("image_id", "keyword", "variant_hash")),
         Reads("keyword_answers", ("image_id", "outcome")),
+        _BYTES,
     ),
     is_variant=True,
     advice={
@@ -391,7 +393,7 @@ PARETO_SET = Stage(
     kinds=frozenset({"duckdb", "mlflow", "parquet"}),
     compute=computed_by("pareto"),
     reads=(
-        _LABELS,
+        Reads("images", ("image_id", "label", "sha256", "split", "outcome")),
         *(Reads(table, columns) for table, columns in reads_of(SIGNALS).items()),
         _FEATURES,
         _WORDS,

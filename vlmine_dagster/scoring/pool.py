@@ -10,6 +10,7 @@ import pyarrow as pa
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.domain.signals import SIGNALS, columns_of
 from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.scoring.copies import unlisted_copies
 from vlmine_dagster.scoring.evidence import IS_DESCRIBED
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.settings import ExperimentSettings
@@ -53,16 +54,24 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
     """Return the readable images of the pool with the columns of the experiment's signals, joined shards by shards.
 
     `is_described` says which of them can be mined: those whose description and keywords did not fail. Nobody knows what
-    the others show, so no experiment ranks them, whether its signals need keywords or not.
+    the others show, so no experiment ranks them, whether its signals need keywords or not. Of images with the same
+    bytes one is returned; `copy_count` says for how many others it stands.
     """
     tables = experiment.tables
     joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in tables)
     columns = ", ".join(["images.image_id", *(c for name in tables for c in columns_of(name, experiment.signals))])
-    query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described FROM images {joins}
+    copies = unlisted_copies(reader)
+    counted = "0"
+    if copies.num_rows:
+        counted = "coalesce(copy_counts.count, 0)"
+        joins += """ ANTI JOIN copies USING (image_id) LEFT JOIN
+            (SELECT kept_id AS image_id, count(*) AS count FROM copies GROUP BY 1) copy_counts USING (image_id)"""
+    query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described, {counted} AS copy_count FROM images {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
     parts = []
     for shards in reader.batches("images"):
         with reader.connect("images", "keyword_answers", *tables, partitions=shards) as connection:
+            connection.register("copies", copies)
             parts.append(connection.sql(query).to_arrow_table())
     return pa.concat_tables(parts)
 

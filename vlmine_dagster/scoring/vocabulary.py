@@ -12,12 +12,16 @@ from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
 from vlmine_dagster.mining.advice import Advice, drift_advice
 from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health
+from vlmine_dagster.scoring.copies import uncounted_copies
 from vlmine_dagster.scoring.reading import Reader
 
 _WATCHED = 200  # keywords by which shards are compared
 # Failures say nothing about a pool. Outcome ok means keywords, each once per image: so images are counted here, and
 # their keywords need no DISTINCT, which would hold every image id.
-_IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answers WHERE outcome IN ('ok', 'empty')"""
+_IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answers {once}
+             WHERE outcome IN ('ok', 'empty')"""
+_COUNTS = """SELECT keyword, count(*) AS image_count, count(*) / $images AS image_share
+             FROM keywords {once} GROUP BY keyword ORDER BY image_count DESC, keyword"""
 
 
 @dataclass(frozen=True)
@@ -34,25 +38,25 @@ class Vocabulary:
 
 
 def count_vocabulary(reader: Reader) -> Vocabulary:
-    """Count the keywords of the pool exactly.
+    """Count the keywords of the pool exactly; images of the same bytes are one image.
 
     Args:
-        reader: Reads `keywords` (keyword, variant_hash) and `keyword_answers` (outcome).
+        reader: Reads `keywords` (image_id, keyword, variant_hash), `keyword_answers` (image_id, outcome) and `images`
+            (image_id, sha256, split, outcome).
 
     Raises:
         MixedVariantsError: shards were described or keyworded in different ways.
         MissingInputError: no image has a keyword.
     """
-    with reader.connect("keywords", "keyword_answers") as connection:
+    with reader.connect("keywords", "keyword_answers", "images") as connection:
         hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
         if len(hashes) > 1:
             raise _mixed(reader, [row[0] for row in hashes])
-        images, described = connection.sql(_IMAGES).fetchall()[0]
-        rows = connection.sql(
-            """SELECT keyword, count(*) AS image_count, count(*) / $images AS image_share
-               FROM keywords GROUP BY keyword ORDER BY image_count DESC, keyword""",
-            params={"images": max(images, 1)},
-        ).to_arrow_table()
+        copies = uncounted_copies(connection)
+        connection.register("copies", copies)
+        once = "ANTI JOIN copies USING (image_id)" if copies.num_rows else ""
+        images, described = connection.sql(_IMAGES.format(once=once)).fetchall()[0]
+        rows = connection.sql(_COUNTS.format(once=once), params={"images": max(images, 1)}).to_arrow_table()
     if rows.num_rows == 0:
         raise MissingInputError(
             "vocab_counts: no image of the pool has a keyword. Look at the descriptions; with keyworder `rules` they "

@@ -79,7 +79,7 @@ class ExperimentSettings(Settings):
     @property
     def reads(self) -> dict[str, tuple[str, ...]]:
         """The columns that finding the images to mine and making their signals reads, by table."""
-        reads = {"images": ("image_id", "split", "outcome"), "keyword_answers": ("image_id", "outcome")}
+        reads = {"images": ("image_id", "sha256", "split", "outcome"), "keyword_answers": ("image_id", "outcome")}
         for table, columns in reads_of(self.signals, tables=self.tables).items():
             reads[table] = tuple(dict.fromkeys((*reads.get(table, ()), *columns)))
         return reads
