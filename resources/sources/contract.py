@@ -138,9 +138,13 @@ def clean_key(name: str) -> str:
         >>> clean_key("./a//b"), clean_key("/etc/c"), clean_key("../../d"), clean_key("two\nlines")
         ('a/b', 'etc/c', '__/__/d', 'two\\x0alines')
     """
-    valid = unicodedata.normalize("NFC", printable(name))
-    parts = ("__" if part == ".." else part for part in valid.split("/") if part not in ("", "."))
+    parts = ("__" if part == ".." else part for part in one_line(name).split("/") if part not in ("", "."))
     return "/".join(parts) or "_"
+
+
+def one_line(name: str) -> str:
+    """Return a name as keys have it: printable, accents composed (NFC); for names that are looked up."""
+    return unicodedata.normalize("NFC", printable(name))
 
 
 def printable(text: str) -> str:

@@ -1,9 +1,14 @@
 """What the commands show, read from tables that are put into the lake by hand."""
 
+import unicodedata
+from types import SimpleNamespace
+
+import pytest
 from conftest import Made, plain_rows
 
-from vlmine_dagster.cli.explain import print_card, selection_card
+from vlmine_dagster.cli.explain import _image_id, print_card, selection_card
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS, NOVELTY_SCORES, PARETO_SET, VOCAB_COUNTS, WHOLE_POOL
+from vlmine_dagster.resources.lake import Lake
 
 
 def extract(made: Made, keyword: str, count: int, **variant: str) -> None:
@@ -55,3 +60,11 @@ def test_a_card_tells_the_signals_that_a_list_was_made_of_when_the_settings_name
     lake.publish("pareto_set", "arm", row.append_column("novelty_min", [[0.5]]), inputs="by hand")
 
     assert list(selection_card(made.bench, "s/0", ["s"])["experiments"]["arm"]["signals"]) == ["novelty_min"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_an_image_is_found_in_either_spelling_of_its_accents(tmp_path, form):
+    lake = Lake(str(tmp_path / "lake"), scratch=tmp_path / "scratch")
+    lake.publish("images", "s", plain_rows(IMAGES, image_id=["s/caf\u00e9.jpg"]), inputs="by hand")
+    bench = SimpleNamespace(lake=lake)
+    assert _image_id(bench, unicodedata.normalize(form, "caf\u00e9.jpg"), ["s"]) == "s/caf\u00e9.jpg"

@@ -71,8 +71,9 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
 def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
     """Return the one image id that is meant by an id, by how an id ends after a slash, or by how a file's name does."""
     from vlmine_dagster.resources.sources import shard_of
-    from vlmine_dagster.resources.sources.contract import is_image
+    from vlmine_dagster.resources.sources.contract import is_image, one_line
 
+    name = one_line(name)
     with suppress(SourceError):
         if _one(bench, "images", shard_of(name, shards), name) is not None:
             return name
@@ -159,7 +160,10 @@ def _verdict(card: dict[str, Any]) -> str:
     if image["split"] != "pool":
         return f"never mined: it belongs to the {image['split']} split"
     if not card["experiments"]:
-        return "not ranked yet: run `vlmine run`, or it lacks the signals of every experiment"
+        return (
+            "not ranked yet: run `vlmine run`; or it lacks the signals of every experiment, or an image of the same "
+            "bytes is ranked or labelled"
+        )
     chosen = [name for name, place in card["experiments"].items() if place["selected"]]
     return f"mined by {', '.join(chosen)}" if chosen else "mined by no experiment: it lies beyond every budget"
 
