@@ -94,6 +94,7 @@ def test_plugins_are_named_where_people_look_for_kinds(installed, folder):
     assert doctor["describers"]["found"] == "tagger, transformers, openai, captions, brightness"
     assert doctor["sources"]["found"] == "folder, webdataset, parquet, zips"
     assert doctor["keyworders"]["found"].endswith("capitals")
+    assert doctor["task models"]["found"] == "probe, cnn, predictions, transformers"
     assert doctor["formats"]["found"] == "csv, parquet, label-studio, jsonl"
     assert "describer.threshold = 128" in vlmine(installed, folder, "settings")
     assert "jsonl" in vlmine(installed, folder, "export", "--help")

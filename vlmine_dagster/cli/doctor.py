@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.tracking import Tracking
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings.project import Project
-    from vlmine_dagster.settings.providers import ProviderSettings
+    from vlmine_dagster.settings.providers import Finding, ProviderSettings
 
 _PACKAGES = tuple(
     "dagster mlflow great-expectations duckdb pandas torch transformers openai onnxruntime moocore".split()  # noqa: SIM905
@@ -102,10 +102,9 @@ def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
                 yield from _tried_out(f"{prefix}{part} answer", bench, name, part)
     task_model, retraining = settings.task_model, settings.retraining
     if task_model.path is not None:
-        look = _predictions if task_model.kind == "predictions" else _checkpoint
-        yield _model_file("task_model.path", bench, task_model.path, look)
+        yield _model_file("task_model.path", bench, task_model.path, lambda: _task_model(bench, task_model))
     if retraining.path is not None:
-        yield _model_file("retraining.path", bench, retraining.path, _checkpoint)
+        yield _model_file("retraining.path", bench, retraining.path, lambda: _checkpoint(bench, str(retraining.path)))
 
 
 def _part(subject: str, bench: "Workbench", settings: "ProviderSettings") -> Iterator[Advice]:
@@ -132,31 +131,29 @@ def _tried_out(subject: str, bench: "Workbench", variant: str, part: str) -> Ite
         yield Advice(subject, finding.state, finding.found, finding.advice)
 
 
-def _model_file(subject: str, bench: "Workbench", path: str, look: "Callable[[Workbench, str], Advice]") -> Advice:
+def _model_file(subject: str, bench: "Workbench", path: str, look: "Callable[[], Finding]") -> Advice:
     where = bench.project.resolve(path)
     if not Path(where).exists():
         return Advice(subject, "fail", f"there is no {where}", f"Correct {subject} in vlmine.yaml.")
     try:
-        return replace(look(bench, where), subject=subject)
+        finding = look()
+        return Advice(subject, finding.state, finding.found, finding.advice)
     except VlmineError as error:
         return Advice(subject, "fail", str(error), f"Correct {subject} in vlmine.yaml, or the file.")
 
 
-def _checkpoint(_bench: "Workbench", where: str) -> Advice:
+def _task_model(bench: "Workbench", settings: "ProviderSettings") -> "Finding":
+    from vlmine_dagster.settings.providers import Finding
+
+    look = settings.plugins.get(settings.kind).look
+    return Finding("ok", f"kind {settings.kind}") if look is None else look(bench, settings)
+
+
+def _checkpoint(bench: "Workbench", path: str) -> "Finding":
     from vlmine_dagster.learning.user_model import load_checkpoint
+    from vlmine_dagster.settings.providers import Finding
 
-    return Advice("", "ok", f"{len(load_checkpoint(where).classes):,} classes")
-
-
-def _predictions(bench: "Workbench", where: str) -> Advice:
-    from vlmine_dagster.scoring.predictions import match_predictions
-
-    there = [shard for shard in bench.source.shards() if bench.lake.path("images", shard).exists()]
-    match = match_predictions(where, bench.lake.connect(images=bench.lake.require("images", there)))
-    match.refuse_foreign()
-    warnings = match.warnings(() if bench.labels is None else bench.labels.class_names)
-    known = f"{len(match.classes):,} classes, {match.known_count:,} of {match.pool_count:,} images of the pool"
-    return Advice("", "warn", " ".join(warnings)) if warnings else Advice("", "ok", known)
+    return Finding("ok", f"{len(load_checkpoint(bench.project.resolve(path)).classes):,} classes")
 
 
 def _installation() -> Iterator[Advice]:
@@ -182,9 +179,9 @@ def _plugins() -> Iterator[Advice]:
     """Name the kinds that there are, and the plug-ins that cannot be used."""
     from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
     from vlmine_dagster.reporting.exporters import EXPORTERS
-    from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings
+    from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings
 
-    parts = (DatasetSettings, DescriberSettings, KeyworderSettings)
+    parts = (DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings)
     registries: list[Registry[Any]] = [*(part.plugins for part in parts), SIGNALS, EXPORTERS]
     for registry in registries:
         yield Advice(f"{registry.noun}s", "ok", ", ".join(registry.all()))

@@ -287,8 +287,10 @@ NEIGHBOUR_SCORES = Stage(
 
 
 def _task_model_reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
-    kind = project.settings.task_model.kind
-    return {"probe": (_LABELS, _FEATURES), "cnn": (_LABELS,), "predictions": (_POOL,)}.get(kind, ())
+    capabilities = project.settings.task_model.capabilities
+    if not capabilities.trains_on_labels:
+        return (_POOL,) if capabilities.reads == "ids" else ()
+    return (_LABELS, _FEATURES) if capabilities.reads == "features" else (_LABELS,)
 
 
 def _checkpoint_digest(bench: Workbench, path: str | None) -> list[str]:
@@ -305,7 +307,7 @@ def _task_model_settings(bench: Workbench, _partition: str, _variant: str) -> li
 
 
 def _why_no_task_model(project: Project, _variant: str) -> str | None:
-    if project.settings.task_model.kind in ("probe", "cnn") and not project.has_labels:
+    if project.settings.task_model.capabilities.trains_on_labels and not project.has_labels:
         return "the project has no labels to train a task model on (dataset.labels in vlmine.yaml)"
     return None
 
@@ -333,7 +335,7 @@ _JUDGED = (Reads("images", ("image_id", "sha256", "split", "outcome")), Reads("t
 
 
 def _uncertainty_reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
-    return (*_JUDGED, _FEATURES) if project.settings.task_model.kind == "probe" else _JUDGED
+    return (*_JUDGED, _FEATURES) if project.settings.task_model.capabilities.reads == "features" else _JUDGED
 
 
 def _uncertainty_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:
@@ -415,7 +417,7 @@ _RANKED = Reads("pareto_set", ("image_id", "rank"))
 
 def _retraining_reads(project: Project, _partition: str, _variant: str) -> tuple[Reads, ...]:
     reads = (_RANKED, _LABELS)
-    return (*reads, _FEATURES) if project.settings.retraining.kind == "probe" else reads
+    return (*reads, _FEATURES) if project.settings.retraining.reads_features else reads
 
 
 def _retraining_settings(bench: Workbench, _partition: str, _variant: str) -> list[Any]:

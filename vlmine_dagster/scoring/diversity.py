@@ -35,7 +35,7 @@ def diversified(
     """
     top = ranking.order[: candidate_count(len(ranking.order), budget, settings.pool_factor)]
     names = [image_ids[place] for place in top.tolist()]
-    pick = _by_keywords if settings.kind == "coverage" else _by_features
+    pick = _by_keywords if settings.reads_keywords else _by_features
     return picked_first(ranking, pick(reader, names, budget))
 
 

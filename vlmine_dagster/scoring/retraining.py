@@ -126,7 +126,7 @@ def lesson(reader: Reader, source: ImageSource, classes: Mapping[str, str]) -> "
     from vlmine_dagster.learning.retraining import Labelled
 
     settings = reader.project.settings.retraining
-    inputs = model_inputs(reader, source, settings.kind, list(classes), side=settings.image_size)
+    inputs = model_inputs(reader, source, settings.reads_features, list(classes), side=settings.image_size)
     return Labelled(inputs, list(classes.values()))
 
 

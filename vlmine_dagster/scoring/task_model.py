@@ -2,16 +2,17 @@
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.tables import TASK_MODEL
 from vlmine_dagster.resources.digests import path_digest
 from vlmine_dagster.resources.intake import load_pixels
 from vlmine_dagster.resources.label_match import match_labels
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from vlmine_dagster.learning.task_model import TaskModel
 
 _TRAINED = "task_model*.safetensors"
+_BATCH = 1024
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def train(reader: Reader, source: ImageSource, labels: Labels | None) -> Trained
             "dataset.labels.file in vlmine.yaml, or mine by novelty alone."
         )
     names, known = list(classes), list(classes.values())
-    inputs = model_inputs(reader, source, settings.kind, names, side=settings.image_size)
+    inputs = model_inputs(reader, source, settings.capabilities.reads == "features", names, side=settings.image_size)
     model = fit(settings, inputs, known)
     accuracy = held_out_accuracy(settings.kind, inputs, known, epochs=settings.epochs, dropout=settings.dropout_share)
     return Trained(model, len(names), accuracy)
@@ -119,14 +123,14 @@ def trained_file(folder: Path, digest: str) -> Path:
 
 
 def model_inputs(
-    reader: Reader, source: ImageSource, kind: str, image_ids: Sequence[str], *, side: int
+    reader: Reader, source: ImageSource, reads_features: bool, image_ids: Sequence[str], *, side: int
 ) -> npt.NDArray[Any]:
-    """Return what a model of a kind reads, in the order of `image_ids`.
+    """Return what a model reads, in the order of `image_ids`.
 
     Returns:
-        For `probe` features of shape (N, 1280), float32; for networks pixels of shape (N, side, side, 3), uint8.
+        Features of shape (N, D), float32, or pixels of shape (N, side, side, 3), uint8.
     """
-    if kind != "probe":
+    if not reads_features:
         return load_pixels(source, image_ids, max_pixels=reader.project.settings.dataset.max_pixels, side=side)
     rows = reader.read("embeddings", ["image_id", "embedding"])
     places = {name: place for place, name in enumerate(rows.column("image_id").to_pylist())}
@@ -149,3 +153,154 @@ def _refuse_foreign_labels(reader: Reader, labels: Labels | None) -> None:
     match = match_labels(labels, images)
     if match.is_none:
         raise MissingInputError(f"task_model: dataset.labels.file: {match.problem} Correct its keys.")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the task model says about N images.
+
+    Attributes:
+        image_ids: N ids.
+        classes: The C class names.
+        probabilities: Shape (N, C).
+        passes: Shape (S, N, C), by Monte Carlo dropout; None without.
+        members: Shape (K, N, C), by the members of an ensemble; None without.
+    """
+
+    image_ids: Sequence[str]
+    classes: tuple[str, ...]
+    probabilities: Floats
+    passes: Floats | None = None
+    members: Floats | None = None
+
+
+class AskedModel(Protocol):
+    """A task model, as a kind of `vlmine.task_models` makes it."""
+
+    def prepare(
+        self,
+        reader: Reader,
+        source: ImageSource,
+        labels: Labels | None,
+        /,
+        *,
+        models_folder: Path,
+        published: str | None = None,
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        """Train the model, or look at the one that the user has.
+
+        Args:
+            reader: Reads what the model needs by its capabilities.
+            source: The pictures.
+            labels: The labels, None where there are none.
+            models_folder: Where trained models are kept.
+            published: File of the published model; older ones may be deleted.
+
+        Returns:
+            The one row of `task_model` (see `task_model_table`), and facts for people.
+        """
+
+    def ask(
+        self, reader: Reader, source: ImageSource, names: Sequence[str], /, *, models_folder: Path, digest: str
+    ) -> Iterator[Answers]:
+        """Yield what the model says about images, some at a time; `digest` is that of the published row."""
+
+
+def task_model_of(settings: TaskModelSettings) -> AskedModel:
+    """Return the task model of some settings."""
+    made: AskedModel = settings.plugins.get(settings.kind).make(None, settings)
+    return made
+
+
+def task_model_row(
+    reader: Reader, source: ImageSource, labels: Labels | None, *, models_folder: Path, published: str | None
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Return the row of `task_model` and facts about it; see `AskedModel.prepare`."""
+    model = task_model_of(reader.project.settings.task_model)
+    return model.prepare(reader, source, labels, models_folder=models_folder, published=published)
+
+
+def task_model_table(
+    kind: str, path: str, *, class_count: int, labelled_count: int = 0, accuracy: float | None = None
+) -> pa.Table:
+    """Return the table `task_model`: one row."""
+    row = {
+        "kind": kind,
+        "path": path,
+        "sha256": path_digest(path),
+        "class_count": class_count,
+        "seed_count": labelled_count,
+        "seed_accuracy": accuracy,
+    }
+    return pa.Table.from_pylist([row], schema=TASK_MODEL.schema)
+
+
+class TrainedTaskModel:
+    """A model that learns from the project's labelled set: a probe or a small network, alone or as an ensemble.
+
+    Args:
+        settings: Which, and how.
+    """
+
+    def __init__(self, settings: TaskModelSettings):
+        self._settings = settings
+
+    def prepare(
+        self,
+        reader: Reader,
+        source: ImageSource,
+        labels: Labels | None,
+        /,
+        *,
+        models_folder: Path,
+        published: str | None = None,
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        """Train it, keep it, and delete those from before the published one."""
+        trained = train(reader, source, labels)
+        path = keep(trained.model, models_folder)
+        if published is not None:
+            forget_older(models_folder, Path(published))
+        count = len(trained.model.classes)
+        how_well = {"labelled_count": trained.labelled_count, "accuracy": trained.accuracy}
+        table = task_model_table(self._settings.kind, str(path), class_count=count, **how_well)  # type: ignore[arg-type]
+        facts = {
+            "classes": count,
+            "labelled seed images": trained.labelled_count,
+            "members": len(trained.model.networks),
+        }
+        judged = {} if trained.accuracy is None else {"held-out accuracy on the seed": trained.accuracy}
+        return table, {**facts, **judged}
+
+    def ask(
+        self, reader: Reader, source: ImageSource, names: Sequence[str], /, *, models_folder: Path, digest: str
+    ) -> Iterator[Answers]:
+        """Yield what it says about images, some at a time."""
+        from vlmine_dagster.learning.task_model import load
+
+        model, settings = load(trained_file(models_folder, digest)), self._settings
+        reads_features = settings.capabilities.reads == "features"
+        inputs = model_inputs(reader, source, reads_features, names, side=settings.image_size)
+        yield from answers_of(model, inputs, names, passes=settings.dropout_passes)
+
+
+def answers_of(
+    model: "TaskModel", inputs: npt.NDArray[Any], image_ids: Sequence[str], *, passes: int = 0
+) -> Iterator[Answers]:
+    """Yield what a task model says about images, some at a time.
+
+    Args:
+        model: A probe, a cnn, or an ensemble.
+        inputs: What it reads, N rows.
+        image_ids: N ids.
+        passes: Monte Carlo dropout passes; 0 for none.
+    """
+    for start in range(0, len(image_ids), _BATCH):
+        rows = inputs[start : start + _BATCH]
+        members = model.members(rows)
+        yield Answers(
+            image_ids[start : start + _BATCH],
+            model.classes,
+            members.mean(axis=0),
+            passes=model.passes(rows, passes) if passes else None,
+            members=members if len(members) > 1 else None,
+        )

@@ -1,7 +1,6 @@
 """The columns of `uncertainty_scores`: how unsure the task model is about each image."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +17,12 @@ from vlmine_dagster.mining.uncertainty import (
     variation_ratio_of_votes,
     vote_entropy,
 )
-from vlmine_dagster.resources.intake import load_pictures
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.scoring.reading import Reader
-from vlmine_dagster.scoring.task_model import model_inputs, trained_file
+from vlmine_dagster.scoring.task_model import Answers, task_model_of
 
 if TYPE_CHECKING:
-    from vlmine_dagster.learning.task_model import TaskModel
-
-_BATCH = 1024
-_CHECKPOINT_BATCH = 64
+    pass
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,25 +54,6 @@ def asked_images(reader: Reader) -> list[str]:
     return names
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What the task model says about N images.
-
-    Attributes:
-        image_ids: N ids.
-        classes: The C class names.
-        probabilities: Shape (N, C).
-        passes: Shape (S, N, C), by Monte Carlo dropout; None without.
-        members: Shape (K, N, C), by the members of an ensemble; None without.
-    """
-
-    image_ids: Sequence[str]
-    classes: tuple[str, ...]
-    probabilities: Floats
-    passes: Floats | None = None
-    members: Floats | None = None
-
-
 def uncertainty_columns(answers: Answers) -> dict[str, Sequence[Any] | Floats]:
     """Return the columns of `uncertainty_scores`, N values each."""
     probabilities = answers.probabilities
@@ -106,59 +82,6 @@ def _ask(reader: Reader, source: ImageSource, names: Sequence[str], *, models_fo
     """Yield what the task model says, some images at a time: passes and members of all at once would not fit."""
     if not names:
         return
-    settings = reader.project.settings.task_model
-    row = reader.read("task_model", ["kind", "sha256"]).to_pylist()[0]
-    if row["kind"] == "predictions":
-        yield from _read(reader.project.resolve(str(settings.path)), names)
-    elif row["kind"] == "transformers":
-        yield from _ask_checkpoint(reader, source, names)
-    else:
-        from vlmine_dagster.learning.task_model import load
-
-        model = load(trained_file(models_folder, row["sha256"]))
-        inputs = model_inputs(reader, source, row["kind"], names, side=settings.image_size)
-        yield from answers_of(model, inputs, names, passes=settings.dropout_passes)
-
-
-def _read(path: str, names: Sequence[str]) -> Iterator[Answers]:
-    from vlmine_dagster.learning.user_model import prediction_classes, read_predictions
-
-    classes = prediction_classes(path)
-    for image_ids, probabilities in read_predictions(path, names):
-        yield Answers(image_ids, classes, probabilities)
-
-
-def answers_of(
-    model: "TaskModel", inputs: npt.NDArray[Any], image_ids: Sequence[str], *, passes: int = 0
-) -> Iterator[Answers]:
-    """Yield what a task model says about images, some at a time.
-
-    Args:
-        model: A probe, a cnn, or an ensemble.
-        inputs: What it reads, N rows.
-        image_ids: N ids.
-        passes: Monte Carlo dropout passes; 0 for none.
-    """
-    for start in range(0, len(image_ids), _BATCH):
-        rows = inputs[start : start + _BATCH]
-        members = model.members(rows)
-        yield Answers(
-            image_ids[start : start + _BATCH],
-            model.classes,
-            members.mean(axis=0),
-            passes=model.passes(rows, passes) if passes else None,
-            members=members if len(members) > 1 else None,
-        )
-
-
-def _ask_checkpoint(reader: Reader, source: ImageSource, names: Sequence[str]) -> Iterator[Answers]:
-    from vlmine_dagster.learning.user_model import load_checkpoint
-    from vlmine_dagster.resources.ordered import batches
-
-    settings = reader.project.settings.task_model
-    checkpoint = load_checkpoint(reader.project.resolve(str(settings.path)), dropout=settings.dropout)
-    max_pixels = reader.project.settings.dataset.max_pixels
-    for batch in batches(load_pictures(source, names, max_pixels=max_pixels), _CHECKPOINT_BATCH):
-        pictures = [picture for _, picture in batch]
-        passes = checkpoint.passes(pictures, settings.dropout_passes) if settings.dropout_passes else None
-        yield Answers([name for name, _ in batch], checkpoint.classes, checkpoint.predict(pictures), passes=passes)
+    digest = reader.read("task_model", ["sha256"]).column("sha256")[0].as_py()
+    model = task_model_of(reader.project.settings.task_model)
+    yield from model.ask(reader, source, names, models_folder=models_folder, digest=digest)

@@ -13,7 +13,7 @@ from vlmine_dagster.settings.describing import (
     usual_describer,
     usual_keyworder,
 )
-from vlmine_dagster.settings.learning import RetrainingSettings, TaskModelSettings
+from vlmine_dagster.settings.learning import AnyTaskModel, RetrainingSettings, TaskModelSettings, usual_task_model
 from vlmine_dagster.settings.mining import (
     DiversitySettings,
     ExperimentSettings,
@@ -27,6 +27,7 @@ __all__ = [
     "AnyDataset",
     "AnyDescriber",
     "AnyKeyworder",
+    "AnyTaskModel",
     "Budget",
     "DatasetSettings",
     "DescriberSettings",
@@ -47,4 +48,5 @@ __all__ = [
     "settings_hash",
     "usual_describer",
     "usual_keyworder",
+    "usual_task_model",
 ]

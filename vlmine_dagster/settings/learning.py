@@ -1,18 +1,38 @@
 """Settings of the models that learn: the one whose uncertainty is mined, and the one that judges mined images."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
+from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.settings.base import Settings
+from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
 
 
-class TaskModelSettings(Settings):
-    """The downstream model whose uncertainty is mined and which is retrained."""
+@dataclass(frozen=True)
+class TaskModelCapabilities:
+    """What a task model needs.
 
-    kind: Literal["probe", "cnn", "predictions", "transformers"] = "probe"
-    """A linear probe on the encoder's features, a small convolutional network from scratch, your own model's
-    predictions, or a local transformers image-classification checkpoint."""
+    Attributes:
+        trains_on_labels: It is trained on the project's labelled set; else it comes trained.
+        reads: What it is given of an image: the encoder's `features`, the `pixels`, or its id alone.
+    """
+
+    trains_on_labels: bool = False
+    reads: Literal["features", "pixels", "ids"] = "pixels"
+
+
+class TaskModelSettings(ProviderSettings):
+    """The downstream model whose uncertainty is mined."""
+
+    default_kind: ClassVar[str | None] = "probe"
+    needs_path: ClassVar[bool] = False
+    has_members: ClassVar[bool] = True
+    has_passes: ClassVar[bool] = True
+
+    kind: str = "probe"
+    """Name of the plug-in."""
     path: str | None = None
     """`predictions`: Parquet with image_id and one column a class; `transformers`: folder of the checkpoint."""
     image_size: Annotated[int, Field(ge=16, le=512)] = 64
@@ -31,22 +51,51 @@ class TaskModelSettings(Settings):
 
     @model_validator(mode="after")
     def _kind_has_what_is_asked(self) -> "TaskModelSettings":
-        if self.kind in ("predictions", "transformers") and not self.path:
+        if self.needs_path and not self.path:
             raise ValueError(f"kind {self.kind} needs `path`")
-        if self.members > 1 and self.kind not in ("probe", "cnn"):
+        if self.members > 1 and not self.has_members:
             raise ValueError(f"members: kind {self.kind} is one model; an ensemble needs kind probe or cnn")
-        if self.dropout_passes and self.kind == "predictions":
+        if self.dropout_passes and not self.has_passes:
             raise ValueError(
-                "dropout_passes: kind predictions has no dropout layers; take kind probe, cnn or transformers"
+                f"dropout_passes: kind {self.kind} has no dropout layers; take kind probe, cnn or transformers"
             )
-        if self.dropout_passes == 1 or (self.dropout_passes and self.kind in ("probe", "cnn") and self.dropout == 0):
+        own_rate = self.capabilities.trains_on_labels
+        if self.dropout_passes == 1 or (self.dropout_passes and own_rate and self.dropout == 0):
             raise ValueError("dropout_passes: passes that cannot differ; take 2 or more, with dropout above 0")
         return self
+
+    @property
+    def capabilities(self) -> TaskModelCapabilities:
+        """What the task model needs under these settings."""
+        return TaskModelCapabilities(trains_on_labels=True, reads="features")
 
     @property
     def dropout_share(self) -> float:
         """Share of the features that is dropped by a probe or a cnn."""
         return self.dropout if self.dropout is not None else (0.2 if self.dropout_passes else 0.0)
+
+
+AnyTaskModel = Annotated[TaskModelSettings, SerializeAsAny(), BeforeValidator(TaskModelSettings.of_kind)]
+"""The settings of any kind of task model."""
+
+
+def usual_task_model() -> TaskModelSettings:
+    """Return the settings of the task model where none is chosen: a linear probe."""
+    return TaskModelSettings.settings_of("probe")(kind="probe")
+
+
+@dataclass(frozen=True)
+class TaskModelPlugin(Provider[S, Part]):
+    """A kind of task model, for the entry-point group `vlmine.task_models`.
+
+    `make` returns a `scoring.task_model.AskedModel`. It gets None for the workbench: a task model is handed a reader
+    and the pictures when it is prepared and asked.
+    """
+
+    base = TaskModelSettings
+
+
+TaskModelSettings.plugins = Registry("vlmine.task_models", TaskModelPlugin, noun="task model", named_by="kind")
 
 
 class RetrainingSettings(Settings):
@@ -89,6 +138,11 @@ class RetrainingSettings(Settings):
         if self.kind == "transformers" and not self.path:
             raise ValueError("kind transformers needs `path`")
         return self
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the encoder's features are what is learned from, instead of pixels."""
+        return self.kind == "probe"
 
     @property
     def highest_learning_rate(self) -> float:

@@ -22,6 +22,11 @@ class DiversitySettings(Settings):
     pool_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
     """The choice is among the first pool_factor x budget images of the ranking, at most 50,000."""
 
+    @property
+    def reads_keywords(self) -> bool:
+        """Whether keywords, instead of the encoder's features, say what differs."""
+        return self.kind == "coverage"
+
 
 class ExperimentSettings(Settings):
     """One mining strategy: a list of signals and how they are joined."""
@@ -92,7 +97,7 @@ class ExperimentSettings(Settings):
     @property
     def needs_keywords(self) -> bool:
         """Whether the list depends on how images were described."""
-        return "novelty_scores" in self.tables or (self.diversity is not None and self.diversity.kind == "coverage")
+        return "novelty_scores" in self.tables or (self.diversity is not None and self.diversity.reads_keywords)
 
     @property
     def needs_labels(self) -> bool:

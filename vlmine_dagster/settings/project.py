@@ -16,6 +16,7 @@ from vlmine_dagster.settings import (
     AnyDataset,
     AnyDescriber,
     AnyKeyworder,
+    AnyTaskModel,
     Budget,
     DatasetSettings,
     EncoderSettings,
@@ -23,11 +24,11 @@ from vlmine_dagster.settings import (
     PriceSettings,
     RetrainingSettings,
     Settings,
-    TaskModelSettings,
     VariantSettings,
     default_experiments,
     usual_describer,
     usual_keyworder,
+    usual_task_model,
 )
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
@@ -110,7 +111,7 @@ class ProjectSettings(Settings):
     """The project stops calling paid models before it has spent more than this; what was paid for is kept."""
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     """Prices by model, instead of those that come with vlmine (`vlmine forecast` shows them with their date)."""
-    task_model: TaskModelSettings = TaskModelSettings()
+    task_model: AnyTaskModel = Field(default_factory=usual_task_model)
     """The downstream model."""
     retraining: RetrainingSettings = RetrainingSettings()
     """How mined sets are judged."""
@@ -151,7 +152,7 @@ class ProjectSettings(Settings):
         labels, model = self.dataset.labels, self.task_model
         lacking = {
             "labels": None
-            if labels is not None or model.kind in ("predictions", "transformers")
+            if labels is not None or not model.capabilities.trains_on_labels
             else "needs labels: set dataset.labels, or a task_model of your own",
             "oracle": None
             if labels is not None and labels.oracle

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.signals import SIGNALS
-from vlmine_dagster.scoring.task_model import fit
-from vlmine_dagster.scoring.uncertainty import answers_of, uncertainty_columns
+from vlmine_dagster.scoring.task_model import answers_of, fit
+from vlmine_dagster.scoring.uncertainty import uncertainty_columns
 from vlmine_dagster.settings import TaskModelSettings
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:
         if name not in drawn
     ]
     model = settings.task_model
-    if model.kind != "probe" or model.members > 1:
+    if model.capabilities.reads != "features" or model.members > 1:
         of_several = f" of {model.members} members" if model.members > 1 else ""
         words.append(
             f"uncertainty here is that of linear probes on the encoder's features, fitted in every draw, of one probe "

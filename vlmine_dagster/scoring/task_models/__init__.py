@@ -1,0 +1,1 @@
+"""One module per kind of task model: its settings, and how it is made and asked."""
