@@ -10,6 +10,7 @@ With `--out` results are kept as they come, and a stopped run goes on where it w
 """
 
 import ast
+import importlib
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -205,12 +206,12 @@ def _test(mutant: Mutant, tree: ast.Module | None, tests: list[str]) -> None:
     if tree is not None:
         sys.meta_path.insert(0, _Finder(module_name(mutant.file), ROOT / mutant.file, tree))  # type: ignore[arg-type]
     arguments = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-n0", *tests]  # rewriting would import it
-    if not any("from conftest" in (ROOT / test).read_text(encoding="utf-8") for test in tests):
+    if not _needs_pipeline(tests):
         import hypothesis
 
         hypothesis.settings.register_profile("shared machines", deadline=None)
         hypothesis.settings.load_profile("shared machines")
-        arguments.append("--noconftest")  # it imports all there is
+        arguments.append("--noconftest")
     os._exit(int(pytest.main(arguments, plugins=[_WithoutProjects()])))
 
 
@@ -226,19 +227,18 @@ def outcome_of(mutant: Mutant, tree: ast.Module | None, tests: list[str], *, lim
     return "missed" if child.exitcode == 0 else "caught"
 
 
-def _import_libraries() -> None:
+def _import_libraries(*, has_pipeline: bool) -> None:
     """Import what children would each import again; nothing of ours, which is what changes."""
-    import dagster  # noqa: F401
-    import duckdb  # noqa: F401
-    import great_expectations  # noqa: F401
-    import hypothesis  # noqa: F401
-    import mlflow  # noqa: F401
-    import numba  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import skimage.data  # noqa: F401
-    import torch
+    names = ["hypothesis", "numba", "scipy.stats"]
+    names += ["dagster", "duckdb", "great_expectations", "mlflow", "skimage.data"] if has_pipeline else []
+    for name in names:
+        importlib.import_module(name)
+    importlib.import_module("torch").set_num_threads(1)  # threads do not live through a fork
 
-    torch.set_num_threads(1)  # threads do not live through a fork
+
+def _needs_pipeline(tests: Sequence[str]) -> bool:
+    """Whether tests take what `conftest.py` makes, which imports all there is."""
+    return any("from conftest" in (ROOT / test).read_text(encoding="utf-8") for test in tests)
 
 
 @click.command()
@@ -247,15 +247,20 @@ def _import_libraries() -> None:
 @click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only this part.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep results here, one line of JSON each.")
 @click.option("--minutes", type=float, help="Stop after this time.")
-def main(count: int, seed: int, parts: tuple[str, ...], out: Path | None, minutes: float | None) -> None:
+@click.option("--quick", "is_quick", is_flag=True, help="Only modules whose tests need no pipeline.")
+def main(
+    *, count: int, seed: int, parts: tuple[str, ...], out: Path | None, minutes: float | None, is_quick: bool
+) -> None:
     """Print how many changes no test noticed, and which."""
     files = sorted(file for part in parts or PARTS for file in ROOT.glob(PARTS[part]) if file.stat().st_size > 200)
     all_mutants = [mutant for file in files for mutant in mutants_of(file)]
     drawn = random.Random(seed).sample(all_mutants, min(count, len(all_mutants)))
+    if is_quick:
+        drawn = [one for one in drawn if tests_of(one.file) and not _needs_pipeline(tests_of(one.file))]
     kept = [json.loads(line) for line in out.read_text().splitlines()] if out and out.exists() else []
     done = {(one["file"], one["number"], one["after"]): one["outcome"] for one in kept}
     click.echo(f"{len(all_mutants):,} possible changes in {len(files)} files; {len(drawn)} drawn with seed {seed}.")
-    _import_libraries()
+    _import_libraries(has_pipeline=any(_needs_pipeline(tests_of(file)) for file in {one.file for one in drawn}))
     ends = time.monotonic() + 60 * (minutes or 1e9)
     limits: dict[str, float] = {}
     results: list[tuple[Mutant, str]] = []

@@ -91,6 +91,14 @@ class TestDrift:
         true_drift = 0.5 * abs(many[0] / many[0].sum() - many[1] / many[1].sum()).sum() if moved else 0.0
         assert drift == pytest.approx(true_drift, abs=within)
 
+    def test_the_shards_that_drift_are_counted_and_the_worst_is_named_with_its_shares(self):
+        counts = [*([[800, 200]] * 8), [0, 1000], [100, 900]]
+
+        found = drift_advice(counts, list("abcdefghij"), ["day", "night"], [1000] * 10)
+
+        assert (found.facts["shards that drift"], found.facts["shard"], found.is_met) == (2, "i", False)
+        assert "'day' occurs in 0% of its images and in 72% of the others. 2 of 10 shards differ by more" in found.text
+
     def test_one_shard_and_shards_without_keywords_are_no_drift(self):
         assert drift_advice([[3, 4]], ["a"], ["x", "y"], [5]).is_met
         assert drift_advice([[3, 4], [0, 0]], ["a", "b"], ["x", "y"], [5, 0]).is_met

@@ -150,3 +150,19 @@ def test_one_image_is_singular():
     reason = selection_reason({"novelty_min": (1.0, 1.0)}, front=1, keyword="kelpie", keyword_count=1)
 
     assert reason == 'keyword "kelpie" in 1 image'
+
+
+def test_intervals_of_an_overlap_hold_its_value_and_are_those_of_the_resamples_of_images():
+    rng = np.random.default_rng(4)
+    first = rng.normal(size=200)
+    second = first + rng.normal(size=200)
+
+    spearman, jaccard = s.overlap_intervals(first, second, budget_count=20)
+
+    whole = s.signal_overlap(first, second, budget_count=20)
+    assert (spearman.mean, jaccard.mean) == (whole.spearman, whole.jaccard)
+    assert spearman.low < whole.spearman < spearman.high
+    assert jaccard.low < whole.jaccard < jaccard.high
+    # by Fisher's z, 1.96 / sqrt(200 - 3) on either side
+    z = np.arctanh(whole.spearman)
+    np.testing.assert_allclose([spearman.low, spearman.high], np.tanh([z - 0.14, z + 0.14]), atol=0.04)

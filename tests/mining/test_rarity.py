@@ -166,3 +166,18 @@ def test_soft_novelty_prefers_rare_tags():
     scores = soft_novelty([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]])
 
     assert scores.argmax() == 2
+
+
+def test_the_first_of_a_list_that_is_surely_rare_scores_high_and_a_list_of_nobody_scores_nothing():
+    score, likeliest = class_rank_rarity([[0.9, 0.5], [0.1, 0.4]], [1.0, 0.0], [1.0, 1.0])
+
+    # by hand: -log(1e-12) for a certain first place, -log(1 - 1 / 2^2) for the second of one that is expected
+    np.testing.assert_allclose(score, [12 * np.log(10), -np.log(0.75)], rtol=1e-4)
+    assert likeliest.tolist() == [0, 0]
+
+
+def test_among_equal_chances_the_first_class_is_the_likeliest_and_without_any_there_is_none():
+    _, likeliest = class_rank_rarity([[0.9, 0.9], [0.1, 0.1]], [0.5, 0.5], [1.0, 1.0])
+    _, nobody = class_rank_rarity([[0.9], [0.1]], [0.0], [1.0])
+
+    assert (likeliest.tolist(), nobody.tolist()) == ([0, 0], [-1, -1])

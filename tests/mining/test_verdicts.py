@@ -8,6 +8,10 @@ from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, FEWEST_UNTRAINED, com
 DRAWS, REPEATS = FEWEST_UNTRAINED, 100
 
 
+def test_a_claim_needs_as_many_draws_as_the_page_of_the_studies_says():
+    assert (FEWEST_UNTRAINED, FEWEST_TRAINED) == (30, 10)
+
+
 def test_two_arms_of_one_strategy_differ_in_at_most_seven_of_a_hundred_repeats():
     ids = [f"image-{k}" for k in range(120)]
     tail = np.arange(120) < 40
