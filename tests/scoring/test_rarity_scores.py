@@ -6,6 +6,7 @@ from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.catalog import NEIGHBOUR_SCORES, RARITY_SCORES
 from vlmine_dagster.mining.census import Census
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.class_sizes import class_sizes
 from vlmine_dagster.scoring.evidence import Evidence
 from vlmine_dagster.scoring.rarity import Naming, rarity_by_labels
 
@@ -141,3 +142,64 @@ def test_another_search_for_neighbours_makes_scores_stale(tmp_path):
     assert all(a != b for a, b in zip(inputs(), inputs(neighbour_search="exact"), strict=True))
     with pytest.raises(ConfigError, match="neighbour_search"):
         inputs(neighbour_search="roughly")
+
+
+BALANCED = evidence([20, 20, 20, 0])
+BALANCED_LABELS = ["Road"] * 20 + ["Tram"] * 20 + ["Yak"] * 20
+LARGE = evidence([960, 24, 12, 0])
+
+
+def told_by_balanced(few_under=60):
+    warnings = []
+    found = rarity_by_labels(
+        LARGE, BALANCED, BALANCED_LABELS, {"road": 980, "tram": 44, "yak": 32}, sparsity=-np.repeat([960.0, 24, 12],
+        [960, 24, 12]), naming=Naming(("Road", "Tram", "Yak"), TAGS), few_under=few_under, warn=warnings.append,
+    )  # fmt: skip
+    return found, warnings
+
+
+def test_labels_that_are_as_many_for_every_class_are_no_random_draw_and_their_rare_classes_are_found():
+    found, warnings = told_by_balanced()
+
+    (warning,) = warnings
+    assert "the labelled images are no random draw of the pool" in warning
+    top = np.argsort(-found["class_rank_rarity"])[:36]
+    assert set(top.tolist()) == set(range(960, 996))
+    assert set(found["rare_class"][960:984]) == {"Tram"}
+    assert set(found["rare_class"][984:]) == {"Yak"}
+    assert found["expected_rarity"][960:].min() > found["expected_rarity"][:960].max()
+
+
+def test_a_random_draw_passes_for_one():
+    warnings = []
+
+    drawn = told(warn=warnings.append)
+
+    assert warnings == []
+    for name, values in told().items():
+        assert list(values) == list(drawn[name])
+
+
+def test_sizes_of_a_random_draw_are_those_that_its_labels_tell():
+    known = np.array([40, 2])
+    posterior = np.tile([0.95, 0.05], (len(POOL), 1))
+
+    sizes = class_sizes(POOL, lambda images: posterior[: len(images)], known=known, by_chance=known, fraction=0.2)
+
+    assert sizes.shift is None
+    assert sizes.by_chance is known
+    assert sizes.corrected(posterior) is posterior
+
+
+def test_sizes_of_picked_labels_are_those_that_are_predicted():
+    posterior = np.repeat([[1.0, 0.0], [0.0, 1.0]], [160, 10], axis=0)
+    known = np.array([20, 20])
+    blocks = InBlocks(POOL, 33)
+    rows = iter(np.split(posterior, range(33, 170, 33)))
+
+    sizes = class_sizes(blocks, lambda images: next(rows), known=known, by_chance=known, fraction=0.2)
+
+    assert sizes.distance == pytest.approx(0.5 - 10 / 170)
+    assert sizes.by_chance.tolist() == [36, 6]  # 0.2 x (160 + 20), 0.2 x (10 + 20)
+    np.testing.assert_allclose(sizes.shift, [160 / 85, 10 / 85], rtol=1e-6)
+    np.testing.assert_allclose(sizes.corrected(np.array([[0.5, 0.5]])), [[160 / 170, 10 / 170]], rtol=1e-6)

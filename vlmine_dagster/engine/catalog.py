@@ -251,7 +251,7 @@ RARITY_SCORES = Stage(
     is_on_demand=True,
     is_variant=True,
     pool=_accelerator,
-    version=3,
+    version=4,
 )
 
 

@@ -27,11 +27,12 @@ class Census:
 
     Attributes:
         known: Shape (C,), labels.
-        by_chance: Shape (C,), labels that chance put into the seed.
+        by_chance: Shape (C,), labels that chance put into the seed, or would have put there if it is no random draw.
         fraction: Share of all images that chance put there.
         is_named: Shape (C,), whether a class can be told by its name.
         is_announced: Whether the project names its classes, so that there are no others.
         few_under: A class is few-shot with fewer images than this.
+        is_drawn: Whether the labels tell the sizes of classes, as those of a random draw do.
     """
 
     known: npt.NDArray[np.int64]
@@ -40,6 +41,7 @@ class Census:
     is_named: npt.NDArray[np.bool_]
     is_announced: bool
     few_under: int
+    is_drawn: bool = True
 
     @cached_property
     def share_there(self) -> float:
@@ -49,7 +51,8 @@ class Census:
     @cached_property
     def name_weights(self) -> Floats:
         """Sizes that classes are thought to have among named ones, shape (C,)."""
-        return np.asarray(np.where(self.known > 0, self.known, _UNSEEN_WEIGHT * self.share_there) * self.is_named)
+        sizes = self.known if self.is_drawn else np.maximum(self.by_chance, _UNSEEN_WEIGHT)
+        return np.asarray(np.where(self.known > 0, sizes, _UNSEEN_WEIGHT * self.share_there) * self.is_named)
 
     @cached_property
     def few_shot(self) -> Floats:

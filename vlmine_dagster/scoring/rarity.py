@@ -1,6 +1,6 @@
 """The columns of `rarity_scores`: what the labelled set, the names of classes and the tags say about rarity."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,12 +30,17 @@ from vlmine_dagster.mining.rarity import (
 from vlmine_dagster.mining.uncertainty import predictive_entropy
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.spill import ColumnSpill
+from vlmine_dagster.scoring.class_sizes import ClassSizes, class_sizes
 from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks, SeedAndPool
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vocabulary import image_counts as counts_by_keyword
 from vlmine_dagster.settings.project import Project
 
 _DEFAULT_FEW_UNDER = 20
+_NO_DRAW = (
+    "rarity_scores: the labelled images are no random draw of the pool: {distance:.0%} of them would have to be of "
+    "other classes to match what is predicted for it. These predictions, not the labels, tell how large classes are."
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,6 +98,7 @@ def rarity_scores(
         is_mined=is_mined,
         few_under=few_shot_under(reader.project),
         scratch=scratch,
+        warn=reader.log.warning,
     )
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     rows = pa.table({"image_id": known.ids, **arrays}).select(RARITY_SCORES.schema.names)
@@ -140,13 +146,16 @@ def rarity_by_labels(
     few_under: int,
     is_mined: npt.NDArray[np.bool_] | None = None,
     scratch: Path | None = None,
+    warn: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
     """Return the signals that the labelled seed gives, unknown where it has fewer than two classes.
 
     Two probes are fitted on the seed, on the features and on the cube roots of the tag probabilities; the number of a
     class's labels tells how likely it is few-shot. A class that has a name and no label is searched for by its name.
     Classes that have neither share one list, of what is strange. See `mining.rarity` and `mining.census` for the
-    formulas. Of the pool a block at a time is in memory, and the list of one class; all lists lie in a file.
+    formulas. Where the labels are no random draw of the pool, predictions tell how large classes are (see
+    `scoring.class_sizes`). Of the pool a block at a time is in memory, and the list of one class; all lists lie in a
+    file.
 
     Args:
         pool: N images that could be mined.
@@ -159,6 +168,7 @@ def rarity_by_labels(
         is_mined: Shape (M,), whether a label came back for a mined image; those are learned from, but not counted as
             chance. None: no label did.
         scratch: Folder for the file of lists, 4 bytes an image and rare class; the system's own if None.
+        warn: Called with a sentence where the labels are no random draw.
 
     Returns:
         expected_rarity, class_rank_rarity, keyword_value: shape (N,), higher is rarer; rare_class: N names or None.
@@ -171,15 +181,23 @@ def rarity_by_labels(
         return {**unknown, "rare_class": [None] * len(pool)}
     classes = sorted({*labels, *naming.announced})
     numbers = class_numbers(labels, classes)
+    probes = _Probes(seed, numbers, len(classes))
+    known, drawn = (np.bincount(some, minlength=len(classes)) for some in (numbers, numbers[is_chance]))
+    fraction = float(is_chance.sum()) / (len(labels) + len(pool))
+    sizes = class_sizes(pool, probes.by_features, known=known, by_chance=drawn, fraction=fraction)
+    if sizes.shift is not None:
+        warn(_NO_DRAW.format(distance=sizes.distance))
     census = Census(
-        known=np.bincount(numbers, minlength=len(classes)),
-        by_chance=np.bincount(numbers[is_chance], minlength=len(classes)),
-        fraction=float(is_chance.sum()) / (len(labels) + len(pool)),
+        known=known,
+        by_chance=sizes.by_chance,
+        fraction=fraction,
         is_named=naming.named(pool, classes),
         is_announced=bool(naming.announced),
         few_under=few_under,
+        is_drawn=sizes.shift is None,
     )
-    judge = _Judge(seed, numbers, census, classes=classes, naming=naming, image_counts=image_counts)
+    worth = keyword_worth(seed.keywords, census.few_shot[numbers], image_counts, common_count=few_under)
+    judge = _Judge(probes, sizes, census, classes=classes, naming=naming, image_counts=image_counts, worth=worth)
     with ColumnSpill(len(census.listed), len(pool), scratch) as lists:
         judged = _joined(judge(block, lists) for block in pool.blocks())
         strange = strangeness([sparsity, judged.pop("entropy"), judged.pop("novelty")])
@@ -190,46 +208,63 @@ def rarity_by_labels(
     return {**judged, "class_rank_rarity": rank_rarity, "rare_class": [names[k] for k in likeliest.tolist()]}
 
 
+class _Probes:
+    """What is learned from M labelled images, of C classes: a probe on features, one on the cube roots of tags."""
+
+    def __init__(self, seed: Evidence, numbers: npt.NDArray[np.int64], class_count: int):
+        from vlmine_dagster.learning.training import fit_probe
+
+        self._features, self._tags = (
+            fit_probe(rows, numbers, class_count=class_count)
+            for rows in (seed.features, np.cbrt(seed.tag_probabilities))
+        )
+
+    def by_features(self, images: Evidence) -> Floats:
+        """Return class probabilities of B images, shape (B, C)."""
+        from vlmine_dagster.learning.prediction import predict_probabilities
+
+        return predict_probabilities(self._features, images.features)
+
+    def by_tags(self, images: Evidence) -> Floats:
+        """Return class probabilities of B images, shape (B, C)."""
+        from vlmine_dagster.learning.prediction import predict_probabilities
+
+        return predict_probabilities(self._tags, np.cbrt(images.tag_probabilities))
+
+
 class _Judge:
-    """Judges images by what was learned from the seed.
+    """Judges images by what was learned from the labelled ones.
 
     Args:
-        seed: M labelled images.
-        numbers: Shape (M,), their classes.
-        census: Of the C classes.
+        probes: What was learned.
+        sizes: How large the C classes are.
+        census: Of these classes.
         classes: Their names.
         naming: By which names they may be told.
         image_counts: Images per keyword over the whole pool.
+        worth: What each keyword tells of rarity.
     """
 
     def __init__(
         self,
-        seed: Evidence,
-        numbers: npt.NDArray[np.int64],
+        probes: _Probes,
+        sizes: ClassSizes,
         census: Census,
         *,
         classes: Sequence[str],
         naming: Naming,
         image_counts: Mapping[str, int],
+        worth: Mapping[str, float],
     ):
-        from vlmine_dagster.learning.training import fit_probe
-
-        self._classes, self._census, self._naming, self._image_counts = classes, census, naming, image_counts
-        self._by_features, self._by_tags = (
-            fit_probe(rows, numbers, class_count=len(classes))
-            for rows in (seed.features, np.cbrt(seed.tag_probabilities))
-        )
-        few = census.few_shot[numbers]
-        self._worth = keyword_worth(seed.keywords, few, image_counts, common_count=census.few_under)
+        self._probes, self._sizes, self._census = probes, sizes, census
+        self._classes, self._naming = classes, naming
+        self._image_counts, self._worth = image_counts, worth
 
     def __call__(self, images: Evidence, lists: ColumnSpill) -> dict[str, Floats]:
         """Return what is known of B images by themselves, shape (B,) each; write their scores by class to the lists."""
-        from vlmine_dagster.learning.prediction import predict_probabilities
-
         by_name = named_posterior(self._naming.shares(images, self._classes)[0], self._census.name_weights)
         learned = [
-            predict_probabilities(self._by_features, images.features),
-            predict_probabilities(self._by_tags, np.cbrt(images.tag_probabilities)),
+            self._sizes.corrected(one) for one in (self._probes.by_features(images), self._probes.by_tags(images))
         ]
         scores = class_scores(learned, self._census.known, by_name, self._census.is_named)
         lists.write(scores[:, self._census.listed])
