@@ -18,6 +18,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from vlmine_dagster.domain.errors import TrackingError
+from vlmine_dagster.domain.secrets import masked, masked_values
 from vlmine_dagster.resources.addresses import DAGSTER_VARIABLE, MLFLOW_VARIABLE, web_address
 from vlmine_dagster.settings.project import Project
 
@@ -94,7 +95,7 @@ class TrackedRun:
         """Log parameters; long values are cut."""
         from mlflow.entities import Param
 
-        params = [Param(name, str(value)[:_MOST_PARAM_LETTERS]) for name, value in values.items()]
+        params = [Param(name, masked(str(value))[:_MOST_PARAM_LETTERS]) for name, value in values.items()]
         self._client.log_batch(self.run_id, params=params)
 
     def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
@@ -120,7 +121,7 @@ class TrackedRun:
 
     def note(self, text: str) -> None:
         """Set the description that the UI shows on the run's page, as Markdown."""
-        self._client.set_tag(self.run_id, "mlflow.note.content", text)
+        self._client.set_tag(self.run_id, "mlflow.note.content", masked(text))
 
     def dataset(self, source: Source) -> None:
         """Log the images that were mined as the run's input."""
@@ -224,7 +225,8 @@ class Tracking:
         """
         family = {} if parent_run_id is None else {_PARENT_TAG: parent_run_id}
         with _translated(self.uri):
-            made = self.client.create_run(self.experiment_id, run_name=name, tags={**_RUN_TAGS, **tags, **family})
+            all_tags = masked_values({**_RUN_TAGS, **tags, **family})
+            made = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
             run_id = str(made.info.run_id)
             try:
                 yield TrackedRun(self.client, run_id, self.url(run_id))

@@ -199,7 +199,7 @@ def _known(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | None:
 def _secrets(name: str, value: str) -> Iterator[str]:
     if "://" in value and "@" in value:
         user = value.partition("://")[2].rpartition("@")[0]
-        password = user.partition(":")[2] or user
+        password = user.partition(":")[2] or ("" if "/" in user else user)  # a path may hold an @
         if len(password) >= _SHORTEST_PASSWORD:
             yield password
     is_public = _PUBLIC_NAMES.search(name) is not None or os.path.isabs(value)  # noqa: PTH117 - a text, no path
@@ -212,7 +212,7 @@ def _secrets(name: str, value: str) -> Iterator[str]:
 
 def _forms(secret: str) -> Iterator[str]:
     """Yield a secret as it is, and as addresses, JSON and Python's `repr` write it."""
-    yield from (secret, unquote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
+    yield from (secret, unquote(secret), quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
     yield secret.encode("unicode_escape").decode("ascii").replace('"', '\\"')
 
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
+from vlmine_dagster.domain import secrets
 from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Table
 from vlmine_dagster.engine.catalog import applicable
@@ -72,7 +73,9 @@ def build_asset(
     key = asset_key(stage.table, variant)
 
     def body(context, workbench, config):  # type: ignore[no-untyped-def]
-        return _materialize(stage, variant, context, workbench, config)
+        secrets.install()
+        with secrets.masked_errors():  # Dagster writes down the whole chain of errors, other libraries' among them
+            return _materialize(stage, variant, context, workbench, config)
 
     # Dagster reads annotations; the configuration class differs from stage to stage.
     body.__annotations__ = {
