@@ -44,7 +44,7 @@ def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, state):
     outcome = vlmine("run", "--json")
 
     assert written.exit_code == 0, written.output
-    assert "folder, no labels: novelty alone can be mined" in written.output
+    assert "folder, no labels, so only novelty can be mined" in written.output
     assert outcome.exit_code == 0, outcome.output
     found = json.loads(outcome.stdout)
     assert found["failures"] == []
@@ -131,16 +131,16 @@ def test_top_shows_ranks_and_reasons(inside: Made):
     shown = vlmine("top", "-n", "3")
 
     assert shown.exit_code == 0
-    assert "Mined first by fused" in shown.output
+    assert "Top images of fused" in shown.output
     assert "least similar to the rest" in shown.output
     assert "front 1" in vlmine("top", "--experiment", "pareto", "-n", "3").output
 
 
 def test_top_without_a_name_shows_a_list_that_was_made(inside: Made):
     inside.bench.lake.remove("pareto_set", "fused")
-    assert "Mined first by pareto" in vlmine("top", "-n", "1").output
+    assert "Top images of pareto" in vlmine("top", "-n", "1").output
     inside.bench.lake.remove("pareto_set", "pareto")
-    assert "Mined first by entropy" in vlmine("top", "-n", "1").output
+    assert "Top images of entropy" in vlmine("top", "-n", "1").output
 
 
 def test_an_unknown_experiment_is_answered_with_the_known_ones(inside: Made):
@@ -171,8 +171,8 @@ def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_oft
 
     shown = " ".join(vlmine("explain", first).output.split())
 
-    assert "fused mined it: unlike any labelled class · " in shown
-    assert ", counts 3 times), sparsity" in shown
+    assert "mined by fused: unlike any labelled class · " in shown
+    assert ", weight 3), sparsity" in shown
 
 
 def test_the_card_and_the_list_give_a_signal_the_same_rank(inside: Made):
@@ -190,7 +190,7 @@ def test_the_card_and_the_list_give_a_signal_the_same_rank(inside: Made):
 def test_explain_says_why_an_image_was_never_mined(inside: Made):
     test_image = vlmine("explain", "test/t/coffee-50")
 
-    assert "never mined: it belongs to the test split" in test_image.output
+    assert "never mined: it is in the test split" in test_image.output
     assert "holds no such image" in vlmine("explain", "pool/a/nothing").stderr
     assert "nowhere" in vlmine("explain", "nowhere/x").stderr
 
@@ -264,7 +264,7 @@ def test_ctrl_c_ends_a_study_and_is_no_failure_of_it(inside: Made, monkeypatch):
 
     stopped = vlmine("study", "draws", "--draws", "2")
 
-    assert (stopped.exit_code, stopped.stderr) == (130, "Stopped. What was done is kept.\n")
+    assert (stopped.exit_code, stopped.stderr) == (130, "Stopped. Finished work is kept.\n")
 
 
 def test_studies_are_listed_with_what_they_ask(inside: Made):
@@ -324,7 +324,7 @@ def test_a_failure_is_printed_and_the_exit_status_says_so(inside: Made):
 
     assert result.exit_code == 1
     assert "failed  images[pool/b]: 1 of 1 images failed" in result.output
-    assert "Mend what failed and run again" in result.output
+    assert "Fix what failed and run `vlmine run` again" in result.output
 
 
 def test_help_is_quick_and_names_every_command():
@@ -411,8 +411,8 @@ def test_the_demo_shows_the_rare_ones_and_a_second_time_does_nothing(tmp_path, m
 
     assert first.exit_code == 0, first.output
     assert "69 made" in first.output
-    assert "Mined first by fused" in first.output
-    assert "0 made, 69 fresh already" in second.output
+    assert "Top images of fused" in first.output
+    assert "0 made, 69 already fresh" in second.output
     page = tmp_path / ".vlmine/reports/fused.html"
     assert page.read_text().count("data:image/jpeg;base64") >= 60
     rows = json.loads(vlmine("compare", "--json").stdout)["experiments"]

@@ -244,7 +244,7 @@ def test_ctrl_c_between_two_steps_is_told_in_words(inside, monkeypatch):
     stopped = vlmine("run")
 
     assert stopped.exit_code == 130
-    assert "`vlmine run` goes on from here. 0 made, 0 fresh already" in " ".join(stopped.output.split())
+    assert "`vlmine run` continues from here. 0 made, 0 already fresh" in " ".join(stopped.output.split())
 
 
 def test_a_run_without_a_key_says_where_it_belongs(inside, monkeypatch):

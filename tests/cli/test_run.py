@@ -46,8 +46,8 @@ def test_what_waits_is_told_in_a_line_an_asset_with_an_example_and_where_all_is(
         "waiting vocab_counts: waits for keywords of a, b, c and 4 more",
         "waiting pareto_set[random] and 1 more: waits for images of a",
         "waiting mining_report[random] and 2 more: waits for pareto_set of random; ...",
-        "All that waits, and for what: `vlmine run --json`",
-        "0 made, 0 fresh already, 0 failed",
+        "Everything that waits, and why: `vlmine run --json`",
+        "0 made, 0 already fresh, 0 failed",
     ]
 
 
@@ -56,7 +56,7 @@ def test_one_that_waits_is_told_whole(capsys):
 
     assert capsys.readouterr().out.splitlines() == [
         "waiting 2 more shards: the money is spent",
-        "0 made, 0 fresh already, 0 failed",
+        "0 made, 0 already fresh, 0 failed",
     ]
 
 

@@ -31,7 +31,7 @@ def test_a_long_name_is_shortened_and_rank_and_reason_stay(columns, monkeypatch,
     assert all(word in shown for word in ("rank", "image", "why", "1234", "unicycle", "14th"))
     assert "L" * 100 not in shown
     assert "LLL.jpg" in shown  # the end, by which `vlmine explain` finds it
-    assert "`vlmine top --json` has them whole" in " ".join(shown.split())
+    assert "`vlmine top --json` prints them in full" in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= max(80, int(columns))
 
 

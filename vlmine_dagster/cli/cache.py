@@ -1,4 +1,4 @@
-"""`vlmine cache`: answers that are kept, and what they cost."""
+"""`vlmine cache`: answers of models, and what they cost."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @as_json
 @click.pass_context
 def cache(context: click.Context, is_json: bool) -> None:
-    """Show the response cache: answers kept, calls made, dollars spent, by way of asking."""
+    """Show the answer cache: answers, calls and dollars for each model and prompt."""
     if context.invoked_subcommand is not None:
         return
     bench = open_bench()
@@ -27,13 +27,16 @@ def cache(context: click.Context, is_json: bool) -> None:
 
 
 @cache.command()
-@click.option("--variant", "variants", multiple=True, help="Hash of a way of asking; may be given again.")
-@click.option("--unused", "is_unused", is_flag=True, help="All ways of asking that vlmine.yaml no longer names.")
-@click.confirmation_option(
-    "--yes", prompt="Answers that are deleted must be paid for again when they are needed. Go on?"
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    help="Hash of a model and prompt, as `vlmine cache` lists it. Repeat for several.",
 )
+@click.option("--unused", "is_unused", is_flag=True, help="Every model and prompt that vlmine.yaml no longer uses.")
+@click.confirmation_option("--yes", prompt="Deleted answers must be paid for again if they are needed. Continue?")
 def prune(variants: tuple[str, ...], is_unused: bool) -> None:
-    """Delete answers by variant; what was spent stays written down."""
+    """Delete answers of some models and prompts. The record of what was spent stays."""
     bench = open_bench()
     rows = cached(bench)
     unknown = sorted(set(variants) - {row["variant"] for row in rows})
@@ -41,11 +44,11 @@ def prune(variants: tuple[str, ...], is_unused: bool) -> None:
         known = ", ".join(row["variant"] for row in rows) or "none"
         raise click.UsageError(f"name a variant with --variant, or pass --unused. In the cache: {known}")
     chosen = [r["variant"] for r in rows if r["variant"] in variants or (is_unused and not r["is_used"])]
-    click.echo(f"{bench.cache.prune(chosen):,} answers deleted, of {len(chosen)} variants.")
+    click.echo(f"{bench.cache.prune(chosen):,} answers of {len(chosen)} variants deleted.")
 
 
 def cached(bench: "Workbench") -> list[dict[str, Any]]:
-    """Return what the response cache holds, by way of asking, and whether `vlmine.yaml` still asks so."""
+    """Return the answers by model and prompt, and whether `vlmine.yaml` still uses those."""
     from vlmine_dagster.describing.providers import describer_of, keyworder_of
     from vlmine_dagster.resources.describers import ModelDescriber
     from vlmine_dagster.resources.keyworders import ModelKeyworder
@@ -59,9 +62,16 @@ def cached(bench: "Workbench") -> list[dict[str, Any]]:
 
 
 def print_cache(path: str, byte_count: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print what the response cache holds."""
+    """Print the answers by model and prompt."""
     table = table_of(
-        {"variant": "left", "asked": "left", "answers": "right", "calls": "right", "spent": "right", "": "left"}
+        {
+            "variant": "left",
+            "model and prompt": "left",
+            "answers": "right",
+            "calls": "right",
+            "spent": "right",
+            "": "left",
+        }
     )
     for row in rows:
         use = "in use" if row["is_used"] else "[yellow]unused[/]"
@@ -72,4 +82,4 @@ def print_cache(path: str, byte_count: int, rows: Sequence[Mapping[str, Any]]) -
     if rows:
         print_table(table)
     else:
-        out.print("No answers yet: the tagger, rules and tags need none.")
+        out.print("No answers yet. The tagger and the rules ask no model.")

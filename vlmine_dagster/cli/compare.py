@@ -26,12 +26,12 @@ _AT_NO_BUDGET = ("labelled_images", "few_images", "few_accuracy", "all_accuracy"
 
 
 @click.command()
-@click.option("--with", "reference", help="Experiment to compare the others with; by default entropy, else random.")
+@click.option("--with", "reference", help="Experiment to compare with. Default: entropy, else random.")
 @as_json
 def compare(reference: str | None, is_json: bool) -> None:
-    """Show experiments side by side from MLflow, with intervals, and say what is shown and what is not."""
-    told = comparison(open_bench(), reference=reference)
-    print_json(told) if is_json else print_comparison(told)
+    """Compare experiments by their MLflow runs, with intervals, and say which differences are significant."""
+    result = comparison(open_bench(), reference=reference)
+    print_json(result) if is_json else print_comparison(result)
 
 
 def comparison(bench: "Workbench", *, reference: str | None = None) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def compared_experiments(bench: "Workbench") -> list[dict[str, Any]]:
 
 
 def _judgements(bench: "Workbench") -> dict[str, str]:
-    """Return, by the run of a list, the newest run that judged it; the list's own run keeps what all of them told."""
+    """Return, by the run of a list, the newest run that judged it; the list's own run keeps values of all."""
     newest_last = reversed(bench.tracking.finished("retrain_metrics"))
     return {run.parent_run_id: run.run_id for run in newest_last}
 
@@ -186,16 +186,16 @@ def shot_words(bench: "Workbench") -> list[str]:
     return [rules_text(counts.values()), *([warning] if warning else [])]
 
 
-def print_comparison(told: Mapping[str, Any]) -> None:
+def print_comparison(result: Mapping[str, Any]) -> None:
     """Print experiments and rounds of labels side by side, and what is shown between experiments."""
-    out, rows = console(), told["experiments"]
+    out, rows = console(), result["experiments"]
     if any(row["few_recall"] or row["few_accuracy"] for row in rows):
-        print_table(_judged_table(rows, has_rounds=bool(told["rounds"])))
+        print_table(_judged_table(rows, has_rounds=bool(result["rounds"])))
     if tails := sorted({row["few_images"] for row in rows if row["few_recall"]}):
         tail = " to ".join(f"{count:,}" for count in dict.fromkeys((tails[0], tails[-1])))
         out.print(
-            f"[dim]95% Wilson intervals over {tail} few-shot images of this one pool and seed. "
-            f"Accuracy: seed alone -> largest budget.[/]"
+            f"[dim]95% Wilson intervals over {tail} few-shot images, for this one pool and labelled set. "
+            f"Accuracy: labelled set only -> largest budget.[/]"
         )
         if any(row["unranked_images"] for row in rows):
             out.print(
@@ -204,19 +204,19 @@ def print_comparison(told: Mapping[str, Any]) -> None:
             )
     else:
         names = ", ".join(plain(row["experiment"]) for row in rows)
-        out.print(f"No labels of the pool: nobody can say what these lists found of the tail: {names}.")
+        out.print(f"The pool has no labels, so recall of the tail cannot be measured for: {names}.")
         out.print(
-            "Look at them side by side: the contact sheets in .vlmine/reports, or `vlmine top --experiment NAME`."
+            "Compare the lists by eye: contact sheets are in .vlmine/reports, or use `vlmine top --experiment NAME`."
         )
-    if told["rounds"]:
-        print_table(_rounds_table(told["rounds"]))
-        out.print("[dim]Accuracy: of a model that learned from the labelled images alone, on the same test images.[/]")
-        out.print(f"[dim]Rounds in MLflow: {told['mlflow_rounds_url']}[/]", soft_wrap=True)
-    for title, cells in told["tables"].items():
+    if result["rounds"]:
+        print_table(_rounds_table(result["rounds"]))
+        out.print("[dim]Accuracy: a model trained on the labelled images only, on the same test images.[/]")
+        out.print(f"[dim]Rounds in MLflow: {result['mlflow_rounds_url']}[/]", soft_wrap=True)
+    for title, cells in result["tables"].items():
         print_table(grid(title, cells))
-    print_sentences(told["words"])
-    out.print(f"[dim]In MLflow (`vlmine ui`), curves: {told['mlflow_curves_url']}[/]", soft_wrap=True)
-    out.print(f"[dim]Parameters and metrics side by side: {told['mlflow_url']}[/]", soft_wrap=True)
+    print_sentences(result["words"])
+    out.print(f"[dim]Curves in MLflow (start `vlmine ui`): {result['mlflow_curves_url']}[/]", soft_wrap=True)
+    out.print(f"[dim]Parameters and metrics side by side: {result['mlflow_url']}[/]", soft_wrap=True)
 
 
 def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> "Table":
@@ -246,6 +246,6 @@ def _rounds_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
     for row in rows:
         counts = [row[name] for name in ("labelled_images", "few_images")]
         shares = [row[name] for name in ("few_accuracy", "all_accuracy")]
-        told = [f"{n:,.0f}" if n is not None else "" for n in counts]
-        table.add_row(str(row["round"]), *told, *(f"{share:.3f}" if share is not None else "" for share in shares))
+        numbers = [f"{n:,.0f}" if n is not None else "" for n in counts]
+        table.add_row(str(row["round"]), *numbers, *(f"{share:.3f}" if share is not None else "" for share in shares))
     return table

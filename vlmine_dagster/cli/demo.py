@@ -17,7 +17,7 @@ _SHOWN = 20
 
 @click.command()
 def demo() -> None:
-    """Make a pool of real photos with a known tail in this folder, mine it, and show the rare ones."""
+    """Mine a sample pool of real photos with a known tail, in this folder, and show the rare ones."""
     _make_project(Path.cwd())
     outcome = run_pipeline(is_quiet=False)
     print_outcome(outcome)

@@ -33,10 +33,10 @@ _STATE_STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing that was looked at.
+    """One finding.
 
     Attributes:
-        subject: What.
+        subject: What was checked.
         state: ok, warn (works, but look at it) or fail (will not work).
         found: What was found.
         advice: What to do, empty where nothing.
@@ -51,33 +51,33 @@ class Advice:
 @click.command()
 @as_json
 def doctor(is_json: bool) -> None:
-    """Say what is installed, reachable, missing; what to do."""
+    """Check the installation and the project, and say how to fix what is wrong."""
     findings = examine()
     print_json([vars(finding) for finding in findings]) if is_json else print_findings(findings)
     sys.exit(1 if any(finding.state == "fail" for finding in findings) else 0)
 
 
 def examine() -> list[Advice]:
-    """Look at the installation, and at the project if there is one."""
+    """Check the installation, and the project if there is one."""
     from vlmine_dagster.settings.project import Project
 
     found = [*_installation()]
     try:
         project = Project.load()
     except VlmineError as error:
-        return [*found, Advice("project", "warn", str(error), "`vlmine demo` shows one with a sample pool.")]
+        return [*found, Advice("project", "warn", str(error), "`vlmine demo` makes one with sample images.")]
     return [*found, Advice("project", "ok", f"{project.settings.name}, home {project.home}"), *_project(project)]
 
 
 def advice_on_labels(bench: "Workbench") -> Advice:
-    """Look whether the label file can be read and is about the images that are there."""
+    """Check that the label file can be read and that its keys match images."""
     from vlmine_dagster.resources.label_match import look_at_labels
 
     advice = "Correct dataset.labels in vlmine.yaml."
     try:
         labels = bench.labels
         if labels is None:
-            return Advice("labels", "ok", "none: novelty alone can be mined")
+            return Advice("labels", "ok", "none: only novelty can be mined")
         match = look_at_labels(labels, bench.source, bench.lake)
     except VlmineError as error:
         return Advice("labels", "fail", str(error), advice)
@@ -88,7 +88,7 @@ def advice_on_labels(bench: "Workbench") -> Advice:
 
 
 def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
-    """Look whether the models that the settings name are there: endpoints, checkpoints, predictions.
+    """Check the models that the settings name: endpoints, checkpoints, predictions.
 
     Each endpoint is asked one question as a run would ask it, which costs what a call costs.
     """
@@ -116,7 +116,7 @@ def _part(subject: str, bench: "Workbench", settings: "ProviderSettings") -> Ite
         finding = look(bench, settings)
         yield Advice(subject, finding.state, finding.found, finding.advice)
     except VlmineError as error:
-        yield Advice(subject, "fail", str(error), f"Correct {subject} in vlmine.yaml, or start what it asks.")
+        yield Advice(subject, "fail", str(error), f"Correct {subject} in vlmine.yaml, or start the server.")
 
 
 def _tried_out(subject: str, bench: "Workbench", variant: str, part: str) -> Iterator[Advice]:
@@ -195,7 +195,9 @@ def _accelerator() -> Advice:
 
     if torch.cuda.is_available():
         return Advice("accelerator", "ok", torch.cuda.get_device_name(0))
-    return Advice("accelerator", "ok", "none; the tagger and the probe need none, a local VLM wants one")
+    return Advice(
+        "accelerator", "ok", "none; the tagger and the probe run without, a local vision-language model needs one"
+    )
 
 
 def _project(project: "Project") -> Iterator[Advice]:
@@ -239,11 +241,11 @@ def _disk(project: "Project") -> Advice:
     folder = project.state_folder("lake")
     free = shutil.disk_usage(folder).free
     state: Literal["ok", "warn"] = "ok" if free > _LITTLE_DISK else "warn"
-    return Advice("disk", state, f"{free / 1e9:.0f} GB free at {folder}", "" if state == "ok" else "Make room.")
+    return Advice("disk", state, f"{free / 1e9:.0f} GB free at {folder}", "" if state == "ok" else "Free some space.")
 
 
 def print_findings(findings: Sequence[Advice]) -> None:
-    """Print what `vlmine doctor` found."""
+    """Print each finding and what to do about it."""
     out = console()
     for finding in findings:
         style = _STATE_STYLES[finding.state]

@@ -28,9 +28,9 @@ _SHOWN = 5
 @click.argument("image_id")
 @as_json
 def explain(image_id: str, is_json: bool) -> None:
-    """Say why an image was mined, or why not: every signal's value and rank, keywords and their counts.
+    """Show why an image was mined or not: keywords with their counts, and every signal's value and rank.
 
-    IMAGE_ID is shard/key, or how it or the name of the image's file ends, where only one does.
+    IMAGE_ID is shard/key, or the end of an id or file name if only one image matches.
     """
     bench = open_bench()
     card = selection_card(bench, image_id, bench.source.shards())
@@ -38,7 +38,7 @@ def explain(image_id: str, is_json: bool) -> None:
 
 
 def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict[str, Any]:
-    """Return everything that decided about an image: its rows in every table, and its place in every experiment.
+    """Return everything known about an image: its rows in every table, and its place in every experiment.
 
     The scores follow from it: `novelty_min` is 1 / the smallest of the keywords' counts, `novelty_mean` 1 / their
     mean.
@@ -84,11 +84,11 @@ def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
         query = f"""SELECT image_id FROM images
                     WHERE ends_with(image_id, '/' || $name) {f"OR {places}" if is_image(name) else ""}
                     ORDER BY image_id LIMIT {_SHOWN + 1}"""  # noqa: S608 - our own text
-        found = [row[0] for row in connection.sql(query, params={"name": name}).fetchall()]
-    if len(found) == 1:
-        return str(found[0])
-    if found:
-        raise SourceError(f"several images end in {name!r}, such as {', '.join(found[:_SHOWN])}. Name one of them.")
+        matches = [row[0] for row in connection.sql(query, params={"name": name}).fetchall()]
+    if len(matches) == 1:
+        return str(matches[0])
+    if matches:
+        raise SourceError(f"several images end in {name!r}, such as {', '.join(matches[:_SHOWN])}. Name one of them.")
     raise SourceError(f"the dataset holds no such image: {name!r}. Look it up with `vlmine top`; an id is shard/key.")
 
 
@@ -158,14 +158,14 @@ def _verdict(card: dict[str, Any]) -> str:
     if image["outcome"] != "ok":
         return f"never mined: the image is {image['outcome']} ({image['failure']})"
     if image["split"] != "pool":
-        return f"never mined: it belongs to the {image['split']} split"
+        return f"never mined: it is in the {image['split']} split"
     if not card["experiments"]:
         return (
-            "not ranked yet: run `vlmine run`; or it lacks the signals of every experiment, or an image of the same "
-            "bytes is ranked or labelled"
+            "not ranked yet: run `vlmine run`. If it was run, the image lacks the signals of every experiment, or an "
+            "image with the same bytes is ranked or labelled"
         )
     chosen = [name for name, place in card["experiments"].items() if place["selected"]]
-    return f"mined by {', '.join(chosen)}" if chosen else "mined by no experiment: it lies beyond every budget"
+    return f"mined by {', '.join(chosen)}" if chosen else "not mined: ranked below the budget of every experiment"
 
 
 def print_card(card: Mapping[str, Any]) -> None:
@@ -176,36 +176,36 @@ def print_card(card: Mapping[str, Any]) -> None:
     size = f"{image['width']} x {image['height']} pixels" if image["width"] else "unreadable"
     out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {image['split']}")
     _print_extracted(out, card)
-    for name, told in card["variants"].items():
+    for name, extracted in card["variants"].items():
         out.print(f"  variant {plain(name)}:")
-        _print_extracted(out, told)
+        _print_extracted(out, extracted)
     if card["uncertainty"]:
-        found = card["uncertainty"]
+        scores = card["uncertainty"]
         out.print(
-            f"  entropy {found['entropy']:.3f} nats, variation ratio {found['variation_ratio']:.3f}, "
-            f"margin {found['margin']:.3f}; the task model says {plain(found['predicted_label'])!r}"
+            f"  entropy {scores['entropy']:.3f} nats, variation ratio {scores['variation_ratio']:.3f}, "
+            f"margin {scores['margin']:.3f}; the task model predicts {plain(scores['predicted_label'])!r}"
         )
     if card["experiments"]:
         print_table(_places(card["experiments"]))
         for name, place in card["experiments"].items():
             if place["selected"] and len(place["signals"]) > 1:
-                out.print(f"  {plain(name)} mined it: {plain(place['reason'])}")
-        told = {s: v["meaning"] for place in card["experiments"].values() for s, v in place["signals"].items()}
-        for name, meaning in told.items():
+                out.print(f"  mined by {plain(name)}: {plain(place['reason'])}")
+        meanings = {s: v["meaning"] for place in card["experiments"].values() for s, v in place["signals"].items()}
+        for name, meaning in meanings.items():
             out.print(f"  [dim]{name}: {plain(meaning)}[/]")
 
 
-def _print_extracted(out: "Console", told: Mapping[str, Any]) -> None:
-    """Print what an extraction variant says of an image."""
-    if told["description"]:
-        out.print(f"  described as: {plain(told['description']['description'])}")
-    for word in told["keywords"]:
+def _print_extracted(out: "Console", extracted: Mapping[str, Any]) -> None:
+    """Print description, keywords and novelty by one extraction variant."""
+    if extracted["description"]:
+        out.print(f"  description: {plain(extracted['description']['description'])}")
+    for word in extracted["keywords"]:
         out.print(f"  keyword {plain(word['keyword'])!r} in {word['image_count']:,} images ({word['image_share']:.2%})")
-    if told["novelty"]:
-        found = told["novelty"]
+    if extracted["novelty"]:
+        novelty = extracted["novelty"]
         out.print(
-            f"  novelty_min = 1 / {found['min_count']} = {found['novelty_min']:.4g}, "
-            f"novelty_mean = 1 / {found['mean_count']:.4g} = {found['novelty_mean']:.4g}"
+            f"  novelty_min = 1 / {novelty['min_count']} = {novelty['novelty_min']:.4g}, "
+            f"novelty_mean = 1 / {novelty['mean_count']:.4g} = {novelty['novelty_mean']:.4g}"
         )
 
 
@@ -223,4 +223,4 @@ def _places(experiments: Mapping[str, Mapping[str, Any]]) -> "Table":
 
 
 def _times(weight: float) -> str:
-    return "" if weight == 1 else f", counts {weight:g} times"
+    return "" if weight == 1 else f", weight {weight:g}"

@@ -19,12 +19,12 @@ _COLUMNS = {"rank": "int64", "image_id": "string", "shard": "string", "path": "s
 
 
 @click.command()
-@click.option("--experiment", help="Whose list; by default that of `vlmine top`.")
-@click.option("-n", "count", type=click.IntRange(min=1), help="Images to write; by default what the budget selects.")
-@click.option("--budget", type=float, help="Share of the list (up to 1) or number of images, in place of its own.")
-@click.option("--to", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option("--experiment", help="Experiment to export. Default: that of `vlmine top`.")
+@click.option("-n", "count", type=click.IntRange(min=1), help="Number of images. Default: the experiment's budget.")
+@click.option("--budget", type=float, help="Share of the list (up to 1) or number of images.")
+@click.option("--to", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--format", "format_name", type=click.Choice(EXPORTERS.names), help="By the ending.")
-@click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the pictures into this folder.")
+@click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the images into this folder.")
 def export(
     *,
     experiment: str | None,

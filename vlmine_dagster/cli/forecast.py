@@ -1,4 +1,4 @@
-"""What a run will take, told before it: from a few real calls, whose answers are kept, and the price table."""
+"""`vlmine forecast`: what a run will take, from a few real calls, whose answers are kept, and the price table."""
 
 import math
 import statistics
@@ -31,13 +31,13 @@ class StageForecast:
 
     Attributes:
         stage: `descriptions` or `keywords`, with the variant before it.
-        model: Who is asked.
+        model: The model that is asked.
         left: Calls to make; images of the same bytes count once.
         sampled: Real calls that the forecast comes from; their answers are kept and not among `left`.
         failed: Those of them that failed.
         prompt_tokens: Tokens to be read.
         output_tokens: Tokens to be written.
-        cost_usd: US dollars to be paid, None where nobody knows the price.
+        cost_usd: US dollars to be paid, None where the price is unknown.
         cost_error_usd: Half of the 95% interval of `cost_usd`, from the spread of the sample.
         hours: Time at the settings' concurrency.
         price: Where the price comes from.
@@ -74,10 +74,10 @@ class Forecast:
 
 
 @click.command()
-@click.option("--sample", default=32, show_default=True, type=click.IntRange(2, 10_000), help="Real calls a stage.")
+@click.option("--sample", default=32, show_default=True, type=click.IntRange(2, 10_000), help="Real calls per stage.")
 @as_json
 def forecast(sample: int, is_json: bool) -> None:
-    """Say what a run will take: images left, tokens, dollars, hours. Makes a few real calls, whose answers are kept."""
+    """Estimate calls, tokens, dollars and hours of a run from a few real calls, whose answers are kept."""
     with open_runner(is_quiet=is_json) as runner:
         shards = runner.inspect_images()
     made = forecast_run(open_bench(), shards, sample_count=sample)
@@ -85,12 +85,12 @@ def forecast(sample: int, is_json: bool) -> None:
 
 
 def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int) -> Forecast:
-    """Tell what a run over the shards will take.
+    """Estimate what a run over the shards will take.
 
     Args:
         bench: The project; `images` of the shards must be there.
         shards: All shards.
-        sample_count: Real calls a stage, at random over the pool.
+        sample_count: Real calls per stage, at random over the pool.
 
     Raises:
         BudgetExceededError: not even the sample is within max_cost_usd.
@@ -122,7 +122,7 @@ def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_cou
         unseen = [digest for digest in unseen if digest not in kept]
         answers, seconds = _described(bench, describer, shards, {images[d]: d for d in unseen[:sample_count]})
         left = len(unseen) - len(answers)
-        yield _told(bench, f"{prefix}descriptions", variant=variant, answers=answers, left=left, seconds=seconds)
+        yield _estimate(bench, f"{prefix}descriptions", variant=variant, answers=answers, left=left, seconds=seconds)
         kept_images = {images[digest]: digest for digest in kept} if isinstance(keyworder, ModelKeyworder) else {}
         known, _ = _described(bench, describer, shards, kept_images)
         said = [answer for answer in (*answers, *known) if answer.outcome is Outcome.OK]
@@ -137,7 +137,7 @@ def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_cou
         seconds = time.monotonic() - started
         share = len(said) / described if described else 1.0  # of what is not described yet, as many will be ok
         left = len(wanted) - len(found) + round(max(0, len(images) - described) * share)
-        yield _told(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
+        yield _estimate(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
 
 
 def _images(bench: "Workbench", shards: Sequence[str]) -> dict[str, str]:
@@ -177,7 +177,7 @@ def _descriptions(bench: "Workbench", shards: Sequence[str], variant: str) -> "l
     return [Description(*row) for row in rows]
 
 
-def _told(
+def _estimate(
     bench: "Workbench",
     stage: str,
     *,
@@ -214,7 +214,7 @@ def _told(
 
 
 def _refuse_silence(stage: str, answers: "Sequence[Description] | Sequence[KeywordAnswer]") -> None:
-    """Refuse a sample that says nothing of tokens, money or time: nobody answered, or without a word."""
+    """Refuse a sample in which no call was answered: it says nothing about tokens, money or time."""
     failures = Counter(str(answer.failure) for answer in answers if answer.outcome is not Outcome.OK)
     if not answers or failures.total() < len(answers) or any(answer.prompt_tokens for answer in answers):
         return
@@ -228,7 +228,7 @@ def _refuse_silence(stage: str, answers: "Sequence[Description] | Sequence[Keywo
 def _hours(settings: Any, answers: Sequence[Any], left: int, seconds: float) -> float:
     """Return the time for `left` calls: by latency and concurrency at an endpoint, by the sample's rate here.
 
-    A sample is too small to fill an endpoint's places, so its own rate would say too little of a long run.
+    A sample is too small to use an endpoint's full concurrency, so its own rate would not predict a long run.
     """
     if not answers:
         return 0.0
@@ -239,30 +239,32 @@ def _hours(settings: Any, answers: Sequence[Any], left: int, seconds: float) -> 
     return statistics.fmean(latencies) / float(concurrency) * left / 3600
 
 
-def print_forecast(told: Forecast) -> None:
-    """Print what a run will take."""
+def print_forecast(estimate: Forecast) -> None:
+    """Print the estimate."""
     from vlmine_dagster.resources.progress import duration
 
     out = console()
-    if not told.stages:
-        out.print("Nothing to pay or to wait for: no model is asked (the tagger, rules and tags are not counted).")
+    if not estimate.stages:
+        out.print("Nothing to estimate: this project asks no model (the tagger and the rules run on this machine).")
         return
     names = ("stage", "model", "calls left", "tokens", "dollars", "time")
-    table = table_of({name: "left" if name in names[:2] else "right" for name in names}, title="What a run will take")
-    for stage in told.stages:
+    table = table_of({name: "left" if name in names[:2] else "right" for name in names}, title="Estimate for a run")
+    for stage in estimate.stages:
         dollars = "unknown" if stage.cost_usd is None else f"${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"
         tokens = f"{stage.prompt_tokens + stage.output_tokens:,.0f}"
         table.add_row(stage.stage, plain(stage.model), f"{stage.left:,}", tokens, dollars, duration(stage.hours * 3600))
     print_table(table)
-    total = "unknown" if told.cost_usd is None else f"${told.cost_usd:,.2f}"
-    limit = "no limit" if told.max_cost_usd is None else f"max_cost_usd ${told.max_cost_usd:g}"
-    out.print(f"To pay: {total}. Spent so far: ${told.spent_usd:,.4f} ({limit}).")
-    for stage in told.stages:
+    total = "unknown" if estimate.cost_usd is None else f"${estimate.cost_usd:,.2f}"
+    limit = "no limit" if estimate.max_cost_usd is None else f"max_cost_usd ${estimate.max_cost_usd:g}"
+    out.print(f"To pay: {total}. Spent so far: ${estimate.spent_usd:,.4f} ({limit}).")
+    for stage in estimate.stages:
         failed = f", {stage.failed} of them failed" if stage.failed else ""
         out.print(f"[dim]{stage.stage}: from {stage.sampled} real calls{failed}, kept; price: {plain(stage.price)}.[/]")
     if (
-        told.cost_usd is not None
-        and told.max_cost_usd is not None
-        and told.spent_usd + told.cost_usd > told.max_cost_usd
+        estimate.cost_usd is not None
+        and estimate.max_cost_usd is not None
+        and estimate.spent_usd + estimate.cost_usd > estimate.max_cost_usd
     ):
-        out.print("[yellow]That is more than max_cost_usd: the run will stop in between, and keep what it paid for.[/]")
+        out.print(
+            "[yellow]That is more than max_cost_usd: the run will stop at the limit and keep the answers paid for.[/]"
+        )

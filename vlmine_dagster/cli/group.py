@@ -26,5 +26,5 @@ class ErrorReportingGroup(click.Group):
             print_problem(f"vlmine: {error}")
             sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("Stopped. What was done is kept.", err=True)
+            click.echo("Stopped. Finished work is kept.", err=True)
             sys.exit(INTERRUPTED)

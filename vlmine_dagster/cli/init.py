@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dataset")
-@click.option("--name", help="Name of the project; by default that of the folder.")
-@click.option("--force", "is_forced", is_flag=True, help="Overwrite vlmine.yaml.")
+@click.option("--name", help="Project name. Default: the folder's name.")
+@click.option("--force", "is_forced", is_flag=True, help="Overwrite an existing vlmine.yaml.")
 @click.option(
     "--accept/--no-accept",
     "is_accepted",
     default=None,
-    help="Use the splits and labels that the data set brings along; by default you are asked, in a terminal.",
+    help="Use the splits and labels that come with the data set. Default: ask, if in a terminal.",
 )
 def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | None) -> None:
-    """Write vlmine.yaml for DATASET: a folder of images, of WebDataset tars, or of Parquet files; or an fsspec URL."""
+    """Write vlmine.yaml for DATASET: a folder of images, WebDataset tars or Parquet files, or an fsspec URL."""
     from vlmine_dagster.cli.doctor import advice_on_labels
     from vlmine_dagster.resources.sources import survey
     from vlmine_dagster.resources.workbench import Workbench
@@ -35,7 +35,7 @@ def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | No
         click.echo(note)
     found = _with_offer(surveyed, is_accepted=is_accepted, is_forced=is_forced)
     file = write_starter(Path.cwd(), settings_for(found, name=_project_name(name, dataset)), is_forced=is_forced)
-    labels = "labels found" if found.labels else "no labels: novelty alone can be mined"
+    labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
     click.echo(f"{file}: {found.kind}, {labels}.")
     if found.labels:
         advice = advice_on_labels(Workbench(settings_file=str(file)))
@@ -61,7 +61,7 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
             click.echo(f"left out: {', '.join(settings.exclude)} (dataset.exclude)")
         return settings
     if offer.left_out:
-        click.echo(f"left out, so that no test image is mined: {', '.join(offer.left_out)} (dataset.exclude)")
+        click.echo(f"left out, so that no test images are mined: {', '.join(offer.left_out)} (dataset.exclude)")
     click.echo("`vlmine init --accept` uses them: val and test then judge, and labels train the task model.")
     return surveyed.settings
 

@@ -1,4 +1,4 @@
-"""`vlmine labels`: labels of mined images come back."""
+"""`vlmine labels`: import labels for mined images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ that learn from labels to vlmine.yaml, such as
 
 @click.group()
 def labels() -> None:
-    """Take labels of mined images back."""
+    """Import labels for mined images."""
 
 
 @labels.command(name="import")

@@ -29,7 +29,7 @@ from vlmine_dagster.cli.ui import ui
     cls=ErrorReportingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="vlmine")
-@click.option("--project", "project_file", type=click.Path(path_type=Path), help="vlmine.yaml of another folder.")
+@click.option("--project", "project_file", type=click.Path(path_type=Path), help="Settings file of another project.")
 def main(project_file: Path | None) -> None:
     """Find the rare images in a pool of unlabelled ones.
 

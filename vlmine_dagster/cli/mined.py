@@ -25,7 +25,7 @@ def experiment_of(bench: "Workbench", name: str) -> "ExperimentSettings":
 
 
 def shown_experiment(bench: "Workbench") -> str:
-    """Return the experiment that is meant when none is named: the usual one of those that were made, if any was."""
+    """Return the experiment to show if none is named: the usual one among those that were run, if any was."""
     from vlmine_dagster.settings import default_experiment
 
     known = bench.project.settings.experiments

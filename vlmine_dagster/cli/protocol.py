@@ -1,4 +1,4 @@
-"""`vlmine protocol`: a project of a benchmark."""
+"""`vlmine protocol`: a project for a benchmark."""
 
 from pathlib import Path
 
@@ -7,16 +7,44 @@ import click
 
 @click.command()
 @click.argument("name")
-@click.option("--root", required=True, type=click.Path(path_type=Path), help="Folder of the images.")
-@click.option("--lists", type=click.Path(path_type=Path), help="Folder of the split lists (imagenet-lt, places-lt).")
-@click.option("--pool", default="split", show_default=True, type=click.Choice(["split", "rest"]), help="What is mined.")
-@click.option("--law", default="exponential", show_default=True, type=click.Choice(["exponential", "pareto"]))
-@click.option("--imbalance", default=100.0, show_default=True, type=click.FloatRange(1), help="Largest over smallest.")
-@click.option("--largest", type=click.IntRange(1), help="Images of the largest class; by default all it has.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the classes' order and choice.")
-@click.option("--test-per-class", default=25, show_default=True, type=click.IntRange(1), help="folders: held out.")
-@click.option("--few-shot", default="under-20", show_default=True, type=click.Choice(["under-20", "up-to-20"]))
-@click.option("--force", "is_forced", is_flag=True, help="Overwrite vlmine.yaml.")
+@click.option("--root", required=True, type=click.Path(path_type=Path), help="Folder with the images.")
+@click.option("--lists", type=click.Path(path_type=Path), help="Folder with the split lists (imagenet-lt, places-lt).")
+@click.option(
+    "--pool", default="split", show_default=True, type=click.Choice(["split", "rest"]), help="Images to mine."
+)
+@click.option(
+    "--law",
+    default="exponential",
+    show_default=True,
+    type=click.Choice(["exponential", "pareto"]),
+    help="Shape of the tail.",
+)
+@click.option(
+    "--imbalance",
+    default=100.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="Size of the largest class divided by the smallest.",
+)
+@click.option("--largest", type=click.IntRange(1), help="Images in the largest class. Default: all.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Random seed for which classes become rare."
+)
+@click.option(
+    "--test-per-class",
+    default=25,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Images per class held out for testing (folders).",
+)
+@click.option(
+    "--few-shot",
+    default="under-20",
+    show_default=True,
+    type=click.Choice(["under-20", "up-to-20"]),
+    help="What counts as few-shot.",
+)
+@click.option("--force", "is_forced", is_flag=True, help="Overwrite an existing vlmine.yaml.")
 def protocol(
     *,
     name: str,
@@ -31,10 +59,10 @@ def protocol(
     few_shot: str,
     is_forced: bool,
 ) -> None:
-    """Make a project of a benchmark: imagenet-lt, places-lt, tiny-imagenet-lt, cifar-10-lt, cifar-100-lt, folders.
+    """Make a project for a benchmark: imagenet-lt, places-lt, tiny-imagenet-lt, cifar-10-lt, cifar-100-lt, folders.
 
-    --pool split mines the long-tailed train set, a fifth of which is drawn as the seed. --pool rest labels that set and
-    mines what the full set holds beyond it, where the tail is common. Images for validation and test are never mined.
+    --pool split mines the long-tailed training set; a random fifth of it is labelled. --pool rest labels that whole set
+    and mines the rest of the full one, in which tail classes are common. Validation and test images are never mined.
     """
     from vlmine_dagster.protocols import Tail, read_protocol, write_benchmark
 
@@ -42,8 +70,8 @@ def protocol(
     given = {"root": root, "lists": lists, "tail": tail, "test_per_class": test_per_class, "pool": pool}
     benchmark = read_protocol(name, folder=Path.cwd(), **given)  # type: ignore[arg-type]
     made = write_benchmark(benchmark, Path.cwd(), pool=pool, few_shot=few_shot, is_forced=is_forced)  # type: ignore[arg-type]
-    seeds = f"{made.seed_count:,} labelled, " if made.seed_count else ""
-    click.echo(f"{made.file}: {seeds}{made.pool_count:,} in the pool, {made.test_count:,} judge.")
+    labelled = f"{made.seed_count:,} labelled, " if made.seed_count else ""
+    click.echo(f"{made.file}: {labelled}{made.pool_count:,} in the pool, {made.test_count:,} for testing.")
     for sentence in made.words:
         click.echo(f"- {sentence}")
     click.echo("Next: vlmine run")

@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--shard", "shards", multiple=True, help="Only this shard; may be given again.")
-@click.option("--experiment", "experiments", multiple=True, help="Only this experiment; may be given again.")
-@click.option("--partial", "is_partial", is_flag=True, help="Go on with the shards that are there.")
-@click.option("--retry-failed", "is_retry", is_flag=True, help="Ask models again where their answer was a failure.")
+@click.option("--shard", "shards", multiple=True, help="Run only this shard. Repeat for several.")
+@click.option("--experiment", "experiments", multiple=True, help="Run only this experiment. Repeat for several.")
+@click.option("--partial", "is_partial", is_flag=True, help="Score and mine without the shards that failed.")
+@click.option(
+    "--retry-failed",
+    "is_retry",
+    is_flag=True,
+    help="Ask models again about images whose answer was a failure, and nothing else.",
+)
 @as_json
 def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_retry: bool, is_json: bool) -> None:
-    """Materialize what is missing or stale, with progress, into the history that the UI shows."""
+    """Materialize everything that is missing or stale. The runs appear in the history that the UI shows."""
     options = {"allow_missing_shards": is_partial, "is_failure_retried": is_retry}
     outcome = run_pipeline(shards, experiments, is_quiet=is_json, **options)
     if is_json:
@@ -43,7 +48,7 @@ def run_pipeline(
 
 
 def print_outcome(outcome: "Outcome") -> None:
-    """Print what a run did, and what to do about what it could not."""
+    """Print what a run did, what failed, and what to do about it."""
     out = console()
     for table, reason in outcome.skipped.items():
         out.print(f"[yellow]skipped[/] {table}: {plain(reason)}")
@@ -59,18 +64,20 @@ def print_outcome(outcome: "Outcome") -> None:
     for line in lines:
         out.print(f"[yellow]waiting[/] {plain(line)}")
     if lines != [f"{name}: {reason}" for name, reason in outcome.waiting.items()]:
-        out.print("[dim]All that waits, and for what: `vlmine run --json`[/]")
+        out.print("[dim]Everything that waits, and why: `vlmine run --json`[/]")
     if outcome.is_interrupted:
-        out.print("Stopped. What was made stays, and so do answers that were paid for: `vlmine run` goes on from here.")
+        out.print("Stopped. Finished work and paid answers are kept; `vlmine run` continues from here.")
     elif outcome.stopped:
-        out.print("Nothing more was asked of paid models. The run goes on where it stopped.")
-    out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} fresh already, {len(outcome.failures)} failed")
+        out.print("No more paid calls were made. The next run continues where this one stopped.")
+    out.print(f"{len(outcome.materialized)} made, {outcome.fresh_count} already fresh, {len(outcome.failures)} failed")
     if outcome.failures:
-        out.print("Mend what failed and run again, only that is done. `vlmine run --partial` goes on without it.")
+        out.print(
+            "Fix what failed and run `vlmine run` again; finished work is not repeated. `--partial` goes on without it."
+        )
 
 
 def _waiting(reasons: Mapping[str, str]) -> list[str]:
-    """Return a line an asset: its first partition that waits, the first that this one waits for, and how many more."""
+    """Return one line per asset: the first partition that waits, the first reason, and how many more there are."""
     groups: dict[str, list[str]] = {}
     for name in reasons:
         groups.setdefault(name.partition("[")[0], []).append(name)

@@ -111,7 +111,7 @@ class Servers:
 
     def _last_words(self, server: Server) -> str:
         log = self._log(server)
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         return f"{server.name} did not start: {lines[-1]} (log: {log})"
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 def settings() -> None:
-    """List every setting of vlmine.yaml with its default and what it means."""
+    """List every setting of vlmine.yaml with its default and meaning."""
     from vlmine_dagster.settings.project import ProjectSettings
 
     print_settings(ProjectSettings)

@@ -34,12 +34,10 @@ History = Callable[[], "AbstractContextManager[dg.DagsterInstance]"]
 
 
 @click.command()
-@click.option(
-    "--failures", "is_failures", is_flag=True, help="List the images that are corrupt or whose answer failed."
-)
+@click.option("--failures", "is_failures", is_flag=True, help="List every image that failed, and why.")
 @as_json
 def status(is_failures: bool, is_json: bool) -> None:
-    """Show shards by stage: rows, outcomes, tokens, money, what is missing, what failed and why."""
+    """Show each stage: what is fresh, missing or stale, rows, outcomes, tokens, money, and why shards failed."""
     from vlmine_dagster.automation.runner import open_instance
 
     bench = open_bench()
@@ -52,7 +50,7 @@ def status(is_failures: bool, is_json: bool) -> None:
 
 
 def table_states(bench: "Workbench", shards: Sequence[str], history: History | None = None) -> list[dict[str, Any]]:
-    """Return a row a table and variant: partitions by state, rows, outcomes, tokens, money, and why some failed.
+    """Return one row per table and variant: partitions by state, rows, outcomes, tokens, money, and why some failed.
 
     Args:
         bench: The project's resources.
@@ -124,7 +122,7 @@ def _bill(lake: "Lake", lineage: "Lineage", stage: "Stage", variant: str, partit
 
 
 def failed_images(bench: "Workbench", shards: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row an image and table whose outcome is not ok: corrupt files, refusals, cut or unreadable answers."""
+    """Return one row per image and table whose outcome is not ok: corrupt files, refusals, unreadable answers."""
     lake, rows = bench.lake, []
     for table in (name for name, contract in TABLES.items() if any(c.name == "failure" for c in contract.columns)):
         for variant in bench.project.settings.variant_names if table != "images" else (DEFAULT_VARIANT,):
@@ -137,7 +135,7 @@ def failed_images(bench: "Workbench", shards: Sequence[str]) -> list[dict[str, A
 
 
 def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a line a table."""
+    """Print one line per table, and failures below."""
     table = table_of({"table": "left", "fresh": "right", "rows": "right", "state": "left", "outcomes": "left"})
     for row in rows:
         name = row["table"] if row["variant"] == DEFAULT_VARIANT else f"{row['variant']}/{row['table']}"
@@ -154,17 +152,17 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
             out.print(f"[red]failed[/] {row['table']}[{plain(partition)}]: {plain(text)}", markup=True)
         print_more_failures(out, row["table"], len(failures))
     if any(set(row.get("outcomes", {})) - {"ok"} for row in rows):
-        out.print("[dim]Images whose outcome is not ok, and why: `vlmine status --failures`[/]")
+        out.print("[dim]Which images failed, and why: `vlmine status --failures`[/]")
 
 
 def print_failed_images(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a line an image that failed, and why."""
+    """Print one line per image that failed, with the reason."""
     out = console()
     for row in rows:
         variant = "" if row["variant"] == DEFAULT_VARIANT else f"{row['variant']}/"
         told = f"{plain(row['image_id'])}: {plain(row['failure'] or '')}"
         out.print(f"{variant}{row['table']} [yellow]{row['outcome']}[/] {told}", soft_wrap=True)
-    out.print(f"{len(rows):,} images whose outcome is not ok.")
+    out.print(f"{len(rows):,} images failed.")
 
 
 def _state(row: Mapping[str, Any]) -> str:

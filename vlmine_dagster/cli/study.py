@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--draws", type=click.IntRange(1, 1000), help="Draws of the labelled seed; by default the study's own.")
-@click.option("--verdicts", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verify: a saved file.")
+@click.option("--draws", type=click.IntRange(1, 1000), help="Number of random labelled sets. Default: the study's own.")
+@click.option(
+    "--verdicts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Verdicts saved earlier, for the study verify.",
+)
 @as_json
 def study(name: str | None, draws: int | None, verdicts: Path | None, is_json: bool) -> None:
-    """Do the study NAME, or list the studies. What is done is kept: stopped, it goes on where it was."""
+    """Run the study NAME, or list the studies. A stopped study continues where it was."""
     from vlmine_dagster.studies import QUESTIONS
 
     if name is None:
@@ -31,13 +35,13 @@ def study(name: str | None, draws: int | None, verdicts: Path | None, is_json: b
         from vlmine_dagster.studies.verify import take_verdicts
 
         if name != "verify":
-            raise click.UsageError("--verdicts belongs to the study verify")
+            raise click.UsageError("--verdicts is an option of the study verify")
         take_verdicts(open_bench(), verdicts)
-    report = _do(name, draw_count=draws or 0, is_quiet=is_json)
+    report = _run(name, draw_count=draws or 0, is_quiet=is_json)
     print_json(asdict(report)) if is_json else print_report(report)
 
 
-def _do(name: str, *, draw_count: int, is_quiet: bool) -> "Report":
+def _run(name: str, *, draw_count: int, is_quiet: bool) -> "Report":
     from vlmine_dagster.studies.jobs import run_study
 
     with open_history(is_quiet=is_quiet) as (instance, display):
@@ -46,15 +50,15 @@ def _do(name: str, *, draw_count: int, is_quiet: bool) -> "Report":
 
 
 def print_studies(questions: Mapping[str, str]) -> None:
-    """Print the studies and what they ask."""
-    table = table_of({"study": "left", "asks": "left"})
+    """Print the studies and their questions."""
+    table = table_of({"study": "left", "question": "left"})
     for name, question in questions.items():
         table.add_row(name, question)
     print_table(table)
 
 
 def print_report(report: "Report") -> None:
-    """Print what a study shows, its tables, and where the rest lies."""
+    """Print the findings and tables of a study, and where its files are."""
     out = console()
     out.print(f"[bold]{plain(report.question)}[/]")
     for title, rows in report.tables.items():

@@ -13,11 +13,11 @@ from vlmine_dagster.resources.visible import visible_text
 
 
 @click.command()
-@click.option("--experiment", help="Whose list; by default fused, else pareto, of those that were made.")
-@click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Images to show.")
+@click.option("--experiment", help="Experiment to show. Default: fused if it was run, else pareto.")
+@click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Number of images.")
 @as_json
 def top(experiment: str | None, count: int, is_json: bool) -> None:
-    """Show the mined images with their reasons."""
+    """Show the top mined images and why each was chosen."""
     bench = open_bench()
     name = experiment or shown_experiment(bench)
     rows = list(mined(bench, name, count))
@@ -26,11 +26,11 @@ def top(experiment: str | None, count: int, is_json: bool) -> None:
 
 def print_top(rows: Sequence[Mapping[str, Any]], experiment: str) -> None:
     """Print mined images with their reasons."""
-    table = table_of({"rank": "right", "image": "left", "why": "left"}, title=f"Mined first by {plain(experiment)}")
+    table = table_of({"rank": "right", "image": "left", "why": "left"}, title=f"Top images of {plain(experiment)}")
     names = [visible_text(row["image_id"]) for row in rows]
     shown = [short_name(name) for name in names]
     for row, name in zip(rows, shown, strict=True):
         table.add_row(str(row["rank"]), plain(name), plain(row["reason"]))
     print_table(table)
     if shown != names:
-        console().print("[dim]Long names are shortened; `vlmine top --json` has them whole.[/]")
+        console().print("[dim]Long names are shortened; `vlmine top --json` prints them in full.[/]")
