@@ -1,35 +1,48 @@
 """Stage `images`: every image of a shard, opened and checked."""
 
-import pyarrow as pa
+from typing import Any
 
-from vlmine_dagster.engine.stages import Product, StageRun
-from vlmine_dagster.resources.intake import inspect_shard, outcome_counts, refuse_failures, relabelled
+from vlmine_dagster.engine.stage import Part, Product, stage
+from vlmine_dagster.engine.stage_run import StageRun
+from vlmine_dagster.resources.workbench import Workbench
 
 
-def compute(run: StageRun) -> Product:
-    """Open and check every image of a shard; where only labels have changed, join these to the published rows."""
-    rows, facts = _relabelled(run) or _inspected(run)
-    refuse_failures(rows, where=f"images[{run.partition}]", max_share=run.project.settings.dataset.max_failure_share)
+def _origin(bench: Workbench, part: Part) -> list[Any]:
+    dataset = part.settings.dataset
+    bounds = [dataset.max_pixels, dataset.max_bytes]
+    return [bench.source.fingerprint(part.partition), *bounds, dataset.own_settings]
+
+
+def _origin_and_labels(bench: Workbench, part: Part) -> list[Any]:
+    return [*_origin(bench, part), None if bench.labels is None else bench.labels.fingerprint]
+
+
+@stage(
+    "images",
+    group="ingest",
+    kinds={"python", "parquet", "greatexpectations"},
+    fingerprints=_origin_and_labels,
+    source=_origin,
+    joined=("label", "split"),
+)
+def images(run: StageRun) -> Product:
+    """Every image found in a shard, readable or not.
+
+    One row per image: where it is, the hash of its bytes, its size, its label if the miner may know it, and what became
+    of it when it was opened. Bad images are rows with an outcome and a reason; they never go further.
+    """
+    from vlmine_dagster.resources.intake import inspect_shard, outcome_counts, refuse_failures, relabelled
+
+    previous = run.previous()
+    # Labels alone have changed: they are joined to the rows. Who asks for fresh ones wants the pictures opened.
+    if previous is not None and previous.is_of_same_origin and not previous.is_of_same_inputs:
+        rows = relabelled(previous.read(), run.partition, run.labels)
+        facts: dict[str, Any] = {"opened": "none: only labels have changed"}
+    else:
+        progress = run.progress(None)
+        pixels = run.project.settings.dataset.max_pixels
+        rows = inspect_shard(run.source, run.partition, labels=run.labels, max_pixels=pixels, on_progress=progress.add)
+        facts = {"images/s": progress.rate}
+    share = run.project.settings.dataset.max_failure_share
+    refuse_failures(rows, where=f"images[{run.partition}]", max_share=share)
     return Product(rows, {"outcomes": outcome_counts(rows), **facts})
-
-
-def _relabelled(run: StageRun) -> tuple[pa.Table, dict[str, str]] | None:
-    stamp = run.lake.stamp("images", run.partition)
-    if (
-        stamp is None or stamp.source != run.source or stamp.inputs == run.inputs
-    ):  # who asks for fresh ones wants them opened
-        return None
-    rows = relabelled(run.lake.read("images", run.partition), run.partition, run.bench.labels)
-    return rows, {"opened": "none: only labels have changed"}
-
-
-def _inspected(run: StageRun) -> tuple[pa.Table, dict[str, float]]:
-    progress = run.progress(None)
-    rows = inspect_shard(
-        run.bench.source,
-        run.partition,
-        labels=run.bench.labels,
-        max_pixels=run.project.settings.dataset.max_pixels,
-        on_progress=progress.add,
-    )
-    return rows, {"images/s": progress.rate}

@@ -30,15 +30,16 @@ import yaml
 
 from benchmarks.measuring import cost_of, machine, own_peak_mb, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
-from vlmine_dagster.assets import vocabulary
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine import making
-from vlmine_dagster.engine.catalog import STAGES
-from vlmine_dagster.engine.lineage import Lineage
-from vlmine_dagster.engine.stages import StageRun
+from vlmine_dagster.engine.freshness import Freshness
+from vlmine_dagster.engine.stage import Unit
+from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.mining import selection
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring import vocabulary
 
 SHARD_STAGE, POOL_STAGE = "novelty_scores", "vocab_counts"
 EXPERIMENTS = ("novelty_min", "pareto")
@@ -69,15 +70,16 @@ COPY (
 def run_stage(bench: Workbench, name: str) -> dict[str, float]:
     """Run a stage (or the experiment of that name) over the whole lake; return seconds by part."""
     table = "pareto_set" if name in EXPERIMENTS else name
-    stage = next(stage for stage in STAGES if stage.table == table)
+    stage = GRAPH.stage_of(table)
     shards = bench.lake.partitions("keywords")
     partitions = {"shard": shards, "pool": ["pool"], "experiment": [name]}[stage.contract.partition]
-    lineage = Lineage(bench, shards)
+    freshness = Freshness(GRAPH, bench, shards)
     parts: dict[str, float] = {}
     with _timed(parts):
-        for batch in making.batches(stage, lineage, bench.project, partitions, "default"):
+        for batch in making.batches(Unit(stage), freshness, partitions):
             run = StageRun(
                 stage,
+                GRAPH,
                 bench,
                 partitions=batch,
                 variant="default",
@@ -86,7 +88,7 @@ def run_stage(bench: Workbench, name: str) -> dict[str, float]:
                 log=logging.getLogger("benchmark"),
                 run_id="benchmark",
             )
-            making.make(run, lineage)
+            making.make(run, freshness)
     return parts
 
 

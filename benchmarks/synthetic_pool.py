@@ -15,18 +15,18 @@ import pyarrow as pa
 import yaml
 from PIL import Image
 
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.describing.providers import describer_of, keyworder_of
 from vlmine_dagster.domain.tables import TABLES
-from vlmine_dagster.engine.catalog import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORDS
-from vlmine_dagster.engine.lineage import Lineage
-from vlmine_dagster.engine.stages import Stage
+from vlmine_dagster.engine.freshness import Freshness
+from vlmine_dagster.engine.stage import Part, Stage
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 
 KEYWORDS_AN_IMAGE = 10
 VOCABULARY = 50_000
 CLASSES = tuple(f"class_{k}" for k in range(10))
-_PUBLISHED = (IMAGES, EMBEDDINGS, DESCRIPTIONS, KEYWORDS)
+_PUBLISHED = tuple(GRAPH.stage_of(table) for table in ("images", "embeddings", "descriptions", "keywords"))
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ class SyntheticPool:
         bench = self.bench
         shards = bench.source.shards()
         for stage in _PUBLISHED:
-            lineage = Lineage(bench, shards)
+            freshness = Freshness(GRAPH, bench, shards)
             for number in numbers:
                 shard = shard_name(number)
-                inputs = lineage.inputs(stage, shard)
+                inputs = freshness.inputs(stage, Part(bench.project, shard))
                 assert inputs is not None
                 for table in stage.tables:
                     rows = self._rows(table, shard, bench, stage)
@@ -102,7 +102,7 @@ class SyntheticPool:
             return _filled(table, count, image_id=names, uri=names, sha256=names, split="pool", outcome="ok", n_bytes=1)
         if table == "embeddings":
             return TABLES[table].schema.empty_table()  # nobody reads it here, and a million would be 4.6 GB
-        facts = {"prompt_tokens": 0, "output_tokens": 0, "latency_s": 0.0, "cost_usd": 0.0}
+        facts = {"prompt_tokens": 0, "output_tokens": 0, "latency_s": 0.0, "cost_usd": 0.0, "is_estimated": False}
         digest = _variant_hash(table, bench)
         if table in ("descriptions", "keyword_answers"):
             return _filled(table, count, image_id=names, outcome="ok", variant_hash=digest, **facts)

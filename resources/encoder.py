@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from filelock import FileLock
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
 from vlmine_dagster.domain.files import replacing
-from vlmine_dagster.domain.tables import EMBEDDING_SIZE, TAG_COUNT
+from vlmine_dagster.domain.tables import EMBEDDING_SIZE, EMBEDDINGS, TAG_COUNT
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
 
@@ -238,3 +239,19 @@ def _export(path: Path) -> None:
             opset_version=_OPSET,
             dynamo=False,
         )
+
+
+def embedding_rows(found: Encodings) -> pa.Table:
+    """Return what the encoder saw as rows of `embeddings`, sorted by image id."""
+
+    def vectors(values: Any, column: str) -> pa.Array:
+        kind = EMBEDDINGS.column(column).type
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float16()), type=kind)
+
+    return pa.table(
+        {
+            "image_id": pa.array(found.image_ids, pa.string()),
+            "embedding": vectors(found.embeddings, "embedding"),
+            "tag_probabilities": vectors(found.probabilities, "tag_probabilities"),
+        }
+    ).sort_by("image_id")

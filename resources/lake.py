@@ -274,7 +274,7 @@ class Lake:
         """Open an in-memory DuckDB in which each keyword argument is a view over the given Parquet files.
 
         Args:
-            columns: Columns that a view shows, by table; all of a table that is not named.
+            columns: Columns by table; of a table that is not named all are there.
             tables: Files by table.
         """
         connection = duckdb.connect(config={"preserve_insertion_order": False, **self._settings})
@@ -283,8 +283,8 @@ class Lake:
             if not self._is_local:
                 connection.register_filesystem(self.root.fs)
             for name, paths in tables.items():
-                shown = ", ".join((columns or {}).get(name, ["*"]))
-                connection.execute(f"CREATE VIEW {name} AS SELECT {shown} FROM {self._scan(name, paths)}")  # noqa: S608
+                chosen = ", ".join(f'"{column}"' for column in (columns or {}).get(name, ())) or "*"
+                connection.execute(f"CREATE VIEW {name} AS SELECT {chosen} FROM {self._scan(name, paths)}")  # noqa: S608
             yield connection
         finally:
             connection.close()

@@ -12,8 +12,8 @@ from dagster._cli import cli as dagster_cli
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
+from vlmine_dagster.automation.jobs import GLOBAL_JOB, SHARD_JOB
 from vlmine_dagster.automation.runner import open_instance
-from vlmine_dagster.automation.schedules import GLOBAL_JOB, SHARD_JOB
 from vlmine_dagster.definitions import build_definitions
 
 ROOT = Path(__file__).parent.parent

@@ -12,10 +12,11 @@ from conftest import plain_rows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.tables import EMBEDDING_SIZE, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS, TAG_COUNT
-from vlmine_dagster.engine.catalog import STAGES
-from vlmine_dagster.engine.lineage import Lineage
-from vlmine_dagster.engine.stages import Stage, StageConfig, StageRun
+from vlmine_dagster.engine.freshness import Freshness
+from vlmine_dagster.engine.stage import Stage, StageConfig, Unit
+from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.lake import WHOLE_POOL
 from vlmine_dagster.resources.workbench import Workbench
 
@@ -27,7 +28,7 @@ READ_MORE_THAN_THEIR_SHARD = {
     "uncertainty_scores",
     "pareto_set",
 }
-AFTER_SHARDS = tuple(stage for stage in STAGES if stage.table in READ_MORE_THAN_THEIR_SHARD)
+AFTER_SHARDS = tuple(stage for stage in GRAPH.stages if stage.table in READ_MORE_THAN_THEIR_SHARD)
 EXPERIMENTS = {
     "both": {"signals": ["novelty_min", "entropy"]},
     "fused": {"signals": ["expected_rarity", "keyword_value", "sparsity"], "fusion": "fisher"},
@@ -80,15 +81,17 @@ class Pool:
         made = 0
         for stage in AFTER_SHARDS if self.shards else ():
             for partition in self.partitions(stage):
-                lineage = Lineage(self.bench, list(self.shards))
-                if lineage.state(stage, partition) != "fresh":
-                    self._make(stage, partition, str(lineage.inputs(stage, partition)))
+                freshness = Freshness(GRAPH, self.bench, list(self.shards))
+                if not freshness.is_current(Unit(stage), partition):
+                    part = Unit(stage).part(self.bench.project, partition)
+                    self._make(stage, partition, str(freshness.inputs(stage, part)))
                     made += 1
         return made
 
     def _make(self, stage: Stage, partition: str, inputs: str) -> None:
         run = StageRun(
             stage,
+            GRAPH,
             self.bench,
             partitions=[partition],
             variant="default",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import Made, plain_rows
 
-from vlmine_dagster.automation.schedules import GLOBAL_JOB
+from vlmine_dagster.automation.jobs import GLOBAL_JOB
 from vlmine_dagster.domain.tables import EMBEDDINGS, IMAGES
 from vlmine_dagster.resources.digests import path_digest
 

@@ -6,11 +6,11 @@ import socket
 import dagster as dg
 import pytest
 
-from vlmine_dagster.automation.dead_runs import bury_orphans
+from vlmine_dagster.automation.dead_runs import fail_dead_runs
+from vlmine_dagster.automation.jobs import GLOBAL_JOB
 from vlmine_dagster.automation.runner import open_instance
-from vlmine_dagster.automation.schedules import GLOBAL_JOB
 from vlmine_dagster.definitions import build_definitions
-from vlmine_dagster.engine.stages import COMMAND_TAG
+from vlmine_dagster.engine.stage import COMMAND_TAG
 
 STARTED = dg.DagsterRunStatus.STARTED
 
@@ -34,11 +34,11 @@ def test_a_run_of_a_server_that_is_gone_ends_and_gives_its_slot_back(history, tm
     instance.event_log_storage.set_concurrency_slots("accelerator", 1)
     assert instance.event_log_storage.claim_concurrency_slot("accelerator", dead, "task_model").is_claimed
 
-    assert bury_orphans(instance) == [dead]
+    assert fail_dead_runs(instance) == [dead]
 
     assert instance.get_run_by_id(dead).status is dg.DagsterRunStatus.FAILURE
     assert instance.event_log_storage.get_concurrency_run_ids() == set()
-    assert bury_orphans(instance) == []
+    assert fail_dead_runs(instance) == []
 
 
 def test_a_run_of_a_server_that_answers_goes_on(history, tmp_path):
@@ -49,7 +49,7 @@ def test_a_run_of_a_server_that_answers_goes_on(history, tmp_path):
         start(**of_server(socket=str(tmp_path / "s")))
         start(**of_server(port=port.getsockname()[1]))
 
-        assert bury_orphans(instance, locked="here") == []
+        assert fail_dead_runs(instance, locked="here") == []
 
 
 def test_what_a_killed_server_leaves_of_its_socket_does_not_answer(history, tmp_path):
@@ -58,7 +58,7 @@ def test_what_a_killed_server_leaves_of_its_socket_does_not_answer(history, tmp_
         file.bind(str(tmp_path / "s"))
     dead = start(**of_server(socket=str(tmp_path / "s")))
 
-    assert bury_orphans(instance) == [dead]
+    assert fail_dead_runs(instance) == [dead]
 
 
 def test_only_who_holds_the_lock_ends_runs_of_the_command(history):
@@ -66,8 +66,8 @@ def test_only_who_holds_the_lock_ends_runs_of_the_command(history):
     run = start(**{COMMAND_TAG: "here"})
     of_somebody = start()
 
-    assert bury_orphans(instance) == []
-    assert bury_orphans(instance, locked="here") == [run]
+    assert fail_dead_runs(instance) == []
+    assert fail_dead_runs(instance, locked="here") == [run]
     assert instance.get_run_by_id(of_somebody).status is STARTED
 
 
@@ -78,6 +78,6 @@ def test_in_a_history_that_is_no_file_only_runs_of_this_place_end(make_project, 
     with dg.DagsterInstance.ephemeral() as instance:
         runs = [instance.create_run_for_job(job, status=STARTED, tags=tags).run_id for tags in places]
 
-        assert bury_orphans(instance, locked="here") == runs[:1]
+        assert fail_dead_runs(instance, locked="here") == runs[:1]
 
         assert {instance.get_run_by_id(run).status for run in runs[1:]} == {STARTED}

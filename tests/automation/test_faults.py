@@ -14,8 +14,9 @@ import pytest
 from conftest import Made, members
 from test_kills import OWN_COLUMNS
 
+from vlmine_dagster.assets.images import images
+from vlmine_dagster.automation.jobs import GLOBAL_JOB
 from vlmine_dagster.automation.runner import Runner, open_instance
-from vlmine_dagster.automation.schedules import GLOBAL_JOB
 from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import (
@@ -28,10 +29,11 @@ from vlmine_dagster.domain.errors import (
     TrackingError,
 )
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Outcome
-from vlmine_dagster.engine.catalog import IMAGES
-from vlmine_dagster.engine.partitions import shards
-from vlmine_dagster.engine.pipeline import build_asset
-from vlmine_dagster.engine.stages import COMMAND_TAG, Product, StageRun
+from vlmine_dagster.engine.asset_factory import build_asset
+from vlmine_dagster.engine.graph import Graph
+from vlmine_dagster.engine.partitions import experiments
+from vlmine_dagster.engine.stage import COMMAND_TAG, Product, Unit
+from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.cache import ReplyCache
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.replies import Reply
@@ -117,7 +119,7 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
         raise TrackingError("MLflow at http://127.0.0.1:1: connection refused.")
 
     with monkeypatch.context() as gone:
-        gone.setattr("vlmine_dagster.assets.pareto.run_tags", refuses)
+        gone.setattr("vlmine_dagster.reporting.mlflow_runs.run_tags", refuses)
         assert finished.run(experiments=["pareto"]).is_whole
 
     records = finished.instance.fetch_materializations(dg.AssetKey("pareto_set"), limit=1).records
@@ -171,10 +173,11 @@ def tried(made: Made, failures: list[Exception], monkeypatch, **tags: str) -> tu
     def compute(run: StageRun) -> Product:
         if left:
             raise left.pop(0)
-        return Product(run.lake.read("images", run.partition))
+        return Product(run.previous().read())
 
-    monkeypatch.setattr("vlmine_dagster.engine.pipeline._FIRST_WAIT_S", 0.001)
-    asset = build_asset(dataclasses.replace(IMAGES, compute=compute), partitions_def=shards)
+    monkeypatch.setattr("vlmine_dagster.engine.asset_factory._FIRST_WAIT_S", 0.001)
+    stage = dataclasses.replace(images, compute=compute)
+    asset = build_asset(Unit(stage), Graph([stage]), made.project, experiments=experiments([]), code_version="x")
     result = dg.materialize(
         [asset],
         partition_key="pool/a",

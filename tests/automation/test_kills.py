@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import Made, Maker, members, run_together, small_pool
 
+from vlmine_dagster.automation.jobs import SHARD_JOB
 from vlmine_dagster.automation.runner import Runner, open_instance
-from vlmine_dagster.automation.schedules import SHARD_JOB
 from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.tables import TABLES

@@ -1,4 +1,4 @@
-"""What runs by itself: sensors, schedules, and the declarative version."""
+"""What runs by itself: sensors and schedules, at fixed times or as soon as inputs change."""
 
 import datetime
 import os
@@ -8,18 +8,14 @@ import dagster as dg
 import pytest
 from conftest import Made, members, small_pool
 
+from vlmine_dagster.automation.jobs import GLOBAL_JOB, MINING_JOB, SCORE_JOB, SHARD_JOB, build_jobs, units_of
+from vlmine_dagster.automation.planner import RANGE_TAGS
 from vlmine_dagster.automation.schedules import (
-    GLOBAL_JOB,
-    MINING_JOB,
-    RANGE_TAGS,
     REFRESH_TAG,
-    SCORE_JOB,
-    SHARD_JOB,
     build_chain,
-    build_jobs,
+    build_continuous,
     build_schedules,
     new_shards,
-    units_of,
 )
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import ConfigError
@@ -92,7 +88,7 @@ class TestSensor:
         for shard in ("pool/a", "pool/b", "pool/new"):
             finished.replace_shard(shard, members({"coffee": 2}, start=60))
         size = (finished.folder / "data/pool/new.tar").stat().st_size
-        monkeypatch.setattr("vlmine_dagster.automation.schedules._MOST_BYTES_A_TICK", 1.5 * size)
+        monkeypatch.setattr("vlmine_dagster.automation.schedules._MOST_BYTES_PER_TICK", 1.5 * size)
         read = []
 
         def content_hash(_tree: object, path: str) -> str:
@@ -103,7 +99,7 @@ class TestSensor:
 
         both = [request.partition_key for request in look(finished).run_requests]
         first = list(read)
-        monkeypatch.setattr("vlmine_dagster.automation.schedules._MOST_BYTES_A_TICK", 0.5 * size)
+        monkeypatch.setattr("vlmine_dagster.automation.schedules._MOST_BYTES_PER_TICK", 0.5 * size)
         all_three = look(finished).run_requests
 
         assert both == ["pool/a", "pool/new"]  # what the tick has no time for, a later one looks at
@@ -228,13 +224,12 @@ class TestWhatAProjectSkips:
 
         assert names == ["vocab_counts", "words/vocab_counts", "words/rarity_scores", "words/neighbour_scores"]
 
-    def test_declarative_automation_waits_for_nothing_that_the_project_skips(self, unlabelled):
+    def test_no_asset_depends_on_what_the_project_skips(self, unlabelled):
         definitions = build_definitions(unlabelled.project, settings_file=str(unlabelled.file))
         graph = definitions.resolve_asset_graph()
 
         assert {key.to_user_string() for key in graph.get(dg.AssetKey("pareto_set")).parent_keys} == {
-            *("images", "embeddings", "keywords", "vocab_counts", "novelty_scores"),
-            *("words/keywords", "words/vocab_counts", "words/novelty_scores"),
+            *("images", "descriptions", "keywords", "novelty_scores", "experiments"),
         }
 
 
@@ -380,12 +375,16 @@ class TestRefresh:
         counted = tick(kept, "refresh")
         scored = after(kept, carried_out(kept, counted)).run_requests
         mined = after(kept, carried_out(kept, scored[0])).run_requests
+        *_, last = [carried_out(kept, one) for one in mined]
+        shown = after(kept, last).run_requests
 
         assert (counted.job_name, names(counted)) == (GLOBAL_JOB, {"vocab_counts"})
         assert [(one.job_name, names(one)) for one in scored] == [(SCORE_JOB, {"uncertainty_scores"})]
         assert [scored[0].tags[name] for name in RANGE_TAGS] == ["pool/b", "pool/c"]
         assert {(one.job_name, one.partition_key) for one in mined} == {(MINING_JOB, "rare"), (MINING_JOB, "unsure")}
-        assert names(mined[0]) == {"pareto_set", "retrain_metrics", "mining_report"}
+        assert names(mined[0]) == {"pareto_set", "retrain_metrics"}
+        assert {(one.job_name, one.partition_key) for one in shown} == {(MINING_JOB, "rare"), (MINING_JOB, "unsure")}
+        assert names(shown[0]) == {"mining_report"}  # a page shows its rivals, so all are judged before
         alone = dg.RunRequest(job_name=GLOBAL_JOB, asset_selection=counted.asset_selection)
         assert isinstance(after(kept, carried_out(kept, alone)), dg.SkipReason)
 
@@ -396,30 +395,73 @@ class TestRefresh:
 
             (scored,) = after(made, carried_out(made, tick(made, "refresh"))).run_requests
             (mined,) = after(made, carried_out(made, scored)).run_requests
-            carried_out(made, mined)
+            (shown,) = after(made, carried_out(made, mined)).run_requests
+            carried_out(made, shown)
 
         assert mined.partition_key == "rare"
         assert len(made.frame("pareto_set", "rare")) == 7
         assert made.run().materialized == []
 
 
-def test_the_declarative_version_makes_what_follows_a_changed_shard(finished):
-    finished.settings(automation={"mode": "declarative"})
-    definitions = build_definitions(finished.project, settings_file=str(finished.file))
-    first = dg.evaluate_automation_conditions(defs=definitions, instance=finished.instance)
-    finished.instance.report_runless_asset_event(dg.AssetMaterialization("images", partition="pool/a"))
+class TestContinuous:
+    """`automation: {mode: continuous}`: everything is made again as soon as what it is made of has changed."""
 
-    second = dg.evaluate_automation_conditions(defs=definitions, instance=finished.instance, cursor=first.cursor)
+    @staticmethod
+    def look(made: Made):
+        sensor = build_continuous(build_jobs(made.project), is_on=True)
+        return sensor(dg.build_sensor_context(instance=made.instance, resources={"workbench": made.bench}))
 
-    assert second.get_requested_partitions(dg.AssetKey("embeddings")) == {"pool/a"}
-    names = {sensor.name for sensor in definitions.sensors}
-    assert names == {"new_shards", "declarative"}
-    assert not definitions.schedules
+    def test_it_makes_what_follows_a_changed_shard_wave_by_wave(self, kept):
+        kept.settings(experiments={"rare": {"signals": ["novelty_min"]}})
+        assert kept.run().is_whole
+        assert isinstance(self.look(kept), dg.SkipReason)
+        kept.replace_shard("pool/a", members({"coffee": 5}, start=70))
+        made = []
+        while isinstance(found := self.look(kept), dg.SensorResult):
+            made.append({name for one in found.run_requests for name in names(one)})
+            for one in found.run_requests:
+                carried_out(kept, one)
+
+        assert made[0] == {"images", "embeddings", "descriptions", "keywords"}
+        assert {"vocab_counts"} <= made[1]
+        assert {"novelty_scores"} <= made[2]
+        assert made[3] == {"pareto_set", "retrain_metrics"}
+        assert kept.run().materialized == []
+
+    def test_what_failed_is_not_tried_again_until_it_changes(self, kept):
+        (kept.folder / "data/pool/b.tar").write_bytes(b"no tar")
+        (asked,) = self.look(kept).run_requests
+        job = build_definitions(kept.project, settings_file=str(kept.file)).resolve_job_def(asked.job_name)
+        job.execute_in_process(
+            instance=kept.instance,
+            partition_key=asked.partition_key,
+            asset_selection=[*asked.asset_selection],
+            tags=asked.tags,
+            raise_on_error=False,
+        )
+
+        again = self.look(kept)
+        kept.replace_shard("pool/b", members({"coffee": 5}, start=70))
+
+        assert isinstance(again, dg.SkipReason)
+        assert [one.partition_key for one in self.look(kept).run_requests] == ["pool/b"]
+
+    def test_a_materialization_that_changed_nothing_asks_for_nothing(self, kept):
+        kept.instance.report_runless_asset_event(dg.AssetMaterialization("images", partition="pool/a"))
+
+        assert isinstance(self.look(kept), dg.SkipReason)
+
+    def test_it_takes_the_place_of_the_schedules(self, kept):
+        kept.settings(automation={"mode": "declarative"})  # its name in earlier versions
+        definitions = build_definitions(kept.project, settings_file=str(kept.file))
+
+        assert {sensor.name for sensor in definitions.sensors} == {"new_shards", "keep_up"}
+        assert not definitions.schedules
 
 
 def test_the_ui_can_load_everything_at_once(make_project):
     made = make_project({"a": {}})
-    for mode in ("schedules", "declarative"):
+    for mode in ("schedules", "continuous"):
         made.settings(automation={"mode": mode})
 
         dg.Definitions.validate_loadable(build_definitions(made.project, settings_file=str(made.file)))

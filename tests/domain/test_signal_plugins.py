@@ -7,11 +7,13 @@ import pyarrow as pa
 import pytest
 from test_plugins import install
 
+from vlmine_dagster.assets import GRAPH
+from vlmine_dagster.assets.pareto_set import pareto_set
 from vlmine_dagster.cli.settings import print_signals
 from vlmine_dagster.domain import plugins
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS
-from vlmine_dagster.engine.catalog import PARETO_SET
+from vlmine_dagster.engine.stage import Part
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.scoring.pool import MinedPool, signal_of, signal_values
 from vlmine_dagster.settings.project import Project, parse_settings
@@ -78,10 +80,10 @@ def test_a_foreign_signal_is_mined_beside_ours_and_what_it_reads_is_read_by_its_
 
     np.testing.assert_array_equal(values["darkness"], [-10.0, -20.0])
     np.testing.assert_array_equal(values["novelty_min"], [0.5, 1.0])
-    reads = {(one.table, *one.columns) for one in PARETO_SET.needed(settings, "arm", "default")}
+    reads = {(one.table, *one.columns) for one in GRAPH.sources(pareto_set, Part(settings, "arm"), ())}
     assert ("images", "image_id", "width") in reads
     assert ("images", "image_id", "width") not in {
-        (one.table, *one.columns) for one in PARETO_SET.needed(project("novelty_min"), "arm", "default")
+        (one.table, *one.columns) for one in GRAPH.sources(pareto_set, Part(project("novelty_min"), "arm"), ())
     }
     assert selection_reason({"darkness": (-10.0, 1.0)}) == "10 pixels wide"
 

@@ -7,18 +7,17 @@ import pytest
 
 from benchmarks.engine import run_stage
 from benchmarks.synthetic_lake import LakeSize, make_lake
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.errors import ContractError, MissingInputError
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine import making
-from vlmine_dagster.engine.catalog import STAGES
-from vlmine_dagster.engine.lineage import Lineage
-from vlmine_dagster.engine.stages import StageRun
+from vlmine_dagster.engine.freshness import Freshness
+from vlmine_dagster.engine.stage import Unit
+from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.settings.project import Project, ProjectSettings
 
 SIZE = LakeSize(images=60, shards=3, vocabulary=20)
-NOVELTY, UNCERTAINTY = (
-    next(stage for stage in STAGES if stage.table == table) for table in ("novelty_scores", "uncertainty_scores")
-)
+NOVELTY, UNCERTAINTY = (Unit(GRAPH.stage_of(table)) for table in ("novelty_scores", "uncertainty_scores"))
 
 
 @pytest.fixture
@@ -32,16 +31,17 @@ def test_only_the_shard_that_has_to_fails_in_a_batch(bench):
     bench.lake.remove("keywords", SIZE.names[1])
     runs = partial(
         StageRun,
-        NOVELTY,
+        NOVELTY.stage,
+        GRAPH,
         bench,
         variant="default",
         shards=SIZE.names,
-        config=NOVELTY.config(),
+        config=NOVELTY.stage.config(),
         log=logging.getLogger("test"),
         run_id="run",
     )
 
-    made = dict(making.attempt(runs, list(SIZE.names), Lineage(bench, SIZE.names), "default"))
+    made = dict(making.attempt(runs, list(SIZE.names), Freshness(GRAPH, bench, SIZE.names)))
 
     assert isinstance(made[SIZE.names[1]], MissingInputError)
     assert bench.lake.partitions("novelty_scores") == [SIZE.names[0], SIZE.names[2]]
@@ -52,30 +52,31 @@ def test_scores_made_at_once_are_those_made_one_by_one(bench):
     run_stage(bench, "novelty_scores")
     at_once = [bench.lake.stamp("novelty_scores", name) for name in SIZE.names]
 
-    lineage = Lineage(bench, SIZE.names)
+    freshness = Freshness(GRAPH, bench, SIZE.names)
     for name in SIZE.names:
         run = StageRun(
-            NOVELTY,
+            NOVELTY.stage,
+            GRAPH,
             bench,
             partitions=[name],
             variant="default",
             shards=SIZE.names,
-            config=NOVELTY.config(),
+            config=NOVELTY.stage.config(),
             log=logging.getLogger("test"),
             run_id="run",
         )
-        making.make(run, lineage)
+        making.make(run, freshness)
 
     assert [bench.lake.stamp("novelty_scores", name) for name in SIZE.names] == at_once
 
 
 def test_batches_hold_as_many_values_as_fit(bench, monkeypatch):
-    lineage = Lineage(bench, SIZE.names)
-    assert list(making.batches(NOVELTY, lineage, bench.project, SIZE.names, "default")) == [list(SIZE.names)]
+    freshness = Freshness(GRAPH, bench, SIZE.names)
+    assert list(making.batches(NOVELTY, freshness, SIZE.names)) == [list(SIZE.names)]
 
     monkeypatch.setattr(making, "_MOST_VALUES", 800)  # of a shard 200 keywords of 2 columns are read
 
-    batches = list(making.batches(NOVELTY, lineage, bench.project, SIZE.names, "default"))
+    batches = list(making.batches(NOVELTY, freshness, SIZE.names))
     assert batches == [list(SIZE.names[:2]), [SIZE.names[2]]]
 
 
@@ -84,9 +85,10 @@ def test_a_batch_is_measured_by_what_it_writes_where_that_is_more(tmp_path):
     project = Project(
         ProjectSettings(name="p", dataset={"kind": "folder", "root": "."}, task_model=task_model), tmp_path
     )
-    lineage = SimpleNamespace(stamp=lambda *_: SimpleNamespace(row_count=100))
+    stamp = SimpleNamespace(row_count=100)
+    freshness = SimpleNamespace(graph=GRAPH, shards=("a",), stamp=lambda *_: stamp)
 
-    count = making._value_count(UNCERTAINTY, lineage, project, "a", "default")
+    count = making._value_count(UNCERTAINTY, freshness, UNCERTAINTY.part(project, "a"))
 
     assert count == 100 * len(TABLES["uncertainty_scores"].columns)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from conftest import Made, plain_rows
 
-from vlmine_dagster.automation.schedules import GLOBAL_JOB, MINING_JOB
+from vlmine_dagster.automation.jobs import GLOBAL_JOB, MINING_JOB
 from vlmine_dagster.domain.tables import (
     DESCRIPTIONS,
     IMAGES,

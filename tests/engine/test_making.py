@@ -3,9 +3,9 @@
 import dagster as dg
 from conftest import plain_rows
 
-from vlmine_dagster.automation.schedules import MINING_JOB
+from vlmine_dagster.automation.jobs import MINING_JOB
 from vlmine_dagster.domain.tables import IMAGES, PARETO_SET
-from vlmine_dagster.engine.lineage import pending_mark
+from vlmine_dagster.engine.freshness import pending_mark
 
 
 def test_a_stage_that_has_nothing_to_tell_mlflow_clears_the_mark_of_a_run_that_was_killed(make_project):

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import yaml
 
+from vlmine_dagster.assets.neighbour_scores import neighbour_scores
+from vlmine_dagster.assets.rarity_scores import rarity_scores
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.engine.catalog import NEIGHBOUR_SCORES, RARITY_SCORES
+from vlmine_dagster.engine.stage import Part
 from vlmine_dagster.mining.census import Census
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.class_sizes import class_sizes
@@ -137,7 +139,7 @@ def test_another_search_for_neighbours_makes_scores_stale(tmp_path):
         experiments = {"lonely": {"signals": ["sparsity", "embedding_sparsity"]}}
         file.write_text(yaml.safe_dump({"name": "x", "dataset": dataset, "experiments": experiments, **more}))
         bench = Workbench(settings_file=str(file))
-        return [stage.settings(bench, "pool", "default") for stage in (RARITY_SCORES, NEIGHBOUR_SCORES)]
+        return [stage.settings(Part(bench.project)) for stage in (rarity_scores, neighbour_scores)]
 
     assert all(a != b for a, b in zip(inputs(), inputs(neighbour_search="exact"), strict=True))
     with pytest.raises(ConfigError, match="neighbour_search"):

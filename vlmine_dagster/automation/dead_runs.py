@@ -13,16 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.runs.sqlite import SqliteRunStorage
 
-from vlmine_dagster.engine.stages import COMMAND_TAG
+from vlmine_dagster.engine.dagster_internals import SERVER_TAG, free_slots_of_ended_runs, is_history_local
+from vlmine_dagster.engine.stage import COMMAND_TAG
 
-_SERVER_TAG = ".dagster/grpc_info"  # of the code server whose child a run is; the launcher writes it
 _AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _PATIENCE_S = 5.0
 
 
-def bury_orphans(instance: dg.DagsterInstance, *, locked: str | None = None) -> list[str]:
+def fail_dead_runs(instance: dg.DagsterInstance, *, locked: str | None = None) -> list[str]:
     """End runs whose process is gone, and give back the slots of pools that ended runs hold.
 
     Slots are given back by every run that has ended, not by those that end now alone: whoever ended a run may itself
@@ -36,26 +35,22 @@ def bury_orphans(instance: dg.DagsterInstance, *, locked: str | None = None) -> 
     Returns:
         Ids of the runs that were ended now.
     """
-    buried = []
-    is_ours_alone = isinstance(instance.run_storage, SqliteRunStorage)
+    failed = []
+    is_ours_alone = is_history_local(instance)
     for run in instance.get_runs(dg.RunsFilter(statuses=list(_AT_WORK))):
         reason = _cause_of_death(run, is_ours_alone=is_ours_alone, locked=locked)
         if reason:
             instance.report_run_failed(run, reason)
-            buried.append(run.run_id)
-    history = instance.event_log_storage
-    for run_id in history.get_concurrency_run_ids():
-        holder = instance.get_run_by_id(run_id)
-        if holder is None or holder.is_finished:
-            history.free_concurrency_slots_for_run(run_id)
-    return buried
+            failed.append(run.run_id)
+    free_slots_of_ended_runs(instance)
+    return failed
 
 
 def _cause_of_death(run: dg.DagsterRun, *, is_ours_alone: bool, locked: str | None) -> str:
     if COMMAND_TAG in run.tags:
         is_dead = locked is not None and (is_ours_alone or run.tags[COMMAND_TAG] == locked)
         return "The process of `vlmine run` is gone." if is_dead else ""
-    server = run.tags.get(_SERVER_TAG)
+    server = run.tags.get(SERVER_TAG)
     if server is None or not is_ours_alone or _answers(json.loads(server)):
         return ""
     return "The server that ran this is gone: `vlmine ui` was ended, or the machine. Nothing is lost; run it again."

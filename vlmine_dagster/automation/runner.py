@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -11,27 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import RunFailureReason
-from dagster._core.execution.plan.objects import ErrorSource
 from filelock import FileLock, Timeout
 
-from vlmine_dagster.automation.dead_runs import bury_orphans
-from vlmine_dagster.automation.schedules import (
-    GLOBAL_JOB,
-    MINING_JOB,
-    RANGE_TAGS,
-    SCORE_JOB,
-    SHARD_JOB,
-    is_of,
-    units_of,
-)
-from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.assets import GRAPH
+from vlmine_dagster.automation.dead_runs import fail_dead_runs
+from vlmine_dagster.automation.jobs import build_core
+from vlmine_dagster.automation.planner import RANGE_TAGS, Planner, ranges
 from vlmine_dagster.domain.errors import BudgetExceededError, ConfigError
 from vlmine_dagster.domain.tables import WHOLE_POOL
-from vlmine_dagster.engine.catalog import all_units
-from vlmine_dagster.engine.lineage import Lineage, State
+from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
+from vlmine_dagster.engine.freshness import Place
+from vlmine_dagster.engine.graph import Wave
 from vlmine_dagster.engine.partitions import SHARDS
-from vlmine_dagster.engine.stages import COMMAND_TAG, ModelConfig, Stage, Unit
+from vlmine_dagster.engine.stage import COMMAND_TAG, ModelConfig, Stage, Unit
+from vlmine_dagster.engine.versions import confirm, observe
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
 from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.resources.workbench import Workbench
@@ -116,8 +109,8 @@ class Runner:
     Args:
         settings_file: `vlmine.yaml`.
         instance: Dagster's instance.
-        on_run: Told of each Dagster run before it starts, as (assets, partition).
-        allow_missing_shards: Go on with the shards that are there where the whole pool is read.
+        on_run: Called before each Dagster run with (assets, partition).
+        allow_missing_shards: Go on with the shards that exist where the whole pool is read.
         is_failure_retried: Ask models again where their kept answer is a failure.
     """
 
@@ -132,19 +125,19 @@ class Runner:
     ):
         self._bench = Workbench(settings_file=settings_file)
         self._project = self._bench.project
-        self._definitions = build_definitions(self._project, settings_file=settings_file)
+        self._definitions = build_core(self._project, settings_file=settings_file)
         self._instance = instance
         self._on_run = on_run
         self._allow_missing = allow_missing_shards
         self._is_failure_retried = is_failure_retried
-        self._left: set[tuple[str, str, str]] = set()
+        self._left: set[Place] = set()
         self.outcome = Outcome()
 
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
-        """Bring shards, pool and experiments up to date.
+        """Bring shards, pool and experiments up to date, wave by wave.
 
         One failing shard does not stop the others; what needs every shard then waits. Ctrl-C ends the step at work,
-        which publishes nothing, and the run; what was made until then is told.
+        which publishes nothing, and the run; the outcome lists what was made until then.
 
         Args:
             shards: Only these; empty means all.
@@ -158,26 +151,28 @@ class Runner:
         with _locked(self._project), self._interruptible():
             self._bench.lake.check_writable()
             self._check_models()
-            bury_orphans(self._instance, locked=self._place)
+            fail_dead_runs(self._instance, locked=self._place)
             known = self.sync_shards()
-            wanted = _chosen(shards, known, "shard")
-            arms = _chosen(experiments, list(self._project.settings.experiments), "experiment")
-            self._make_shards(wanted)
-            if self.outcome.stopped or (shards and not experiments):
-                return self.outcome
-            self._chain(GLOBAL_JOB, WHOLE_POOL)
-            self._score(wanted)
-            *mining, report = self._units(MINING_JOB)
-            for arm in arms:  # a page shows its rivals, so all are judged before the first page is made
-                self._bring_up(MINING_JOB, arm, mining)
-            for arm in arms:
-                self._bring_up(MINING_JOB, arm, [report])
+            chosen = {
+                "shard": _chosen(shards, known, "shard"),
+                "pool": [WHOLE_POOL],
+                "experiment": _chosen(experiments, list(self._project.settings.experiments), "experiment"),
+            }
+            self.outcome.skipped = GRAPH.skipped(self._project)
+            for wave, units in self._planner().waves:
+                if wave.kind != "shard" and shards and not experiments:
+                    break
+                self._make_wave(wave, units, chosen[wave.kind])
+                if self.outcome.stopped:
+                    return self.outcome
+            observe(self._instance, GRAPH, self._bench, known)
+            confirm(self._instance, GRAPH, self._bench, known, made=self.outcome.materialized)
             kept = {"shard": known, "experiment": self._project.settings.experiments}
             self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, kept=kept)
         return self.outcome
 
     def _check_models(self) -> None:
-        """Make every describer and keyworder: a wrong setting is told once, before any work, not a shard at a time."""
+        """Make every describer and keyworder: a wrong setting is reported once, before any work, not once per shard."""
         from vlmine_dagster.describing.providers import describer_of, keyworder_of
 
         for variant in self._project.settings.variant_names:
@@ -191,22 +186,6 @@ class Runner:
         except KeyboardInterrupt:
             self.outcome.stopped, self.outcome.is_interrupted = "interrupted", True
 
-    def _make_shards(self, wanted: Sequence[str]) -> None:
-        """Bring shards up to date, one after the other; those that are fresh cost a look at their stamps."""
-        units, lineage = self._units(SHARD_JOB), self._lineage()
-        todo = [shard for shard in wanted if not self._is_fresh(lineage, units, shard)]
-        self.outcome.fresh_count += len(units) * (len(wanted) - len(todo))
-        progress = Progress(ALL_SHARDS, total=len(todo), unit="shards")
-        for place, shard in enumerate(todo):
-            self._bring_up(SHARD_JOB, shard, units)
-            progress.add(1)
-            if self.outcome.stopped:
-                self.outcome.waiting[f"{len(todo) - place - 1} more shards"] = "the money is spent"
-                return
-
-    def _is_fresh(self, lineage: Lineage, units: Sequence[Unit], partition: str) -> bool:
-        return all(self._state(lineage, unit, partition) == "fresh" for unit in units)
-
     def inspect_images(self) -> list[str]:
         """Bring the `images` of all shards up to date, which costs nothing; return the shards.
 
@@ -214,13 +193,13 @@ class Runner:
             ConfigError: another run is at work.
         """
         with _locked(self._project):
-            bury_orphans(self._instance, locked=self._place)
+            fail_dead_runs(self._instance, locked=self._place)
             known = self.sync_shards()
-            units = [unit for unit in self._units(SHARD_JOB) if unit.stage.table == "images"]
-            lineage = self._lineage()
+            wave, units = self._planner().waves[0]
+            images = [unit for unit in units if unit.stage.table == "images"]
             for shard in known:
-                if not self._is_fresh(lineage, units, shard):
-                    self._bring_up(SHARD_JOB, shard, units)
+                if not self._planner().is_current(images, shard):
+                    self._bring_up(wave, shard, images)
         return known
 
     def sync_shards(self) -> list[str]:
@@ -237,61 +216,76 @@ class Runner:
         """What lies beside the images and is not used, in one line; None where there is nothing."""
         return ignored_line(self._bench.source)
 
-    def _units(self, job: str) -> list[Unit]:
-        for unit in all_units(self._project):
-            reason = unit.stage.skipped(self._project, unit.variant)
-            if is_of(job, unit.stage) and reason is not None and not unit.stage.is_on_demand:
-                self.outcome.skipped[unit.stage.table] = reason
-        return units_of(job, self._project)
-
-    def _chain(self, job: str, partition: str) -> None:
-        self._bring_up(job, partition, self._units(job))
-
-    def _bring_up(self, job: str, partition: str, units: Sequence[Unit]) -> None:
-        """Materialize what is not fresh; what follows a stale stage is looked at again, for it may stay fresh."""
-        tried: set[dg.AssetKey] = set()
-        while True:
-            lineage = self._lineage()
-            states = [(unit, self._state(lineage, unit, partition)) for unit in units]
-            todo = [(unit, state) for unit, state in states if state != "fresh" and unit.key not in tried]
-            if not todo:
-                self.outcome.fresh_count += sum(state == "fresh" and unit.key not in tried for unit, state in states)
+    def _make_wave(self, wave: Wave, units: Sequence[Unit], partitions: Sequence[str]) -> None:
+        """Bring the partitions of a wave up to date, one after the other or as ranges."""
+        if wave.is_range:
+            for unit in units:
+                self._make_range(wave, unit, set(partitions))
+            return
+        if wave.kind != "shard":
+            for name in partitions:
+                self._bring_up(wave, name, units)
+            return
+        planner = self._planner()
+        todo = [name for name in partitions if self._left_to_do(planner, units, name)]
+        self.outcome.fresh_count += len(units) * (len(partitions) - len(todo))
+        progress = Progress(ALL_SHARDS, total=len(todo), unit="shards")
+        for place, shard in enumerate(todo):
+            self._bring_up(wave, shard, units)
+            progress.add(1)
+            if self.outcome.stopped:
+                self.outcome.waiting[f"{len(todo) - place - 1} more shards"] = "the money is spent"
                 return
-            (first, state), *rest = todo
-            if state == "blocked" and self._has_to_wait(lineage, first, partition):
-                self._wait(first, partition, lineage)
-                break
-            batch = [first, *(unit for unit, state in rest if state in ("missing", "blocked"))]
-            tried |= {unit.key for unit in batch}
-            if not self._execute(job, batch, partition):
-                break
-        self._leave(units, [partition])
 
-    def _has_to_wait(self, lineage: Lineage, unit: Unit, partition: str) -> bool:
-        """Whether something upstream is missing or old that nobody allowed to be so."""
-        return not self._allow_missing or lineage.is_held(unit.stage, partition, unit.variant)
+    def _left_to_do(self, planner: Planner, units: Sequence[Unit], partition: str) -> bool:
+        is_current = planner.is_current(units, partition)
+        return not is_current or any(self._is_asked_again(unit, partition) for unit in units)
 
-    def _leave(self, units: Sequence[Unit], partitions: Sequence[str]) -> None:
-        """Keep in mind what is not up to date, so that nothing is made of it: what is there was made of something else.
+    def _bring_up(self, wave: Wave, partition: str, units: Sequence[Unit]) -> None:
+        """Materialize what is not current; what follows is looked at again, for it may stay as it is."""
+        tried: set[Unit] = set()
+        while True:
+            planner = self._planner()
+            first, batch = self._next(planner, units, partition, tried)
+            if first is None:
+                self.outcome.fresh_count += len([unit for unit in units if unit not in tried])
+                return
+            reason = planner.why_waiting(first, partition)
+            if reason:
+                self._wait(first, partition, reason)
+                break
+            tried |= set(batch)
+            if not self._execute(wave.job, batch, partition):
+                break
+        self._leave(self._planner(), units, [partition])
+
+    def _next(
+        self, planner: Planner, units: Sequence[Unit], partition: str, tried: set[Unit]
+    ) -> tuple[Unit | None, list[Unit]]:
+        """Return the first unit that has to be made, and with it those after it that nobody has made yet."""
+        for place, unit in enumerate(units):
+            if unit not in tried and self._left_to_do(planner, [unit], partition):
+                stamps = planner.freshness.stamp
+                rest = (one for one in units[place + 1 :] if one not in tried)
+                return unit, [unit, *(one for one in rest if stamps(one.stage.table, partition, one.variant) is None)]
+        return None, []
+
+    def _leave(self, planner: Planner, units: Sequence[Unit], partitions: Sequence[str]) -> None:
+        """Remember what is not up to date, so that nothing is made of it: what exists was made of something else.
 
         Shards that may be missing may be old too.
         """
-        lineage = self._lineage()
         for unit in units:
             if self._allow_missing and unit.stage.contract.partition == "shard":
                 continue
             for partition in partitions:
-                if lineage.state(unit.stage, partition, unit.variant) != "fresh":
+                if not planner.is_current([unit], partition):
                     self._left |= {(table, partition, unit.variant) for table in unit.stage.tables}
 
-    def _state(self, lineage: Lineage, unit: Unit, partition: str) -> State:
-        state = lineage.state(unit.stage, partition, unit.variant)
-        if state == "fresh" and self._is_failure_retried and self._has_failures(unit, partition):
-            return "stale"
-        return state
-
-    def _has_failures(self, unit: Unit, partition: str) -> bool:
-        """Return whether a model's answers hold failures that asking again could mend."""
+    def _is_asked_again(self, unit: Unit, partition: str) -> bool:
+        """Whether a model's answers hold failures, and asking again could succeed."""
+        if not self._is_failure_retried:
+            return False
         variant = self._project.settings.variant(unit.variant)
         table = {"descriptions": "descriptions", "keywords": "keyword_answers"}.get(unit.stage.table)
         part = variant.describer if table == "descriptions" else variant.keyworder
@@ -300,24 +294,25 @@ class Runner:
         rows = self._bench.lake.read(table, partition, columns=["outcome"], variant=unit.variant)
         return bool(set(rows.column("outcome").to_pylist()) - {"ok", "corrupt"})
 
-    def _score(self, shards: Sequence[str]) -> None:
-        """Score the shards that need it, each unbroken range of them in one run."""
-        lineage = self._lineage()
-        chosen = set(shards)
+    def _make_range(self, wave: Wave, unit: Unit, chosen: set[str]) -> None:
+        """Make the partitions that need it, each unbroken range of them in one run."""
+        planner = self._planner()
         order = [shard for shard in self._instance.get_dynamic_partitions(SHARDS) if shard in chosen]
-        for unit in self._units(SCORE_JOB):
-            states = {shard: lineage.state(unit.stage, shard, unit.variant) for shard in order}
-            self.outcome.fresh_count += sum(state == "fresh" for state in states.values())
-            blocked = [shard for shard, state in states.items() if state == "blocked"]
-            if blocked and not self._allow_missing:
-                self._wait(unit, blocked[0], lineage)
-            made = [self._execute(SCORE_JOB, [unit], first, last=last) for first, last in _ranges(order, states)]
-            if blocked or not all(made):
-                self._leave([unit], order)
+        reasons = {shard: planner.why_waiting(unit, shard) for shard in order}
+        blocked = [shard for shard, reason in reasons.items() if reason]
+        todo = [shard for shard in order if not reasons[shard] and not planner.freshness.is_current(unit, shard)]
+        self.outcome.fresh_count += len(order) - len(blocked) - len(todo)
+        if blocked and not self._allow_missing:
+            self._wait(unit, blocked[0], reasons[blocked[0]])
+        made = [
+            self._execute(wave.job, [unit], first, last=last)
+            for first, last in ranges(order, todo=todo, blocked=blocked)
+        ]
+        if blocked or not all(made):
+            self._leave(self._planner(), [unit], order)
 
-    def _wait(self, unit: Unit, partition: str, lineage: Lineage) -> None:
+    def _wait(self, unit: Unit, partition: str, reason: str) -> None:
         name = unit.key.to_user_string()
-        reason = lineage.missing(unit.stage, partition, unit.variant)
         self.outcome.waiting[name if partition == WHOLE_POOL else f"{name}[{partition}]"] = reason
 
     @property
@@ -325,28 +320,26 @@ class Runner:
         """What no two `vlmine run`s work in at once."""
         return f"{socket.gethostname()}:{self._project.state_folder('locks')}"
 
-    def _lineage(self) -> Lineage:
-        return Lineage(self._bench, self._instance.get_dynamic_partitions(SHARDS), left=self._left)
+    def _planner(self) -> Planner:
+        shards = self._instance.get_dynamic_partitions(SHARDS)
+        return Planner(self._bench, shards, left=self._left, is_partial=self._allow_missing)
 
-    def _execute(self, job: str, units: Sequence[Unit], partition: str, *, last: str | None = None) -> bool:
+    def _execute(self, job: str, units: Sequence[Unit], first: str, *, last: str | None = None) -> bool:
         names = ", ".join(unit.key.to_user_string() for unit in units)
-        self._on_run(names, partition if last in (None, partition) else f"{partition} ... {last}")
-        target: dict[str, Any] = {} if partition == WHOLE_POOL else {"partition_key": partition}
-        tags = {COMMAND_TAG: self._place}
-        if last is not None and last != partition:
-            target = {}
-            tags |= dict(zip(RANGE_TAGS, (partition, last), strict=True))
+        self._on_run(names, first if last in (None, first) else f"{first} ... {last}")
+        is_range = last is not None and last != first
+        span = dict(zip(RANGE_TAGS, (first, str(last)), strict=True)) if is_range else {}
         config = {unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in units}
         result = self._definitions.resolve_job_def(job).execute_in_process(
             instance=self._instance,
             asset_selection=[unit.key for unit in units],
             raise_on_error=False,
             run_config={**_QUIET, "ops": config},
-            tags=tags,
-            **target,
+            tags={COMMAND_TAG: self._place, **span},
+            partition_key=None if is_range or first == WHOLE_POOL else first,
         )
-        self._note(result, partition)
-        if any(_is_interruption(event) for event in result.all_events):
+        self._note(result, first)
+        if is_interrupted(result):
             raise KeyboardInterrupt
         return bool(result.success)
 
@@ -354,24 +347,15 @@ class Runner:
         asks = {"retry_failed": self._is_failure_retried} if issubclass(stage.config, ModelConfig) else {}
         return {"allow_missing_shards": self._allow_missing, **asks}
 
-    def _note(self, result: Any, partition: str) -> None:
+    def _note(self, result: dg.ExecuteInProcessResult, partition: str) -> None:
         for event in result.all_events:
             if event.is_step_materialization:
                 made = event.step_materialization_data.materialization
                 self.outcome.materialized.append((made.asset_key.to_user_string(), made.partition or WHOLE_POOL))
-            elif event.is_step_failure and event.step_failure_data.error_source is not ErrorSource.INTERRUPT:
-                failed = event.step_failure_data
-                told = failed.user_failure_data and failed.user_failure_data.description
-                text = told or (failed.error.cause or failed.error).message.strip()
-                self.outcome.failures[str(event.step_key), partition] = text
-                if failed.error.cause is not None and failed.error.cause.cls_name == BudgetExceededError.__name__:
-                    self.outcome.stopped = text
-
-
-def _is_interruption(event: dg.DagsterEvent) -> bool:
-    """Whether an event is the end of a run by a signal; Dagster takes that for a failure like any other."""
-    reason = RunFailureReason.UNEXPECTED_TERMINATION
-    return event.is_job_failure and event.job_failure_data.failure_reason is reason
+        for failure in step_failures(result):
+            self.outcome.failures[failure.step, partition] = failure.text
+            if failure.cause == BudgetExceededError.__name__:
+                self.outcome.stopped = failure.text
 
 
 @contextmanager
@@ -387,19 +371,6 @@ def _locked(project: Project) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _ranges(order: Sequence[str], states: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return (first, last) of the ranges to be made: fresh shards may lie inside of one, blocked ones end it."""
-    ranges: list[tuple[str, str]] = []
-    is_open = False
-    for shard in order:
-        if states[shard] == "blocked":
-            is_open = False
-        elif states[shard] != "fresh":
-            ranges = [*ranges[:-1], (ranges[-1][0], shard)] if is_open else [*ranges, (shard, shard)]
-            is_open = True
-    return ranges
 
 
 def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:

@@ -1,65 +1,33 @@
-"""Jobs, schedules and sensors."""
+"""Schedules and sensors: what runs by itself. All ask the planner what is left to make."""
 
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import dagster as dg
 
-from vlmine_dagster.domain.tables import WHOLE_POOL
-from vlmine_dagster.engine.catalog import IMAGES, VOCAB_COUNTS, applicable
+from vlmine_dagster.assets import GRAPH
+from vlmine_dagster.automation.jobs import GLOBAL_JOB, MINING_JOB, SCORE_JOB, SHARD_JOB, units_of
+from vlmine_dagster.automation.planner import Batch, Planner
+from vlmine_dagster.domain.tables import IMAGES, WHOLE_POOL
 from vlmine_dagster.engine.failures import standing_failures
-from vlmine_dagster.engine.lineage import Lineage, State
+from vlmine_dagster.engine.freshness import Freshness, State
 from vlmine_dagster.engine.partitions import SHARDS
-from vlmine_dagster.engine.stages import API_POOL, Stage, Unit
+from vlmine_dagster.engine.stage import API_POOL, Unit
+from vlmine_dagster.engine.versions import observe
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
 
-SHARD_JOB = "shard_job"
-SCORE_JOB = "score_job"
-GLOBAL_JOB = "global_job"
-MINING_JOB = "mining_job"
 REFRESH_TAG = "vlmine/refresh"
-RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+KEEP_UP_TAG = "vlmine/keep_up"
 
-_CHAIN = (GLOBAL_JOB, SCORE_JOB, MINING_JOB)
-"""The jobs of a refresh, each started by the success of the one before."""
-
-_MOST_BYTES_A_TICK = 1_000_000_000  # of a disk that gives 20 MB/s, before Dagster gives a tick up after 60 s
+_MOST_BYTES_PER_TICK = 1_000_000_000  # of a disk that gives 20 MB/s, before Dagster gives a tick up after 60 s
 
 _NOT_ASKED = (
-    "none came or went; no run is asked for by itself, because an endpoint that may take money describes them and "
+    "none came or went; no run is requested automatically, because an endpoint that may cost money describes them and "
     "automation.is_on in vlmine.yaml is false"
 )
 
-_JOBS: dict[str, tuple[str, str]] = {
-    SHARD_JOB: ("shard", "From a shard's files to its keywords: images, embeddings, descriptions, keywords."),
-    GLOBAL_JOB: ("pool", "What needs every shard at once: the vocabulary's counts and the task model."),
-    SCORE_JOB: ("shard", "Novelty and uncertainty of shards; takes a range of them in one run."),
-    MINING_JOB: ("experiment", "An experiment: its ranking, what it is worth, its contact sheet."),
-}
-
-
-def is_of(job: str, stage: Stage) -> bool:
-    """Whether a stage is made by a job."""
-    partition, _ = _JOBS[job]
-    return stage.contract.partition == partition and stage.is_one_run == (job == SCORE_JOB)
-
-
-def units_of(job: str, project: Project) -> list[Unit]:
-    """Return what a job makes of a project, in pipeline order: nothing that the project skips."""
-    return [unit for unit in applicable(project) if is_of(job, unit.stage)]
-
-
-def build_jobs(project: Project) -> dict[str, Any]:
-    """Return the four jobs by name. One shard and the whole pool share none: that would compute the pool a shard."""
-    return {
-        name: dg.define_asset_job(
-            name,
-            selection=dg.AssetSelection.assets(*(unit.key for unit in units_of(name, project))),
-            description=text,
-        )
-        for name, (_, text) in _JOBS.items()
-    }
+_IMAGES = Unit(GRAPH.stage_of(IMAGES.name))
 
 
 @dg.sensor(
@@ -67,9 +35,10 @@ def build_jobs(project: Project) -> dict[str, Any]:
     job_name=SHARD_JOB,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Registers shards that came, forgets those that went, and asks for the runs of new and changed ones. "
-    "A shard is changed when its bytes are, whatever its date. Where an endpoint describes or keywords, it asks only "
-    "with automation.is_on: nothing is spent unasked.",
+    description="Registers shards that came, forgets those that went, and requests runs of new and changed ones. "
+    "A shard is changed when its bytes are, whatever its date. Where an endpoint describes or extracts keywords, it "
+    "requests runs only with automation.is_on: nothing is spent unasked. Records the data versions of the dataset and "
+    "of the experiments, so that the UI marks what has become stale.",
 )
 def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.SensorResult | dg.SkipReason:
     """Compare the dataset with the registered shards, and each shard's content with what was made of it."""
@@ -78,6 +47,7 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
     known = set(context.instance.get_dynamic_partitions(SHARDS))
     come = [shard for shard in found if shard not in known]
     gone = sorted(known - set(found))
+    observe(context.instance, GRAPH, bench, [shard for shard in found if shard in known])
     is_asking = bench.project.settings.automation.is_on or not _asks_endpoints(bench.project)
     wanted = _content_runs(bench, found) if is_asking else []
     if not come and not gone and not wanted:
@@ -92,33 +62,38 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
 
 
 def _asks_endpoints(project: Project) -> bool:
-    """Whether a shard's keywords need an endpoint, which may take money."""
-    return any(unit.stage.pool(project, unit.variant) == API_POOL for unit in units_of(SHARD_JOB, project))
+    """Whether a shard's keywords need an endpoint, which may cost money."""
+    return any(unit.stage.pool(unit.part(project)) == API_POOL for unit in units_of(SHARD_JOB, project))
 
 
 def _content_runs(bench: Workbench, found: Sequence[str]) -> list[dg.RunRequest]:
     """Return a run for each shard whose content nobody has looked at; its key holds the content, so it comes once.
 
-    A tick must end within a minute. So a new shard is asked for by its files' sizes and dates, and of those that may
-    have changed so much is read a tick; what is too large for that is left to the run, which has all the time.
+    A tick must end within a minute. So a new shard is requested by its files' sizes and dates, and of those that may
+    have changed a limited number of bytes is read per tick; what is too large for that is left to the run, which has
+    all the time.
     """
-    lineage, runs, left = Lineage(bench, found), [], _MOST_BYTES_A_TICK
+    planner, runs, left = Planner(bench, found), [], _MOST_BYTES_PER_TICK
     for shard in found:
-        stamp, glance = lineage.stamp(IMAGES.table, shard), bench.source.glance(shard)
-        if stamp is None or glance.unread_bytes > _MOST_BYTES_A_TICK:
+        stamp, glance = planner.freshness.stamp(IMAGES.name, shard), bench.source.glance(shard)
+        if stamp is None or glance.unread_bytes > _MOST_BYTES_PER_TICK:
             keys = [unit.key for unit in units_of(SHARD_JOB, bench.project)]
             runs.append(dg.RunRequest(f"shard:{shard}:{glance.state}", partition_key=shard, asset_selection=keys))
         elif glance.unread_bytes <= left:
             left -= glance.unread_bytes
-            source = lineage.source(IMAGES, shard)
-            if stamp.source != source and lineage.state(IMAGES, shard) != "fresh":
-                runs.append(_shard_run(bench, lineage, shard, key=f"shard:{shard}:{source}"))
+            source = planner.freshness.source(_IMAGES.stage, shard)
+            if stamp.source != source and not planner.freshness.is_current(_IMAGES, shard):
+                runs += [_shard_run(batch, f"shard:{shard}:{source}") for batch in _shard_batches(planner, [shard])]
     return runs
 
 
-def _shard_run(bench: Workbench, lineage: Lineage, shard: str, *, key: str) -> dg.RunRequest:
-    unfinished = lineage.unfinished(units_of(SHARD_JOB, bench.project), shard)
-    return dg.RunRequest(run_key=key, partition_key=shard, asset_selection=[unit.key for unit in unfinished])
+def _shard_batches(planner: Planner, shards: Sequence[str]) -> list[Batch]:
+    wave, _ = planner.waves[0]
+    return list(planner.batches(wave, shards))
+
+
+def _shard_run(batch: Batch, key: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=key, partition_key=batch.first, asset_selection=batch.keys)
 
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
@@ -132,22 +107,18 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         cron_schedule=settings.nightly_cron,
         execution_timezone=settings.timezone,
         default_status=status,
-        description="Makes shards that are missing, stale or failed, the oldest first, so many a night. Those that "
-        "failed before come last: shards that always fail keep nobody waiting.",
+        description="Makes shards that are missing, stale or failed, the oldest first, up to a number per night. Those "
+        "that failed before come last: shards that always fail hold nobody up.",
     )
     def nightly_backfill(
         context: dg.ScheduleEvaluationContext, workbench: Workbench
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        shards = context.instance.get_dynamic_partitions(SHARDS)
-        busy, bench = _shards_at_work(context.instance), _fresh(workbench)
-        waiting = [shard for shard in unfinished_shards(bench, shards) if shard not in busy]
-        if not waiting:
-            return dg.SkipReason(f"{len(shards)} shards, all fresh or at work")
         tick = context.scheduled_execution_time.isoformat()
-        failed = failing_shards(context.instance, bench, waiting)
-        chosen = sorted(waiting, key=failed.__contains__)[: settings.max_shards_per_night]
-        lineage = Lineage(bench, shards)
-        return [_shard_run(bench, lineage, shard, key=f"nightly:{tick}:{shard}") for shard in chosen]
+        bench, shards = _fresh(workbench), context.instance.get_dynamic_partitions(SHARDS)
+        batches = _waiting_shards(context.instance, bench, shards, at_most=settings.max_shards_per_night)
+        if not batches:
+            return dg.SkipReason(f"{len(shards)} shards, all fresh or at work")
+        return [_shard_run(batch, f"nightly:{tick}:{batch.first}") for batch in batches]
 
     @dg.schedule(
         name="refresh",
@@ -163,8 +134,7 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason("the last refresh is still at work")
         shards = context.instance.get_dynamic_partitions(SHARDS)
         bench = _fresh(workbench)
-        lineage = Lineage(bench, shards)
-        absent = _shards_in(bench, lineage, shards, {"missing", "blocked"})
+        absent = _shards_in(bench, shards, {"missing", "blocked"})
         if absent:
             return dg.SkipReason(
                 f"{len(absent)} of {len(shards)} shards are not there yet, such as {absent[0]}: nightly_backfill makes "
@@ -177,28 +147,45 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         if runs[0].job_name == GLOBAL_JOB:
             return runs[0]
         # A schedule starts one job only: counting again is the least that this one can do, and the rest stays fresh.
-        counts = [unit.key for unit in units_of(GLOBAL_JOB, project) if unit.stage is VOCAB_COUNTS][:1]
-        return _refresh_run(GLOBAL_JOB, tick, WHOLE_POOL, counts)
+        counts = [unit.key for unit in units_of(GLOBAL_JOB, project)][:1]
+        return dg.RunRequest(
+            run_key=f"{GLOBAL_JOB}:{tick}:{WHOLE_POOL}",
+            job_name=GLOBAL_JOB,
+            asset_selection=counts,
+            tags={REFRESH_TAG: tick},
+        )
 
     return [nightly_backfill, refresh]
 
 
+def _waiting_shards(
+    instance: dg.DagsterInstance, bench: Workbench, shards: Sequence[str], *, at_most: int
+) -> list[Batch]:
+    """Return what is left to make of shards that nobody is at work on, those that failed before last."""
+    busy = {run.tags.get("dagster/partition") for run in _runs_at_work(instance) if run.job_name == SHARD_JOB}
+    batches = [one for one in _shard_batches(Planner(bench, shards), shards) if one.first not in busy]
+    failed = failing_shards(instance, bench, [one.first for one in batches])
+    return sorted(batches, key=lambda one: one.first in failed)[:at_most]
+
+
 def build_chain(jobs: Mapping[str, Any]) -> dg.SensorDefinition:
-    """Return the sensor that carries a refresh on: from counts to scores, from scores to experiments."""
+    """Return the sensor that carries a refresh on: from counts to scores, from scores to experiments, to reports."""
 
     @dg.run_status_sensor(
         name="refresh_goes_on",
         run_status=dg.DagsterRunStatus.SUCCESS,
-        monitored_jobs=[jobs[GLOBAL_JOB], jobs[SCORE_JOB]],
-        request_jobs=[jobs[SCORE_JOB], jobs[MINING_JOB]],
+        monitored_jobs=[jobs[name] for name in (GLOBAL_JOB, SCORE_JOB, MINING_JOB)],
+        request_jobs=[jobs[name] for name in (SCORE_JOB, MINING_JOB)],
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="After the global_job of a refresh: scores that are not fresh, all shards in one run. After its "
-        "score_job, or where all scores are fresh: experiments that are not.",
+        "score_job, or where all scores are fresh: experiments that are not. After all of these: their reports.",
     )
     def refresh_goes_on(context: dg.RunStatusSensorContext, workbench: Workbench) -> dg.SensorResult | dg.SkipReason:
         tick = context.dagster_run.tags.get(REFRESH_TAG)
         if tick is None:
-            return dg.SkipReason("no run of a refresh")
+            return dg.SkipReason("not a run of a refresh")
+        if any(run.tags.get(REFRESH_TAG) == tick for run in _runs_at_work(context.instance)):
+            return dg.SkipReason("other runs of this refresh are still at work")
         shards = context.instance.get_dynamic_partitions(SHARDS)
         runs = refresh_runs(_fresh(workbench), shards, tick, after=context.dagster_run.job_name)
         return dg.SensorResult(run_requests=runs) if runs else dg.SkipReason("nothing more has changed")
@@ -209,57 +196,65 @@ def build_chain(jobs: Mapping[str, Any]) -> dg.SensorDefinition:
 def refresh_runs(
     bench: Workbench, shards: Sequence[str], tick: str, *, after: str | None = None
 ) -> list[dg.RunRequest]:
-    """Return the runs of the first job of a refresh in which anything is not fresh; empty if all is.
+    """Return the runs of the first wave after the shards' own in which anything has to be made; empty if nothing has.
 
     Args:
         bench: The project's resources.
         shards: All shards, in the order of ranges.
         tick: Of which refresh the runs are.
-        after: A job of the refresh that is done: only those after it are looked at.
+        after: A job of the refresh that is done: earlier ones are not looked at again.
     """
-    lineage = Lineage(bench, shards)
-    names = {GLOBAL_JOB: [WHOLE_POOL], SCORE_JOB: shards, MINING_JOB: [*bench.project.settings.experiments]}
-    for job in _CHAIN[0 if after is None else _CHAIN.index(after) + 1 :]:
-        units = units_of(job, bench.project)
-        found = {name: unfinished for name in names[job] if (unfinished := lineage.unfinished(units, name))}
-        if job == SCORE_JOB and found:
-            keys = {unit.key for unfinished in found.values() for unit in unfinished}
-            return [_refresh_run(job, tick, WHOLE_POOL, [*keys], span=[*found])]
-        if found:
-            return [_refresh_run(job, tick, name, [u.key for u in found[name]]) for name in found]
-    return []
+    batches = Planner(bench, shards).next_batches(first=1, after=after)
+    return [_request(batch, key=f"{batch.wave.job}:{tick}", tags={REFRESH_TAG: tick}) for batch in batches]
 
 
-def _refresh_run(
-    job: str, tick: str, partition: str, keys: Sequence[dg.AssetKey], *, span: Sequence[str] = ()
-) -> dg.RunRequest:
-    ends = dict(zip(RANGE_TAGS, (span[0], span[-1]), strict=True)) if span else {}
+def _request(batch: Batch, *, key: str, tags: Mapping[str, str]) -> dg.RunRequest:
+    name = batch.partition_key or WHOLE_POOL
     return dg.RunRequest(
-        run_key=f"{job}:{tick}:{partition}",
-        job_name=job,
-        partition_key=None if partition == WHOLE_POOL else partition,
-        asset_selection=keys,
-        tags={REFRESH_TAG: tick, **ends},
+        run_key=f"{key}:{name}" if batch.wave.stages[0].table != "mining_report" else f"{key}:{name}:report",
+        job_name=batch.wave.job,
+        partition_key=batch.partition_key,
+        asset_selection=batch.keys,
+        tags={**tags, **batch.tags},
     )
 
 
-def build_declarative(project: Project) -> dg.AutomationConditionSensorDefinition:
-    """Return the sensor that evaluates the assets' own conditions: each follows its inputs as soon as all are there.
+def build_continuous(jobs: Mapping[str, Any], *, is_on: bool) -> dg.SensorDefinition:
+    """Return the sensor that makes everything again as soon as what it is made of has changed, wave by wave.
 
-    It never launches partitions that were missing when it first looked: backfill those once.
+    Args:
+        jobs: The jobs by name.
+        is_on: Whether it starts by itself.
     """
-    is_on = project.settings.automation.is_on
-    return dg.AutomationConditionSensorDefinition(
-        name="declarative",
-        target=dg.AssetSelection.all(),
+
+    @dg.sensor(
+        name="keep_up",
+        jobs=list(jobs.values()),
+        minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED,
-        description="Declarative automation: every asset is made again when its inputs have changed.",
+        description="Asks the planner that `vlmine run` asks, and requests the runs of the first wave in which "
+        "anything is missing or stale. Each content is tried once: what failed waits until its inputs change, or for a "
+        "backfill.",
     )
+    def keep_up(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.SensorResult | dg.SkipReason:
+        if _runs_at_work(context.instance):
+            return dg.SkipReason("runs are still at work")
+        bench, shards = _fresh(workbench), context.instance.get_dynamic_partitions(SHARDS)
+        planner = Planner(bench, shards)
+        for wave, _ in planner.waves:
+            batches = planner.batches(wave, planner.partitions(wave))
+            keyed = {planner.digest(one): one for one in batches if not planner.why_waiting(one.units[0], one.first)}
+            asked = {key: one for key, one in keyed.items() if not _is_tried(context.instance, key)}
+            if asked:
+                requests = [_request(one, key=key, tags={KEEP_UP_TAG: key}) for key, one in asked.items()]
+                return dg.SensorResult(run_requests=requests)
+        return dg.SkipReason(f"{len(shards)} shards, everything is fresh, or failed when it was tried")
+
+    return keep_up
 
 
-def unfinished_shards(bench: Workbench, shards: Sequence[str]) -> list[str]:
-    """Return the shards of which anything up to their keywords is not fresh, in the order given."""
-    return _shards_in(bench, Lineage(bench, shards), shards, {"missing", "stale", "blocked"})
+def _is_tried(instance: dg.DagsterInstance, key: str) -> bool:
+    return bool(instance.get_runs(dg.RunsFilter(tags={KEEP_UP_TAG: key}), limit=1))
 
 
 def failing_shards(instance: dg.DagsterInstance, bench: Workbench, shards: Sequence[str]) -> set[str]:
@@ -272,18 +267,14 @@ def failing_shards(instance: dg.DagsterInstance, bench: Workbench, shards: Seque
     }
 
 
-def _shards_in(bench: Workbench, lineage: Lineage, shards: Sequence[str], states: Set[State]) -> list[str]:
-    units = units_of(SHARD_JOB, bench.project)
-    return [shard for shard in shards if any(lineage.state(u.stage, shard, u.variant) in states for u in units)]
+def _shards_in(bench: Workbench, shards: Sequence[str], states: Set[State]) -> list[str]:
+    units, freshness = units_of(SHARD_JOB, bench.project), Freshness(GRAPH, bench, shards)
+    return [shard for shard in shards if any(freshness.state(unit, shard) in states for unit in units)]
 
 
 def _fresh(workbench: Workbench) -> Workbench:
     """Return a workbench that has looked at nothing yet: settings, source and lake as they are now."""
     return Workbench(settings_file=workbench.settings_file)
-
-
-def _shards_at_work(instance: dg.DagsterInstance) -> set[str | None]:
-    return {run.tags.get("dagster/partition") for run in _runs_at_work(instance) if run.job_name == SHARD_JOB}
 
 
 def _runs_at_work(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:

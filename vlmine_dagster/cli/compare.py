@@ -72,7 +72,7 @@ def compared_experiments(bench: "Workbench") -> list[dict[str, Any]]:
         inputs = None if stamp is None else stamp.inputs
         run_id = bench.tracking.latest(experiment=name, asset="pareto_set", inputs=inputs)
         if run_id is None and stamp is not None:
-            from vlmine_dagster.engine.lineage import pending_mark
+            from vlmine_dagster.engine.freshness import pending_mark
 
             pending_mark(bench, "pareto_set", name).touch()  # so that the next run tells MLflow again
         if run_id is not None:

@@ -1,6 +1,6 @@
 """Dagster's home made ready for its web UI and daemon: `python -m vlmine_dagster.cli.dagster_home`."""
 
-from vlmine_dagster.automation.dead_runs import bury_orphans
+from vlmine_dagster.automation.dead_runs import fail_dead_runs
 from vlmine_dagster.automation.runner import open_instance
 from vlmine_dagster.settings.project import Project
 
@@ -8,7 +8,7 @@ from vlmine_dagster.settings.project import Project
 def main() -> None:
     """Make the home if it is not there, and end runs whose process is gone: the daemon would count them as at work."""
     with open_instance(Project.load()) as instance:
-        bury_orphans(instance)
+        fail_dead_runs(instance)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ from vlmine_dagster.cli.terminal import (
     print_table,
     table_of,
 )
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from vlmine_dagster.engine.lineage import Lineage
-    from vlmine_dagster.engine.stages import Stage, Unit
+    from vlmine_dagster.engine.freshness import Freshness
+    from vlmine_dagster.engine.stage import Unit
     from vlmine_dagster.resources.lake import Lake
     from vlmine_dagster.resources.workbench import Workbench
 
@@ -58,11 +58,11 @@ def table_states(bench: "Workbench", shards: Sequence[str], history: History | N
         history: Opens Dagster's history, which knows the failures; asked only if something is not fresh. Without it
             none is told.
     """
-    from vlmine_dagster.engine.catalog import all_units
-    from vlmine_dagster.engine.lineage import Lineage
+    from vlmine_dagster.assets import GRAPH
+    from vlmine_dagster.engine.freshness import Freshness
 
-    lineage = Lineage(bench, shards)
-    rows = [_row(bench, lineage, unit, shards) for unit in all_units(bench.project)]
+    freshness = Freshness(GRAPH, bench, shards)
+    rows = [_row(bench, freshness, unit, shards) for unit in GRAPH.units(bench.project)]
     if history is not None and any(row.get("not_fresh") for row in rows):
         with history() as instance:
             for row in rows:
@@ -71,15 +71,15 @@ def table_states(bench: "Workbench", shards: Sequence[str], history: History | N
     return rows
 
 
-def _row(bench: "Workbench", lineage: "Lineage", unit: "Unit", shards: Sequence[str]) -> dict[str, Any]:
+def _row(bench: "Workbench", freshness: "Freshness", unit: "Unit", shards: Sequence[str]) -> dict[str, Any]:
     stage, variant = unit.stage, unit.variant
-    reason = stage.skipped(bench.project, variant)
+    reason = unit.why_skipped(bench.project)
     if reason is not None:
         nothing = {"partitions": 0, "states": {}, "not_fresh": [], "failures": {}, "rows": 0}
         return {"table": stage.table, "variant": variant, "skipped": reason, **nothing}
-    partitions = _partitions(bench, stage, shards)
-    states = {name: lineage.state(stage, name, variant) for name in partitions}
-    stamps = [lineage.stamp(stage.table, name, variant) for name in partitions]
+    partitions = stage.partitions(bench.project, shards)
+    states = {name: freshness.state(unit, name) for name in partitions}
+    stamps = [freshness.stamp(stage.table, name, variant) for name in partitions]
     return {
         "table": stage.table,
         "variant": variant,
@@ -88,30 +88,24 @@ def _row(bench: "Workbench", lineage: "Lineage", unit: "Unit", shards: Sequence[
         "not_fresh": [name for name, state in states.items() if state != "fresh"],
         "failures": {},
         "rows": sum(stamp.row_count for stamp in stamps if stamp is not None),
-        **_bill(bench.lake, lineage, stage, variant, partitions),
+        **_bill(bench.lake, freshness, unit, partitions),
     }
 
 
 def _failures(instance: "dg.DagsterInstance", row: Mapping[str, Any]) -> dict[str, str]:
     """Return why partitions that are not fresh failed, where the failure is newer than what is there."""
     from vlmine_dagster.engine.failures import standing_failures
-    from vlmine_dagster.engine.stages import asset_key
+    from vlmine_dagster.engine.stage import asset_key
 
     not_fresh = set(row["not_fresh"])
     return standing_failures(instance, asset_key(row["table"], row["variant"]), is_unfinished=not_fresh.__contains__)
 
 
-def _partitions(bench: "Workbench", stage: "Stage", shards: Sequence[str]) -> list[str]:
-    kind = stage.contract.partition
-    if kind == "shard":
-        return list(shards)
-    return list(bench.project.settings.experiments) if kind == "experiment" else [WHOLE_POOL]
-
-
-def _bill(lake: "Lake", lineage: "Lineage", stage: "Stage", variant: str, partitions: Sequence[str]) -> dict[str, Any]:
+def _bill(lake: "Lake", freshness: "Freshness", unit: "Unit", partitions: Sequence[str]) -> dict[str, Any]:
     """Return outcomes, and tokens and money where a table has them, as the stamps tell."""
-    told = [name for name in stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
-    stamps = {name: stamp for name in partitions if told and (stamp := lineage.stamp(told[0], name, variant))}
+    variant = unit.variant
+    told = [name for name in unit.stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
+    stamps = {name: stamp for name in partitions if told and (stamp := freshness.stamp(told[0], name, variant))}
     totals: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     for name, stamp in stamps.items():

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,14 @@ from vlmine_dagster.mining.blindness import (
     repeated,
 )
 from vlmine_dagster.resources.describers import ModelDescriber
+from vlmine_dagster.resources.intake import read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.replies import Reply
+    from vlmine_dagster.resources.sources import ImageSource
 
 _GROUP = 3  # images that share an answer before anything is looked at
 _LEAST_TO_COMPARE = 4  # images with one answer, and as many with others, before their likeness means anything
@@ -216,3 +219,56 @@ def grey_picture() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (_GREY_SIDE, _GREY_SIDE * 3 // 4), (128, 128, 128)).save(file, "JPEG", quality=85)
     return file.getvalue()
+
+
+def feature_reader(encoder: "Encoder", source: "ImageSource", shard: str, *, max_pixels: int) -> Features:
+    """Return what reads the encoder's features of some images of a shard, or of the grey picture.
+
+    Args:
+        encoder: The image encoder.
+        source: The images.
+        shard: Their shard.
+        max_pixels: Larger pictures are refused.
+    """
+
+    def features(names: Sequence[str]) -> npt.NDArray[np.floating]:
+        images = [(GREY, grey_picture())] if list(names) == [GREY] else read_bytes(source, shard, names)
+        return encoder.encode(images, max_pixels=max_pixels).embeddings
+
+    return features
+
+
+def without_unseen(
+    describer: ModelDescriber,
+    rows: "pa.Table",
+    wanted: Mapping[str, str],
+    features: Features,
+    *,
+    shard: str,
+    log: Any,
+) -> "pa.Table":
+    """Return rows of `descriptions`, those of images that the model cannot have seen with outcome `not_seen`.
+
+    Args:
+        describer: Who was asked; it remembers which answers were blind.
+        rows: Its answers.
+        wanted: SHA-256 by id of the images.
+        features: Returns the encoder's features of images by their ids.
+        shard: Their shard.
+        log: Says how many were not seen.
+    """
+    reasons = unseen(answers_in(rows, wanted), describer, features, shard=shard)
+    describer.mark_unseen({wanted[name]: why for name, why in reasons.items()})
+    if reasons:
+        log.warning(
+            f"descriptions[{shard}]: {len(reasons):,} of {rows.num_rows:,} pictures were not seen, for example: "
+            f"{next(iter(reasons.values()))}. Does the server pass them on? `vlmine doctor` asks with one."
+        )
+    return with_unseen(rows, reasons)
+
+
+def seen(rows: "pa.Table") -> "pa.Table":
+    """Return the rows of `descriptions` whose picture the model got."""
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.field("outcome") != Outcome.NOT_SEEN.value)

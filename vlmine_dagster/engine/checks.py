@@ -8,7 +8,7 @@ import dagster as dg
 from vlmine_dagster.domain.errors import MixedVariantsError, TooManyFailuresError, VlmineError
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.failures import FAILURE_FACT
-from vlmine_dagster.engine.stages import Stage
+from vlmine_dagster.engine.stage import Stage
 from vlmine_dagster.resources.expectations import QUALITY, Finding, summarize_findings
 
 if TYPE_CHECKING:
@@ -52,27 +52,6 @@ def failed_check(stage: Stage, key: dg.AssetKey, error: VlmineError) -> dg.Asset
         description=str(error),
         severity=dg.AssetCheckSeverity.ERROR,
     )
-
-
-def unjudged_checks(
-    stage: Stage, key: dg.AssetKey, failures: Mapping[str, VlmineError]
-) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield the checks that nobody came to, for the rows were not made; Dagster would show them as broken.
-
-    Args:
-        stage: The stage.
-        key: Its asset.
-        failures: What failed, by partition.
-    """
-    broken = {failed_check(stage, key, error).check_name for error in failures.values()}
-    for name in (name for name in checks_of(stage) if name not in broken):
-        yield dg.AssetCheckEvaluation(
-            asset_key=key,
-            check_name=name,
-            passed=False,
-            description=f"not judged, for there are no rows: {next(iter(failures.values()))}",
-            severity=dg.AssetCheckSeverity.WARN,
-        )
 
 
 def check_results(

@@ -10,40 +10,50 @@ import dagster as dg
 
 from vlmine_dagster.domain.errors import ContractError, ExpectationError, MissingInputError, TrackingError, VlmineError
 from vlmine_dagster.domain.tables import TABLES
-from vlmine_dagster.engine.catalog import STAGES
-from vlmine_dagster.engine.lineage import Lineage, experiment_variant, pending_mark
-from vlmine_dagster.engine.stages import Product, Stage, StageRun, read_partitions
+from vlmine_dagster.engine.freshness import Freshness, pending_mark
+from vlmine_dagster.engine.stage import Part, Product, Unit
+from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.cuts import by_shard
 from vlmine_dagster.resources.expectations import Finding, failed_critically, summarize_findings, validate
 from vlmine_dagster.resources.ordered import core_count
-from vlmine_dagster.settings import DEFAULT_VARIANT
-from vlmine_dagster.settings.project import Project
+from vlmine_dagster.settings import settings_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from vlmine_dagster.mining.advice import Advice
+    from vlmine_dagster.resources.lake import Lake
 
 _MOST_VALUES = 16_000_000  # that partitions made at once read or write: 128 MB as numbers, a few times that as text
 
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a partition beside its rows: facts, what its expectations found, what the stage's checks found."""
+    """What came of a partition beside its rows.
+
+    Attributes:
+        metadata: Facts.
+        version: Hash of what was published; the data version that Dagster records.
+        findings: What its expectations found.
+        advice: What the stage's own checks found.
+    """
 
     metadata: Mapping[str, Any]
+    version: str
     findings: Sequence[Finding] = ()
     advice: "Mapping[str, Advice]" = field(default_factory=dict)
 
 
-def batches(
-    stage: Stage, lineage: Lineage, project: Project, partitions: Sequence[str], variant: str
-) -> Iterator[list[str]]:
+def batches(unit: Unit, freshness: Freshness, partitions: Sequence[str]) -> Iterator[list[str]]:
     """Put partitions together that are made at once: those of a cheap stage, as many as fit in memory."""
     batch: list[str] = []
     size = 0
     for name in partitions:
-        more = _value_count(stage, lineage, project, name, variant) if stage.is_one_run else _MOST_VALUES
+        more = (
+            _value_count(unit, freshness, unit.part(freshness.bench.project, name))
+            if unit.stage.is_one_run
+            else _MOST_VALUES
+        )
         if batch and size + more > _MOST_VALUES:
             yield batch
             batch, size = [], 0
@@ -52,19 +62,17 @@ def batches(
         yield batch
 
 
-def _value_count(stage: Stage, lineage: Lineage, project: Project, partition: str, variant: str) -> int:
+def _value_count(unit: Unit, freshness: Freshness, part: Part) -> int:
     """Return how many values a partition reads from tables that are cut like its own, or writes if that is more."""
     import pyarrow as pa
 
-    count = 0
-    for reads in stage.needed(project, partition, variant):
-        table = TABLES[reads.table]
+    stage, count = unit.stage, 0
+    for source in freshness.graph.sources(stage, part, freshness.shards):
+        table = TABLES[source.table]
         if table.partition != stage.contract.partition:
             continue
-        stamp = lineage.stamp(
-            reads.table, partition, experiment_variant(project, stage, partition, table.name, variant)
-        )
-        types = [table.column(name).type for name in reads.columns]
+        stamp = freshness.stamp(source.table, part.partition, source.variant)
+        types = [table.column(name).type for name in source.columns]
         width = sum(kind.list_size if pa.types.is_fixed_size_list(kind) else 1 for kind in types)
         if table.key == stage.contract.key:
             width = max(width, len(stage.contract.columns))
@@ -73,20 +81,20 @@ def _value_count(stage: Stage, lineage: Lineage, project: Project, partition: st
 
 
 def attempt(
-    runs: Callable[..., StageRun], batch: Sequence[str], lineage: Lineage, variant: str
+    runs: Callable[..., StageRun], batch: Sequence[str], freshness: Freshness
 ) -> Iterator[tuple[str, Made | VlmineError]]:
     """Make partitions at once; if that fails, each alone, so that only those fail that have to."""
     try:
-        yield from make(runs(partitions=batch), lineage, variant).items()
+        yield from make(runs(partitions=batch), freshness).items()
     except VlmineError as error:
         if len(batch) == 1:
             yield batch[0], error
             return
         for name in batch:
-            yield from attempt(runs, [name], lineage, variant)
+            yield from attempt(runs, [name], freshness)
 
 
-def make(run: StageRun, lineage: Lineage, variant: str = DEFAULT_VARIANT) -> dict[str, Made]:
+def make(run: StageRun, freshness: Freshness) -> dict[str, Made]:
     """Compute partitions, check their rows and publish them.
 
     Returns:
@@ -97,11 +105,11 @@ def make(run: StageRun, lineage: Lineage, variant: str = DEFAULT_VARIANT) -> dic
         MissingInputError: something upstream is missing.
     """
     stage, started = run.stage, time.monotonic()
-    inputs = {name: _inputs(run, lineage, name, variant) for name in run.partitions}
+    inputs = {name: _inputs(run, freshness, name) for name in run.partitions}
     run.inputs = inputs[run.partitions[0]]
-    run.source = lineage.source(stage, run.partitions[0])
+    run.origin = freshness.source(stage, run.partitions[0])
     if stage.is_tracked:
-        run.bench.tracking.connect()
+        freshness.bench.tracking.connect()
     product = stage.compute(run)
     tables = {**product.companions, stage.table: product.rows}
     findings = [finding for table in stage.tables for finding in validate(table, tables[table])]
@@ -111,28 +119,30 @@ def make(run: StageRun, lineage: Lineage, variant: str = DEFAULT_VARIANT) -> dic
             f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}"
         )
     if product.record is not None:
-        for told in (stage.table, *_told_after(stage)):
-            pending_mark(run.bench, told, run.partition).touch()
+        for table in (stage.table, *_reported_after(run)):
+            pending_mark(freshness.bench, table, run.partition).touch()
     parts = _parts(run, tables)
-    paths = _publish(run, parts, inputs, variant)
+    published = _publish(run, freshness.bench.lake, parts, inputs)
     seconds = round((time.monotonic() - started) / len(parts), 2)
     facts = {"seconds": seconds, **(product.metadata if len(parts) == 1 else {})}
-    made = {
-        name: Made({**facts, "path": paths[name], "dagster/row_count": part[stage.table].num_rows})
-        for name, part in parts.items()
-    }
+    made = {}
+    for name, part in parts.items():
+        path, version = published[name]
+        made[name] = Made({**facts, "path": path, "dagster/row_count": part[stage.table].num_rows}, version)
     first = run.partitions[0]
-    made[first] = Made({**made[first].metadata, **_recorded(run, product)}, findings, product.advice)
+    facts = {**made[first].metadata, **_recorded(run, freshness, product)}
+    made[first] = Made(facts, made[first].version, findings, product.advice)
     return made
 
 
-def _inputs(run: StageRun, lineage: Lineage, partition: str, variant: str) -> str:
-    found = lineage.inputs(run.stage, partition, variant, shards=run.shards)
+def _inputs(run: StageRun, freshness: Freshness, partition: str) -> str:
+    part = run.unit.part(run.project, partition)
+    found = freshness.inputs(run.stage, part, shards=run.shards)
     if found is not None:
         return found
-    for reads in run.needed:
-        partitions = read_partitions(run.stage.contract, TABLES[reads.table], partition, run.shards)
-        run.lake.require(reads.table, partitions, variant=run.variant_of(reads.table))
+    for source in freshness.graph.sources(run.stage, part, run.shards):
+        if not source.is_optional:
+            freshness.bench.lake.require(source.table, source.partitions, variant=source.variant)
     raise MissingInputError(f"{run.stage.table}: something upstream disappeared while it was read. Run it again.")
 
 
@@ -148,35 +158,42 @@ def _parts(run: StageRun, tables: "Mapping[str, pa.Table]") -> "dict[str, dict[s
 
 
 def _publish(
-    run: StageRun, parts: "Mapping[str, Mapping[str, pa.Table]]", inputs: Mapping[str, str], variant: str
-) -> dict[str, dg.MetadataValue[Any]]:
-    stage, stored_under = run.stage, variant if run.stage.is_variant else DEFAULT_VARIANT
+    run: StageRun, lake: "Lake", parts: "Mapping[str, Mapping[str, pa.Table]]", inputs: Mapping[str, str]
+) -> dict[str, tuple[dg.MetadataValue[Any], str]]:
+    """Write all tables of each partition; return where the stage's own lies, and the hash of what was written."""
+    stage, variant = run.stage, run.unit.variant
 
-    def publish(name: str) -> dg.MetadataValue[Any]:
-        for table in stage.tables:
-            rows = parts[name][table]
-            run.lake.publish(table, name, rows, inputs=inputs[name], source=run.source, variant=stored_under)
-        return dg.MetadataValue.path(str(run.lake.path(stage.table, name, variant=stored_under)))
+    def publish(name: str) -> tuple[dg.MetadataValue[Any], str]:
+        stamps = [
+            lake.publish(table, name, parts[name][table], inputs=inputs[name], source=run.origin, variant=variant)
+            for table in stage.tables
+        ]
+        path = dg.MetadataValue.path(str(lake.path(stage.table, name, variant=variant)))
+        return path, settings_hash([stamp.version() for stamp in stamps])
 
     with ThreadPoolExecutor(core_count()) as pool:
         return dict(zip(parts, pool.map(publish, parts), strict=True))
 
 
-def _told_after(stage: Stage) -> list[str]:
-    """Return the tables that tell a stage's MLflow run more: a new run wants to be told by them too."""
-    return [one.table for one in STAGES if one.is_tracked and any(reads.table == stage.table for reads in one.reads)]
+def _reported_after(run: StageRun) -> list[str]:
+    """Return the tables that add to a stage's MLflow run: a new run needs what they report too."""
+    table = run.stage.table
+    later = (
+        one for one in run.graph.stages if one.is_tracked and one.contract.partition == run.stage.contract.partition
+    )
+    return [one.table for one in later if any(reads.table == table for reads in one.reads)]
 
 
-def _recorded(run: StageRun, product: Product) -> Mapping[str, Any]:
+def _recorded(run: StageRun, freshness: Freshness, product: Product) -> Mapping[str, Any]:
     facts: Mapping[str, Any] = {}
     if product.record is not None:
         try:
             facts = product.record()
         except TrackingError as error:
             run.log.warning(
-                f"{run.stage.table}[{run.partition}] is published, but MLflow does not know: {error} The next run "
-                f"tells it."
+                f"{run.stage.table}[{run.partition}] is published, but MLflow does not know of it: {error} The next "
+                f"run reports it."
             )
             return {"mlflow": f"not recorded: {error}"}
-    pending_mark(run.bench, run.stage.table, run.partition).unlink(missing_ok=True)
+    pending_mark(freshness.bench, run.stage.table, run.partition).unlink(missing_ok=True)
     return facts

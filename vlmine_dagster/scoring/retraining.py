@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
-from vlmine_dagster.domain.tables import UNRANKED, Split
+from vlmine_dagster.domain.tables import RETRAIN_METRICS, UNRANKED, Split
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count, id_hashes, unranked_last
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import ImageSource
-from vlmine_dagster.scoring.labelled import labelled_images, readable_pool, true_classes
+from vlmine_dagster.scoring.labelled import labelled_counts, labelled_images, readable_pool, true_classes
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.task_model import model_inputs
 from vlmine_dagster.settings.project import Project
@@ -43,6 +44,44 @@ class Truth:
     labels: Sequence[str]
     bins: Mapping[str, str]
     unranked_count: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An experiment's list, judged.
+
+    Attributes:
+        rows: Rows of `retrain_metrics`.
+        truth: The list with its true classes.
+        counts: Images by budget.
+        labelled_count: Images of the labelled set.
+    """
+
+    rows: Sequence[Row]
+    truth: Truth
+    counts: Mapping[float, int]
+    labelled_count: int
+
+
+def judged_rows(reader: Reader, source: ImageSource, labels: Labels, *, kept: Sequence[Row] = ()) -> Judged:
+    """Judge the ranked images by what they are, and by what a model learns from them.
+
+    Args:
+        reader: Reads `pareto_set`, `images` and, for a probe, `embeddings`.
+        source: The pictures, which a network looks at.
+        labels: The labels of the project.
+        kept: Rows that were made of the same inputs, in place of retraining.
+    """
+    truth = ranked_truth(reader, labels)
+    shares = reader.project.settings.retraining.budgets if truth.labels else ()
+    counts = {share: budget_count(share, len(truth.labels)) for share in shares}
+    rows = list(kept) or [*mined_rows(truth, counts), *retrained_rows(reader, source, truth, counts)]
+    return Judged(rows, truth, counts, sum(labelled_counts(reader).values()))
+
+
+def metrics_table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows as the table `retrain_metrics`."""
+    return pa.Table.from_pylist(list(rows), schema=RETRAIN_METRICS.schema)
 
 
 def ranked_truth(reader: Reader, labels: Labels) -> Truth:
@@ -169,6 +208,22 @@ def means(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], tuple[fl
         if row["value"] is not None:
             values[row["metric"], row["budget"]].append(row["value"])
     return {key: (float(np.mean(found)), float(np.std(found))) for key, found in values.items()}
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the metrics that people ask for by budget, as a Markdown table."""
+    found = means(rows)
+    budgets = sorted({row["budget"] for row in rows})
+    shown = [
+        m
+        for m in ("few_recall", "few_lift", "few_coverage", "few_accuracy", "all_accuracy")
+        if any(m == k[0] for k in found)
+    ]
+    lines = [f"| metric | {' | '.join(f'{budget:.0%}' for budget in budgets)} |", "| --- |" + " ---: |" * len(budgets)]
+    for metric in shown:
+        cells = [f"{found[metric, budget][0]:.3f}" if (metric, budget) in found else "" for budget in budgets]
+        lines.append(f"| {metric} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _row(share: float, count: int, seed: int, metric: str, value: float) -> Row:

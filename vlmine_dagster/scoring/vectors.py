@@ -22,3 +22,8 @@ def matrix(rows: pa.Table, column: str, dtype: npt.DTypeLike = np.float32) -> np
         return np.empty((0, size), dtype)
     flat = rows.column(column).combine_chunks().flatten()
     return np.asarray(flat.to_numpy(zero_copy_only=False), dtype=dtype).reshape(-1, size)
+
+
+def vectors_by_id(rows: pa.Table, column: str) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the vector of each image, float32."""
+    return dict(zip(rows.column("image_id").to_pylist(), matrix(rows, column), strict=True))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,12 @@ def count_vocabulary(reader: Reader) -> Vocabulary:
         )
     health = vocabulary_health(_by_keyword(rows), image_count=described, images_with_keywords=images)
     return Vocabulary(rows.cast(VOCAB_COUNTS.schema), health)
+
+
+def commonest_and_rarest(counts: pa.Table, shown: int = 10) -> list[dict[str, Any]]:
+    """Return the first and the last keywords of `vocab_counts`, for people."""
+    rows = [*counts.slice(0, shown).to_pylist(), *counts.slice(max(counts.num_rows - shown, shown)).to_pylist()]
+    return [{"keyword": row["keyword"], "images": row["image_count"]} for row in rows]
 
 
 def image_counts(reader: Reader) -> dict[str, int]:

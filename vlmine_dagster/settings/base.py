@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +13,13 @@ class Settings(BaseModel):
     # The docstring of each setting is its meaning. Pydantic would read them all at import, a tenth of a step's start;
     # `vlmine settings` does where it prints them.
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    TUNING: ClassVar[frozenset[str]] = frozenset()
+    """Settings that change how fast or by which way results come, and never the results."""
+
+    def results_depend_on(self) -> dict[str, Any]:
+        """Return the settings that can change a result."""
+        return self.model_dump(mode="json", exclude=set(self.TUNING))
 
 
 def _public(location: str) -> str:

@@ -37,6 +37,8 @@ class EncoderSettings(Settings):
 class EndpointSettings(Settings):
     """How to reach a chat model behind an OpenAI-compatible endpoint."""
 
+    TUNING = frozenset({"base_url", "api_key_env", "concurrency", "timeout_s", "max_attempts", "batch"})
+
     model: str
     """Model name, as the endpoint knows it."""
     prompt: str

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
@@ -37,14 +37,18 @@ SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
 
 
+def _mode(given: Any) -> Any:
+    return "continuous" if given == "declarative" else given  # the name of earlier versions
+
+
 class AutomationSettings(Settings):
     """What runs by itself, as long as the Dagster daemon does."""
 
-    mode: Literal["schedules", "declarative"] = "schedules"
-    """Schedules that look at what is not fresh, or Dagster's declarative automation: each asset follows its inputs."""
+    mode: Annotated[Literal["schedules", "continuous"], BeforeValidator(_mode)] = "schedules"
+    """Schedules that make what is not fresh at fixed times, or a sensor that makes it as soon as its inputs change."""
     is_on: bool = False
-    """Whether schedules and declarative automation start by themselves; off, they wait to be switched on in the UI,
-    and where an endpoint, which may take money, describes or keywords, no run of new shards is asked for."""
+    """Whether schedules and the sensor start by themselves; off, they wait to be switched on in the UI, and where an
+    endpoint, which may cost money, describes or extracts keywords, no run of new shards is requested."""
     nightly_cron: str = "0 2 * * *"
     """When shards that are missing, stale or failed are made."""
     refresh_cron: str = "0 6 * * *"

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.execution.plan.objects import ErrorSource
 from pydantic import Field
 
 from vlmine_dagster.domain.errors import ConfigError, VlmineError
-from vlmine_dagster.engine.stages import ACCELERATOR_POOL
+from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
+from vlmine_dagster.engine.stage import ACCELERATOR_POOL
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies import QUESTIONS, study_of
 
@@ -76,11 +76,8 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
         run_config={**_QUIET, "ops": {_op_name(name): {"config": {"draws": draws}}}},
         raise_on_error=False,
     )
-    for event in result.all_events:
-        if event.is_step_failure:
-            failed = event.step_failure_data
-            if failed.error_source is ErrorSource.INTERRUPT:
-                raise KeyboardInterrupt
-            told = failed.user_failure_data and failed.user_failure_data.description
-            raise ConfigError(told or (failed.error.cause or failed.error).message.strip())  # type: ignore[union-attr]
+    if is_interrupted(result):
+        raise KeyboardInterrupt
+    for failure in step_failures(result):
+        raise ConfigError(failure.text)
     return Report(**result.output_for_node(_op_name(name)))

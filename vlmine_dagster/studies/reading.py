@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
-from vlmine_dagster.engine.stages import VARIANT_TABLES
 from vlmine_dagster.resources.progress import Progress
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT
@@ -91,4 +91,4 @@ class PoolReader:
 
 def variant_of(table: str, variant: str) -> str:
     """Return the variant under which a table is published."""
-    return variant if table in VARIANT_TABLES else DEFAULT_VARIANT
+    return variant if GRAPH.has_variants(table) else DEFAULT_VARIANT

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
-from vlmine_dagster.engine.catalog import STAGES
 from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.resources.progress import Progress
 from vlmine_dagster.resources.tracking import COLOUR_TAG, Tracking, run_colour
@@ -171,7 +171,7 @@ class StudyRun:
     def _hash(self, tables: Sequence[str], variant: str = DEFAULT_VARIANT) -> str:
         """Return a hash of the tables of the whole pool, the labels, and the versions of the stages done anew."""
         settings, labels = self.bench.project.settings, self.bench.labels
-        parts: list[Any] = [[(stage.table, stage.version) for stage in STAGES if stage.table in _REDONE]]
+        parts: list[Any] = [[(stage.table, stage.version) for stage in GRAPH.stages if stage.table in _REDONE]]
         if settings.dataset.labels is not None and labels is not None:
             parts.append([labels.content, settings.dataset.labels.model_copy(update={"draw": 0}).model_dump()])
         parts.append(settings.neighbour_search)

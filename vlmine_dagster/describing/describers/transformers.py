@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class TransformersSettings(DescriberSettings):
     """Describe an image by a local vision-language model."""
 
+    TUNING = frozenset({"batch_size", "device"})
+
     kind: Literal["transformers"]
     """Any image-text-to-text checkpoint of transformers, by its own processor and chat template."""
     model: str

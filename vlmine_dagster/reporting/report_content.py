@@ -1,23 +1,22 @@
-"""Stage `mining_report`: one page an experiment that shows what was mined and why."""
+"""The content of an experiment's page, read from the tables."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from vlmine_dagster.assets.pareto import mining_run
+from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.tables import MINING_REPORT
-from vlmine_dagster.engine.stages import Product, StageRun
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.verdicts import rules_text
-from vlmine_dagster.reporting.charts import SignalCloud, cloud_chart
+from vlmine_dagster.reporting.charts import SignalCloud
+from vlmine_dagster.reporting.mlflow_runs import Recorded, mining_run
 from vlmine_dagster.reporting.report_page import (
     AccuracyRow,
     Card,
@@ -29,37 +28,49 @@ from vlmine_dagster.reporting.report_page import (
     render_report,
 )
 from vlmine_dagster.resources.intake import load_pictures
+from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.pictures import thumbnail_data_url
+from vlmine_dagster.resources.sources import ImageSource
+from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
 
 PICTURES = 60
 _THUMBNAIL_SIDE = 320
 _MOST_CLOUD_POINTS = 20_000
-_RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
 _SHOTS = ("many", "medium", "few")
+_METRICS = ("budget", "seed", "metric", "value")
 
 
-def compute(run: StageRun) -> Product:
-    """Write the page, and one row that says where it lies."""
-    path = run.project.state_folder("reports") / f"{run.partition}.html"
-    ranked = run.read("pareto_set").sort_by("rank")
-    cloud = _cloud(ranked, run.project.settings.experiments[run.partition].signals)
-    page = render_report(_report(run, ranked, cloud))
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
-    digest = hashlib.sha256(page.encode()).hexdigest()
-    shown = min(PICTURES, ranked.num_rows)
-    rows = pa.Table.from_pylist([{"path": str(path), "sha256": digest, "picture_count": shown}], MINING_REPORT.schema)
-    link = dg.MetadataValue.path(str(path))
-    return Product(rows, {"report": link, "pictures": shown}, partial(_record, run, path, cloud))
+@dataclass(frozen=True)
+class Context:
+    """What a page needs beside the tables.
+
+    Attributes:
+        source: The images.
+        labels: The labels, None where the project has none.
+        tracking: MLflow.
+        rivals: Experiments whose recall is shown beside.
+    """
+
+    source: ImageSource
+    labels: Labels | None
+    tracking: Tracking
+    rivals: Sequence[str]
 
 
-def _report(run: StageRun, ranked: pa.Table, cloud: SignalCloud) -> Report:
+def report_of(run: Recorded, context: Context) -> Report:
+    """Return the content of the page of an experiment.
+
+    Args:
+        run: The stage at work, which reads the tables.
+        context: What it needs beside them.
+    """
     experiment = run.project.settings.experiments[run.partition]
-    metrics = run.read("retrain_metrics").to_pylist()
-    truth = _true_classes(run, ranked)
+    columns = ("image_id", "rank", "front", "selected", "reason", *experiment.signals)
+    ranked = run.read("pareto_set", columns).sort_by("rank")
+    metrics = run.read("retrain_metrics", _METRICS, partitions=[run.partition]).to_pylist()
+    truth = _true_classes(run, context.labels, ranked)
     selected = ranked.filter(ranked.column("selected"))
     return Report(
         project=run.project.settings.name,
@@ -70,15 +81,15 @@ def _report(run: StageRun, ranked: pa.Table, cloud: SignalCloud) -> Report:
         weights={name: weight for name, weight in experiment.weights.items() if weight != 1},
         pool_size=ranked.num_rows,
         selected_count=selected.num_rows,
-        cards=_cards(run, ranked, experiment.signals, truth),
+        cards=_cards(run, context, ranked, experiment.signals, truth),
         keyword_counts=_keyword_counts(run),
-        cloud=cloud,
+        cloud=_cloud(ranked, experiment.signals),
         recall=_recall(metrics),
-        rivals=_rivals(run),
+        rivals=_rivals(run, context.rivals),
         accuracy=_accuracy(metrics),
         class_mix=_class_mix(selected.column("image_id").to_pylist(), truth),
         outcomes=_outcomes(run),
-        facts=_facts(run),
+        facts=_facts(run, context),
     )
 
 
@@ -95,13 +106,13 @@ def _cloud(ranked: pa.Table, signals: Sequence[str]) -> SignalCloud:
 
 
 def _cards(
-    run: StageRun, ranked: pa.Table, signals: Sequence[str], truth: Mapping[str, tuple[str, str]]
+    run: Recorded, context: Context, ranked: pa.Table, signals: Sequence[str], truth: Mapping[str, tuple[str, str]]
 ) -> tuple[Card, ...]:
     top = ranked.slice(0, PICTURES)
     names = top.column("image_id").to_pylist()
     ranks = {name: mid_ranks(ranked.column(name).to_numpy(zero_copy_only=False)) for name in signals}
     pixels = run.project.settings.dataset.max_pixels
-    pictures = load_pictures(run.bench.source, names, max_pixels=pixels, smallest_side=_THUMBNAIL_SIDE)
+    pictures = load_pictures(context.source, names, max_pixels=pixels, smallest_side=_THUMBNAIL_SIDE)
     thumbnails = {name: thumbnail_data_url(picture, _THUMBNAIL_SIDE) for name, picture in pictures}
     keywords, descriptions = _keywords_of(run, names), _descriptions_of(run, names)
     cards = []
@@ -128,7 +139,7 @@ def _cards(
     return tuple(cards)
 
 
-def _keywords_of(run: StageRun, names: Sequence[str]) -> dict[str, tuple[str, int]]:
+def _keywords_of(run: Recorded, names: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Return the rarest keyword and its count; an experiment without novelty shows none."""
     if not run.needs("novelty_scores"):
         return {}
@@ -137,18 +148,17 @@ def _keywords_of(run: StageRun, names: Sequence[str]) -> dict[str, tuple[str, in
         return {row[0]: (row[1], row[2]) for row in connection.sql(query, params={"names": list(names)}).fetchall()}
 
 
-def _descriptions_of(run: StageRun, names: Sequence[str]) -> dict[str, str]:
+def _descriptions_of(run: Recorded, names: Sequence[str]) -> dict[str, str]:
     """Return what the describer said, as far as it is there; the page is whole without."""
-    there = [s for s in run.shards if run.lake.path("descriptions", s, variant=run.variant).exists()]
-    with run.lake.connect(descriptions=run.lake.require("descriptions", there, variant=run.variant)) as connection:
+    with run.connect("descriptions") as connection:
         query = """SELECT image_id, description FROM descriptions
                    WHERE description IS NOT NULL AND list_contains($names, image_id)"""
         return dict(connection.sql(query, params={"names": list(names)}).fetchall())
 
 
-def _true_classes(run: StageRun, ranked: pa.Table) -> dict[str, tuple[str, str]]:
+def _true_classes(run: Recorded, labels: Labels | None, ranked: pa.Table) -> dict[str, tuple[str, str]]:
     """Return true class and shot bin of ranked images, for an oracle's pool."""
-    labels, settings = run.bench.labels, run.project.settings.dataset.labels
+    settings = run.project.settings.dataset.labels
     if labels is None or settings is None:
         return {}
     bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
@@ -156,7 +166,7 @@ def _true_classes(run: StageRun, ranked: pa.Table) -> dict[str, tuple[str, str]]
     return {name: (label, bins[label]) for name, label in known.items()}
 
 
-def _keyword_counts(run: StageRun) -> Any:
+def _keyword_counts(run: Recorded) -> Any:
     if not run.needs("vocab_counts"):
         return ()
     return run.read("vocab_counts", ["image_count"]).column("image_count").to_numpy(zero_copy_only=False)
@@ -184,14 +194,11 @@ def _accuracy(metrics: Sequence[Mapping[str, Any]]) -> tuple[AccuracyRow, ...]:
     return tuple(AccuracyRow(b, cell("many", b), cell("medium", b), cell("few", b), cell("all", b)) for b in budgets)
 
 
-def _rivals(run: StageRun) -> dict[str, list[tuple[float, float]]]:
+def _rivals(run: Recorded, names: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
     """Return the recall of other experiments, as far as they have been judged."""
     rivals = {}
-    for name in _RIVALS:
-        path = run.lake.path("retrain_metrics", name)
-        if name == run.partition or name not in run.project.settings.experiments or not path.exists():
-            continue
-        rows = _recall(run.lake.read("retrain_metrics", name).to_pylist())
+    for name in names:
+        rows = _recall(run.read("retrain_metrics", _METRICS, partitions=[name]).to_pylist())
         curve = [(row.budget, row.recall) for row in rows if row.recall is not None]
         if curve:
             rivals[name] = curve
@@ -206,7 +213,7 @@ def _class_mix(selected: Sequence[str], truth: Mapping[str, tuple[str, str]]) ->
     return tuple(MixRow(shot, mined[shot], pool[shot]) for shot in _SHOTS)
 
 
-def _outcomes(run: StageRun) -> dict[str, int]:
+def _outcomes(run: Recorded) -> dict[str, int]:
     with run.connect("images") as connection:
         return dict(
             connection.sql(
@@ -216,10 +223,10 @@ def _outcomes(run: StageRun) -> dict[str, int]:
         )
 
 
-def _facts(run: StageRun) -> dict[str, str]:
+def _facts(run: Recorded, context: Context) -> dict[str, str]:
     settings = run.project.settings
     variant = settings.variant(run.variant)
-    parent = mining_run(run)
+    parent = mining_run(run, context.tracking)
     facts = {
         "dataset": run.project.resolve(settings.dataset.root),
         "shards": str(len(run.shards)),
@@ -228,17 +235,21 @@ def _facts(run: StageRun) -> dict[str, str]:
         "task model": settings.task_model.kind,
         "Dagster run": run.run_id,
     }
-    if run.bench.labels is not None and any(run.bench.labels.pool_counts().values()):
-        facts["classes"] = rules_text(run.bench.labels.class_counts().values())
-    return facts if parent is None else {**facts, "MLflow run": run.bench.tracking.url(parent)}
+    if context.labels is not None and any(context.labels.pool_counts().values()):
+        facts["classes"] = rules_text(context.labels.class_counts().values())
+    return facts if parent is None else {**facts, "MLflow run": context.tracking.url(parent)}
 
 
-def _record(run: StageRun, path: Path, cloud: SignalCloud) -> Mapping[str, Any]:
-    tracking = run.bench.tracking
-    parent = mining_run(run)
-    if parent is None:
-        return {}
-    with tracking.reopened(parent) as tracked:
-        tracked.artifact("contact_sheet.html", path.read_bytes())
-        tracked.artifact("signals.png", cloud_chart(cloud).png())
-    return {"MLflow run": dg.MetadataValue.url(tracked.url)}
+def write_page(report: Report, folder: Path) -> Path:
+    """Write the page of a report, whole or not at all; return its file."""
+    file = folder / f"{report.experiment}.html"
+    with replacing(file) as beside:
+        beside.write_text(render_report(report), encoding="utf-8")
+    return file
+
+
+def page_row(page: Path, report: Report) -> pa.Table:
+    """Return the row of `mining_report`."""
+    digest = hashlib.sha256(page.read_bytes()).hexdigest()
+    row = {"path": str(page), "sha256": digest, "picture_count": len(report.cards)}
+    return pa.Table.from_pylist([row], MINING_REPORT.schema)

@@ -1,0 +1,65 @@
+"""Stage `mining_report`: one page per experiment that shows what was mined and why."""
+
+from functools import partial
+from typing import Any
+
+from vlmine_dagster.engine.stage import Part, Product, Reads, stage
+from vlmine_dagster.engine.stage_run import StageRun
+from vlmine_dagster.resources.workbench import Workbench
+
+_RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
+_METRICS = ("budget", "seed", "metric", "value")
+
+
+def _rivals(part: Part) -> tuple[str, ...]:
+    """Return the other experiments whose recall is shown beside."""
+    return tuple(name for name in _RIVALS if name in part.settings.experiments and name != part.partition)
+
+
+def _needs_keywords(part: Part) -> bool:
+    return part.experiment.needs_keywords
+
+
+def _labels(bench: Workbench, _part: Part) -> list[Any]:
+    return [None if bench.labels is None else bench.labels.fingerprint]
+
+
+@stage(
+    "mining_report",
+    group="evaluate",
+    kinds={"html", "mlflow"},
+    reads=[
+        Reads(
+            "pareto_set",
+            lambda part: ("image_id", "rank", "front", "selected", "reason", *part.experiment.signals),
+        ),
+        Reads("retrain_metrics", _METRICS),
+        Reads("retrain_metrics", _METRICS, partitions=_rivals, is_optional=True),
+        Reads("images", ("image_id", "outcome", "split")),
+        Reads("descriptions", ("image_id", "description"), is_optional=True),
+        Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"), when=_needs_keywords),
+        Reads("vocab_counts", ("keyword", "image_count"), when=_needs_keywords),
+    ],
+    settings=lambda part: [part.settings.name],
+    fingerprints=_labels,
+    is_tracked=True,
+    version=4,
+)
+def mining_report(run: StageRun) -> Product:
+    """The contact sheet of an experiment: a self-contained HTML page that opens without a server.
+
+    Each picture is shown with its driving keyword and that keyword's count, its signals with ranks, its front, and its
+    class where that is known; below are the histogram of keyword counts, the fronts, and recall over budget. The one
+    row says where the page is.
+    """
+    import dagster as dg
+
+    from vlmine_dagster.reporting.mlflow_runs import record_page
+    from vlmine_dagster.reporting.report_content import Context, page_row, report_of, write_page
+
+    rivals = _rivals(Part(run.project, run.partition))
+    report = report_of(run, Context(run.source, run.labels, run.tracking, rivals))
+    page = write_page(report, run.project.state_folder("reports"))
+    record = partial(record_page, run, run.tracking, page, report)
+    facts = {"report": dg.MetadataValue.path(str(page)), "pictures": len(report.cards)}
+    return Product(page_row(page, report), facts, record)

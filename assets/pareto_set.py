@@ -1,0 +1,81 @@
+"""Stage `pareto_set`: the pool in the order in which it should be labelled, and why."""
+
+from functools import partial
+from typing import Any
+
+from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.engine.stage import MiningConfig, Part, Product, Reads, stage
+from vlmine_dagster.engine.stage_run import StageRun
+from vlmine_dagster.mining.limits import MOST_JACCARD, MOST_SPEARMAN
+from vlmine_dagster.resources.workbench import Workbench
+
+AGREEMENT_CHECK = "signals_differ"
+_USED = ("prompt_tokens", "output_tokens", "cost_usd")
+_PREVIEW = 20
+
+
+def _signals(table: str) -> Reads:
+    """Return what mining reads of a table: the columns of the experiment's signals, of whichever package they are."""
+    return Reads(table, lambda part: part.experiment.reads[table], when=lambda part: table in part.experiment.reads)
+
+
+def _diversity(part: Part) -> str:
+    return "" if part.experiment.diversity is None else part.experiment.diversity.kind
+
+
+def _oracle(bench: Workbench, part: Part) -> list[Any]:
+    """Return what an oracle's arm reads: the labels, and by which of them classes are rare."""
+    labels, settings = bench.labels, part.settings.dataset.labels
+    if labels is None or settings is None or not part.experiment.uses_oracle:
+        return []
+    return [labels.fingerprint, *(["seed"] if settings.shots_by == "seed" else [])]
+
+
+@stage(
+    "pareto_set",
+    group="mine",
+    kinds={"duckdb", "mlflow", "parquet"},
+    reads=[
+        *(_signals(name) for name, table in TABLES.items() if table.partition != "experiment"),
+        Reads("images", ("label",), when=lambda part: _diversity(part) == "k_center"),
+        Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
+        Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
+        Reads("vocab_counts", ("keyword", "image_count"), when=lambda part: _diversity(part) == "coverage"),
+        Reads("descriptions", _USED, when=lambda part: part.experiment.needs_keywords),
+        Reads("keyword_answers", _USED, when=lambda part: part.experiment.needs_keywords),
+    ],
+    settings=lambda part: [part.settings.budget],
+    experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions],
+    fingerprints=_oracle,
+    is_tracked=True,
+    version=3,
+    config=MiningConfig,
+    checks={
+        AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
+        f"{MOST_JACCARD} (Jaccard); otherwise joining them adds nothing."
+    },
+)
+def pareto_set(run: StageRun) -> Product:
+    """The images of the pool in mining order, by the experiment's signals.
+
+    One row per ranked image: its rank, its non-dominated front, one column per signal (higher is more worth mining),
+    whether the budget reaches it, and why. Failed images and images that lack a signal never enter.
+    """
+    from vlmine_dagster.engine.facts import table_fact
+    from vlmine_dagster.reporting.mlflow_runs import record_list
+    from vlmine_dagster.scoring.ranking import mined_list
+
+    experiment = run.project.settings.experiments[run.partition]
+    changed = run.config.budget if isinstance(run.config, MiningConfig) else None
+    budget = changed or experiment.budget or run.project.settings.budget
+    found = mined_list(run, experiment, budget=budget, labels=run.labels)
+    facts = {
+        "selected": found.selected_count,
+        "ranked": found.rows.num_rows,
+        "lacking a signal": found.excluded_count,
+        "fronts": found.front_count,
+        "shards": f"{len(run.shards)} used",
+    }
+    preview = table_fact(found.rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())
+    record = partial(record_list, run, run.tracking, found, budget=budget, labels=run.labels)
+    return Product(found.rows, {**facts, "top of the list": preview}, record, advice={AGREEMENT_CHECK: found.advice})

@@ -1,0 +1,45 @@
+"""Stage `vocab_counts`: in how many images of the whole pool each keyword occurs."""
+
+from vlmine_dagster.engine.checks import VARIANT_CHECK
+from vlmine_dagster.engine.stage import Product, Reads, stage
+from vlmine_dagster.engine.stage_run import StageRun
+from vlmine_dagster.mining.limits import MOST_DRIFT
+
+
+@stage(
+    "vocab_counts",
+    group="score",
+    kinds={"duckdb", "parquet"},
+    reads=[
+        Reads("keywords", ("image_id", "keyword", "variant_hash")),
+        Reads("keyword_answers", ("image_id", "outcome")),
+        Reads("images", ("image_id", "sha256", "split", "outcome")),
+    ],
+    checks={
+        "keywords_capture_the_pool": "Most images have several keywords, no keyword describes most images, and not "
+        "nearly all keywords occur once: otherwise rarity means little.",
+        "no_drift": f"No shard's keywords differ from the others' by more than chance and {MOST_DRIFT:.0%}.",
+        VARIANT_CHECK: "All shards were described and keyworded in the same way; a mixed pool is not counted.",
+    },
+)
+def vocab_counts(run: StageRun) -> Product:
+    """How many images of the whole pool yield each keyword, counted exactly by DuckDB over all shards.
+
+    One row per keyword. Refuses a pool whose shards were described or keyworded in different ways.
+    """
+    from vlmine_dagster.engine.facts import table_fact
+    from vlmine_dagster.mining.advice import Advice, keyword_advice
+    from vlmine_dagster.scoring.vocabulary import commonest_and_rarest, count_vocabulary, vocabulary_drift
+
+    vocabulary = count_vocabulary(run)
+    facts = {name: value for name, value in vars(vocabulary.health).items() if value is not None}
+    shown = table_fact(commonest_and_rarest(vocabulary.counts))
+    return Product(
+        vocabulary.counts,
+        {**facts, "shards": f"{len(run.shards)} used", "commonest and rarest": shown},
+        advice={
+            "keywords_capture_the_pool": keyword_advice(vocabulary.health),
+            "no_drift": vocabulary_drift(run, vocabulary.counts),
+            VARIANT_CHECK: Advice(True, "all shards were described and keyworded alike"),
+        },
+    )

@@ -1,0 +1,94 @@
+"""The one place that knows what Dagster keeps to itself; pyproject.toml bounds its version, a test guards each fact.
+
+Nothing private is imported: facts that public objects carry are read by the names that Dagster gives them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+SERVER_TAG = ".dagster/grpc_info"
+"""Written by the launcher on a run: the code server whose child it is."""
+
+DATA_VERSION_TAG = "dagster/data_version"
+USER_PROVIDED_TAG = "dagster/data_version_is_user_provided"
+CODE_VERSION_TAG = "dagster/code_version"
+INPUT_VERSION_TAG = "dagster/input_data_version"
+INPUT_POINTER_TAG = "dagster/input_event_pointer"
+"""Tags of a materialization from which the UI works out staleness; the last two end in the key of an input."""
+
+
+@dataclass(frozen=True)
+class StepFailure:
+    """A step that failed.
+
+    Attributes:
+        step: Its name.
+        text: Why, for people.
+        cause: Name of the class of the error behind it, empty where there is none.
+    """
+
+    step: str
+    text: str
+    cause: str
+
+
+def step_failures(result: dg.ExecuteInProcessResult) -> Iterator[StepFailure]:
+    """Yield the steps of a run that failed, those that a signal ended left out."""
+    for event in result.all_events:
+        if event.is_step_failure and not _is_interrupt(event):
+            failed = event.step_failure_data
+            given = failed.user_failure_data and failed.user_failure_data.description
+            error = failed.error
+            message = "" if error is None else (error.cause or error).message.strip()
+            cause = error.cause.cls_name if error is not None and error.cause is not None else None
+            yield StepFailure(str(event.step_key), given or message, cause or "")
+
+
+def is_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a signal ended a run; Dagster takes that for a failure like any other."""
+    return any(
+        (event.is_step_failure and _is_interrupt(event))
+        or (event.is_job_failure and _name(event.job_failure_data.failure_reason) == "UNEXPECTED_TERMINATION")
+        for event in result.all_events
+    )
+
+
+def _is_interrupt(event: dg.DagsterEvent) -> bool:
+    return _name(event.step_failure_data.error_source) == "INTERRUPT"
+
+
+def _name(member: object) -> str:
+    return str(getattr(member, "name", ""))
+
+
+def is_history_local(instance: dg.DagsterInstance) -> bool:
+    """Whether the history lies in files of this machine, so that no other machine writes to it."""
+    return any(base.__name__ == "SqliteRunStorage" for base in type(instance.run_storage).__mro__)
+
+
+def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    """Give back the slots of pools that ended runs hold."""
+    history = instance.event_log_storage
+    for run_id in history.get_concurrency_run_ids():
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
+            history.free_concurrency_slots_for_run(run_id)
+
+
+def version_tags(
+    *, data_version: str, code_version: str, inputs: Sequence[tuple[dg.AssetKey, str, int | None]]
+) -> dict[str, str]:
+    """Return the tags that a materialization carries.
+
+    Args:
+        data_version: Of what was made.
+        code_version: Of the asset.
+        inputs: Key, data version and storage id of the last event of each asset that it reads.
+    """
+    tags = {DATA_VERSION_TAG: data_version, USER_PROVIDED_TAG: "true", CODE_VERSION_TAG: code_version}
+    for key, version, pointer in inputs:
+        tags[f"{INPUT_VERSION_TAG}/{key.to_user_string()}"] = version
+        tags[f"{INPUT_POINTER_TAG}/{key.to_user_string()}"] = "NULL" if pointer is None else str(pointer)
+    return tags
