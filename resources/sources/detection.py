@@ -55,11 +55,13 @@ class Survey:
         settings: Settings for it; a test split that its paths name is left out.
         notes: What was decided and left out, one line each, for people.
         offer: Splits and labels that it brings along, None where there are none or a label file is used.
+        contents: How many images or shards there are, for people.
     """
 
     settings: DatasetSettings
     notes: tuple[str, ...]
     offer: Offer | None
+    contents: str
 
 
 def survey(root: str) -> Survey:
@@ -68,8 +70,16 @@ def survey(root: str) -> Survey:
     offer = None if settings.labels is not None else _offer(settings)
     if offer is not None:
         settings = settings.model_copy(update={"exclude": (*settings.exclude, *offer.left_out)})
-    ignored = ignored_line(_source(settings))
-    return Survey(settings, (*notes, *([ignored] if ignored else [])), offer)
+    source = _source(settings)
+    ignored = ignored_line(source)
+    return Survey(settings, (*notes, *([ignored] if ignored else [])), offer, _contents(source))
+
+
+def _contents(source: ImageSource) -> str:
+    if not isinstance(source, FolderSource):
+        return f"{len(source.shards()):,} files"
+    kinds = ", ".join(f"{count:,} {kind or 'without an ending'}" for kind, count in source.endings().most_common())
+    return f"images: {kinds}"
 
 
 def detect(root: str) -> DatasetSettings:

@@ -1,6 +1,7 @@
 """A folder tree of image files, cut into a fixed number of shards."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
@@ -8,6 +9,7 @@ from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
+from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, require_shard, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.local_files import FileEntry
@@ -69,6 +71,10 @@ class FolderSource:
     def glance(self, shard: str) -> Glance:
         """Return what is known of a shard's files without reading them; see `ImageSource.glance`."""
         return self._cache.glance(self._tree.entry(path) for path in self._paths(shard))
+
+    def endings(self) -> Counter[str]:
+        """Return how many images have each ending."""
+        return Counter(ending_of(path) for paths in self._paths_by_shard.values() for path in paths)
 
     def ignored(self) -> dict[str, int]:
         """Return how many files are no images, by kind; see `FileTree.unused`."""

@@ -106,7 +106,9 @@ def _mined_list(bench: "Workbench", rows: Iterator[Row], signals: Sequence[str],
 
 def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], signals: Sequence[str]) -> Iterator[Row]:
     from vlmine_dagster.resources.sources import shard_of
+    from vlmine_dagster.resources.sources.moved import current_uri
 
+    root = bench.project.resolve(bench.project.settings.dataset.root)
     shards = frozenset(bench.lake.partitions("images"))
     for row in found:
         name = row["image_id"]
@@ -114,7 +116,7 @@ def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], s
             "rank": row["rank"],
             "image_id": name,
             "shard": shard_of(name, shards),
-            "path": copies.get(name, row["uri"]),
+            "path": copies.get(name) or current_uri(row["uri"], root),
             "reason": row["reason"],
             **{signal: row[signal] for signal in signals},
         }

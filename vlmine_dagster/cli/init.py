@@ -35,6 +35,7 @@ def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | No
         click.echo(note)
     found = _with_offer(surveyed, is_accepted=is_accepted, is_forced=is_forced)
     file = write_starter(Path.cwd(), settings_for(found, name=_project_name(name, dataset)), is_forced=is_forced)
+    click.echo(surveyed.contents)
     labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
     click.echo(f"{file}: {found.kind}, {labels}.")
     if found.labels:
