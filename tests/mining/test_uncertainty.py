@@ -58,3 +58,11 @@ def test_votes_are_counted():
 def test_negative_votes_are_refused():
     with pytest.raises(ContractError, match="classes >= 0"):
         u.vote_entropy([[-1, 0]])
+
+
+def test_margin_is_the_gap_between_the_two_likeliest_of_many_classes():
+    odds = np.random.default_rng(0).gamma(0.5, size=(200, 9)) + 1e-9
+    probabilities = odds / odds.sum(axis=1, keepdims=True)
+
+    ordered = np.sort(probabilities, axis=1)
+    np.testing.assert_allclose(u.margin(probabilities), ordered[:, -1] - ordered[:, -2])
