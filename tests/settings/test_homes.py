@@ -1,5 +1,7 @@
 """Where a project keeps its state, and where its pages are: beside its settings, or where the environment says."""
 
+from pathlib import Path
+
 import pytest
 from conftest import Made
 
@@ -33,7 +35,7 @@ def test_a_dagster_home_of_the_user_is_taken_as_it_is(make_project, monkeypatch,
 
     with open_instance(made.project) as instance:
         instance.add_dynamic_partitions(SHARDS, ["pool/a"])
-        assert instance.root_directory == str(tmp_path)
+        assert Path(instance.root_directory).resolve() == tmp_path
     assert not (made.folder / ".vlmine/dagster").exists()
     assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
 
@@ -44,7 +46,7 @@ def test_a_dagster_home_that_is_not_there_is_made_with_telemetry_off(make_projec
     monkeypatch.setenv("DAGSTER_HOME", str(home))
 
     with open_instance(made.project) as instance:
-        assert instance.root_directory == str(home)
+        assert Path(instance.root_directory).resolve() == home
         assert not instance.telemetry_enabled
 
 
