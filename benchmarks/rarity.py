@@ -18,11 +18,12 @@ import yaml
 from benchmarks.engine import POOL_STAGE, run_stage
 from benchmarks.measuring import cost_of, machine, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
-from vlmine_dagster.domain.tables import EMBEDDING_SIZE, EMBEDDINGS, TAG_COUNT
+from vlmine_dagster.domain.encoders import ENCODER
+from vlmine_dagster.domain.tables import EMBEDDINGS
 from vlmine_dagster.resources.workbench import Workbench
 
 CLASSES, LABELLED_SHARE, INPUTS = 200, 0.02, "synthetic"
-WIDTHS = {"rarity_scores": EMBEDDING_SIZE + TAG_COUNT, "neighbour_scores": EMBEDDING_SIZE}
+WIDTHS = {"rarity_scores": ENCODER.embedding_size + ENCODER.class_count, "neighbour_scores": ENCODER.embedding_size}
 EXPERIMENTS = {
     "fused": {"signals": ["class_rank_rarity", "sparsity"], "fusion": "fisher"},
     "lonely": {"signals": ["embedding_sparsity", "seed_distance"]},
@@ -35,7 +36,7 @@ def make_pool(folder: Path, images: int) -> None:
     bench = make_lake(folder, size)
     settings = yaml.safe_load((folder / "vlmine.yaml").read_text(encoding="utf-8"))
     (folder / "vlmine.yaml").write_text(yaml.safe_dump({**settings, "experiments": EXPERIMENTS}), encoding="utf-8")
-    centres = np.random.default_rng(0).normal(size=(CLASSES, EMBEDDING_SIZE)).astype(np.float32)
+    centres = np.random.default_rng(0).normal(size=(CLASSES, ENCODER.embedding_size)).astype(np.float32)
     for number, shard in enumerate(size.names):
         rows = bench.lake.read("images", shard)
         draw = np.random.default_rng(number)
@@ -48,14 +49,14 @@ def make_pool(folder: Path, images: int) -> None:
         for name, values in (("label", labels), ("split", splits)):
             rows = rows.set_column(rows.column_names.index(name), name, values)
         bench.lake.publish("images", shard, rows, inputs=INPUTS)
-        vectors = (centres[classes] + draw.normal(size=(rows.num_rows, EMBEDDING_SIZE)), _tags(draw, classes))
+        vectors = (centres[classes] + draw.normal(size=(rows.num_rows, ENCODER.embedding_size)), _tags(draw, classes))
         bench.lake.publish("embeddings", shard, _embeddings(rows.column("image_id"), *vectors), inputs=INPUTS)
     run_stage(bench, POOL_STAGE)
 
 
 def _tags(draw: np.random.Generator, classes: np.ndarray) -> np.ndarray:
     """Draw tag probabilities: a class shows its own tag, and a few others by chance."""
-    odds = draw.gamma(0.05, size=(len(classes), TAG_COUNT)).astype(np.float32)
+    odds = draw.gamma(0.05, size=(len(classes), ENCODER.class_count)).astype(np.float32)
     odds[np.arange(len(classes)), classes] += draw.gamma(5.0, size=len(classes))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 

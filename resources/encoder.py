@@ -17,15 +17,16 @@ import pyarrow as pa
 from filelock import FileLock
 from PIL import Image
 
+from vlmine_dagster.domain.encoders import ENCODER
 from vlmine_dagster.domain.errors import ModelError, PictureError
 from vlmine_dagster.domain.files import replacing
-from vlmine_dagster.domain.tables import EMBEDDING_SIZE, EMBEDDINGS, TAG_COUNT
+from vlmine_dagster.domain.tables import EMBEDDINGS
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
 
 Half = npt.NDArray[np.float16]
 
-INPUT_SIDE = 224
+INPUT_SIDE = ENCODER.input_side
 SMALL_INPUT_SIDE = 192
 """For small pictures: enlarged further they are named less often rightly, and cost more (docs/benchmarks.md)."""
 SMALL_PICTURE_SIDE = SMALL_INPUT_SIDE // 2
@@ -130,8 +131,8 @@ class Encoder:
 
     def _seen(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> tuple[Half, Half]:
         """Return embeddings and probabilities of pictures; those of a size go through the engine together."""
-        embeddings = np.empty((len(pixels), EMBEDDING_SIZE), np.float16)
-        probabilities = np.empty((len(pixels), TAG_COUNT), np.float16)
+        embeddings = np.empty((len(pixels), ENCODER.embedding_size), np.float16)
+        probabilities = np.empty((len(pixels), ENCODER.class_count), np.float16)
         for side in {len(picture) for picture in pixels}:
             places = [place for place, picture in enumerate(pixels) if len(picture) == side]
             stacked = np.stack([pixels[place] for place in places])
@@ -187,7 +188,7 @@ def _joined(parts: Sequence[Encodings]) -> Encodings:
 
 
 def _nothing() -> tuple[Half, Half]:
-    return np.empty((0, EMBEDDING_SIZE), np.float16), np.empty((0, TAG_COUNT), np.float16)
+    return np.empty((0, ENCODER.embedding_size), np.float16), np.empty((0, ENCODER.class_count), np.float16)
 
 
 def _weights_file() -> Path:

@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vlmine_dagster.assets import GRAPH
-from vlmine_dagster.domain.tables import EMBEDDING_SIZE, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS, TAG_COUNT
+from vlmine_dagster.domain.encoders import ENCODER
+from vlmine_dagster.domain.tables import EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS
 from vlmine_dagster.engine.freshness import Freshness
 from vlmine_dagster.engine.stage import Stage, StageConfig, Unit
 from vlmine_dagster.engine.stage_run import StageRun
@@ -44,8 +45,8 @@ def shard_tables(shard: str, content: int) -> dict[str, pa.Table]:
     ids = [f"{shard}/{content}-{k}" for k in range(5)]
     words = [(name, str(word)) for name in ids for word in sorted(draw.choice(WORDS, 2, replace=False))]
     labels, splits = ["cup", "rocket", None, None, None], ["seed", "seed", "pool", "pool", "pool"]
-    embeddings = list(draw.normal(size=(5, EMBEDDING_SIZE)).astype(np.float16))
-    tags = list(draw.dirichlet(np.full(TAG_COUNT, 0.01), 5).astype(np.float16))
+    embeddings = list(draw.normal(size=(5, ENCODER.embedding_size)).astype(np.float16))
+    tags = list(draw.dirichlet(np.full(ENCODER.class_count, 0.01), 5).astype(np.float16))
     return {
         "images": plain_rows(IMAGES, image_id=ids, sha256=ids, label=labels, split=splits),
         "embeddings": plain_rows(EMBEDDINGS, image_id=ids, embedding=embeddings, tag_probabilities=tags),

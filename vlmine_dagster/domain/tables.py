@@ -12,12 +12,12 @@ from vlmine_dagster.domain.contracts import (
     Table,
     arrow_type,
 )
+from vlmine_dagster.domain.encoders import ENCODER
 from vlmine_dagster.domain.outcomes import JUDGES, Outcome, Split
 
 __all__ = [
     "DESCRIPTIONS",
     "EMBEDDINGS",
-    "EMBEDDING_SIZE",
     "IMAGES",
     "JUDGES",
     "KEYWORDS",
@@ -30,7 +30,6 @@ __all__ = [
     "RETRAIN_METRICS",
     "TABLES",
     "TAGS_TYPE",
-    "TAG_COUNT",
     "TASK_MODEL",
     "UNCERTAINTY_SCORES",
     "UNRANKED",
@@ -44,9 +43,6 @@ __all__ = [
     "Table",
     "arrow_type",
 ]
-
-EMBEDDING_SIZE = 1280
-TAG_COUNT = 1000
 
 
 def _image_id() -> Column:
@@ -104,8 +100,12 @@ EMBEDDINGS = Table(
     "a readable image, as the image encoder sees it",
     (
         _image_id(),
-        Column("embedding", f"float16[{EMBEDDING_SIZE}]", "pooled features of the encoder"),
-        Column("tag_probabilities", f"float16[{TAG_COUNT}]", f"softmax over the encoder's {TAG_COUNT:,} classes"),
+        Column("embedding", f"float16[{ENCODER.embedding_size}]", "pooled features of the encoder"),
+        Column(
+            "tag_probabilities",
+            f"float16[{ENCODER.class_count}]",
+            f"softmax over the encoder's {ENCODER.class_count:,} classes",
+        ),
     ),
     ("image_id",),
 )
