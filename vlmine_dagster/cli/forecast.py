@@ -41,6 +41,7 @@ class StageForecast:
         cost_error_usd: Half of the 95% interval of `cost_usd`, from the spread of the sample.
         hours: Time at the settings' concurrency.
         price: Where the price comes from.
+        is_estimated: Whether tokens are estimates, because the server does not say how many it used.
     """
 
     stage: str
@@ -54,6 +55,7 @@ class StageForecast:
     cost_error_usd: float
     hours: float
     price: str
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ def _estimate(
         cost_error_usd=error,
         hours=_hours(settings, answers, left, seconds),
         price=source,
+        is_estimated=any(answer.is_estimated for answer in answers),
     )
 
 
@@ -250,7 +253,7 @@ def print_forecast(estimate: Forecast) -> None:
     names = ("stage", "model", "calls left", "tokens", "dollars", "time")
     table = table_of({name: "left" if name in names[:2] else "right" for name in names}, title="Estimate for a run")
     for stage in estimate.stages:
-        dollars = "unknown" if stage.cost_usd is None else f"${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"
+        dollars = _dollars(stage)
         tokens = f"{stage.prompt_tokens + stage.output_tokens:,.0f}"
         table.add_row(stage.stage, plain(stage.model), f"{stage.left:,}", tokens, dollars, duration(stage.hours * 3600))
     print_table(table)
@@ -260,6 +263,8 @@ def print_forecast(estimate: Forecast) -> None:
     for stage in estimate.stages:
         failed = f", {stage.failed} of them failed" if stage.failed else ""
         out.print(f"[dim]{stage.stage}: from {stage.sampled} real calls{failed}, kept; price: {plain(stage.price)}.[/]")
+        if stage.is_estimated:
+            out.print(f"[dim]{stage.stage}: tokens are estimated, since the server sends no usage.[/]")
     if (
         estimate.cost_usd is not None
         and estimate.max_cost_usd is not None
@@ -268,3 +273,11 @@ def print_forecast(estimate: Forecast) -> None:
         out.print(
             "[yellow]That is more than max_cost_usd: the run will stop at the limit and keep the answers paid for.[/]"
         )
+
+
+def _dollars(stage: StageForecast) -> str:
+    if stage.cost_usd is None:
+        return "unknown"
+    if not stage.left:
+        return "nothing left to ask"
+    return f"{'about ' if stage.is_estimated else ''}${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"
