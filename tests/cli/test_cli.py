@@ -175,16 +175,18 @@ def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_oft
     assert ", weight 3), sparsity" in shown
 
 
-def test_the_card_and_the_list_give_a_signal_the_same_rank(inside: Made):
+def test_the_card_and_the_list_give_a_signal_the_same_value_and_rank(inside: Made):
     listed = json.loads(vlmine("top", "--experiment", "pareto", "-n", "12", "--json").stdout)
     assert listed[0]["selected"]
     for row in (row for row in listed if row["selected"]):
         card = json.loads(vlmine("explain", row["image_id"], "--json").stdout)
         signals = card["experiments"]["pareto"]["signals"]
-        told = re.findall(r"\(rank ([\d.,]+)", row["reason"])
-        assert [float(rank.replace(",", "")) for rank in told] == [
-            signals[s]["rank"] for s in ("novelty_min", "entropy")
-        ]
+        (images,) = re.findall(r'keyword ".+" in ([\d,]+) images?', row["reason"])
+        (place,) = re.findall(r"· (?:([\d,]+)\w\w )?least certain prediction", row["reason"])
+        assert (
+            int(images.replace(",", "")) == round(1 / signals["novelty_min"]["value"]) == card["novelty"]["min_count"]
+        )
+        assert int(place.replace(",", "") or 1) == int(signals["entropy"]["rank"] + 0.5)  # ties share a mid-rank
 
 
 def test_explain_says_why_an_image_was_never_mined(inside: Made):
