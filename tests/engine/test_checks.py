@@ -1,6 +1,7 @@
 """The checks of the asset graph fire on data made to break them, each alone, and stay quiet on good data."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -74,6 +75,8 @@ class TestKeywords:
             outcomes = [Outcome.OK if found else Outcome.EMPTY for found in words.values()]
             publish(made, KEYWORDS, shard, plain_rows(KEYWORDS, **columns))
             publish(made, KEYWORD_ANSWERS, shard, plain_rows(KEYWORD_ANSWERS, image_id=[*words], outcome=outcomes))
+            there = {"image_id": [*words], "sha256": [*words], "split": ["pool"] * len(words)}
+            publish(made, IMAGES, shard, plain_rows(IMAGES, **there))
         return checks_of(made, GLOBAL_JOB, "vocab_counts")
 
     def test_good_keywords_break_none(self, pool):
@@ -81,6 +84,10 @@ class TestKeywords:
 
         assert set(checks) == {"contract", "keywords_capture_the_pool", "no_drift", "one_variant"}
         assert fired(checks) == set()
+        page = Path(checks["contract"].metadata["Data Docs"].path)
+        assert "Succeeded" in page.read_text(encoding="utf-8")
+        assert "expect_column_values_to_be_unique on keyword" in checks["contract"].metadata["rules"].md_str
+        assert "rows, which decide for all" in checks["contract"].metadata["rules"].md_str
 
     @pytest.mark.parametrize(
         ("broken", "said"),

@@ -25,6 +25,7 @@ from vlmine_dagster.engine.graph import Wave
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.engine.stage import COMMAND_TAG, ModelConfig, Stage, Unit
 from vlmine_dagster.engine.versions import confirm, observe
+from vlmine_dagster.resources.data_docs import build_index
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
 from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.resources.workbench import Workbench
@@ -168,7 +169,10 @@ class Runner:
             observe(self._instance, GRAPH, self._bench, known)
             confirm(self._instance, GRAPH, self._bench, known, made=self.outcome.materialized)
             kept = {"shard": known, "experiment": self._project.settings.experiments}
-            self._bench.lake.write_views(self._project.state_folder("lake").parent / VIEWS_FILE, kept=kept)
+            home = self._project.state_folder("lake").parent
+            self._bench.lake.write_views(home / VIEWS_FILE, kept=kept)
+            if self.outcome.materialized:
+                build_index(home)
         return self.outcome
 
     def _check_models(self) -> None:

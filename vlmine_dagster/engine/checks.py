@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 CONTRACT_CHECK = "contract"
 
 VARIANT_CHECK = "one_variant"
+
+_MOST_PAGES = 3
 
 CHECKS = {
     CONTRACT_CHECK: "Great Expectations on every column: nothing missing, no repeats, bounds and categories kept. "
@@ -82,6 +85,7 @@ def check_results(
                 "broken": len(broken),
                 "partitions failing": len(failing),
                 "rules": _rules_markdown(mine),
+                **_data_docs(broken or mine),
             },
         )
 
@@ -106,4 +110,13 @@ def advice_results(
 
 
 def _rules_markdown(findings: Sequence[Finding]) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md("\n".join(f"- {'ok' if f.is_met else '**broken**'} {f.rule}" for f in findings))
+    lines = (f"- {'ok' if f.is_met else '**broken**'} {f.rule}, {f.coverage}" for f in findings)
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _data_docs(findings: Sequence[Finding]) -> dict[str, dg.PathMetadataValue]:
+    """Return the Great Expectations pages of some findings, as paths: no browser follows a link to a file."""
+    pages = dict.fromkeys(finding.page for finding in findings if finding.page)
+    paths = [unquote(urlsplit(page).path) for page in pages][:_MOST_PAGES]
+    names = ["Data Docs", *(f"Data Docs {place}" for place in range(2, len(paths) + 1))]
+    return {name: dg.MetadataValue.path(path) for name, path in zip(names, paths, strict=False)}

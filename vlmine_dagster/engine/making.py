@@ -14,6 +14,7 @@ from vlmine_dagster.engine.freshness import Freshness, pending_mark
 from vlmine_dagster.engine.stage import Part, Product, Unit
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.cuts import by_shard
+from vlmine_dagster.resources.data_docs import Archive
 from vlmine_dagster.resources.expectations import Finding, failed_critically, summarize_findings, validate
 from vlmine_dagster.resources.ordered import core_count
 from vlmine_dagster.settings import settings_hash
@@ -112,11 +113,13 @@ def make(run: StageRun, freshness: Freshness) -> dict[str, Made]:
         freshness.bench.tracking.connect()
     product = stage.compute(run)
     tables = {**product.companions, stage.table: product.rows}
-    findings = [finding for table in stage.tables for finding in validate(table, tables[table])]
+    archive = Archive(run.project.state_folder("gx").parent, run.partition, variant=run.variant, run_id=run.run_id)
+    findings = [finding for table in stage.tables for finding in validate(table, tables[table], archive=archive)]
     broken = failed_critically(findings)
     if broken:
         raise ExpectationError(
-            f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}"
+            f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}. "
+            f"Great Expectations' page: {broken[0].page}"
         )
     if product.record is not None:
         for table in (stage.table, *_reported_after(run)):
