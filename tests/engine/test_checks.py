@@ -129,7 +129,7 @@ class TestSignals:
         for place, shard in enumerate(SHARDS):
             part = slice(place * COUNT, (place + 1) * COUNT)
             ids = IDS[part]
-            publish(made, IMAGES, shard, plain_rows(IMAGES, image_id=ids, split=["pool"] * COUNT))
+            publish(made, IMAGES, shard, plain_rows(IMAGES, image_id=ids, sha256=ids, split=["pool"] * COUNT))
             for table in (DESCRIPTIONS, KEYWORD_ANSWERS):
                 publish(made, table, shard, plain_rows(table, image_id=ids))
             rows = plain_rows(NOVELTY_SCORES, image_id=ids, novelty_min=1 / (1 + novelty[part]))
