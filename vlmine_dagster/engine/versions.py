@@ -64,21 +64,40 @@ def experiment_versions(graph: Graph, project: Project) -> dict[str, str]:
     return found
 
 
-def dataset_versions(freshness: Freshness, bench: Workbench, shards: Iterable[str]) -> dict[str, str]:
-    """Return the data version of each shard's files and labels, where no large file has to be read."""
+def dataset_versions(
+    freshness: Freshness, bench: Workbench, shards: Iterable[str], *, is_quick: bool = False
+) -> dict[str, str]:
+    """Return the data version of each shard's files and labels.
+
+    Args:
+        freshness: Knows how shards are read.
+        bench: The project's resources.
+        shards: Shards.
+        is_quick: Whether to leave out those whose files would have to be read for that.
+    """
     images = freshness.graph.stage_of("images")
     labels = None if bench.labels is None else bench.labels.fingerprint
     return {
         shard: settings_hash([freshness.source(images, shard), labels])
         for shard in shards
-        if not bench.source.glance(shard).unread_bytes
+        if not (is_quick and bench.source.glance(shard).unread_bytes)
     }
 
 
-def observe(instance: dg.DagsterInstance, graph: Graph, bench: Workbench, shards: Sequence[str]) -> None:
-    """Record the data versions of both source assets, those that have changed since they were last recorded."""
+def observe(
+    instance: dg.DagsterInstance, graph: Graph, bench: Workbench, shards: Sequence[str], *, is_quick: bool = False
+) -> None:
+    """Record the data versions of both source assets, those that have changed since they were last recorded.
+
+    Args:
+        instance: Dagster's instance.
+        graph: All stages.
+        bench: The project's resources.
+        shards: The shards to look at.
+        is_quick: Whether to leave out shards whose files would have to be read.
+    """
     found = {
-        DATASET: dataset_versions(Freshness(graph, bench, shards), bench, shards),
+        DATASET: dataset_versions(Freshness(graph, bench, shards), bench, shards, is_quick=is_quick),
         EXPERIMENTS: experiment_versions(graph, bench.project),
     }
     for name, versions in found.items():

@@ -1,0 +1,201 @@
+"""One rule of freshness: what the terminal says, what a run does and what Dagster's UI marks agree."""
+
+import json
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+from conftest import Made, members
+
+from vlmine_dagster.assets import GRAPH
+from vlmine_dagster.automation.planner import Planner
+from vlmine_dagster.automation.runner import Runner
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.cli.status import table_states
+from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.domain.errors import ContractError, VlmineError
+from vlmine_dagster.domain.tables import WHOLE_POOL
+from vlmine_dagster.engine import making
+from vlmine_dagster.engine.freshness import Freshness
+from vlmine_dagster.engine.stage import Unit
+from vlmine_dagster.engine.stage_run import StageRun
+from vlmine_dagster.engine.versions import code_versions, experiment_versions
+
+FOLLOWS_KEYWORDS = {"keywords", "vocab_counts", "novelty_scores", "rarity_scores", "pareto_set"}
+
+
+def states(made: Made) -> dict[tuple[str, str], str]:
+    """The state of every partition of every table."""
+    freshness = Freshness(GRAPH, made.bench, made.bench.source.shards())
+    return {
+        (unit.stage.table, name): freshness.state(unit, name)
+        for unit in GRAPH.applicable(made.project)
+        for name in unit.stage.partitions(made.project, made.bench.source.shards())
+    }
+
+
+def test_a_changed_keyworder_makes_all_that_follows_stale(finished: Made):
+    finished.settings(keyworder={"kind": "rules"})
+
+    found = states(finished)
+
+    assert {table for (table, _), state in found.items() if state == "stale"} >= FOLLOWS_KEYWORDS | {"mining_report"}
+    assert found["pareto_set", "entropy"] == "stale"  # images whose keywords failed are mined by nobody
+    assert found["uncertainty_scores", "pool/a"] == found["task_model", "pool"] == "fresh"
+    assert found["mining_report", "pareto"] == "stale"
+    assert {found[table, "pool/a"] for table in ("images", "embeddings", "descriptions")} == {"fresh"}
+
+
+def test_status_in_the_terminal_and_as_json_say_the_same(finished: Made, monkeypatch):
+    finished.settings(keyworder={"kind": "rules"})
+    monkeypatch.chdir(finished.folder)
+
+    told = json.loads(CliRunner().invoke(main, ["status", "--json"], catch_exceptions=False).stdout)
+    rows = {row["table"]: row["not_fresh"] for row in table_states(finished.bench, finished.bench.source.shards())}
+
+    assert {row["table"]: row["not_fresh"] for row in told} == rows
+    assert rows["vocab_counts"] == [WHOLE_POOL]
+    assert rows["embeddings"] == []
+
+
+def test_the_planner_starts_with_the_first_wave_that_is_not_current(finished: Made):
+    assert Planner(finished.bench, finished.bench.source.shards()).next_batches() == []
+    finished.settings(keyworder={"kind": "rules"})
+
+    batches = Planner(finished.bench, finished.bench.source.shards()).next_batches()
+
+    assert {unit.stage.table for one in batches for unit in one.units} == {"keywords"}
+    assert {one.first for one in batches} == set(finished.bench.source.shards())
+
+
+class TestReads:
+    """A stage can read only what it declares."""
+
+    @staticmethod
+    def run_of(made: Made, unit: Unit, graph, partition: str) -> StageRun:
+        return StageRun(
+            unit.stage,
+            graph,
+            made.bench,
+            partitions=[partition],
+            variant=unit.variant,
+            shards=made.bench.source.shards(),
+            config=unit.stage.config(),
+            log=dg.get_dagster_logger(),
+            run_id="test",
+        )
+
+    def test_an_undeclared_table_or_column_is_refused_by_name(self, finished: Made):
+        run = self.run_of(finished, Unit(GRAPH.stage_of("embeddings")), GRAPH, "pool/a")
+
+        with pytest.raises(
+            ContractError, match=r"embeddings\[pool/a\] reads the table keywords, which it does not declare"
+        ):
+            run.read("keywords")
+        with pytest.raises(ContractError, match=r"embeddings\[pool/a\] reads images.label, which it does not declare"):
+            run.read("images", ["label"])
+        with run.connect("images") as connection, pytest.raises(Exception, match="label"):
+            connection.sql("SELECT label FROM images").fetchall()
+        assert not hasattr(run, "lake")
+
+    @pytest.mark.parametrize("table", [stage.table for stage in GRAPH.stages if stage.reads])
+    def test_every_stage_works_with_what_it_declares_and_not_with_less(self, finished: Made, table):
+        if table in ("neighbour_scores",):
+            finished.settings(experiments={"far": {"signals": ["embedding_sparsity", "entropy"]}})
+        unit = Unit(GRAPH.stage_of(table))
+        partition = unit.stage.partitions(finished.project, ["pool/a"])[0]
+        needed = unit.stage.needed(unit.part(finished.project, partition))
+        freshness = Freshness(GRAPH, finished.bench, finished.bench.source.shards())
+
+        made = making.make(self.run_of(finished, unit, GRAPH, partition), freshness)
+        assert made[partition].version
+
+        for reads in {one.table: one for one in needed if not one.is_optional}.values():
+            smaller = replace(unit.stage, reads=tuple(one for one in unit.stage.reads if one.table != reads.table))
+            run = self.run_of(finished, Unit(smaller), GRAPH, partition)
+            run.inputs, run.origin = "anything", ""
+            with pytest.raises((VlmineError, Exception), match=r"does not declare"):
+                smaller.compute(run)
+
+
+class TestDagster:
+    """Dagster marks what `vlmine status` marks."""
+
+    @staticmethod
+    def marked(made: Made) -> set[tuple[str, str]]:
+        """(asset, partition) pairs that Dagster takes for stale, by what its UI compares."""
+        definitions = build_definitions(made.project, settings_file=str(made.file))
+        graph = definitions.resolve_asset_graph()
+        found = set()
+        for unit in GRAPH.applicable(made.project):
+            for name in unit.stage.partitions(made.project, made.bench.source.shards()):
+                where = None if name == WHOLE_POOL else [name]
+                records = made.instance.fetch_materializations(dg.AssetRecordsFilter(unit.key, where), limit=1).records
+                tags = records[0].asset_materialization.tags
+                if tags["dagster/code_version"] != graph.get(unit.key).code_version:
+                    found.add((unit.stage.table, name))
+        return found
+
+    def test_settings_mark_the_same_assets_in_both(self, make_project):
+        made = make_project(
+            {"a": members({"coffee": 4}, start=0), "b": members({"coffee": 2, "rocket": 1}, start=10)},
+            experiments={"rare": {"signals": ["novelty_min"]}},
+        )
+        assert made.run().is_whole
+        assert self.marked(made) == set()
+        made.settings(keyworder={"kind": "rules"})
+
+        marked = self.marked(made)
+        stale = {place for place, state in states(made).items() if state == "stale"}
+
+        of_shards_and_pool = {place for place in stale if place[1] != "rare"}
+        assert marked == of_shards_and_pool == {
+            ("keywords", "a"), ("keywords", "b"), ("vocab_counts", "pool"), ("novelty_scores", "a"),
+            ("novelty_scores", "b"),
+        }  # fmt: skip
+        assert made.run().is_whole
+        assert self.marked(made) == set()
+
+    def test_an_experiment_is_marked_by_its_own_entry_and_by_how_what_it_reads_is_made(self, finished: Made):
+        before = experiment_versions(GRAPH, finished.project)
+        arms = {name: arm.model_dump(mode="json") for name, arm in finished.project.settings.experiments.items()}
+        finished.settings(experiments={**arms, "entropy": {**arms["entropy"], "budget": 3}})
+        one = experiment_versions(GRAPH, finished.project)
+        finished.settings(experiments=arms, describer={"kind": "tagger", "top": 3})
+        words = experiment_versions(GRAPH, finished.project)
+
+        assert {name for name in before if before[name] != one[name]} == {"entropy"}
+        assert {name for name in before if before[name] != words[name]} == set(before)
+
+    def test_what_stays_fresh_after_a_change_upstream_is_confirmed(self, finished: Made):
+        assert finished.run().materialized == []
+        labels = (finished.folder / "labels.csv").read_text()
+        (finished.folder / "labels.csv").write_text(labels.replace("rocket-0,pool,rocket", "rocket-0,seed,rocket"))
+
+        outcome = finished.run()
+
+        assert ("images", "pool/a") in outcome.materialized
+        assert not any(table == "embeddings" for table, _ in outcome.materialized)
+        (record,) = finished.instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey("embeddings"), ["pool/a"]), limit=1
+        ).records
+        assert "Still up to date" in str(record.asset_materialization.description)
+        assert (
+            record.asset_materialization.tags["dagster/code_version"]
+            == code_versions(GRAPH, finished.project)[Unit(GRAPH.stage_of("embeddings"))]
+        )
+
+    def test_the_dataset_is_observed(self, finished: Made):
+        runner = Runner(str(finished.file), finished.instance)
+        assert runner.run().is_whole
+        key = dg.AssetKey("dataset")
+        before = finished.instance.fetch_observations(key, limit=100).records
+        finished.replace_shard("pool/a", members({"coffee": 5}, start=70))
+        assert finished.run(shards=["pool/b"]).is_whole
+        finished.run()
+
+        after = finished.instance.fetch_observations(key, limit=100).records
+
+        assert {record.asset_observation.partition for record in before} == {"pool/a", "pool/b", "pool/c", "test/t"}
+        assert [record.asset_observation.partition for record in after[: len(after) - len(before)]] == ["pool/a"]
