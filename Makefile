@@ -1,12 +1,21 @@
-# `make demo` mines a sample pool; `make test` is what CI runs. Both make .venv first.
+# `make demo` mines a sample pool, `make check` is for every few minutes of work, `make test` is what CI runs. All make
+# .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo check test bench clean
 
 demo: .venv/.user
 	VLMINE_COMMAND=$(BIN)/vlmine $(BIN)/vlmine demo
+
+# Format, lint, types, contracts, and the tests of pure functions.
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/domain tests/settings tests/mining tests/scoring tests/test_docs.py
 
 test: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -4,55 +4,27 @@ Every file carries a stamp in its footer: one hash a column of what it holds, an
 From the two follows what is missing, fresh or stale, without a database and without running anything.
 """
 
-import hashlib
 import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
 from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, SourceError
 from vlmine_dagster.domain.files import literal_pattern, replacing
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, arrow_type
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.resources.stamps import SUMMED, Stamp, column_hash, conform, totals_of
 from vlmine_dagster.settings import DEFAULT_VARIANT
 
 _STAMP_KEY = b"vlmine"
-_SUMMED = ("prompt_tokens", "output_tokens", "cost_usd")
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What a published file holds and what it was made from.
-
-    Attributes:
-        columns: SHA-256 of each column's values, in row order.
-        inputs: Hash of everything that went in: settings, code version of the stage, columns read upstream.
-        row_count: Rows in the file.
-        source: Hash of what its rows were read from, apart from what was joined to them; empty where nothing is.
-        totals: What people ask of answers: rows by outcome, and sums of tokens and money, where a table has them.
-    """
-
-    columns: Mapping[str, str]
-    inputs: str
-    row_count: int
-    totals: Mapping[str, Any] = field(default_factory=dict)
-    source: str = ""
-
-    def version(self, columns: Iterable[str] | None = None) -> str:
-        """Return one hash over some columns, or over all; it changes when a value in them does."""
-        chosen = sorted(self.columns if columns is None else columns)
-        text = json.dumps([(name, self.columns.get(name)) for name in chosen])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Lake:
@@ -116,8 +88,8 @@ class Lake:
             LakeError: the disk is full, or may not be written.
         """
         rows = conform(table, rows)
-        hashes = {name: _column_hash(rows.column(name)) for name in rows.column_names}
-        stamp = Stamp(hashes, inputs, rows.num_rows, _totals(rows), source)
+        hashes = {name: column_hash(rows.column(name)) for name in rows.column_names}
+        stamp = Stamp(hashes, inputs, rows.num_rows, totals_of(rows), source)
         content = json.dumps({"columns": hashes, "inputs": inputs, "totals": stamp.totals, "source": source})
         rows = rows.replace_schema_metadata({_STAMP_KEY: content.encode()})
         with self._writing():
@@ -171,8 +143,8 @@ class Lake:
         Raises:
             MissingInputError: the partition was not published.
         """
-        asked = [column.name for column in TABLES[table].columns if column.name in ("outcome", *_SUMMED)]
-        return _totals(self.read(table, partition, columns=asked, variant=variant))
+        asked = [column.name for column in TABLES[table].columns if column.name in ("outcome", *SUMMED)]
+        return totals_of(self.read(table, partition, columns=asked, variant=variant))
 
     def read(
         self,
@@ -325,67 +297,6 @@ class Lake:
             columns = ", ".join(f"NULL AS {column.name}" for column in TABLES[name].columns)
             return f"(SELECT {columns} WHERE false)"
         return self.scan([_duckdb_name(path) for path in paths])
-
-
-def conform(table: str, rows: pa.Table) -> pa.Table:
-    """Order and cast rows to a table's contract.
-
-    Raises:
-        ContractError: a declared column is missing, an undeclared one is there, or a cast loses information.
-    """
-    contract = TABLES[table]
-    declared = [column.name for column in contract.columns]
-    missing = [name for name in declared if name not in rows.column_names]
-    extra = [name for name in rows.column_names if name not in declared]
-    if missing or (extra and contract.opens_to is None):
-        raise ContractError(
-            f"{table}: missing columns {missing or 'none'}, undeclared columns {extra or 'none'}. "
-            f"Declared: {', '.join(declared)}."
-        )
-    fields = [pa.field(name, arrow_type(str(contract.opens_to)), nullable=True) for name in extra]
-    schema = pa.schema([*contract.schema, *fields])
-    try:
-        return rows.select(schema.names).cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise ContractError(f"{table}: {error}") from error
-
-
-def _column_hash(column: pa.ChunkedArray) -> str:
-    # Values are hashed through their IPC form as one contiguous batch, so that neither chunking nor offsets matter.
-    batch = pa.table({"": pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)})
-    sink = _HashSink()
-    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), batch.schema) as writer:
-        writer.write_table(batch)
-    return sink.digest.hexdigest()[:16]
-
-
-def _totals(rows: pa.Table) -> dict[str, Any]:
-    """Return rows by outcome and the sums of what was used, so that a status needs no look into the file."""
-    if "outcome" not in rows.column_names:
-        return {}
-    counts = rows.column("outcome").value_counts().to_pylist()
-    used = [name for name in _SUMMED if name in rows.column_names]
-    sums = {name: pc.sum(rows.column(name)).as_py() or 0 for name in used}
-    return {"outcomes": {count["values"]: count["counts"] for count in counts}, **sums}
-
-
-class _HashSink:
-    """A file that keeps nothing but a running SHA-256."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.digest = hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        self.digest.update(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def _write_whole(path: UPath, rows: pa.Table, options: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from conftest import plain_rows, run_together
 
 from vlmine_dagster.domain.errors import ContractError, MissingInputError, SourceError
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
-from vlmine_dagster.resources.lake import Lake, conform
+from vlmine_dagster.resources.lake import Lake
+from vlmine_dagster.resources.stamps import conform
 
 
 def keywords(*pairs, variant="v"):

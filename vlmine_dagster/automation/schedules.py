@@ -98,8 +98,13 @@ def _shard_run(batch: Batch, key: str) -> dg.RunRequest:
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
     """Return the nightly backfill of shards and the refresh of pool and experiments."""
+    is_on = project.settings.automation.is_on
+    status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
+    return [_nightly_backfill(project, status), _refresh(project, status)]
+
+
+def _nightly_backfill(project: Project, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     settings = project.settings.automation
-    status = dg.DefaultScheduleStatus.RUNNING if settings.is_on else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(
         name="nightly_backfill",
@@ -119,6 +124,12 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         if not batches:
             return dg.SkipReason(f"{len(shards)} shards, all fresh or at work")
         return [_shard_run(batch, f"nightly:{tick}:{batch.first}") for batch in batches]
+
+    return nightly_backfill
+
+
+def _refresh(project: Project, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    settings = project.settings.automation
 
     @dg.schedule(
         name="refresh",
@@ -144,18 +155,19 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         runs = refresh_runs(bench, shards, tick)
         if not runs:
             return dg.SkipReason("nothing has changed since the last refresh")
-        if runs[0].job_name == GLOBAL_JOB:
-            return runs[0]
-        # A schedule starts one job only: counting again is the least that this one can do, and the rest stays fresh.
-        counts = [unit.key for unit in units_of(GLOBAL_JOB, project)][:1]
-        return dg.RunRequest(
-            run_key=f"{GLOBAL_JOB}:{tick}:{WHOLE_POOL}",
-            job_name=GLOBAL_JOB,
-            asset_selection=counts,
-            tags={REFRESH_TAG: tick},
-        )
+        return runs[0] if runs[0].job_name == GLOBAL_JOB else _count_again(project, tick)
 
-    return [nightly_backfill, refresh]
+    return refresh
+
+
+def _count_again(project: Project, tick: str) -> dg.RunRequest:
+    """Return the least that the job of the schedule can do: a schedule starts one job only, the rest stays fresh."""
+    return dg.RunRequest(
+        run_key=f"{GLOBAL_JOB}:{tick}:{WHOLE_POOL}",
+        job_name=GLOBAL_JOB,
+        asset_selection=[unit.key for unit in units_of(GLOBAL_JOB, project)][:1],
+        tags={REFRESH_TAG: tick},
+    )
 
 
 def _waiting_shards(

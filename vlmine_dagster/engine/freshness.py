@@ -16,7 +16,7 @@ from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT, settings_hash
 
 if TYPE_CHECKING:
-    from vlmine_dagster.resources.lake import Stamp
+    from vlmine_dagster.resources.stamps import Stamp
 
 State = Literal["missing", "stale", "fresh", "blocked"]
 Place = tuple[str, str, str]
