@@ -66,7 +66,7 @@ def test_a_full_disk_is_told_and_what_is_there_stays_whole(finished: Made, monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as full:
-        full.setattr("vlmine_dagster.resources.lake.os.fsync", no_room)
+        full.setattr("vlmine_dagster.domain.files.os.fsync", no_room)
         outcome = finished.run()
 
     assert "cannot be written: No space left on device" in outcome.failures["images", "pool/a"]

@@ -40,11 +40,11 @@ _SHAPE_STARTS = tuple(
     "sk- sk_ rk- rk_ AIza ya29. ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- hf_ gsk_ xai- nvapi- pplx- r8_ fw_ "  # noqa: SIM905
     "AKIA ASIA xox dapi eyJ PRIVATE".split()
 )
-_HEADERS = re.compile(r"\b((?i:Bearer|Basic|Token))(\s+)(?=\S*[\d=_.-]|\S+[A-Z])[\w.~+/=*-]{6,}")
+_HEADERS = re.compile(r"\b((?i:Bearer|Basic|Token))(\s+)(?=\S*[\d=_-]|\S*\.\S|\S+[A-Z])[\w.~+/=*-]{6,}")
 _FIELDS = re.compile(
     r"((?:\b|_)(?:x-)?(?:api[_-]?key|access[_-]?key|secret[_-]?key|client[_-]?secret|secret|passw(?:or)?d|pwd"
     r"|(?:access|auth|refresh|session|id)[_-]?token|token|authorization|x-amz-signature|signature|sig|credential)"
-    r"[\"']?\s*(?:=|:)\s*[\"']?)(?!(?:Bearer|Basic|Token)\s)(?![\s\"'{\[(])[^\s\"',;&)}\]]{4,}",
+    r"[\"']?\s*(?:=|:)\s*[\"']?)(?!(?:Bearer|Basic|Token)\s)(?!there is )(?![\s\"'{\[(])[^\s\"',;&)}\]]{4,}",
     re.IGNORECASE,
 )
 _FIELD_WORDS = ("key", "token", "secret", "passw", "pwd", "authorization", "sig", "credential")
