@@ -1,9 +1,14 @@
 """The one place where all parts meet: what `vlmine ui` loads."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.jobs import build_core, build_jobs
 from vlmine_dagster.automation.schedules import build_chain, build_continuous, build_schedules, new_shards
+from vlmine_dagster.engine.asset_factory import build_assets
+from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.jobs import build_study_jobs
 
@@ -24,6 +29,22 @@ def build_definitions(project: Project, *, settings_file: str = "") -> dg.Defini
         sensors=[new_shards, follows],
     )
     return dg.Definitions.merge(build_core(project, settings_file=settings_file, jobs=jobs), automatic)
+
+
+def guest_definitions(settings_file: str, *, key_prefix: Sequence[str] = ()) -> dg.Definitions:
+    """Return the assets of a project for the Dagster project of somebody else, who merges them with its own.
+
+    Jobs, schedules, sensors and the executor are the host's; partitions are those of the project.
+
+    Args:
+        settings_file: `vlmine.yaml`.
+        key_prefix: Put before every asset key, such as `["mining"]`.
+
+    Examples:
+        >>> defs = dg.Definitions.merge(my_definitions, guest_definitions("vlmine.yaml"))  # doctest: +SKIP
+    """
+    assets = build_assets(GRAPH, Project.load(settings_file), key_prefix=key_prefix)
+    return dg.Definitions(assets=assets, resources={"workbench": Workbench(settings_file=settings_file)})
 
 
 @dg.definitions

@@ -31,17 +31,19 @@ warnings.filterwarnings("ignore", message="Parameter `backfill_policy` of functi
 AnyAsset = dg.AssetsDefinition | dg.SourceAsset
 
 
-def build_assets(graph: Graph, project: Project) -> list[AnyAsset]:
+def build_assets(graph: Graph, project: Project, *, key_prefix: Sequence[str] = ()) -> list[AnyAsset]:
     """Return every asset that a project has: each stage once, those with extraction variants once per variant.
 
     Args:
         graph: All stages.
         project: The project.
+        key_prefix: Put before every key, in a Dagster project of somebody else.
     """
     arms = experiments(list(project.settings.experiments))
     codes = code_versions(graph, project)
-    made = [build_asset(unit, graph, project, experiments=arms, code_version=codes[unit]) for unit in codes]
-    return [*made, *source_assets(graph, shards=shards, experiments=arms)]
+    more = {"experiments": arms, "key_prefix": tuple(key_prefix)}
+    made = [build_asset(unit, graph, project, code_version=codes[unit], **more) for unit in codes]  # type: ignore[arg-type]
+    return [*made, *source_assets(graph, shards=shards, **more)]  # type: ignore[arg-type]
 
 
 def build_asset(
@@ -51,6 +53,7 @@ def build_asset(
     *,
     experiments: dg.PartitionsDefinition[str],
     code_version: str,
+    key_prefix: tuple[str, ...] = (),
 ) -> dg.AssetsDefinition:
     """Make the Dagster asset of a stage for one extraction variant.
 
@@ -60,8 +63,9 @@ def build_asset(
         project: The project.
         experiments: The partitions of an experiment's assets.
         code_version: What changes when the stage or a setting upstream does.
+        key_prefix: Put before every key.
     """
-    stage, key = unit.stage, unit.key
+    stage, key = unit.stage, unit.key.with_prefix(key_prefix)
     kinds = {"shard": shards, "experiment": experiments, "pool": None}
 
     def body(context, workbench, config):  # type: ignore[no-untyped-def]
@@ -79,7 +83,7 @@ def build_asset(
     return dg.asset(
         key=key,
         partitions_def=kinds[stage.contract.partition],
-        deps=list(_edges(unit, graph, project)),
+        deps=[_prefixed(edge, key_prefix) for edge in _edges(unit, graph, project)],
         group_name=stage.group,
         kinds=set(stage.kinds),
         owners=list(project.settings.owners),
@@ -94,6 +98,10 @@ def build_asset(
         backfill_policy=dg.BackfillPolicy.single_run() if stage.is_one_run else None,
         pool=stage.pool(unit.part(project)),
     )(body)
+
+
+def _prefixed(edge: dg.AssetDep, key_prefix: tuple[str, ...]) -> dg.AssetDep:
+    return dg.AssetDep(edge.asset_key.with_prefix(key_prefix), partition_mapping=edge.partition_mapping)
 
 
 def _edges(unit: Unit, graph: Graph, project: Project) -> Iterator[dg.AssetDep]:
@@ -160,7 +168,7 @@ def _column_schema(contract: Table) -> dg.TableSchema:
 def _materialize(
     unit: Unit, graph: Graph, context: Any, bench: Workbench, config: StageConfig
 ) -> dg.MaterializeResult[Any]:
-    stage, key = unit.stage, unit.key
+    stage, key = unit.stage, context.asset_key
     partitions = list(context.partition_keys) if context.has_partition_key_range or context.has_partition_key else None
     made: dict[str, Made] = {}
     failures: dict[str, VlmineError] = {}
@@ -256,6 +264,6 @@ def _others_failing(
     freshness = Freshness(graph, bench, shards)
     return standing_failures(
         context.instance,
-        unit.key,
+        context.asset_key,
         is_unfinished=lambda name: name in others and not freshness.is_current(unit, name),
     )

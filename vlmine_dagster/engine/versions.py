@@ -216,7 +216,11 @@ def _last_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> tuple[str, 
 
 
 def source_assets(
-    graph: Graph, *, shards: dg.PartitionsDefinition[str], experiments: dg.PartitionsDefinition[str]
+    graph: Graph,
+    *,
+    shards: dg.PartitionsDefinition[str],
+    experiments: dg.PartitionsDefinition[str],
+    key_prefix: tuple[str, ...] = (),
 ) -> list[dg.SourceAsset]:
     """Return the observable source assets; the Observe button of the UI does what a run and the sensor do.
 
@@ -224,10 +228,11 @@ def source_assets(
         graph: All stages.
         shards: How the dataset is cut.
         experiments: The experiments of `vlmine.yaml`.
+        key_prefix: Put before the keys.
     """
 
     @dg.observable_source_asset(
-        name=DATASET,
+        key=dg.AssetKey([*key_prefix, DATASET]),
         partitions_def=shards,
         group_name="ingest",
         description="The files of each shard, and the label file. Changed bytes or labels are a new data version; a "
@@ -238,7 +243,7 @@ def source_assets(
         return _versions(dataset_versions(Freshness(graph, workbench, names), workbench, names))
 
     @dg.observable_source_asset(
-        name=EXPERIMENTS,
+        key=dg.AssetKey([*key_prefix, EXPERIMENTS]),
         partitions_def=experiments,
         group_name="mine",
         description="The entry of each experiment in vlmine.yaml, together with how what it reads is made.",
