@@ -134,14 +134,14 @@ def start_labels(project: Project) -> None:
     from ruamel.yaml import YAML
 
     file = project.file.resolve()
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 10_000
+    editor = YAML()  # keeps comments; builds plain values alone
+    editor.preserve_quotes = True
+    editor.width = 10_000
     text = io.StringIO()
     try:
-        content: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = editor.load(file.read_text(encoding="utf-8"))
         content["dataset"]["labels"] = {}
-        yaml.dump(content, text)
+        editor.dump(content, text)
         write_whole(file, text.getvalue())
     except OSError as error:
         raise ConfigError(

@@ -93,7 +93,7 @@ def test_a_failing_shard_stops_nobody_else(make_project):
     assert "4 of 4 images failed, more than max_failure_share 0.5. Commonest: 4 x no image: it begins with" in message
     assert len(made.frame("keywords", "pool/a")) > 0
     assert len(made.frame("keywords", "pool/c")) > 0
-    assert outcome.waiting["vocab_counts"] == "waits for keywords of pool/b"
+    assert outcome.waiting["vocab_counts"] == "waits for keywords of pool/b; images of pool/b"
     assert failed_check(made, "images", "quality").startswith("images[pool/b]: 4 of 4 images failed")
     assert told_failures(made) == {("images", "pool/b"): message}
     standing = last_check(made, "images", "contract")  # pool/c and test/t were made after pool/b failed

@@ -289,7 +289,7 @@ def test_one_call_mode_takes_keywords_from_the_image(make_project):
         made = make_project(POOL, **asks(endpoint, describer=describer, keyworder={"kind": "tags"}))
         assert made.run().is_whole
 
-    assert len(endpoint.calls) == 20
+    assert len([call for call in endpoint.calls if call.digest in NAMES]) == 20  # beside a grey picture, now and then
     assert all(call.body["response_format"]["type"] == "json_schema" for call in endpoint.calls)
     counts = made.frame("vocab_counts").set_index("keyword").image_count
     assert (counts["coffee"], counts["green eyes"], counts["rocket"]) == (11, 7, 2)

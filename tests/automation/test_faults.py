@@ -124,7 +124,7 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
 
     records = finished.instance.fetch_materializations(dg.AssetKey("pareto_set"), limit=1).records
     assert "connection refused" in str(records[0].asset_materialization.metadata["mlflow"].value)
-    monkeypatch.delattr("vlmine_dagster.assets.retraining._learned")  # nothing is trained again
+    monkeypatch.delattr("vlmine_dagster.scoring.retraining.retrained_rows")  # nothing is trained again
     again = finished.run()
     assert again.is_whole, again.failures
     assert set(again.materialized) == {(t, "pareto") for t in ("pareto_set", "retrain_metrics", "mining_report")}
@@ -137,7 +137,7 @@ def test_an_mlflow_that_lost_everything_is_told_again_without_training(finished:
     shutil.rmtree(finished.folder / ".vlmine" / "mlflow")
     with pytest.raises(MissingInputError, match="`vlmine run` mines what is missing and tells MLflow again"):
         compared_experiments(finished.bench)
-    monkeypatch.delattr("vlmine_dagster.assets.retraining._learned")
+    monkeypatch.delattr("vlmine_dagster.scoring.retraining.retrained_rows")
 
     again = finished.run()
 

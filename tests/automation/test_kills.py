@@ -22,7 +22,7 @@ from vlmine_dagster.settings.project import Project
 pytestmark = pytest.mark.slow
 KILLS = 50
 ARMS = ("random", "pareto", "fused")  # every stage and every kind of signal; the other five would only cost time
-LONGEST_LIFE = 250  # touches of a file; a whole run of the small pool has some 2,500
+LONGEST_LIFE = 450  # touches of a file; a whole run of the small pool has some 3,400
 # What tells time or the folder differs between any two projects.
 OWN_COLUMNS = {"descriptions": {"latency_s"}, "mining_report": {"path", "sha256"}, "task_model": {"path"}}
 

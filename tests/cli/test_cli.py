@@ -122,8 +122,8 @@ def test_status_names_what_is_missing_and_stale(inside: Made):
 
     assert rows["images"]["states"] == {"fresh": 3, "stale": 1}
     assert rows["images"]["not_fresh"] == ["pool/c"]
-    assert rows["embeddings"]["not_fresh"] == ["pool/b"]
-    assert rows["vocab_counts"]["states"] == {"fresh": 1}
+    assert rows["embeddings"]["not_fresh"] == ["pool/b", "pool/c"]  # missing, and made of what is stale
+    assert rows["vocab_counts"]["states"] == {"stale": 1}
     assert "1 missing: pool/b" in vlmine("status").output
 
 

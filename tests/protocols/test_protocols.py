@@ -146,7 +146,7 @@ def test_images_for_validation_and_test_never_enter_the_pool_of_imagenet_lt(
     train = listed(lists, "ImageNet_LT_train.txt")
     if pool == "split":
         assert minable == train
-        assert "75 in the pool, 6 judge" in shown
+        assert "75 in the pool, 6 for testing" in shown
         assert "many/medium/few classes: 0/1/2 by >100 / 20-100 / <20, 0/1/2 by >=100 / 21-99 / <=20" in shown
         assert "the tail is common" not in shown
     else:
@@ -219,7 +219,7 @@ def test_tiny_imagenet_is_thinned_by_the_law_and_judged_by_its_validation(
 
     pool = Counter(row["class_id"] for row in rows(tmp_path) if row["split"] == "pool")
     assert sorted(pool.values(), reverse=True) == [40, 13, 4]
-    assert "57 in the pool, 3 judge" in shown
+    assert "57 in the pool, 3 for testing" in shown
     assert not any("test/" in key for key in images_of(tmp_path))
     assert "n01440764,tench\n" in (tmp_path / "classes.csv").read_text()
 
@@ -277,7 +277,7 @@ def test_cifar_is_read_from_its_binary_version(tmp_path: Path, monkeypatch: pyte
 
     pool = Counter(row["class_id"] for row in rows(tmp_path) if row["split"] == "pool")
     assert (max(pool.values()), min(pool.values())) == (20, 2)
-    assert "40 judge" in shown
+    assert "40 for testing" in shown
     found = images_of(tmp_path)
     assert Counter(found.values())["test"] == 40
     assert len(found) == sum(pool.values()) + 40

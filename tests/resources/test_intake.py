@@ -5,7 +5,9 @@ from conftest import jpeg, write_tar
 
 from vlmine_dagster.domain.errors import PictureError
 from vlmine_dagster.resources.intake import load_pictures
-from vlmine_dagster.resources.sources import FileTree, FingerprintCache, WebDatasetSource
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.sources.webdataset import WebDatasetSource
 
 
 def test_pictures_that_are_gone_are_left_out_and_a_broken_one_is_told(tmp_path):

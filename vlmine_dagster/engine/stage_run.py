@@ -63,8 +63,8 @@ class StageRun:
         origin: Hash of what its rows are read from, apart from what is joined to them; empty where nothing is.
     """
 
-    inputs: str
-    origin: str
+    inputs: str = ""
+    origin: str = ""
 
     def __init__(
         self,
