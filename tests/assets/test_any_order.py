@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.encoders import ENCODER
-from vlmine_dagster.domain.tables import EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS
+from vlmine_dagster.domain.tables import DESCRIPTIONS, EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS
 from vlmine_dagster.engine.freshness import Freshness
 from vlmine_dagster.engine.stage import Stage, StageConfig, Unit
 from vlmine_dagster.engine.stage_run import StageRun
@@ -50,6 +50,7 @@ def shard_tables(shard: str, content: int) -> dict[str, pa.Table]:
     return {
         "images": plain_rows(IMAGES, image_id=ids, sha256=ids, label=labels, split=splits),
         "embeddings": plain_rows(EMBEDDINGS, image_id=ids, embedding=embeddings, tag_probabilities=tags),
+        "descriptions": plain_rows(DESCRIPTIONS, image_id=ids),
         "keywords": plain_rows(KEYWORDS, image_id=[name for name, _ in words], keyword=[word for _, word in words]),
         "keyword_answers": plain_rows(KEYWORD_ANSWERS, image_id=ids),
     }

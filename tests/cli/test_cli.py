@@ -124,7 +124,7 @@ def test_status_names_what_is_missing_and_stale(inside: Made):
     assert rows["images"]["not_fresh"] == ["pool/c"]
     assert rows["embeddings"]["not_fresh"] == ["pool/b", "pool/c"]  # missing, and made of what is stale
     assert rows["vocab_counts"]["states"] == {"stale": 1}
-    assert "1 missing: pool/b" in vlmine("status").output
+    assert "1 missing, 1 stale: pool/b, pool/c" in vlmine("status").output
 
 
 def test_top_shows_ranks_and_reasons(inside: Made):
