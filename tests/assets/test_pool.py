@@ -47,7 +47,7 @@ def test_disagreement_tail_first_and_oracle_are_mined_and_a_resnet_is_retrained(
     assert ceiling["oracle"].is_monotonic_decreasing
     assert truth.tolist() == sorted(truth, key=["rocket", "chelsea", "coffee"].index)
     assert ceiling["reason"].iloc[0].startswith("true class has 4 images")
-    assert "of its class by Tail First Sampling" in finished.frame("pareto_set", "tail")["reason"].iloc[0]
+    assert "by Tail First Sampling" in finished.frame("pareto_set", "tail")["reason"].iloc[0]
 
     tags = {name: _tags(finished, name) for name in ("ceiling", "tail")}
     assert tags["ceiling"]["vlmine.oracle"] == "true"

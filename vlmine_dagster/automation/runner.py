@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -170,10 +170,18 @@ class Runner:
             confirm(self._instance, GRAPH, self._bench, known, made=self.outcome.materialized)
             kept = {"shard": known, "experiment": self._project.settings.experiments}
             home = self._project.state_folder("lake").parent
-            self._bench.lake.write_views(home / VIEWS_FILE, kept=kept)
+            self._write_views(kept)
             if self.outcome.materialized:
                 build_index(home)
         return self.outcome
+
+    def _write_views(self, kept: Mapping[str, Collection[str]]) -> None:
+        """Write the file by which people ask the tables; the tables are there if it cannot be written."""
+        file = self._project.state_folder("lake").parent / VIEWS_FILE
+        try:
+            self._bench.lake.write_views(file, kept=kept)
+        except OSError as error:
+            self.outcome.waiting[VIEWS_FILE] = f"cannot be written: {error.strerror or error}"
 
     def _check_models(self) -> None:
         """Make every describer and keyworder: a wrong setting is reported once, before any work, not once per shard."""

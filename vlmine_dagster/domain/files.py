@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_MACHINE = f"{uuid.getnode():x}"
+
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
@@ -30,7 +32,8 @@ def replacing(file: Path) -> Iterator[Path]:
         ('1 2 3', ['numbers.txt'])
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
+    _remove_abandoned(file)
+    beside = file.with_name(f"{file.name}.{_MACHINE}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
     try:
         yield beside
         _flush(beside)
@@ -54,6 +57,24 @@ def literal_pattern(path: str) -> str:
         'a[[]1]/b[*].parquet'
     """
     return re.sub(r"([\[*?])", r"[\1]", path)
+
+
+def _remove_abandoned(file: Path) -> None:
+    """Delete what a process of this machine that was killed left beside a file."""
+    for left in file.parent.glob(f"{literal_pattern(file.name)}.{_MACHINE}-*-*.tmp"):
+        pid = left.name.removesuffix(".tmp").rsplit("-", 2)[1]
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _flush(file: Path) -> None:
