@@ -99,15 +99,14 @@ class Planner:
         is_other_shard = name != partition and GRAPH.stage_of(table).contract.partition == "shard"
         return not (self._is_partial and is_other_shard) and self.freshness.stamp(*place) is None
 
-    def batches(self, wave: Wave, partitions: Sequence[str], *, units: Sequence[Unit] | None = None) -> Iterator[Batch]:
+    def batches(self, wave: Wave, partitions: Sequence[str]) -> Iterator[Batch]:
         """Yield what is to be made of a wave for some partitions, as runs that can be requested in advance.
 
         Args:
             wave: The wave.
             partitions: Its partitions, in the order of ranges.
-            units: Only these; all of the wave if None.
         """
-        chosen = GRAPH.units_of(wave, self.project) if units is None else units
+        chosen = GRAPH.units_of(wave, self.project)
         found = {name: left for name in partitions if (left := self.freshness.unfinished(chosen, name))}
         if wave.is_range and found:
             order = {unit for left in found.values() for unit in left}

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.dead_runs import fail_dead_runs
 from vlmine_dagster.automation.jobs import build_core
-from vlmine_dagster.automation.planner import RANGE_TAGS, Planner, ranges
+from vlmine_dagster.automation.planner import Batch, Planner, ranges
 from vlmine_dagster.domain.errors import BudgetExceededError, ConfigError
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
@@ -267,7 +267,7 @@ class Runner:
                 self._wait(first, partition, reason)
                 break
             tried |= set(batch)
-            if not self._execute(wave.job, batch, partition):
+            if not self._execute(Batch(wave, tuple(batch), partition, partition)):
                 break
         self._leave(self._planner(), units, [partition])
 
@@ -317,7 +317,7 @@ class Runner:
         if blocked and not self._allow_missing:
             self._wait(unit, blocked[0], reasons[blocked[0]])
         made = [
-            self._execute(wave.job, [unit], first, last=last)
+            self._execute(Batch(wave, (unit,), first, last))
             for first, last in ranges(order, todo=todo, blocked=blocked)
         ]
         if blocked or not all(made):
@@ -336,21 +336,19 @@ class Runner:
         shards = self._instance.get_dynamic_partitions(SHARDS)
         return Planner(self._bench, shards, left=self._left, is_partial=self._allow_missing)
 
-    def _execute(self, job: str, units: Sequence[Unit], first: str, *, last: str | None = None) -> bool:
-        names = ", ".join(unit.key.to_user_string() for unit in units)
-        self._on_run(names, first if last in (None, first) else f"{first} ... {last}")
-        is_range = last is not None and last != first
-        span = dict(zip(RANGE_TAGS, (first, str(last)), strict=True)) if is_range else {}
-        config = {unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in units}
-        result = self._definitions.resolve_job_def(job).execute_in_process(
+    def _execute(self, batch: Batch) -> bool:
+        names = ", ".join(unit.key.to_user_string() for unit in batch.units)
+        self._on_run(names, batch.first if batch.first == batch.last else f"{batch.first} ... {batch.last}")
+        config = {unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in batch.units}
+        result = self._definitions.resolve_job_def(batch.wave.job).execute_in_process(
             instance=self._instance,
-            asset_selection=[unit.key for unit in units],
+            asset_selection=batch.keys,
             raise_on_error=False,
             run_config={**_QUIET, "ops": config},
-            tags={COMMAND_TAG: self._place, **span},
-            partition_key=None if is_range or first == WHOLE_POOL else first,
+            tags={COMMAND_TAG: self._place, **batch.tags},
+            partition_key=batch.partition_key,
         )
-        self._note(result, first)
+        self._note(result, batch.first)
         if is_interrupted(result):
             raise KeyboardInterrupt
         return bool(result.success)
