@@ -24,15 +24,19 @@ def _origin_and_labels(bench: Workbench, part: Part) -> list[Any]:
     fingerprints=_origin_and_labels,
     source=_origin,
     joined=("label", "split"),
+    version=2,
 )
 def images(run: StageRun) -> Product:
     """Every image found in a shard, readable or not.
 
-    One row per image: where it is, the hash of its bytes, its size, its label if the miner may know it, and what became
-    of it when it was opened. Bad images are rows with an outcome and a reason; they never go further.
+    One row per image: where it is, the hash of its bytes, its size, of which recording it is a frame, its label if the
+    miner may know it, and what became of it when it was opened. Bad images are rows with an outcome and a reason; they
+    never go further.
     """
     from vlmine_dagster.resources.intake import inspect_shard, outcome_counts, refuse_failures, relabelled
+    from vlmine_dagster.resources.sources.sequences import sequence_counts
 
+    dataset = run.project.settings.dataset
     previous = run.previous()
     # Labels alone have changed: they are joined to the rows. Who asks for fresh ones wants the pictures opened.
     if previous is not None and previous.is_of_same_origin and not previous.is_of_same_inputs:
@@ -40,9 +44,16 @@ def images(run: StageRun) -> Product:
         facts: dict[str, Any] = {"opened": "none: only labels have changed"}
     else:
         progress = run.progress(None)
-        pixels = run.project.settings.dataset.max_pixels
-        rows = inspect_shard(run.source, run.partition, labels=run.labels, max_pixels=pixels, on_progress=progress.add)
+        rows = inspect_shard(
+            run.source,
+            run.partition,
+            labels=run.labels,
+            max_pixels=dataset.max_pixels,
+            sequences=dataset.sequences,
+            on_progress=progress.add,
+        )
         facts = {"images/s": progress.rate}
-    share = run.project.settings.dataset.max_failure_share
-    refuse_failures(rows, where=f"images[{run.partition}]", max_share=share)
+    if dataset.has_sequences:
+        facts |= sequence_counts(rows)
+    refuse_failures(rows, where=f"images[{run.partition}]", max_share=dataset.max_failure_share)
     return Product(rows, {"outcomes": outcome_counts(rows), **facts})

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.engine.checks import SEQUENCE_CHECK
 from vlmine_dagster.engine.stage import MiningConfig, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.mining.limits import MOST_JACCARD, MOST_SPEARMAN
@@ -38,6 +39,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     reads=[
         *(_signals(name) for name, table in TABLES.items() if table.partition != "experiment"),
         Reads("images", ("label",), when=lambda part: _diversity(part) == "k_center"),
+        Reads("images", ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
         Reads("vocab_counts", ("keyword", "image_count"), when=lambda part: _diversity(part) == "coverage"),
@@ -52,7 +54,8 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     config=MiningConfig,
     checks={
         AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
-        f"{MOST_JACCARD} (Jaccard); otherwise joining them adds nothing."
+        f"{MOST_JACCARD} (Jaccard); otherwise joining them adds nothing.",
+        SEQUENCE_CHECK: "No sequence has labelled frames in several splits; otherwise nothing is mined.",
     },
 )
 def pareto_set(run: StageRun) -> Product:
@@ -64,7 +67,9 @@ def pareto_set(run: StageRun) -> Product:
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.reporting.mlflow_runs import record_list
     from vlmine_dagster.scoring.ranking import mined_list
+    from vlmine_dagster.scoring.sequences import check_sequences
 
+    whole = check_sequences(run)
     experiment = run.project.settings.experiments[run.partition]
     changed = run.config.budget if isinstance(run.config, MiningConfig) else None
     budget = changed or experiment.budget or run.project.settings.budget
@@ -78,4 +83,5 @@ def pareto_set(run: StageRun) -> Product:
     }
     preview = table_fact(found.rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())
     record = partial(record_list, run, run.tracking, found, budget=budget, labels=run.labels)
-    return Product(found.rows, {**facts, "top of the list": preview}, record, advice={AGREEMENT_CHECK: found.advice})
+    advice = {AGREEMENT_CHECK: found.advice, SEQUENCE_CHECK: whole}
+    return Product(found.rows, {**facts, "top of the list": preview}, record, advice=advice)

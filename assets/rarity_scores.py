@@ -30,6 +30,7 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
     kinds={"pytorch", "duckdb", "parquet"},
     reads=[
         Reads("images", ("image_id", "label", "split", "outcome")),
+        Reads("images", ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities")),
         Reads("keywords", ("image_id", "keyword")),
         Reads("keyword_answers", ("image_id", "outcome")),
@@ -53,9 +54,10 @@ def rarity_scores(run: StageRun) -> Product:
     from vlmine_dagster.scoring.evidence import SeedAndPool
     from vlmine_dagster.scoring.labelled import labelled_when_mined
     from vlmine_dagster.scoring.rarity import naming_of, rarity_scores
+    from vlmine_dagster.scoring.sequences import sequences_of
 
     known = SeedAndPool(run)
-    is_mined = labelled_when_mined(run.labels, known.seed_ids, run.shards)
+    is_mined = labelled_when_mined(run.labels, known.seed_ids, run.shards, sequences=sequences_of(run, known.seed_ids))
     naming = naming_of(run.project, run.labels, run.encoder.classes, run.variant)
     scratch = run.project.state_folder("scratch")
     rows = rarity_scores(run, known, naming=naming, is_mined=is_mined, scratch=scratch)

@@ -97,8 +97,9 @@ def _parameters(table: str, size: LakeSize) -> dict[str, int]:
 
 _QUERIES = {
     "images": """SELECT image_id, image_id AS uri, sha256(image_id) AS sha256, 64::INT AS width, 48::INT AS height,
-                        2000 + (random() * 1000)::BIGINT AS n_bytes, NULL::VARCHAR AS label, 'pool' AS split,
-                        'ok' AS outcome, NULL::VARCHAR AS failure
+                        2000 + (random() * 1000)::BIGINT AS n_bytes, NULL::VARCHAR AS sequence_id,
+                        NULL::BIGINT AS frame_index, NULL::DOUBLE AS timestamp_s, NULL::VARCHAR AS label,
+                        'pool' AS split, 'ok' AS outcome, NULL::VARCHAR AS failure
                  FROM pool ORDER BY image_id""",
     "descriptions": """SELECT image_id, 'a photo' AS description,
                               NULL::STRUCT(tag VARCHAR, probability FLOAT)[] AS tags, 'ok' AS outcome,

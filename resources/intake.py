@@ -16,6 +16,8 @@ from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.ordered import core_count, map_in_order
 from vlmine_dagster.resources.pictures import PictureFacts, decode_picture, inspect_picture
 from vlmine_dagster.resources.sources import ImageSource, RawImage, image_id, shard_of
+from vlmine_dagster.resources.sources.sequences import moment_of
+from vlmine_dagster.settings.sequences import SequenceSettings
 
 MEND_FILES = "Mend the files, or raise max_failure_share in vlmine.yaml."
 ASK_AGAIN = (
@@ -30,16 +32,25 @@ def inspect_shard(
     *,
     labels: Labels | None,
     max_pixels: int,
+    sequences: SequenceSettings | None = None,
     on_progress: Callable[[int], None] = lambda _count: None,
 ) -> pa.Table:
     """Open and check every image of a shard.
+
+    Args:
+        source: The images.
+        shard: Which of them.
+        labels: What the miner may know of them, None without labels.
+        max_pixels: Larger pictures are refused.
+        sequences: How frames are recognized by their names; None where the source says, or nobody.
+        on_progress: Called with the number of images that were opened since.
 
     Returns:
         Rows of `images`, sorted by image id.
     """
 
     def row(raw: RawImage) -> dict[str, Any]:
-        return _row(raw, shard=shard, labels=labels, max_pixels=max_pixels)
+        return _row(raw, shard=shard, labels=labels, max_pixels=max_pixels, sequences=sequences)
 
     rows = []
     for found in map_in_order(row, source.read(shard), workers=core_count()):
@@ -51,8 +62,8 @@ def inspect_shard(
 
 def relabelled(rows: pa.Table, shard: str, labels: Labels | None) -> pa.Table:
     """Return rows of `images` of a shard with the labels and splits of now; no picture is opened."""
-    names = rows.column("image_id").to_pylist()
-    shown = [_shown(labels, name, name[len(shard) + 1 :]) for name in names]
+    frames = zip(rows.column("image_id").to_pylist(), rows.column("sequence_id").to_pylist(), strict=True)
+    shown = [_shown(labels, name, name[len(shard) + 1 :], sequence) for name, sequence in frames]
     columns = {"label": [label for label, _ in shown], "split": [split.value for _, split in shown]}
     for name, values in columns.items():
         place = IMAGES.schema.get_field_index(name)
@@ -60,17 +71,21 @@ def relabelled(rows: pa.Table, shard: str, labels: Labels | None) -> pa.Table:
     return rows
 
 
-def _shown(labels: Labels | None, name: str, key: str) -> tuple[str | None, Split]:
-    return (None, Split.POOL) if labels is None else labels.visible(name, key)
+def _shown(labels: Labels | None, name: str, key: str, sequence: str | None) -> tuple[str | None, Split]:
+    return (None, Split.POOL) if labels is None else labels.visible(name, key, sequence)
 
 
-def _row(raw: RawImage, *, shard: str, labels: Labels | None, max_pixels: int) -> dict[str, Any]:
+def _row(
+    raw: RawImage, *, shard: str, labels: Labels | None, max_pixels: int, sequences: SequenceSettings | None
+) -> dict[str, Any]:
     name = image_id(shard, raw.key)
+    moment = raw.moment or moment_of(sequences, name, raw.key)
+    sequence = None if moment is None else moment.sequence
     if raw.failure is None:
         facts = inspect_picture(raw.data, max_pixels=max_pixels)
     else:
         facts = PictureFacts(None, None, Outcome.CORRUPT, raw.failure)
-    label, split = _shown(labels, name, raw.key)
+    label, split = _shown(labels, name, raw.key, sequence)
     return {
         "image_id": name,
         "uri": raw.uri,
@@ -78,6 +93,9 @@ def _row(raw: RawImage, *, shard: str, labels: Labels | None, max_pixels: int) -
         "width": facts.width,
         "height": facts.height,
         "n_bytes": len(raw.data),
+        "sequence_id": sequence,
+        "frame_index": None if moment is None else moment.frame,
+        "timestamp_s": None if moment is None else moment.time_s,
         "label": label,
         "split": split.value,
         "outcome": facts.outcome.value,

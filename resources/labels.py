@@ -76,31 +76,32 @@ class Labels:
         """Return the key of an image's row, None where it has none; keys are compared composed (NFC)."""
         return next((name for name in (composed(image_id), composed(key)) if name in self._labels), None)
 
-    def visible(self, image_id: str, key: str) -> tuple[str | None, Split]:
+    def visible(self, image_id: str, key: str, sequence: str | None = None) -> tuple[str | None, Split]:
         """Return what the miner may know of an image: its class name, if shown, and its split.
 
         Seed and test rows show their class, pool rows hide it. An image without a row is of the pool. With `oracle`,
         a pool row is drawn into the seed if hash(draw, image_id) < seed_fraction: each for itself, so that the
         order of images does not matter and a larger fraction keeps the smaller one's seed. The share drawn
-        varies as independent draws do. A label that came back in a round makes its image one of the seed.
+        varies as independent draws do. Frames of a sequence are drawn together, by hash(draw, sequence). A label that
+        came back in a round makes its image one of the seed.
         """
-        shown, split = self._by_file(image_id, key)
+        shown, split = self._by_file(image_id, key, sequence)
         returned = self._returned.get(composed(image_id))
         if returned is not None and split not in JUDGES:
             return returned, Split.SEED
         return shown, split
 
-    def is_mined(self, image_id: str, key: str) -> bool:
+    def is_mined(self, image_id: str, key: str, sequence: str | None = None) -> bool:
         """Return whether an image is labelled because it was mined: chosen, where the rest of the seed was drawn."""
-        return composed(image_id) in self._returned and self._by_file(image_id, key)[1] is Split.POOL
+        return composed(image_id) in self._returned and self._by_file(image_id, key, sequence)[1] is Split.POOL
 
-    def _by_file(self, image_id: str, key: str) -> tuple[str | None, Split]:
+    def _by_file(self, image_id: str, key: str, sequence: str | None) -> tuple[str | None, Split]:
         label = self._find(image_id, key)
         if label is None:
             return None, Split.POOL
         if label.split is not Split.POOL:
             return label.class_name, label.split
-        if self._settings.oracle and label.class_name is not None and self._is_drawn(image_id):
+        if self._settings.oracle and label.class_name is not None and self._is_drawn(sequence or image_id):
             return label.class_name, Split.SEED
         return None, Split.POOL
 
@@ -141,8 +142,8 @@ class Labels:
     def _find(self, image_id: str, key: str) -> Label | None:
         return self._labels.get(composed(image_id)) or self._labels.get(composed(key))
 
-    def _is_drawn(self, image_id: str) -> bool:
-        text = f"{self._settings.draw}\0{image_id}".encode("utf-8", "surrogateescape")
+    def _is_drawn(self, name: str) -> bool:
+        text = f"{self._settings.draw}\0{name}".encode("utf-8", "surrogateescape")
         number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
         return number < self._settings.seed_fraction * 2**64
 

@@ -20,8 +20,8 @@ class ParquetSettings(DatasetSettings):
 
     @property
     def capabilities(self) -> SourceCapabilities:
-        """Without a key column each file counts its own rows."""
-        return SourceCapabilities(numbers_rows=self.key_column is None)
+        """Rows have columns; without a key column each file counts its own rows."""
+        return SourceCapabilities(numbers_rows=self.key_column is None, has_columns=True)
 
 
 def _open(place: "Place", settings: ParquetSettings) -> "ParquetSource":
@@ -33,6 +33,7 @@ def _open(place: "Place", settings: ParquetSettings) -> "ParquetSource":
         key_column=settings.key_column,
         max_bytes=settings.max_bytes,
         cache=place.fingerprints,
+        sequences=settings.sequences,
     )
 
 

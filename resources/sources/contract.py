@@ -15,6 +15,21 @@ LOST_KEY = "(unreadable rest)"
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Of which recording an image is a frame, and which.
+
+    Attributes:
+        sequence: The recording, the same text in all shards.
+        frame: Number of the frame within it, None where nobody says.
+        time_s: When it was taken, in seconds on the recording's own clock, None where nobody says.
+    """
+
+    sequence: str
+    frame: int | None = None
+    time_s: float | None = None
+
+
+@dataclass(frozen=True)
 class RawImage:
     """One encoded image, as found.
 
@@ -23,12 +38,14 @@ class RawImage:
         uri: Where the bytes lie: a path or URL, with `#member` or `#row` for what lies inside a file.
         data: The encoded bytes; may be empty.
         failure: Why there are no bytes (too large, a link, behind a cut); None if they were read.
+        moment: Of which recording it is a frame, where the source knows.
     """
 
     key: str
     uri: str
     data: bytes
     failure: str | None = None
+    moment: Moment | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uri", printable(self.uri))

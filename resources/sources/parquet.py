@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,10 +17,12 @@ from vlmine_dagster.resources.sources.columns import (
     is_text,
     shows_image,
 )
-from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, too_large
+from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, Moment, RawImage, UniqueKeys, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.sequences import moments_of_columns
 from vlmine_dagster.resources.sources.shard_files import ShardFiles
 from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.settings.sequences import SequenceSettings
 
 PARQUET_SUFFIXES = (".parquet",)
 
@@ -46,6 +49,7 @@ class ParquetSource:
         key_column: Column with text or whole numbers; None numbers the rows.
         max_bytes: Larger images are refused.
         cache: Fingerprints of an earlier time.
+        sequences: Which columns say of which recording a row is a frame; None where none do.
     """
 
     def __init__(
@@ -56,11 +60,13 @@ class ParquetSource:
         key_column: str | None,
         max_bytes: int,
         cache: FingerprintCache,
+        sequences: SequenceSettings | None = None,
     ):
         self._files = ShardFiles(tree, suffixes=PARQUET_SUFFIXES, cache=cache)
         self._image_column = image_column
         self._key_column = key_column
         self._max_bytes = max_bytes
+        self._sequences = sequences if sequences is not None and sequences.columns else None
 
     def shards(self) -> list[str]:
         """Return the relative paths of the files without extension; see `ImageSource.shards`."""
@@ -107,11 +113,13 @@ class ParquetSource:
             file = open_parquet(raw, uri)
             self._check_columns(file, uri)
             key_of = self._keys_by_row(file, uri, keys)
+            moments = self._moments(file, uri)
             read = 0
             try:
                 for row, value in self._values(file, key_of):
                     images = self._images(key_of[row], f"{uri}#{row}", value)
-                    yield from (image for image in images if keys is None or image.key in keys)
+                    wanted = (image for image in images if keys is None or image.key in keys)
+                    yield from (replace(image, moment=moments[row]) for image in wanted) if moments else wanted
                     read += 1
             except DAMAGE as error:
                 if keys is None or LOST_KEY in keys:
@@ -119,7 +127,12 @@ class ParquetSource:
 
     def _check_columns(self, file: pq.ParquetFile, uri: str) -> None:
         schema = file.schema_arrow
-        for setting, name in (("image_column", self._image_column), ("key_column", self._key_column)):
+        moments = {} if self._sequences is None else self._sequences.columns
+        settings = {"image_column": self._image_column, "key_column": self._key_column}
+        for setting, name in [
+            *settings.items(),
+            *((f"sequences.columns.{role}", name) for role, name in moments.items()),
+        ]:
             if name is not None and name not in schema.names:
                 raise ConfigError(
                     f"{uri} has no column {name!r} (dataset.{setting}). Its columns: {', '.join(schema.names)}."
@@ -130,6 +143,16 @@ class ParquetSource:
                 f"{uri}: column {self._image_column!r} (dataset.image_column) has type {image_type}; expected bytes, "
                 f"base64, a struct with a field `bytes`, or a list of these."
             )
+
+    def _moments(self, file: pq.ParquetFile, uri: str) -> list[Moment | None]:
+        """Return of which recording each row is a frame; nothing where no columns say so."""
+        if self._sequences is None:
+            return []
+        try:
+            columns = file.read(columns=list(self._sequences.columns.values()))
+        except DAMAGE as error:
+            raise _damaged(uri, error) from error
+        return moments_of_columns(columns, self._sequences, where=uri)
 
     def _keys_by_row(self, file: pq.ParquetFile, uri: str, keys: Collection[str] | None) -> dict[int, str]:
         names = UniqueKeys()

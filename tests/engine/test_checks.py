@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 from conftest import Made, plain_rows
 
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.jobs import GLOBAL_JOB, MINING_JOB
+from vlmine_dagster.domain.errors import CutSequencesError
 from vlmine_dagster.domain.tables import (
     DESCRIPTIONS,
     IMAGES,
@@ -20,6 +22,8 @@ from vlmine_dagster.domain.tables import (
     UNCERTAINTY_SCORES,
     Outcome,
 )
+from vlmine_dagster.engine.checks import failed_check
+from vlmine_dagster.engine.stage import asset_key
 
 SHARDS = ("a", "b")
 COUNT = 150  # images a shard
@@ -143,7 +147,7 @@ class TestSignals:
     def test_signals_that_differ_and_find_the_rare_break_none(self, pool):
         mined, judged = self.judge(pool, novelty=self.ORDER, entropy=self.OTHER)
 
-        assert set(mined) == {"contract", "signals_differ"}
+        assert set(mined) == {"contract", "signals_differ", "splits_keep_sequences"}
         assert set(judged) == {"contract", "better_than_random"}
         assert fired(mined) | fired(judged) == set()
         assert "overlap of the first 90" in mined["signals_differ"].description
@@ -168,3 +172,13 @@ class TestSignals:
         assert fired(judged) == {"better_than_random"}
         assert "not significantly better than random" in judged["better_than_random"].description
         assert judged["better_than_random"].metadata["p"].value > 0.05
+
+
+def test_a_sequence_that_splits_cut_breaks_the_check_of_its_name():
+    mining, images = (GRAPH.stage_of(name) for name in ("pareto_set", "images"))
+
+    found = failed_check(mining, asset_key("pareto_set"), CutSequencesError("2 sequences"))
+    elsewhere = failed_check(images, asset_key("images"), CutSequencesError("2 sequences"))
+
+    assert (found.check_name, found.passed, found.description) == ("splits_keep_sequences", False, "2 sequences")
+    assert elsewhere.check_name == "contract"

@@ -4,7 +4,8 @@ VlmineError
 ├── ConfigError           a setting or an argument is wrong; the user edits something
 ├── ContractError         data given to a function or a table breaks its contract
 │   ├── ExpectationError  a Great Expectations suite failed critically, nothing was published
-│   └── MixedVariantsError  shards of one pool were made by different models, prompts or keyworders
+│   ├── MixedVariantsError  shards of one pool were made by different models, prompts or keyworders
+│   └── CutSequencesError   labelled frames of one recording are in several splits
 ├── SourceError           a dataset, shard or label file cannot be read
 │   ├── StoreError        a disk or a store fails in another way than that a file is missing or forbidden
 │   └── PictureError      one image cannot be decoded; it becomes a row with an outcome and never ends a run
@@ -52,6 +53,10 @@ class ExpectationError(ContractError):
 
 class MixedVariantsError(ContractError):
     """Shards of one pool were made by different models, prompts or keyworders."""
+
+
+class CutSequencesError(ContractError):
+    """Labelled frames of one recording are in several splits."""
 
 
 class SourceError(VlmineError):

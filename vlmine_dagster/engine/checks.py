@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 
-from vlmine_dagster.domain.errors import MixedVariantsError, TooManyFailuresError, VlmineError
+from vlmine_dagster.domain.errors import CutSequencesError, MixedVariantsError, TooManyFailuresError, VlmineError
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.failures import FAILURE_FACT
 from vlmine_dagster.engine.stage import Stage
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 CONTRACT_CHECK = "contract"
 
 VARIANT_CHECK = "one_variant"
+
+SEQUENCE_CHECK = "splits_keep_sequences"
+
+_BROKEN_BY: Mapping[type[VlmineError], str] = {
+    TooManyFailuresError: QUALITY,
+    MixedVariantsError: VARIANT_CHECK,
+    CutSequencesError: SEQUENCE_CHECK,
+}
 
 _MOST_PAGES = 3
 
@@ -41,12 +49,9 @@ def check_specs(stage: Stage, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 
 
 def failed_check(stage: Stage, key: dg.AssetKey, error: VlmineError) -> dg.AssetCheckEvaluation:
-    """Return the check that a failure breaks: a broken quality, a mixed pool, or else the contract."""
-    name = CONTRACT_CHECK
-    if isinstance(error, TooManyFailuresError) and QUALITY in checks_of(stage):
-        name = QUALITY
-    elif isinstance(error, MixedVariantsError) and VARIANT_CHECK in stage.advice:
-        name = VARIANT_CHECK
+    """Return the check that a failure breaks: a broken quality, a mixed pool, a cut sequence, or else the contract."""
+    broken = _BROKEN_BY.get(type(error), CONTRACT_CHECK)
+    name = broken if broken in checks_of(stage) else CONTRACT_CHECK
     return dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=name,

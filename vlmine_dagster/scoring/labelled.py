@@ -53,11 +53,18 @@ def true_classes(labels: Labels | None, image_ids: Sequence[str], shards: Sequen
 
 
 def labelled_when_mined(
-    labels: Labels | None, image_ids: Sequence[str], shards: Sequence[str]
+    labels: Labels | None, image_ids: Sequence[str], shards: Sequence[str], *, sequences: Sequence[str | None]
 ) -> npt.NDArray[np.bool_]:
-    """Return which labelled images were labelled because they were mined, shape (N,); the others are a draw."""
+    """Return which labelled images were labelled because they were mined, shape (N,); the others are a draw.
+
+    Args:
+        labels: The labels; None where there are none.
+        image_ids: N ids.
+        shards: All shards.
+        sequences: The sequence of each image, None where it is no frame.
+    """
     if labels is None or not labels.round_count:
         return np.zeros(len(image_ids), dtype=bool)
     known = frozenset(shards)
     keys = [name[len(shard_of(name, known)) + 1 :] for name in image_ids]
-    return np.array([labels.is_mined(name, key) for name, key in zip(image_ids, keys, strict=True)], dtype=bool)
+    return np.array([labels.is_mined(*one) for one in zip(image_ids, keys, sequences, strict=True)], dtype=bool)

@@ -13,6 +13,7 @@ from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.scoring.copies import unlisted_copies
 from vlmine_dagster.scoring.evidence import IS_DESCRIBED
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.sequences import judging_sequences
 from vlmine_dagster.settings import ExperimentSettings
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
 
     `is_described` says which of them can be mined: those whose description and keywords did not fail. Nobody knows what
     the others show, so no experiment ranks them, whether its signals need keywords or not. Of images with the same
-    bytes one is returned; `copy_count` says for how many others it stands.
+    bytes one is returned; `copy_count` says for how many others it stands. Frames of sequences that judge are left out.
     """
     tables = experiment.tables
     joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in tables)
@@ -66,12 +67,17 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
         counted = "coalesce(copy_counts.count, 0)"
         joins += """ ANTI JOIN copies USING (image_id) LEFT JOIN
             (SELECT kept_id AS image_id, count(*) AS count FROM copies GROUP BY 1) copy_counts USING (image_id)"""
+    judging = judging_sequences(reader) if reader.project.settings.dataset.has_sequences else None
+    if judging is not None:
+        joins += " ANTI JOIN judging USING (sequence_id)"
     query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described, {counted} AS copy_count FROM images {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
     parts = []
     for shards in reader.batches("images"):
         with reader.connect("images", "keyword_answers", *tables, partitions=shards) as connection:
             connection.register("copies", copies)
+            if judging is not None:
+                connection.register("judging", judging)
             parts.append(connection.sql(query).to_arrow_table())
     return pa.concat_tables(parts)
 

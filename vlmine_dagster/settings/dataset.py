@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.settings.base import PublicLocation, Settings
 from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
+from vlmine_dagster.settings.sequences import SequenceSettings
 
 
 class LabelSettings(Settings):
@@ -36,7 +37,7 @@ class LabelSettings(Settings):
     oracle: bool = False
     """True for a benchmark: pool rows carry labels, a drawn seed shows them, the rest stays hidden until mined."""
     seed_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """With `oracle`: share of the pool that is drawn as the labelled seed."""
+    """With `oracle`: share of the pool that is drawn as the labelled seed; of sequences, each whole."""
     draw: Annotated[int, Field(ge=0)] = 0
     """With `oracle`: number of the draw; another number, another seed."""
     many_over: Annotated[int, Field(ge=1)] = 100
@@ -68,11 +69,15 @@ class SourceCapabilities:
         serves_files: Every image is a file of its own below the root, which other programs can open.
         numbers_rows: A key is the number of a row in its shard.
         has_flat_shards: No shard has a slash in its name.
+        has_columns: Its rows have columns beside the image, which may name sequences.
+        knows_sequences: It says itself which images are frames of one recording.
     """
 
     serves_files: bool = False
     numbers_rows: bool = False
     has_flat_shards: bool = False
+    has_columns: bool = False
+    knows_sequences: bool = False
 
 
 class DatasetSettings(ProviderSettings):
@@ -102,6 +107,23 @@ class DatasetSettings(ProviderSettings):
     """A shard fails when a larger share of its images cannot be read."""
     labels: LabelSettings | None = None
     """Labels, where there are some. Without them novelty alone can be mined."""
+    sequences: SequenceSettings | None = None
+    """Which images are frames of one recording (docs/sequences.md); videos say so themselves."""
+
+    @model_validator(mode="after")
+    def _sequences_can_be_had(self) -> "DatasetSettings":
+        if self.sequences is None:
+            return self
+        if self.capabilities.knows_sequences:
+            raise ValueError(f"sequences: kind {self.kind} knows its sequences; leave the setting out")
+        if self.sequences.columns and not self.capabilities.has_columns:
+            raise ValueError(f"sequences: kind {self.kind} has no columns; set pattern instead")
+        return self
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether images may be frames of one recording."""
+        return self.sequences is not None or self.capabilities.knows_sequences
 
     @property
     def capabilities(self) -> SourceCapabilities:
@@ -110,8 +132,9 @@ class DatasetSettings(ProviderSettings):
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """The kind and the settings that it alone has, on which depends what a shard holds."""
-        return self.model_dump(mode="json", exclude=set(DatasetSettings.model_fields) - {"kind"})
+        """The kind and the settings that it alone has, on which depends what a shard holds, and its sequences."""
+        own = self.model_dump(mode="json", exclude=set(DatasetSettings.model_fields) - {"kind"})
+        return own if self.sequences is None else {**own, "sequences": self.sequences.model_dump(mode="json")}
 
     @property
     def own_files(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from vlmine_dagster.scoring.evidence import DESCRIBED, Evidence, StoredEvidence
 from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
 from vlmine_dagster.scoring.rarity import Naming, few_shot_under, naming_of, rarity_by_labels, tag_rarity
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.sequences import sequences_of
 from vlmine_dagster.scoring.vocabulary import image_counts
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
 from vlmine_dagster.settings.project import Project
@@ -115,6 +116,7 @@ class Pool:
         self.ids: list[str] = [name for names in self._ids.values() for name in names.to_pylist()]
         shards = [shard for shard, names in self._ids.items() for _ in range(len(names))]
         self._keys = [name[len(shard) + 1 :] for name, shard in zip(self.ids, shards, strict=True)]
+        self._sequences = sequences_of(self._reader, self.ids)
         truth = [labels.truth(name, key) for name, key in zip(self.ids, self._keys, strict=True)]
         self.truth = np.array(truth, dtype=np.str_)
         self.class_counts = labels.class_counts()
@@ -188,8 +190,8 @@ class Pool:
         """
         labels = _oracle(self._bench.project, draw=number, **self._seed_fraction)
         returned = frozenset(mined)
-        pairs = zip(self.ids, self._keys, strict=True)
-        is_drawn = np.array([labels.visible(name, key)[1] == "seed" for name, key in pairs])
+        frames = zip(self.ids, self._keys, self._sequences, strict=True)
+        is_drawn = np.array([labels.visible(*frame)[1] == "seed" for frame in frames])
         is_seed = is_drawn | np.array([name in returned for name in self.ids])
         seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
         _check_classes(number, self.truth[seed])

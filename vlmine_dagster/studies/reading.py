@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "images": ("image_id", "label", "sha256", "split", "outcome"),
+    "images": ("image_id", "sequence_id", "frame_index", "timestamp_s", "label", "sha256", "split", "outcome"),
     "embeddings": ("image_id", "embedding", "tag_probabilities"),
     "descriptions": ("image_id", "description", "tags", "outcome"),
     "keywords": ("image_id", "keyword"),

@@ -176,7 +176,8 @@ class StudyRun:
             parts.append([labels.content, settings.dataset.labels.model_copy(update={"draw": 0}).model_dump()])
         parts.append(settings.neighbour_search)
         shards = self.bench.source.shards()
-        for table in tables:
+        frames = ("images",) if settings.dataset.has_sequences else ()
+        for table in dict.fromkeys((*tables, *frames)):
             for partition in shards if TABLES[table].partition == "shard" else [WHOLE_POOL]:
                 stamp = self.bench.lake.stamp(table, partition, variant=variant_of(table, variant))
                 if stamp is None:
