@@ -1,6 +1,7 @@
 """Answers that describe nothing, and honest odd ones: written by people who had not seen the detector.
 
-The detector was made on the half `develop`. Of the half `held_out` only rates are shown, so that it stays unseen.
+The detector was made on the half `develop`. Of the half `held_out` only rates are shown, so that it stays unseen. The
+file `fresh` was written when the detector was finished, and judged once: its bounds are what came out, not a goal.
 """
 
 import json
@@ -33,6 +34,15 @@ def test_at_most_two_of_a_hundred_unseen_answers_are_judged_wrongly(file):
 
     assert count >= 100
     assert wrong <= 0.02, f"{wrong:.2%} of {count} {file} are judged wrongly"
+
+
+@pytest.mark.parametrize(("is_failure", "most_wrong"), [(True, 3), (False, 2)])
+def test_answers_written_after_the_detector_was_finished_are_judged_as_they_were_the_first_time(is_failure, most_wrong):
+    found = [row for row in rows("fresh", "fresh") if (row["kind"] != "honest") == is_failure]
+    wrong = sum((judge_description(row["text"]).outcome == "ok") == is_failure for row in found)
+
+    assert len(found) == 100
+    assert wrong <= most_wrong
 
 
 @pytest.mark.parametrize("file", ["failures", "honest"])
