@@ -17,8 +17,12 @@ def _reads_tags(part: Part) -> bool:
 
 def _fingerprint(bench: Workbench, part: Part) -> list[Any]:
     from vlmine_dagster.describing.providers import describer_of
+    from vlmine_dagster.describing.unseen_pool import unseen_mark
+    from vlmine_dagster.resources.describers import ModelDescriber
 
-    return [describer_of(bench, part.variant).fingerprint]
+    describer = describer_of(bench, part.variant)
+    mark = unseen_mark(part.project, describer, part.partition) if isinstance(describer, ModelDescriber) else ""
+    return [describer.fingerprint, *([mark] if mark else [])]
 
 
 @stage(
@@ -62,7 +66,7 @@ def descriptions(run: StageRun) -> Product:
     )
     pixels = run.project.settings.dataset.max_pixels
     if isinstance(describer, ModelDescriber):
-        features = feature_reader(run.encoder, run.source, run.partition, max_pixels=pixels)
+        features = feature_reader(run.encoder, run.source, [run.partition], max_pixels=pixels)
         rows = without_unseen(describer, rows, wanted, features, shard=run.partition, log=run.log)
     share = run.project.settings.dataset.max_failure_share
     refuse_failures(seen(rows), where=f"descriptions[{run.partition}]", max_share=share, advice=ASK_AGAIN)

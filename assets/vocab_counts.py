@@ -1,9 +1,13 @@
 """Stage `vocab_counts`: in how many images of the whole pool each keyword occurs."""
 
 from vlmine_dagster.engine.checks import VARIANT_CHECK
-from vlmine_dagster.engine.stage import Product, Reads, stage
+from vlmine_dagster.engine.stage import Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.mining.limits import MOST_DRIFT
+
+
+def _asks_model(part: Part) -> bool:
+    return part.settings.variant(part.variant).describer.capabilities.asks_model
 
 
 @stage(
@@ -14,6 +18,7 @@ from vlmine_dagster.mining.limits import MOST_DRIFT
         Reads("keywords", ("image_id", "keyword", "variant_hash")),
         Reads("keyword_answers", ("image_id", "outcome")),
         Reads("images", ("image_id", "sha256", "split", "outcome")),
+        Reads("descriptions", ("image_id", "description", "outcome"), when=_asks_model),
     ],
     checks={
         "keywords_capture_the_pool": "Most images have several keywords, no keyword describes most images, and not "
@@ -25,12 +30,15 @@ from vlmine_dagster.mining.limits import MOST_DRIFT
 def vocab_counts(run: StageRun) -> Product:
     """How many images of the whole pool yield each keyword, counted exactly by DuckDB over all shards.
 
-    One row per keyword. Refuses a pool whose shards were described or keyworded in different ways.
+    One row per keyword. Refuses a pool whose shards were described or keyworded in different ways, and one whose
+    pictures a model did not get: too many of a shard, or unlike images of many shards with the same answer.
     """
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.mining.advice import Advice, keyword_advice
     from vlmine_dagster.scoring.vocabulary import commonest_and_rarest, count_vocabulary, vocabulary_drift
 
+    if run.needs("descriptions"):
+        _refuse_unseen(run)
     vocabulary = count_vocabulary(run)
     facts = {name: value for name, value in vars(vocabulary.health).items() if value is not None}
     shown = table_fact(commonest_and_rarest(vocabulary.counts))
@@ -43,3 +51,18 @@ def vocab_counts(run: StageRun) -> Product:
             VARIANT_CHECK: Advice(True, "all shards were described and keyworded alike"),
         },
     )
+
+
+def _refuse_unseen(run: StageRun) -> None:
+    from vlmine_dagster.describing.unseen import feature_reader
+    from vlmine_dagster.describing.unseen_pool import refuse_unseen
+    from vlmine_dagster.resources.describers import ModelDescriber
+    from vlmine_dagster.scoring.shared_answers import refuse_unseen_shards, shared_answers
+
+    refuse_unseen_shards(run, max_share=run.project.settings.dataset.max_failure_share)
+    describer = run.describer
+    shared = shared_answers(run)
+    if shared and isinstance(describer, ModelDescriber):
+        pixels = run.project.settings.dataset.max_pixels
+        features = feature_reader(run.encoder, run.source, run.shards, max_pixels=pixels)
+        refuse_unseen(shared, describer, features, project=run.project, shards=run.shards)

@@ -187,8 +187,59 @@ def test_too_many_failures_fail_the_shard_with_the_commonest_reasons_and_keep_wh
     assert "9 of 10 images failed, more than max_failure_share 0.5" in text
     assert "9 x the answer is empty" in text
     assert "vlmine run --retry-failed" in text
-    assert outcome.waiting["vocab_counts"] == "waits for keywords of pool/a"
+    assert outcome.waiting["vocab_counts"] == "waits for keywords of pool/a; descriptions of pool/a"
     assert len(endpoint.calls) == paid
+
+
+def test_a_shard_whose_pictures_the_model_never_got_stops_the_pool(make_project):
+    wave = "A man rides a wave on a white surfboard."
+    with ScriptedEndpoint(lambda call: wave if call.image is not None else KEYWORDS["rocket"]) as endpoint:
+        made = make_project({"pool/a": POOL["pool/a"]}, **asks(endpoint))
+        outcome = made.run()
+
+    assert set(made.frame("descriptions").outcome) == {"not_seen"}
+    assert "did not get the pictures of 1 shards: pool/a (10 of 10)" in outcome.failures["vocab_counts", "pool"]
+
+
+def test_one_answer_for_unlike_images_of_many_shards_is_found_over_the_pool_and_mined_by_nobody(make_project):
+    photos = ("coffee", "rocket", "brick", "chelsea")
+    many = {f"pool/{k}": members(dict.fromkeys(photos, 1), start=10 * k) for k in range(6)}
+    names = {
+        hashlib.sha256(data).hexdigest(): image_id(shard, name.removesuffix(".jpg"))
+        for shard, content in many.items()
+        for name, data in content.items()
+    }
+    # two of each shard, of every kind of photo in turn: too few for a shard to notice
+    blind = {name for shard in many for name in sorted(n for n in names.values() if n.startswith(f"{shard}/"))[::2]}
+    blind |= {name for name in names.values() if name.endswith(("rocket-10", "chelsea-40"))}
+    blind -= {name for name in names.values() if name.endswith(("brick-10", "coffee-40"))}
+    wave, is_mended = "A man rides a wave on a white surfboard.", False
+
+    def script(call):
+        if call.image is None:
+            return KEYWORDS["rocket"] if "wave" in call.text else '{"keywords": ["cup", "coffee"]}'
+        name = names[call.digest]
+        return wave if name in blind and not is_mended else f"A thing by itself, seen from {call.digest[:6]} sides."
+
+    with ScriptedEndpoint(script) as endpoint:
+        made = make_project(many, **asks(endpoint, experiments={"novelty_min": {"signals": ["novelty_min"]}}))
+        first = made.run()
+        calls = len(endpoint.calls)
+        second = made.run()
+        again = len(endpoint.calls)
+        marked = made.frame("descriptions").set_index("image_id").outcome
+        mined = set(made.frame("pareto_set", "novelty_min").image_id)
+        is_mended = True
+        third = made.run_again(is_failure_retried=True)
+        asked = {names[call.digest] for call in endpoint.calls[again:] if call.image is not None}
+
+    (text,) = first.failures.values()
+    assert "vocab_counts: 12 images of 6 shards that are unlike each other got the same answer, 'A man rides" in text
+    assert (second.is_whole, again) == (True, calls)
+    assert set(marked.index[marked == "not_seen"]) == blind
+    assert mined == set(names.values()) - blind
+    assert (third.is_whole, asked) == (True, blind)
+    assert set(made.frame("descriptions").outcome) == {"ok"}
 
 
 def test_a_limit_of_money_stops_all_shards_and_says_how_to_go_on(make_project):

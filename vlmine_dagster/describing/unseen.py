@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from vlmine_dagster.mining.blindness import (
     repeated,
 )
 from vlmine_dagster.resources.describers import ModelDescriber
-from vlmine_dagster.resources.intake import read_bytes
+from vlmine_dagster.resources.intake import by_shard, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,6 +107,22 @@ def unseen(
     return {a.image_id: by_content[a.content] for a in answers if a.content in by_content}
 
 
+def unseen_together(
+    group: Sequence[SeenAnswer], others: Sequence[SeenAnswer], describer: ModelDescriber, features: Features
+) -> dict[str, str]:
+    """Return why the model cannot have seen images of the whole pool that share an answer, by image id; mostly nothing.
+
+    Args:
+        group: The images that share it, with unlike bytes.
+        others: Some images that have another answer.
+        describer: Who gave the answers.
+        features: Looks at images, to tell how alike they are.
+    """
+    look = _Look(describer, features, [*group, *others], "of the pool")
+    _by_likeness(look, group, others)
+    return look.reasons
+
+
 def answers_in(table: "pa.Table", contents: Mapping[str, str]) -> list[SeenAnswer]:
     """Return the answers of a table that were taken for descriptions.
 
@@ -141,12 +158,15 @@ def _by_repetition(look: _Look) -> None:
     by_name = {answer.image_id: answer for answer in look.answers}
     for names in repeated({a.image_id: a.text for a in look.answers}, least=_GROUP):
         group = [by_name[name] for name in names]
-        others = [answer for answer in look.answers if answer.image_id not in set(names)]
-        is_random = _is_random(look, group, others)
-        if is_random:
-            look.note(group, f"{len(group)} images that are unlike each other got this same answer")
-        elif is_random is None:
-            _by_grey(look, group)
+        _by_likeness(look, group, [answer for answer in look.answers if answer.image_id not in set(names)])
+
+
+def _by_likeness(look: _Look, group: Sequence[SeenAnswer], others: Sequence[SeenAnswer]) -> None:
+    is_random = _is_random(look, group, others)
+    if is_random:
+        look.note(group, f"{len(group)} images that are unlike each other got this same answer")
+    elif is_random is None:
+        _by_grey(look, group)
 
 
 def _is_random(look: _Look, group: Sequence[SeenAnswer], others: Sequence[SeenAnswer]) -> bool | None:
@@ -221,18 +241,21 @@ def grey_picture() -> bytes:
     return file.getvalue()
 
 
-def feature_reader(encoder: "Encoder", source: "ImageSource", shard: str, *, max_pixels: int) -> Features:
-    """Return what reads the encoder's features of some images of a shard, or of the grey picture.
+def feature_reader(encoder: "Encoder", source: "ImageSource", shards: Sequence[str], *, max_pixels: int) -> Features:
+    """Return what reads the encoder's features of some images of some shards, or of the grey picture.
 
     Args:
         encoder: The image encoder.
         source: The images.
-        shard: Their shard.
+        shards: Their shards.
         max_pixels: Larger pictures are refused.
     """
 
     def features(names: Sequence[str]) -> npt.NDArray[np.floating]:
-        images = [(GREY, grey_picture())] if list(names) == [GREY] else read_bytes(source, shard, names)
+        if list(names) == [GREY]:
+            return encoder.encode([(GREY, grey_picture())], max_pixels=max_pixels).embeddings
+        parts = by_shard(names, shards).items()
+        images = chain.from_iterable(read_bytes(source, shard, some) for shard, some in parts)
         return encoder.encode(images, max_pixels=max_pixels).embeddings
 
     return features
@@ -268,7 +291,10 @@ def without_unseen(
 
 
 def seen(rows: "pa.Table") -> "pa.Table":
-    """Return the rows of `descriptions` whose picture the model got."""
+    """Return the rows of `descriptions` whose picture the model got.
+
+    Those that it did not get are no failures of the shard: `vocab_counts` looks at them over the pool.
+    """
     import pyarrow.compute as pc
 
     return rows.filter(pc.field("outcome") != Outcome.NOT_SEEN.value)

@@ -5,7 +5,8 @@ VlmineError
 ├── ContractError         data given to a function or a table breaks its contract
 │   ├── ExpectationError  a Great Expectations suite failed critically, nothing was published
 │   ├── MixedVariantsError  shards of one pool were made by different models, prompts or keyworders
-│   └── CutSequencesError   labelled frames of one recording are in several splits
+│   ├── CutSequencesError   labelled frames of one recording are in several splits
+│   └── UnseenPicturesError  a model described pictures that it did not get
 ├── SourceError           a dataset, shard or label file cannot be read
 │   ├── StoreError        a disk or a store fails in another way than that a file is missing or forbidden
 │   └── PictureError      one image cannot be decoded; it becomes a row with an outcome and never ends a run
@@ -57,6 +58,10 @@ class MixedVariantsError(ContractError):
 
 class CutSequencesError(ContractError):
     """Labelled frames of one recording are in several splits."""
+
+
+class UnseenPicturesError(ContractError):
+    """A model described pictures that it did not get."""
 
 
 class SourceError(VlmineError):

@@ -30,6 +30,17 @@ def normalised(text: str) -> str:
     return " ".join(words)
 
 
+def is_telling(text: str) -> bool:
+    """Return whether an answer is so long that unlike pictures rarely get the same.
+
+    Examples:
+        >>> is_telling("A dog."), is_telling("A dog on a beach.")
+        (False, True)
+    """
+    said = normalised(text)
+    return len(said.split()) >= _LEAST_WORDS or not said.isascii()
+
+
 def repeated(texts: Mapping[str, str], *, least: int) -> list[list[str]]:
     """Return the names of those that share an answer, the largest group first; answers under four words are left out.
 
@@ -43,9 +54,8 @@ def repeated(texts: Mapping[str, str], *, least: int) -> list[list[str]]:
     """
     groups: dict[str, list[str]] = {}
     for name, text in texts.items():
-        said = normalised(text)
-        if len(said.split()) >= _LEAST_WORDS or not said.isascii():
-            groups.setdefault(said, []).append(name)
+        if is_telling(text):
+            groups.setdefault(normalised(text), []).append(name)
     found = [names for names in groups.values() if len(names) >= least]
     return sorted(found, key=lambda names: (-len(names), names))
 
