@@ -14,7 +14,7 @@ from vlmine_dagster.domain.errors import MissingInputError, TooManyFailuresError
 from vlmine_dagster.domain.tables import IMAGES, Outcome, Split
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.ordered import core_count, map_in_order
-from vlmine_dagster.resources.pictures import PictureFacts, decode_picture, inspect_picture
+from vlmine_dagster.resources.pictures import PictureFacts, decode_picture, exif_orientation, inspect_picture
 from vlmine_dagster.resources.sources import ImageSource, RawImage, image_id, shard_of
 from vlmine_dagster.resources.sources.sequences import moment_of
 from vlmine_dagster.settings.sequences import SequenceSettings
@@ -143,6 +143,16 @@ def read_bytes(source: ImageSource, shard: str, image_ids: Sequence[str]) -> Ite
     for raw in source.read(shard, keys=keys):
         if raw.failure is None:
             yield image_id(shard, raw.key), raw.data
+
+
+def exif_orientations(source: ImageSource, shard: str, image_ids: Sequence[str], *, max_pixels: int) -> dict[str, int]:
+    """Return the EXIF orientation (1 to 8) of some images of one shard by image_id; those that are gone are left out.
+
+    Raises:
+        PictureError: one cannot be decoded. Ask for images whose outcome was ok: its file has changed since.
+    """
+    found = read_bytes(source, shard, image_ids)
+    return {name: exif_orientation(data, max_pixels=max_pixels) for name, data in found}
 
 
 def by_shard(image_ids: Sequence[str], shards: Sequence[str]) -> dict[str, list[str]]:

@@ -129,11 +129,11 @@ def images_of(names: Collection[str], images: Iterable[Found]) -> dict[str, str]
         return found
     by_end: dict[str, list[str]] = {}
     for image in whole:
-        by_end.setdefault(_number(_stem(posixpath.basename(image))), []).append(image)
+        by_end.setdefault(end_of(image), []).append(image)
     for name in rest:
-        path = composed(unquote(name).replace("\\", "/"))
-        candidates = by_end.get(_number(_stem(posixpath.basename(path))), ())
-        fit = _fitting(path, [(image, composed(whole[image][1])) for image in candidates])
+        path = named_path(name)
+        candidates = by_end.get(end_of(path), ())
+        fit = fitting(path, [(image, composed(whole[image][1])) for image in candidates])
         if len(fit) > 1:
             raise SourceError(
                 f"{name!r} is the end of several image ids, such as {fit[0]!r} and {fit[1]!r}. Write whole ids."
@@ -143,7 +143,27 @@ def images_of(names: Collection[str], images: Iterable[Found]) -> dict[str, str]
     return found
 
 
-def _fitting(name: str, images: Sequence[tuple[str, str]]) -> list[str]:
+def named_path(name: str) -> str:
+    r"""Return the path that a name of another machine means: slashes, without escapes, composed (NFC).
+
+    Examples:
+        >>> named_path("photos\\\\my%20cat.jpg")
+        'photos/my cat.jpg'
+    """
+    return composed(unquote(name).replace("\\", "/"))
+
+
+def end_of(path: str) -> str:
+    """Return what a path shares with every other that may mean the same image: its last part, without ending and zeros.
+
+    Examples:
+        >>> end_of("train/00017.jpg"), end_of("17")
+        ('17', '17')
+    """
+    return _number(_stem(posixpath.basename(path)))
+
+
+def fitting(name: str, images: Sequence[tuple[str, str]]) -> list[str]:
     """Return the ids of the images that fit a name, by the strictest way to compare by which any does.
 
     Args:

@@ -109,6 +109,15 @@ def decode_picture(data: bytes, *, max_pixels: int, smallest_side: int | None = 
         raise PictureError(f"the picture cannot be converted to RGB: {_reason(error)}") from error
 
 
+def exif_orientation(data: bytes, *, max_pixels: int) -> int:
+    """Return how an encoded image is turned to be upright, as EXIF has it: 1 (not at all, or it says nothing) to 8.
+
+    Raises:
+        PictureError: the image cannot be read.
+    """
+    return _orientation(_decode(data, max_pixels=max_pixels, draft_side=1)[0])
+
+
 def picture_suffix(data: bytes) -> str:
     """Return the ending of a file name that fits an encoded image.
 

@@ -9,6 +9,7 @@ import dagster as dg
 from vlmine_dagster.settings.project import Project
 
 if TYPE_CHECKING:
+    from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.cache import ReplyCache
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.labels import Labels
@@ -59,6 +60,13 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         from vlmine_dagster.resources.labels import load_labels
 
         return load_labels(self.project)
+
+    @cached_property
+    def boxes(self) -> "BoxStore | None":
+        """The boxes of objects, None where the project has no box files."""
+        from vlmine_dagster.resources.boxes.store import open_boxes
+
+        return open_boxes(self.project, self.lake)
 
     @cached_property
     def encoder(self) -> "Encoder":

@@ -1,10 +1,10 @@
-"""What became of an image or of a model call, and which part an image plays."""
+"""What became of an image, an object or a model call, and which part an image plays."""
 
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of an image or of a model call. Only `OK` rows are counted, scored and mined."""
+    """What became of an image, an object or a model call. Only `OK` rows are counted, scored and mined."""
 
     OK = "ok"
     CORRUPT = "corrupt"
@@ -14,6 +14,8 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     EMPTY = "empty"
     NOT_SEEN = "not_seen"
+    TOO_SMALL = "too_small"
+    BAD_BOX = "bad_box"
 
 
 class Split(StrEnum):

@@ -25,6 +25,7 @@ __all__ = [
     "MINING_REPORT",
     "NEIGHBOUR_SCORES",
     "NOVELTY_SCORES",
+    "OBJECTS",
     "PARETO_SET",
     "RARITY_SCORES",
     "RETRAIN_METRICS",
@@ -32,6 +33,7 @@ __all__ = [
     "TAGS_TYPE",
     "TASK_MODEL",
     "UNCERTAINTY_SCORES",
+    "UNMATCHED_BOXES",
     "UNRANKED",
     "VOCAB_COUNTS",
     "WHOLE_POOL",
@@ -95,6 +97,49 @@ IMAGES = Table(
         _failure(),
     ),
     ("image_id",),
+)
+
+
+def _side(name: str, description: str) -> Column:
+    return Column(name, "float64", f"{description}, in pixels of the upright picture; empty for a bad box", True, 0)
+
+
+OBJECTS = Table(
+    "objects",
+    "shard",
+    "an object in an image, as a box file or a detector has it",
+    (
+        Column("object_id", "string", "image_id#number; the number is the annotation's own id where it has one"),
+        _image_id(),
+        _side("x", "left edge"),
+        _side("y", "top edge"),
+        _side("width", "width within the picture"),
+        _side("height", "height within the picture"),
+        Column("class_name", "string", "class that the box file or the detector gives it", nullable=True),
+        Column("score", "float64", "the detector's confidence", nullable=True),
+        Column("track_id", "string", "track through a sequence that it belongs to", nullable=True),
+        Column("attributes", "string", "what else the box file says of it, as JSON", nullable=True),
+        Column("origin", "string", "box file and place in it, or the detector"),
+        Column("sha256", "string", "SHA-256 of the image's hash and the box, in hex"),
+        Column("split", "string", "split of its image", allowed=tuple(Split)),
+        _outcome(),
+        _failure(),
+    ),
+    ("object_id",),
+)
+
+UNMATCHED_BOXES = Table(
+    "unmatched_boxes",
+    "pool",
+    "a name in a box file that is no image's, or that of several",
+    (
+        Column("origin", "string", "box file"),
+        Column("name", "string", "the image's name in that file"),
+        Column("box_count", "int64", "number of its boxes", minimum=0),
+        _outcome(),
+        _failure(),
+    ),
+    ("origin", "name"),
 )
 
 EMBEDDINGS = Table(
@@ -324,6 +369,8 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         IMAGES,
+        OBJECTS,
+        UNMATCHED_BOXES,
         EMBEDDINGS,
         DESCRIPTIONS,
         KEYWORDS,

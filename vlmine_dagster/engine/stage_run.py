@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.describers import Describer
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.keyworders import Keyworder
@@ -117,6 +118,17 @@ class StageRun:
     def labels(self) -> "Labels | None":
         """The labels, None where the project has none."""
         return self._bench.labels
+
+    @property
+    def boxes(self) -> "BoxStore":
+        """The boxes of objects.
+
+        Raises:
+            ContractError: the project has no box files; a stage that reads them is skipped then.
+        """
+        if self._bench.boxes is None:
+            raise ContractError(f"{self.table} reads boxes, and the project has no box files. Skip it then.")
+        return self._bench.boxes
 
     @property
     def encoder(self) -> "Encoder":

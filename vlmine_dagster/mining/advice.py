@@ -42,6 +42,18 @@ class Advice:
     facts: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
+def listed_advice(found: Sequence[str], *, bad: str, good: str) -> Advice:
+    """Return the result of a check that lists what it found: their number, what they are, and the first three.
+
+    Examples:
+        >>> listed_advice(["a.jpg", "b.jpg"], bad="images are not in the dataset.", good="all are").text
+        '2 images are not in the dataset. Such as: a.jpg; b.jpg'
+    """
+    if not found:
+        return Advice(True, good, {"found": 0})
+    return Advice(False, f"{len(found):,} {bad} Such as: {'; '.join(found[:3])}", {"found": len(found)})
+
+
 def keyword_advice(health: VocabularyHealth) -> Advice:
     """Check whether keywords describe a pool: if they do not, rarity by keywords means nothing.
 

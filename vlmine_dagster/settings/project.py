@@ -30,6 +30,7 @@ from vlmine_dagster.settings import (
     usual_keyworder,
     usual_task_model,
 )
+from vlmine_dagster.settings.objects import ObjectSettings
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
 
@@ -101,6 +102,8 @@ class ProjectSettings(Settings):
     """Name of the project; the MLflow experiment carries it."""
     dataset: AnyDataset
     """The images."""
+    objects: ObjectSettings | None = None
+    """The objects in the images, where boxes say which there are."""
     encoder: EncoderSettings = EncoderSettings()
     """Features and tags from pixels."""
     describer: AnyDescriber = Field(default_factory=usual_describer)

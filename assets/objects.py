@@ -1,0 +1,79 @@
+"""Stage `objects`: every object in the images of a shard, from box files."""
+
+from functools import partial
+from typing import Any
+
+from vlmine_dagster.engine.stage import Part, Product, Reads, stage
+from vlmine_dagster.engine.stage_run import StageRun
+from vlmine_dagster.resources.workbench import Workbench
+
+FILES_CHECK = "box_files_agree"
+SIZES_CHECK = "pictures_have_the_size_of_their_boxes"
+
+
+def why_no_objects(part: Part) -> str | None:
+    """Return why a project has no objects, None where it has."""
+    return "the project has no objects (objects in vlmine.yaml)" if part.settings.objects is None else None
+
+
+def box_fingerprint(bench: Workbench, _part: Part) -> list[Any]:
+    """Return the hash of the box files."""
+    return [] if bench.boxes is None else [bench.boxes.fingerprint]
+
+
+def _settings(part: Part) -> list[Any]:
+    return [] if part.settings.objects is None else [part.settings.objects.min_size]
+
+
+@stage(
+    "objects",
+    group="ingest",
+    kinds={"python", "parquet", "greatexpectations"},
+    reads=[Reads("images", ("image_id", "sha256", "width", "height", "split", "outcome"))],
+    settings=_settings,
+    fingerprints=box_fingerprint,
+    skipped=why_no_objects,
+    is_on_demand=True,
+    checks={
+        FILES_CHECK: "No box is there twice with two classes.",
+        SIZES_CHECK: "Box files declare the size that the pictures have; else their boxes may be those of other sizes.",
+    },
+)
+def objects(run: StageRun) -> Product:
+    """Every object in the images of a shard, as the box files have it.
+
+    One row per object: its box in pixels of the upright picture, its class and score where the file knows them, and
+    what became of it. Boxes that are broken, too small, or of images that cannot be read are rows with an outcome.
+    """
+    from vlmine_dagster.mining.advice import listed_advice
+    from vlmine_dagster.resources.intake import exif_orientations, outcome_counts
+    from vlmine_dagster.resources.objects import object_rows
+
+    settings = run.project.settings
+    images = run.read("images")
+    boxes = run.boxes.of_images(run.partition, images.column("image_id").to_pylist())
+    found = object_rows(
+        images,
+        boxes.rows,
+        min_size=0 if settings.objects is None else settings.objects.min_size,
+        orientations=partial(exif_orientations, run.source, run.partition, max_pixels=settings.dataset.max_pixels),
+    )
+    facts = {
+        "outcomes": outcome_counts(found.rows),
+        "images with objects": len(set(found.rows.column("image_id").to_pylist())),
+        "images without annotations": images.num_rows - len(boxes.annotated),
+    }
+    advice = {
+        FILES_CHECK: listed_advice(
+            found.disagreements,
+            bad="boxes are there twice with two classes; both are objects. Remove one of the two from its file.",
+            good="no box is there twice with two classes",
+        ),
+        SIZES_CHECK: listed_advice(
+            found.other_sizes,
+            bad="images have another size than their box file says; their boxes are taken as they are. Look at some, "
+            "and annotate the pictures that are mined.",
+            good="every picture has the size that its box file says",
+        ),
+    }
+    return Product(found.rows, facts, advice=advice)
