@@ -180,9 +180,10 @@ def _plugins() -> Iterator[Advice]:
     from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
     from vlmine_dagster.reporting.exporters import EXPORTERS
     from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings
+    from vlmine_dagster.settings.objects import BOX_FORMATS
 
     parts = (DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings)
-    registries: list[Registry[Any]] = [*(part.plugins for part in parts), SIGNALS, EXPORTERS]
+    registries: list[Registry[Any]] = [*(part.plugins for part in parts), SIGNALS, BOX_FORMATS, EXPORTERS]
     for registry in registries:
         yield Advice(f"{registry.noun}s", "ok", ", ".join(registry.all()))
         for one in registry.broken():

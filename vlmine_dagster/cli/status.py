@@ -19,7 +19,7 @@ from vlmine_dagster.cli.terminal import (
     print_table,
     table_of,
 )
-from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ History = Callable[[], "AbstractContextManager[dg.DagsterInstance]"]
 
 
 @click.command()
-@click.option("--failures", "is_failures", is_flag=True, help="List every image that failed, and why.")
+@click.option("--failures", "is_failures", is_flag=True, help="List every image and object that failed, and why.")
 @as_json
 def status(is_failures: bool, is_json: bool) -> None:
     """Show each stage: what is fresh, missing or stale, rows, outcomes, tokens, money, and why shards failed."""
@@ -116,13 +116,19 @@ def _bill(lake: "Lake", freshness: "Freshness", unit: "Unit", partitions: Sequen
 
 
 def failed_images(bench: "Workbench", shards: Sequence[str]) -> list[dict[str, Any]]:
-    """Return one row per image and table whose outcome is not ok: corrupt files, refusals, unreadable answers."""
+    """Return one row per image or object and table whose outcome is not ok: corrupt files, bad boxes, refusals."""
     lake, rows = bench.lake, []
-    for table in (name for name, contract in TABLES.items() if any(c.name == "failure" for c in contract.columns)):
-        for variant in bench.project.settings.variant_names if table != "images" else (DEFAULT_VARIANT,):
-            there = [shard for shard in lake.partitions(table, variant=variant) if shard in set(shards)]
+    partitions = {"shard": set(shards), "pool": {WHOLE_POOL}}
+    for table, contract in TABLES.items():
+        names = [column.name for column in contract.columns]
+        if "failure" not in names:
+            continue
+        ids = ", ".join(name for name in names if name in ("image_id", *contract.key))
+        query = f"SELECT {ids}, outcome, failure FROM {table} WHERE outcome <> 'ok' ORDER BY {ids}"  # noqa: S608
+        for variant in bench.project.settings.variant_names:
+            known = partitions[contract.partition]
+            there = [name for name in lake.partitions(table, variant=variant) if name in known]
             with lake.connect(**{table: lake.require(table, there, variant=variant)}) as connection:
-                query = f"SELECT image_id, outcome, failure FROM {table} WHERE outcome <> 'ok' ORDER BY image_id"  # noqa: S608
                 found = connection.sql(query).to_arrow_table().to_pylist()
             rows += [{"table": table, "variant": variant, **row} for row in found]
     return rows
@@ -154,9 +160,10 @@ def print_failed_images(rows: Sequence[Mapping[str, Any]]) -> None:
     out = console()
     for row in rows:
         variant = "" if row["variant"] == DEFAULT_VARIANT else f"{row['variant']}/"
-        told = f"{plain(row['image_id'])}: {plain(row['failure'] or '')}"
+        name = row.get("object_id") or row.get("image_id") or f"{row['name']} in {row['origin']}"
+        told = f"{plain(name)}: {plain(row['failure'] or '')}"
         out.print(f"{variant}{row['table']} [yellow]{row['outcome']}[/] {told}", soft_wrap=True)
-    out.print(f"{len(rows):,} images failed.")
+    out.print(f"{len(rows):,} failed.")
 
 
 def _state(row: Mapping[str, Any]) -> str:
