@@ -91,8 +91,9 @@ class ReplyCache:
         kept = [(variant, content, *_values(reply)) for content, reply in replies if reply.is_kept]
         prompt_tokens = sum(reply.prompt_tokens for _, reply in replies)
         output_tokens = sum(reply.output_tokens for _, reply in replies)
-        cost_usd = sum(reply.cost_usd or 0.0 for _, reply in replies)
-        estimated_usd = sum(reply.cost_usd or 0.0 for _, reply in replies if reply.is_estimated)
+        lost_usd = sum(reply.lost_usd for _, reply in replies)
+        cost_usd = sum(reply.cost_usd or 0.0 for _, reply in replies) + lost_usd
+        estimated_usd = sum(reply.cost_usd or 0.0 for _, reply in replies if reply.is_estimated) + lost_usd
         today = datetime.now(UTC).date().isoformat()
         with self._guarded() as database, database:
             database.executemany(f"INSERT OR REPLACE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?,?)", kept)  # noqa: S608

@@ -38,7 +38,7 @@ class ChatModel:
     at once), 5xx, broken connections, and bodies that are no completion; an image that never gets an answer is
     `timed_out`. A completion whose answer cannot be read is not asked for again: it would cost the same and be the
     same. A field that the endpoint refuses is renamed or left out. A refused key or model ends the work at once, and so
-    do many calls in a row without any answer.
+    do many calls in a row without any answer. Tries that timed out count as paid for, by an estimate.
 
     Args:
         question: What is asked.
@@ -187,7 +187,7 @@ class _Calls:
 
     async def _persist(self, request: Request) -> Reply | None:
         """Try until there is an answer or no hope; None where the work ends."""
-        attempts = throttled = 0
+        attempts = throttled = late = 0
         miss = _Miss("")
         while attempts < self._retries.max_attempts and throttled < _MOST_THROTTLED:
             if self._is_over():
@@ -198,7 +198,7 @@ class _Calls:
                 found = await self._try(request)
             if isinstance(found, Reply):
                 self._throttle.relax()
-                return found
+                return replace(found, lost_usd=self._lost_usd(request, late) or 0.0)
             miss = found
             if miss.is_asked_otherwise:
                 continue
@@ -207,12 +207,20 @@ class _Calls:
                 self._throttle.tighten(self._retries.pause_s(throttled, miss.pause_s))
                 continue
             if miss.is_late:
+                late += 1
                 self._throttle.slow_down()
             attempts += 1
             if attempts < self._retries.max_attempts:
                 await asyncio.sleep(self._retries.pause_s(attempts, miss.pause_s))
         outcome = Outcome.UNPARSEABLE if miss.is_unreadable else Outcome.TIMED_OUT
-        return Reply(None, outcome, f"no answer after {attempts + throttled} tries; the last: {miss.reason}")
+        reason = f"no answer after {attempts + throttled} tries; the last: {miss.reason}"
+        cost = self._lost_usd(request, late)
+        return Reply(None, outcome, reason, cost_usd=cost, is_estimated=bool(cost))
+
+    def _lost_usd(self, request: Request, late: int) -> float | None:
+        """Return what tries may have cost that timed out: a server may bill what nobody received."""
+        each = self._question.unreceived_cost_usd(request) if late else 0.0
+        return None if each is None else late * each
 
     def _is_over(self) -> bool:
         return self.defect is not None

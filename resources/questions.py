@@ -87,6 +87,15 @@ class ChatQuestion:
         read = len(request.prompt) // 3 + (_TOKENS_AN_IMAGE if request.image is not None else 0)
         return self.price.of(read, self.settings.max_output_tokens)
 
+    def unreceived_cost_usd(self, request: Request) -> float | None:
+        """Return what a call may have cost whose answer did not come in time: read once, and the longest answer.
+
+        None where nobody knows the price.
+        """
+        if self.price is None:
+            return None
+        return self.price.of(estimated_tokens(request, "")[0], self.settings.max_output_tokens)
+
     def read(self, content: bytes, request: Request, *, latency_s: float) -> Reply | None:
         """Return the reply in a response's body; None where the body is no completion.
 

@@ -45,6 +45,7 @@ class Reply:
         latency_s: Seconds that the answer took.
         cost_usd: Price in US dollars, None where nobody knows the model's price.
         is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
+        lost_usd: What earlier tries may have cost that timed out, an estimate: a server may bill what nobody received.
     """
 
     text: str | None
@@ -55,6 +56,7 @@ class Reply:
     latency_s: float = 0.0
     cost_usd: float | None = 0.0
     is_estimated: bool = False
+    lost_usd: float = 0.0
 
     @property
     def usage(self) -> tuple[int, int, float, float | None, bool]:
@@ -274,7 +276,7 @@ class _Purse:
 
     def settle(self, group: Sequence[tuple[str, Reply]]) -> None:
         self._answered += len(group)
-        costs = [reply.cost_usd for _, reply in group if reply.cost_usd]
+        costs = [cost for _, reply in group if (cost := (reply.cost_usd or 0.0) + reply.lost_usd)]
         self._priced += len(costs)
         self._paid += sum(costs)
 

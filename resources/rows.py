@@ -116,7 +116,7 @@ class Bill:
         }
         if self._estimated:
             facts["estimated"] = (
-                f"tokens and price of {self._estimated:,} answers: the server does not say what it used"
+                f"tokens and price of {self._estimated:,} answers: the server did not say what it used, or was late"
             )
         return facts
 

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -104,6 +105,22 @@ class TestFaults:
         assert (found.outcome, len(endpoint.calls)) == (Outcome.UNPARSEABLE, 1)
         assert "is neither text nor a list of parts" in found.failure
         assert found.is_kept
+
+    def test_tries_that_timed_out_count_as_paid_by_an_estimate_and_those_that_broke_do_not(self):
+        script = {"slow": FAULTS["hang"], "broken": FAULTS["reset"]}
+        with ScriptedEndpoint(lambda call: script[call.text] if call.tries < 2 else "A dog.") as endpoint:
+            found = replies(chat(endpoint), *script)
+        with ScriptedEndpoint(lambda call: script[call.text]) as endpoint:
+            never = replies(chat(endpoint), *script)
+
+        each = (1 * 1000.0 + 128 * 2000.0) / 1e6  # `slow` is one token by the estimate
+        assert {name: (reply.lost_usd, reply.is_estimated) for name, reply in found.items()} == {
+            "slow": (pytest.approx(2 * each), False),
+            "broken": (0.0, False),
+        }
+        assert (never["slow"].cost_usd, never["slow"].is_estimated) == (pytest.approx(3 * each), True)
+        assert (never["broken"].cost_usd, never["broken"].is_estimated) == (0.0, False)
+        assert not never["slow"].is_kept
 
     def test_tokens_and_price_are_those_of_the_endpoint(self):
         with ScriptedEndpoint(lambda _call: Answer("A dog.", tokens=(100, 7))) as endpoint:
@@ -352,6 +369,14 @@ class TestCache:
         assert cache.spent_usd() == 0.25
         (row,) = cache.variants()
         assert (row.label, row.reply_count, row.calls, row.cost_usd) == ("m", 1, 2, 0.25)
+
+    def test_what_timed_out_is_spent_and_estimated(self, tmp_path):
+        cache = ReplyCache(tmp_path)
+        late = Reply(None, Outcome.TIMED_OUT, "late", cost_usd=0.5, is_estimated=True)
+        cache.put("v", [("a", replace(self.REPLY, lost_usd=0.125)), ("b", late)], label="m")
+
+        assert (cache.spent_usd(), cache.estimated_usd()) == (0.875, 0.625)
+        assert cache.find("v", ["a", "b"]) == {"a": self.REPLY}
 
     def test_pruning_deletes_answers_but_not_what_they_cost(self, tmp_path):
         cache = ReplyCache(tmp_path)

@@ -70,12 +70,14 @@ def print_cache(path: str, byte_count: int, rows: Sequence[Mapping[str, Any]]) -
             "answers": "right",
             "calls": "right",
             "spent": "right",
+            "of it estimated": "right",
             "": "left",
         }
     )
     for row in rows:
         use = "in use" if row["is_used"] else "[yellow]unused[/]"
-        counts = (f"{row['reply_count']:,}", f"{row['calls']:,}", f"${row['cost_usd']:.4f}")
+        money = (f"${row['cost_usd']:.4f}", f"${row['estimated_usd']:.4f}" if row["estimated_usd"] else "")
+        counts = (f"{row['reply_count']:,}", f"{row['calls']:,}", *money)
         table.add_row(row["variant"], plain(row["label"]), *counts, use)
     out = console()
     out.print(f"{plain(path)}, {byte_count / 1e6:.1f} MB")
