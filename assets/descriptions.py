@@ -44,7 +44,7 @@ def descriptions(run: StageRun) -> Product:
 
     One row per answer with its outcome, tokens, latency and price. Only `ok` answers go on.
     """
-    from vlmine_dagster.describing.unseen import feature_reader, seen, without_unseen
+    from vlmine_dagster.describing.unseen import failures_when_seen, feature_reader, without_unseen
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.resources import extraction
     from vlmine_dagster.resources.describers import ModelDescriber
@@ -69,7 +69,7 @@ def descriptions(run: StageRun) -> Product:
         features = feature_reader(run.encoder, run.source, [run.partition], max_pixels=pixels)
         rows = without_unseen(describer, rows, wanted, features, shard=run.partition, log=run.log)
     share = run.project.settings.dataset.max_failure_share
-    refuse_failures(seen(rows), where=f"descriptions[{run.partition}]", max_share=share, advice=ASK_AGAIN)
+    refuse_failures(failures_when_seen(rows), where=f"descriptions[{run.partition}]", max_share=share, advice=ASK_AGAIN)
     facts = {"outcomes": outcome_counts(rows), "images/s": progress.rate, **bill.facts()}
     facts["preview"] = table_fact(extraction.preview(rows))
     if isinstance(describer, ModelDescriber):

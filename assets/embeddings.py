@@ -10,6 +10,7 @@ from vlmine_dagster.engine.stage_run import StageRun
     kinds={"python", "onnx", "parquet"},
     reads=[Reads("images", ("image_id", "sha256", "outcome"))],
     fingerprints=lambda bench, _part: [bench.encoder.fingerprint],
+    version=2,
     pool=CORES_POOL,
 )
 def embeddings(run: StageRun) -> Product:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from vlmine_dagster.domain.tables import TABLES, Column, Outcome, Severity, Table
 from vlmine_dagster.resources.data_docs import Archive, keep_result, keep_suite
@@ -45,6 +46,11 @@ class Finding:
     evaluated_count: int
     examples: tuple[str, ...] = ()
     page: str = ""
+
+    @property
+    def page_path(self) -> str:
+        """The page as a path that a person can open as it is: in its address, odd names of folders are encoded."""
+        return unquote(urlsplit(self.page).path)
 
     @property
     def coverage(self) -> str:

@@ -33,9 +33,19 @@ class PictureFormat:
     decoder: tuple[str, str]
 
     def open_class(self) -> type[ImageFile.ImageFile]:
-        """Return the class that decodes pictures of this format."""
+        """Return the class that decodes pictures of this format.
+
+        Raises:
+            PictureError: its package is not installed.
+        """
         module, name = self.decoder
-        found: type[ImageFile.ImageFile] = getattr(importlib.import_module(module), name)
+        try:
+            found: type[ImageFile.ImageFile] = getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            package = module.partition(".")[0].replace("_", "-")
+            raise PictureError(
+                f"not decoded: {self.name} needs the package {package}, which is not installed"
+            ) from error
         return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.sources.columns import is_key_type, is_text
@@ -21,6 +22,7 @@ from vlmine_dagster.resources.sources.webdataset import WebDatasetSource
 
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "class_id", "category", "target", "fine_label", "species")
 _FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "image_id", "id")
+_SPLIT_COLUMN = "split"
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _MOST_CLASSES_SHARE = 0.5  # folders that hold one image each are no classes
 _NO_LABEL = frozenset(("", "-1", "nan", "none", "null", "n/a", "na"))
@@ -53,6 +55,7 @@ def parquet_labels(source: ParquetSource) -> BroughtLabels | None:
     """Return the labels in a column of Parquet files, by image id; gaps and -1 are no labels."""
     column: str | None = None
     found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     names: dict[str, str] = {}
     for shard in source.shards():
         with source.open(shard) as file:
@@ -61,9 +64,27 @@ def parquet_labels(source: ParquetSource) -> BroughtLabels | None:
                 continue
             names |= _feature_names(file.schema_arrow, column)
             values = file.read(columns=[column]).column(0).to_pylist()
-        keys = source.row_keys(shard)
-        found |= {image_id(shard, key): str(value) for key, value in zip(keys, values, strict=True) if _is(value)}
-    return BroughtLabels(f"column {column!r}", found, {}, names) if found else None
+            words = _split_words(file)
+        ids = [image_id(shard, key) for key in source.row_keys(shard)]
+        found |= {name: str(value) for name, value in zip(ids, values, strict=True) if _is(value)}
+        splits |= {name: split for name, word in zip(ids, words, strict=bool(words)) if (split := known_split(word))}
+    return BroughtLabels(f"column {column!r}", found, splits, names) if found else None
+
+
+def test_row_count(source: ParquetSource) -> int:
+    """Return how many rows a column `split` assigns to the test split: no pattern of paths leaves them out."""
+    count = 0
+    for shard in source.shards():
+        with source.open(shard) as file:
+            count += sum(known_split(word) == "test" for word in _split_words(file))
+    return count
+
+
+def _split_words(file: pq.ParquetFile) -> list[str]:
+    schema = file.schema_arrow
+    if _SPLIT_COLUMN not in schema.names or not is_text(schema.field(_SPLIT_COLUMN).type):
+        return []
+    return [str(word or "") for word in file.read(columns=[_SPLIT_COLUMN]).column(0).to_pylist()]
 
 
 def member_labels(source: WebDatasetSource) -> BroughtLabels | None:

@@ -20,6 +20,7 @@ from vlmine_dagster.resources.sources.brought_labels import (
     label_column,
     member_labels,
     parquet_labels,
+    test_row_count,
 )
 from vlmine_dagster.resources.sources.choice import FileChoice, choice_of
 from vlmine_dagster.resources.sources.columns import columns_without_images, image_and_key_columns
@@ -212,11 +213,11 @@ def _offer(settings: DatasetSettings) -> Offer | None:
         paths = {shard: source.path(shard) for shard in source.shards()}
         splits = path_splits(list(paths.values()), are_shards=True)
         if isinstance(source, ParquetSource):
-            label_source, load = _column_offer(source), partial(parquet_labels, source)
+            load = partial(parquet_labels, source)
+            offer = Offer(splits, _column_offer(source), load, paths, test_row_count=test_row_count(source))
         else:
-            label_source, load = _member_offer(source), partial(member_labels, source)
-        offer = Offer(splits, label_source, load, paths)
-    return offer if offer.splits is not None or offer.label_source is not None else None
+            offer = Offer(splits, _member_offer(source), partial(member_labels, source), paths)
+    return None if offer.is_empty else offer
 
 
 def _folder_offer(tree: FileTree) -> Offer:

@@ -30,6 +30,7 @@ class Offer:
         path_of_shard: Path by shard, where files are shards; empty for a folder of images.
         images: Paths of the images of a folder; empty where files are shards.
         test_images: Paths of images that the labels, not their folders, assign to the test split.
+        test_row_count: Rows that a column of Parquet files assigns to the test split.
     """
 
     splits: PathSplits | None
@@ -38,6 +39,17 @@ class Offer:
     path_of_shard: Mapping[str, str]
     images: Collection[str] = ()
     test_images: Collection[str] = ()
+    test_row_count: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the data set says nothing of itself."""
+        return self.splits is None and self.label_source is None and not self.test_row_count
+
+    @property
+    def unnamed_test_count(self) -> int:
+        """Images of the test split that no pattern leaves out: rows of files, or more than a list of patterns holds."""
+        return self.test_row_count or (len(self.test_images) if len(self.test_images) > _MOST_PATTERNS else 0)
 
     @property
     def lines(self) -> list[str]:
@@ -49,13 +61,32 @@ class Offer:
             found.append(f"splits in its paths ({what}): {counts}")
         if self.label_source is not None:
             found.append(f"labels: {self.label_source}")
+        if self.unnamed_test_count:
+            found.append(f"a split of {self.unnamed_test_count:,} test images in its {self._where_split}")
         return found
+
+    @property
+    def _where_split(self) -> str:
+        return "column 'split'" if self.test_row_count else "labels"
+
+    def refuse_unnamed_tests(self) -> None:
+        """Refuse to mine test images that nobody decided about.
+
+        Raises:
+            ConfigError: there are images of a test split that no pattern leaves out.
+        """
+        if self.unnamed_test_count:
+            raise ConfigError(
+                f"{self.unnamed_test_count:,} images belong to a test split by the data set's {self._where_split}, and "
+                f"patterns of paths cannot leave them out. `vlmine init --accept` lets them judge instead, "
+                f"`vlmine init --no-accept` mines them like all others."
+            )
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Patterns of the test split: unless the offer is accepted, its images are not mined."""
         named = () if self.splits is None else self.splits.patterns.get("test", ())
-        return (*named, *(literal_pattern(path) for path in sorted(self.test_images)[:_MOST_PATTERNS]))
+        return named if self.unnamed_test_count else (*named, *map(literal_pattern, sorted(self.test_images)))
 
 
 def accept_offer(offer: Offer, settings: DatasetSettings, folder: Path, *, is_forced: bool) -> DatasetSettings:
@@ -66,11 +97,18 @@ def accept_offer(offer: Offer, settings: DatasetSettings, folder: Path, *, is_fo
     judges and has no labels is left out.
 
     Raises:
-        ConfigError: one of the files is there already, with other content.
+        ConfigError: one of the files is there already, with other content; or images of a test split can neither judge
+            nor be left out.
     """
     brought = offer.load_labels() if offer.label_source is not None else None
+    if offer.unnamed_test_count and not (brought and "test" in map(brought.splits.get, brought.by_path)):
+        raise ConfigError(
+            f"{offer.unnamed_test_count:,} test images have no label, so they cannot judge. Write the images of the "
+            f"other splits to files of their own and run `vlmine init` on these, or mine all by "
+            f"`vlmine init --no-accept`."
+        )
     if brought is None or not brought.by_path:
-        return settings.model_copy(update={"exclude": _with_judges(offer, settings, labelled=set())})
+        return settings.model_copy(update={"exclude": _with_judges(offer, settings, labelled=set(), items=())})
     rows, is_oracle = _label_rows(offer, brought)
     labelled = {split.value for _, split, _ in rows}
     _write(folder / LABELS_FILE, ("key", "split", "class_id"), rows, is_forced=is_forced)
@@ -79,15 +117,19 @@ def accept_offer(offer: Offer, settings: DatasetSettings, folder: Path, *, is_fo
         _write(folder / CLASSES_FILE, ("class_id", "name"), list(brought.names.items()), is_forced=is_forced)
         classes = CLASSES_FILE
     labels = LabelSettings(file=LABELS_FILE, classes=classes, oracle=is_oracle)
-    return settings.model_copy(update={"labels": labels, "exclude": _with_judges(offer, settings, labelled=labelled)})
+    exclude = _with_judges(offer, settings, labelled=labelled, items=brought.by_path)
+    return settings.model_copy(update={"labels": labels, "exclude": exclude})
 
 
-def _with_judges(offer: Offer, settings: DatasetSettings, *, labelled: Collection[str]) -> tuple[str, ...]:
-    """Return the patterns to leave out: those of splits that judge and have no label."""
+def _with_judges(
+    offer: Offer, settings: DatasetSettings, *, labelled: Collection[str], items: Collection[str]
+) -> tuple[str, ...]:
+    """Return the patterns to leave out: those of splits, and of single test images, that judge and have no label."""
     patterns = {} if offer.splits is None else offer.splits.patterns
     judges = [name for name in patterns if (split := judge_of(name)) is not None and split.value not in labelled]
     kept = [pattern for pattern in settings.exclude if pattern not in offer.left_out]
-    return tuple(dict.fromkeys((*kept, *(pattern for name in judges for pattern in patterns[name]))))
+    single = (literal_pattern(path) for path in sorted(offer.test_images) if path not in items)
+    return tuple(dict.fromkeys((*kept, *(pattern for name in judges for pattern in patterns[name]), *single)))
 
 
 def _label_rows(offer: Offer, brought: BroughtLabels) -> tuple[list[tuple[str, Split, str]], bool]:

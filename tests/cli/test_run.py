@@ -1,8 +1,12 @@
 """What `vlmine run` shows while it works."""
 
+import pytest
+from conftest import members
+
 from vlmine_dagster.automation.runner import Outcome
 from vlmine_dagster.cli.progress import RunDisplay
 from vlmine_dagster.cli.run import print_outcome
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress, Step
 
 
@@ -71,3 +75,13 @@ def test_of_many_shards_that_failed_five_are_told_and_where_the_others_are(capsy
         "  and 2 more of images: `vlmine status --json`",
         "failed  embeddings[t]: no space left",
     ]
+
+
+def test_a_shard_is_named_by_its_file_too(make_project):
+    made = make_project({"10:30": members({"coffee": 2}, start=0)})
+
+    for name in ("10:30", "10~3A30"):
+        with pytest.raises(ConfigError, match="there is no experiment 'none'"):
+            made.run(shards=[name], experiments=["none"])
+    with pytest.raises(ConfigError, match="there is no shard '10:31'. There are: 10~3A30"):
+        made.run(shards=["10:31"], experiments=["none"])

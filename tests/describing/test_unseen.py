@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import jpeg
+from conftest import jpeg, plain_rows
 from scripted_endpoint import Answer, ScriptedEndpoint
 
 from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
-from vlmine_dagster.describing.unseen import GREY, SeenAnswer, grey_picture, unseen
-from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.describing.unseen import GREY, SeenAnswer, failures_when_seen, grey_picture, unseen
+from vlmine_dagster.domain.tables import DESCRIPTIONS, Outcome
 from vlmine_dagster.mining.answers import judge_description
 from vlmine_dagster.resources.cache import ReplyCache
 from vlmine_dagster.resources.chat import ChatModel
@@ -154,3 +154,14 @@ def test_a_server_that_refuses_texts_alone_or_counts_nothing_proves_nothing(tmp_
 
     assert looked_at(tmp_path / "a", encoder, script)[0] == {}
     assert looked_at(tmp_path / "b", encoder, lambda call: Answer(about(call.image or b""), tokens=(0, 0)))[0] == {}
+
+
+def test_what_was_not_seen_is_no_failure_of_the_shard_but_counts_as_one_of_its_images():
+    rows = plain_rows(
+        DESCRIPTIONS,
+        image_id=list("abcd"),
+        outcome=["not_seen", "not_seen", "unparseable", "ok"],
+        failure=["a grey picture got this same answer"] * 2 + ["broken", None],
+    )
+
+    assert failures_when_seen(rows).column("failure").to_pylist() == [None, None, "broken", None]

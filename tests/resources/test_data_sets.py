@@ -15,7 +15,7 @@ from PIL import Image
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.resources.labels import load_labels
 from vlmine_dagster.resources.sources import open_source, survey
-from vlmine_dagster.resources.sources.offer import accept_offer
+from vlmine_dagster.resources.sources.offer import Offer, accept_offer
 from vlmine_dagster.settings.project import Project, ProjectSettings
 
 
@@ -279,6 +279,42 @@ def test_a_label_column_and_the_names_of_files_become_labels_and_splits(tmp_path
     assert labels.visible("data/validation-00000-of-00001/000000", "000000")[0] == "cat"
     assert labels.truth("data/train-00001-of-00002/000002", "000002") is None
     assert not any("test" in name for name in keys_of(settings, tmp_path))
+
+
+def split_table(labels=None):
+    columns = {} if labels is None else {"label": labels}
+    return table_of(image=[jpeg(n) for n in range(4)], split=["train", "train", "test", "Validation"], **columns)
+
+
+def test_a_split_column_is_accepted_or_decided_about_and_never_mined_unknowingly(tmp_path):
+    root = write(tmp_path / "data", {"all.parquet": split_table(["cat", "dog", "cat", "dog"])})
+    offer = survey(str(root)).offer
+    assert "a split of 1 test images in its column 'split'" in offer.lines
+    with pytest.raises(ConfigError, match="1 images belong to a test split .* `vlmine init --no-accept` mines them"):
+        offer.refuse_unnamed_tests()
+    _, shown = accepted(root, tmp_path)
+    assert [split for _, split, _ in shown.values()][2:] == ["test", "val"]
+
+
+def test_a_split_column_without_labels_cannot_judge(tmp_path):
+    root = write(tmp_path / "data", {"all.parquet": split_table()})
+    with pytest.raises(ConfigError, match="1 test images have no label, so they cannot judge"):
+        accepted(root, tmp_path)
+
+
+def test_test_images_without_a_label_are_left_out_one_by_one(tmp_path):
+    lines = [json.dumps({"file_name": f"{n}.jpg", "split": "test" if n == 1 else "train"}) for n in range(4)]
+    files = {**{f"{n}.jpg": jpeg(n) for n in range(4)}, "metadata.jsonl": "\n".join(lines).encode()}
+    settings, shown = accepted(write(tmp_path / "data", files), tmp_path)
+    assert settings.exclude == ("1.jpg",)
+    assert set(shown) == {"0.jpg", "2.jpg", "3.jpg"}
+
+
+def test_more_test_images_than_patterns_are_decided_about():
+    offer = Offer(None, "metadata.csv", lambda: None, {}, (), [f"{n}.jpg" for n in range(1001)])
+    assert offer.left_out == ()
+    with pytest.raises(ConfigError, match=r"1,001 images belong to a test split by the data set's labels"):
+        offer.refuse_unnamed_tests()
 
 
 def test_class_members_of_tars_become_labels(tmp_path):

@@ -1,9 +1,11 @@
 import base64
 import io
 import struct
+import sys
 import threading
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -295,3 +297,11 @@ def test_flipped_and_cut_bytes_give_an_outcome_or_a_picture_error(data, draw):
     assert picture.mode == "RGB"
     assert facts.outcome is Outcome.OK
     assert picture.size == (facts.width, facts.height)
+
+
+def test_a_heic_picture_without_its_reader_says_which_package_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    data = (Path(__file__).parent / "data/phone.heic").read_bytes()
+
+    with pytest.raises(PictureError, match="HEIC needs the package pi-heif, which is not installed"):
+        decode_picture(data, max_pixels=10**8)

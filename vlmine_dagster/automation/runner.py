@@ -28,6 +28,7 @@ from vlmine_dagster.engine.versions import confirm, observe
 from vlmine_dagster.resources.data_docs import build_index
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
 from vlmine_dagster.resources.sources.ignored import ignored_line
+from vlmine_dagster.resources.sources.shard_names import nearest
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.project import Project
@@ -141,7 +142,7 @@ class Runner:
         which publishes nothing, and the run; the outcome lists what was made until then.
 
         Args:
-            shards: Only these; empty means all.
+            shards: Only these, by their names or by those of their files; empty means all.
             experiments: Only these; empty means all.
 
         Raises:
@@ -155,7 +156,7 @@ class Runner:
             fail_dead_runs(self._instance, locked=self._place)
             known = self.sync_shards()
             chosen = {
-                "shard": _chosen(shards, known, "shard"),
+                "shard": _chosen([nearest(name, known) or name for name in shards], known, "shard"),
                 "pool": [WHOLE_POOL],
                 "experiment": _chosen(experiments, list(self._project.settings.experiments), "experiment"),
             }

@@ -61,6 +61,10 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
         if settings.exclude:
             click.echo(f"left out: {', '.join(settings.exclude)} (dataset.exclude)")
         return settings
+    if is_accepted is None:
+        offer.refuse_unnamed_tests()
+    elif offer.unnamed_test_count:
+        click.echo(f"{offer.unnamed_test_count:,} images of a test split are mined like all others.")
     if offer.left_out:
         click.echo(f"left out, so that no test images are mined: {', '.join(offer.left_out)} (dataset.exclude)")
     click.echo("`vlmine init --accept` uses them: val and test then judge, and labels train the task model.")

@@ -290,11 +290,14 @@ def without_unseen(
     return with_unseen(rows, reasons)
 
 
-def seen(rows: "pa.Table") -> "pa.Table":
-    """Return the rows of `descriptions` whose picture the model got.
+def failures_when_seen(rows: "pa.Table") -> "pa.Table":
+    """Return the rows of `descriptions` without the reason why a picture was not seen.
 
-    Those that it did not get are no failures of the shard: `vocab_counts` looks at them over the pool.
+    Pictures that the model did not get are no failures of the shard: `vocab_counts` looks at them over the pool.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return rows.filter(pc.field("outcome") != Outcome.NOT_SEEN.value)
+    is_unseen = pc.equal(rows.column("outcome"), Outcome.NOT_SEEN.value)
+    reasons = pc.if_else(is_unseen, pa.scalar(None, pa.string()), rows.column("failure"))
+    return rows.set_column(rows.schema.get_field_index("failure"), rows.schema.field("failure"), reasons)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 
@@ -121,7 +120,6 @@ def _rules_markdown(findings: Sequence[Finding]) -> dg.MarkdownMetadataValue:
 
 def _data_docs(findings: Sequence[Finding]) -> dict[str, dg.PathMetadataValue]:
     """Return the Great Expectations pages of some findings, as paths: no browser follows a link to a file."""
-    pages = dict.fromkeys(finding.page for finding in findings if finding.page)
-    paths = [unquote(urlsplit(page).path) for page in pages][:_MOST_PAGES]
+    paths = list(dict.fromkeys(finding.page_path for finding in findings if finding.page))[:_MOST_PAGES]
     names = ["Data Docs", *(f"Data Docs {place}" for place in range(2, len(paths) + 1))]
     return {name: dg.MetadataValue.path(path) for name, path in zip(names, paths, strict=False)}

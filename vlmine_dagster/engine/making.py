@@ -119,7 +119,7 @@ def make(run: StageRun, freshness: Freshness) -> dict[str, Made]:
     if broken:
         raise ExpectationError(
             f"{stage.table}[{run.partition}] was not published, the old file stays: {summarize_findings(broken)}. "
-            f"Great Expectations' page: {broken[0].page}"
+            f"Great Expectations' page: {broken[0].page_path}"
         )
     if product.record is not None:
         for table in (stage.table, *_reported_after(run)):
