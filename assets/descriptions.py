@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.stage import ModelConfig, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.workbench import Workbench
@@ -30,7 +31,7 @@ def _fingerprint(bench: Workbench, part: Part) -> list[Any]:
     group="describe",
     kinds={"python", "parquet", "ai"},
     reads=[
-        Reads("images", ("image_id", "sha256", "outcome", "split")),
+        Reads(ITEMS, ("image_id", "sha256", "outcome", "split")),
         Reads("embeddings", ("image_id", "tag_probabilities"), when=_reads_tags),
     ],
     settings=lambda part: [part.settings.variant(part.variant).describer.results_depend_on()],
@@ -52,21 +53,21 @@ def descriptions(run: StageRun) -> Product:
     from vlmine_dagster.scoring.vectors import vectors_by_id
 
     describer, previous = run.describer, run.previous()
-    wanted = extraction.described_images(run.read("images"))
+    wanted = extraction.described_images(run.read(ITEMS))
     if isinstance(describer, ModelDescriber) and previous is not None and previous.is_of_same_inputs:
         # answers that were pruned from the cache cost nothing again
         describer.restore(list(extraction.kept_replies(previous.read(), describer.fingerprint, wanted)))
     progress = run.progress(len(wanted))
     reads = run.project.settings.variant(run.variant).describer.capabilities.reads
     load = extraction.loader(
-        reads, run.source, run.partition, lambda: vectors_by_id(run.read("embeddings"), "tag_probabilities")
+        reads, run.pictures, run.partition, lambda: vectors_by_id(run.read("embeddings"), "tag_probabilities")
     )
     rows, bill = extraction.describe(
         describer, wanted, load, progress=progress, is_failure_retried=run.is_failure_retried
     )
     pixels = run.project.settings.dataset.max_pixels
     if isinstance(describer, ModelDescriber):
-        features = feature_reader(run.encoder, run.source, [run.partition], max_pixels=pixels)
+        features = feature_reader(run.encoder, run.pictures, [run.partition], max_pixels=pixels)
         rows = without_unseen(describer, rows, wanted, features, shard=run.partition, log=run.log)
     share = run.project.settings.dataset.max_failure_share
     refuse_failures(failures_when_seen(rows), where=f"descriptions[{run.partition}]", max_share=share, advice=ASK_AGAIN)

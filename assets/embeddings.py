@@ -1,5 +1,6 @@
 """Stage `embeddings`: what the image encoder sees, computed once and read by describer and task model alike."""
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.stage import CORES_POOL, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 
@@ -8,7 +9,7 @@ from vlmine_dagster.engine.stage_run import StageRun
     "embeddings",
     group="describe",
     kinds={"python", "onnx", "parquet"},
-    reads=[Reads("images", ("image_id", "sha256", "outcome"))],
+    reads=[Reads(ITEMS, ("image_id", "sha256", "outcome"))],
     fingerprints=lambda bench, _part: [bench.encoder.fingerprint],
     version=2,
     pool=CORES_POOL,
@@ -21,11 +22,11 @@ def embeddings(run: StageRun) -> Product:
     from vlmine_dagster.resources.encoder import embedding_rows
     from vlmine_dagster.resources.intake import read_bytes
 
-    images = run.read("images", ["image_id", "outcome"]).to_pylist()
+    images = run.read(ITEMS, ["image_id", "outcome"]).to_pylist()
     wanted = [row["image_id"] for row in images if row["outcome"] == "ok"]
     progress = run.progress(len(wanted))
     found = run.encoder.encode(
-        read_bytes(run.source, run.partition, wanted) if wanted else (),
+        read_bytes(run.pictures, run.partition, wanted) if wanted else (),
         max_pixels=run.project.settings.dataset.max_pixels,
         on_progress=progress.add,
     )

@@ -1,6 +1,7 @@
 """Stage `neighbour_scores`: how isolated an image is among all, and how far from the labelled ones."""
 
 from vlmine_dagster.assets.rarity_scores import unless_asked
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.stage import CORES_POOL, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 
@@ -14,7 +15,7 @@ def _asked(part: Part) -> list[str]:
     group="score",
     kinds={"python", "parquet"},
     reads=[
-        Reads("images", ("image_id", "label", "split", "outcome")),
+        Reads(ITEMS, ("image_id", "label", "split", "outcome")),
         Reads("embeddings", ("image_id", "embedding")),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: "keyword_sparsity" in _asked(part)),
     ],

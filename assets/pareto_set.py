@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.checks import SEQUENCE_CHECK
 from vlmine_dagster.engine.stage import MiningConfig, Part, Product, Reads, stage
@@ -38,8 +39,9 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     kinds={"duckdb", "mlflow", "parquet"},
     reads=[
         *(_signals(name) for name, table in TABLES.items() if table.partition != "experiment"),
-        Reads("images", ("label",), when=lambda part: _diversity(part) == "k_center"),
-        Reads("images", ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
+        _signals(ITEMS),
+        Reads(ITEMS, ("label",), when=lambda part: _diversity(part) == "k_center"),
+        Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
         Reads("vocab_counts", ("keyword", "image_count"), when=lambda part: _diversity(part) == "coverage"),

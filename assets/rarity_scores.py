@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
@@ -29,8 +30,8 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
     group="score",
     kinds={"pytorch", "duckdb", "parquet"},
     reads=[
-        Reads("images", ("image_id", "label", "split", "outcome")),
-        Reads("images", ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
+        Reads(ITEMS, ("image_id", "label", "split", "outcome")),
+        Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities")),
         Reads("keywords", ("image_id", "keyword")),
         Reads("keyword_answers", ("image_id", "outcome")),

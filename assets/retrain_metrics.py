@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from vlmine_dagster.assets.task_model import checkpoint_digest
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.workbench import Workbench
@@ -27,7 +28,7 @@ def _fingerprints(bench: Workbench, part: Part) -> list[Any]:
     kinds={"pytorch", "mlflow", "parquet"},
     reads=[
         Reads("pareto_set", ("image_id", "rank")),
-        Reads("images", ("image_id", "label", "split", "outcome")),
+        Reads(ITEMS, ("image_id", "label", "split", "outcome")),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: part.settings.retraining.reads_features),
     ],
     settings=_bins,
@@ -57,7 +58,7 @@ def retrain_metrics(run: StageRun) -> Product:
         return _skipped("the project has no labels (dataset.labels in vlmine.yaml)")
     previous = run.previous()  # a list that is made again teaches a model nothing new
     kept = previous.read().to_pylist() if previous is not None and previous.is_of_same_inputs else []
-    judged = judged_rows(run, run.source, run.labels, kept=kept)
+    judged = judged_rows(run, run.pictures, run.labels, kept=kept)
     if not judged.rows:
         return _skipped(
             "the label file knows no class of any pool image, so nobody can say what was found, and not both seed and "

@@ -1,5 +1,6 @@
 """Stage `task_model`: the downstream model, trained on the labelled set alone."""
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.workbench import Workbench
@@ -30,10 +31,8 @@ def checkpoint_digest(bench: Workbench, path: str | None) -> list[str]:
     group="score",
     kinds={"pytorch", "parquet"},
     reads=[
-        Reads(
-            "images", ("image_id", "label", "split", "outcome"), when=lambda part: _reads(part, "features", "pixels")
-        ),
-        Reads("images", ("image_id", "split", "outcome"), when=lambda part: _reads(part, "ids")),
+        Reads(ITEMS, ("image_id", "label", "split", "outcome"), when=lambda part: _reads(part, "features", "pixels")),
+        Reads(ITEMS, ("image_id", "split", "outcome"), when=lambda part: _reads(part, "ids")),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _reads(part, "features")),
     ],
     settings=lambda part: [part.settings.task_model],
@@ -52,5 +51,5 @@ def task_model(run: StageRun) -> Product:
 
     previous = run.previous()
     published = None if previous is None else str(previous.read().column("path")[0].as_py())
-    rows, facts = task_model_row(run, run.source, run.labels, models_folder=run.models_folder, published=published)
+    rows, facts = task_model_row(run, run.pictures, run.labels, models_folder=run.models_folder, published=published)
     return Product(rows, facts)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from vlmine_dagster.assets.task_model import why_no_task_model
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 
@@ -21,7 +22,7 @@ def _reads_features(part: Part) -> bool:
     group="score",
     kinds={"pytorch", "parquet"},
     reads=[
-        Reads("images", ("image_id", "sha256", "split", "outcome")),
+        Reads(ITEMS, ("image_id", "sha256", "split", "outcome")),
         Reads("task_model", ("kind", "sha256")),
         Reads(
             "embeddings",
@@ -44,5 +45,5 @@ def uncertainty_scores(run: StageRun) -> Product:
     """
     from vlmine_dagster.scoring.uncertainty import uncertainty_scores
 
-    rows = uncertainty_scores(run, run.source, models_folder=run.models_folder)
+    rows = uncertainty_scores(run, run.pictures, models_folder=run.models_folder)
     return Product(rows, {"judged": rows.num_rows})

@@ -1,5 +1,6 @@
 """Stage `vocab_counts`: in how many images of the whole pool each keyword occurs."""
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.checks import VARIANT_CHECK
 from vlmine_dagster.engine.stage import Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
@@ -17,7 +18,7 @@ def _asks_model(part: Part) -> bool:
     reads=[
         Reads("keywords", ("image_id", "keyword", "variant_hash")),
         Reads("keyword_answers", ("image_id", "outcome")),
-        Reads("images", ("image_id", "sha256", "split", "outcome")),
+        Reads(ITEMS, ("image_id", "sha256", "split", "outcome")),
         Reads("descriptions", ("image_id", "description", "outcome"), when=_asks_model),
     ],
     checks={

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import write_whole
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import JUDGES
 from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.label_match import images_of
@@ -98,9 +99,9 @@ def _resolved(
     given: Annotations, bench: "Workbench", names: Mapping[str, str] | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return class name by image_id, with the ids and names that the project has, and which ids were not whole."""
-    shards = bench.lake.partitions("images")
-    with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
-        rows = connection.sql("SELECT image_id, split FROM images").fetchall()
+    shards = bench.lake.partitions(ITEMS)
+    with bench.lake.connect(items=bench.lake.require(ITEMS, shards)) as connection:
+        rows = connection.sql("SELECT image_id, split FROM items").fetchall()
     found = images_of(given.labels, _places(rows, frozenset(shards)))
     labels = {found.get(name, name): class_of(label, names) or label for name, label in given.labels.items()}
     check_annotations(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import ImageSource, image_id
@@ -94,7 +95,7 @@ def look_at_labels(labels: Labels, source: ImageSource, lake: "Lake") -> LabelMa
         SourceError: the images cannot be read.
     """
     shards = source.shards()
-    there = [shard for shard in shards if lake.path("images", shard).exists()]
+    there = [shard for shard in shards if lake.path(ITEMS, shard).exists()]
     if there:
         return match_labels(labels, published_images(lake, there), is_whole=len(there) == len(shards))
     first = list(islice(((shard, raw.key) for shard in shards for raw in source.read(shard)), _LOOK + 1))
@@ -104,7 +105,7 @@ def look_at_labels(labels: Labels, source: ImageSource, lake: "Lake") -> LabelMa
 def published_images(lake: "Lake", shards: Iterable[str]) -> Iterator[Found]:
     """Yield shard and key of the images of published shards."""
     for shard in shards:
-        names = lake.read("images", shard, columns=["image_id"]).column("image_id").to_pylist()
+        names = lake.read(ITEMS, shard, columns=["image_id"]).column("image_id").to_pylist()
         yield from ((shard, name[len(shard) + 1 :]) for name in names)
 
 

@@ -45,6 +45,7 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
             scratch=self.project.state_folder("scratch"),
             memory_gb=limits.memory_gb,
             threads=limits.threads,
+            kind=self.project.settings.items,
         )
 
     @cached_property
@@ -53,6 +54,11 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         from vlmine_dagster.resources.sources import open_source
 
         return open_source(self.project)
+
+    @cached_property
+    def pictures(self) -> "ImageSource":
+        """The pictures of what is mined: images, or the crops of objects."""
+        return self.source
 
     @cached_property
     def labels(self) -> "Labels | None":

@@ -93,10 +93,10 @@ class TestReads:
             ContractError, match=r"embeddings\[pool/a\] reads the table keywords, which it does not declare"
         ):
             run.read("keywords")
-        with pytest.raises(ContractError, match=r"embeddings\[pool/a\] reads images.label, which it does not declare"):
-            run.read("images", ["label"])
-        with run.connect("images") as connection, pytest.raises(Exception, match="label"):
-            connection.sql("SELECT label FROM images").fetchall()
+        with pytest.raises(ContractError, match=r"embeddings\[pool/a\] reads items.label, which it does not declare"):
+            run.read("items", ["label"])
+        with run.connect("items") as connection, pytest.raises(Exception, match="label"):
+            connection.sql("SELECT label FROM items").fetchall()
         assert not hasattr(run, "lake")
 
     @pytest.mark.parametrize("table", [stage.table for stage in GRAPH.stages if stage.reads])

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.tables import partition_of
 from vlmine_dagster.resources.progress import Progress
 
 
@@ -14,9 +15,11 @@ class MemoryReader:
     """Tables of shards, or of the pool, by name and partition."""
 
     def __init__(self, tables, columns, *, project=None, partition="pool", batch=1):
-        self.tables, self.columns, self.project, self.partition = tables, columns, project, partition
+        # tests are about images: these are the items
+        self.tables, self.columns = ({**of, ITEMS: of["images"]} if "images" in of else of for of in (tables, columns))
+        self.project, self.partition = project, partition
         self.log, self._batch = logging.getLogger("memory"), batch
-        cut = next(parts for name, parts in tables.items() if TABLES[name].partition == "shard")
+        cut = next(parts for name, parts in tables.items() if partition_of(name) == "shard")
         self.shards = tuple(sorted(cut))
 
     def needs(self, table):
@@ -24,7 +27,7 @@ class MemoryReader:
 
     def read(self, table, columns, *, partitions=None):
         assert set(columns) <= set(self.columns[table]), (table, columns)
-        is_cut = TABLES[table].partition == "shard"
+        is_cut = partition_of(table) == "shard"
         names = self.tables[table] if not is_cut else self.shards if partitions is None else partitions
         return pa.concat_tables([self.tables[table][name] for name in names]).select(list(columns))
 

@@ -28,7 +28,7 @@ def write(made: Made, image_ids: list[str], classes: tuple[str, ...] = ("coffee"
 
 def matched(made: Made, path: str):
     lake = made.bench.lake
-    return match_predictions(path, lake.connect(images=lake.require("images", lake.partitions("images"))))
+    return match_predictions(path, lake.connect(items=lake.require("items", lake.partitions("items"))))
 
 
 def test_predictions_of_other_images_are_refused_with_an_id_of_each_side(finished: Made):

@@ -14,6 +14,7 @@ from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench, open_runner
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import JUDGES, Outcome
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
@@ -144,8 +145,8 @@ def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_cou
 
 def _images(bench: "Workbench", shards: Sequence[str]) -> dict[str, str]:
     """Return an image id by SHA-256 of all images to describe, in an order that is as good as random."""
-    with bench.lake.connect(images=bench.lake.require("images", shards)) as connection:
-        query = """SELECT sha256, min(image_id) FROM images WHERE outcome = 'ok' AND split NOT IN $judges
+    with bench.lake.connect(items=bench.lake.require(ITEMS, shards)) as connection:
+        query = """SELECT sha256, min(image_id) FROM items WHERE outcome = 'ok' AND split NOT IN $judges
                    GROUP BY sha256 ORDER BY md5(sha256)"""
         return dict(connection.sql(query, params={"judges": list(JUDGES)}).fetchall())
 
@@ -159,7 +160,7 @@ def _described(
 
     def load(image_ids: Sequence[str]) -> "Iterator[DescriberInput]":
         for shard, names in by_shard(image_ids, shards).items():
-            for name, data in read_bytes(bench.source, shard, names):
+            for name, data in read_bytes(bench.pictures, shard, names):
                 yield DescriberInput(name, data)
 
     started = time.monotonic()

@@ -132,7 +132,7 @@ def reads_of(names: Iterable[str], *, tables: Iterable[str] | None = None) -> di
         >>> for table, columns in reads_of(["tail_first", "random"]).items():
         ...     print(table, *columns)
         uncertainty_scores image_id entropy predicted_label
-        images image_id label split outcome
+        items image_id label split outcome
     """
     chosen = list(names)
     joined = tables_of(chosen) if tables is None else tables

@@ -13,6 +13,7 @@ from vlmine_dagster.domain.contracts import (
     arrow_type,
 )
 from vlmine_dagster.domain.encoders import ENCODER
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.outcomes import JUDGES, Outcome, Split
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Split",
     "Table",
     "arrow_type",
+    "partition_of",
 ]
 
 
@@ -386,3 +388,8 @@ TABLES: dict[str, Table] = {
         MINING_REPORT,
     )
 }
+
+
+def partition_of(table: str) -> Partition:
+    """Return how a table is cut, `items` too: whatever is mined lies in shards."""
+    return "shard" if table == ITEMS else TABLES[table].partition

@@ -9,7 +9,7 @@ import dagster as dg
 
 from vlmine_dagster.domain import secrets
 from vlmine_dagster.domain.errors import VlmineError
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Table
+from vlmine_dagster.domain.tables import WHOLE_POOL, Table
 from vlmine_dagster.engine.checks import advice_results, check_results, check_specs, failed_check
 from vlmine_dagster.engine.failures import FAILURE_FACT, standing_failures
 from vlmine_dagster.engine.freshness import Freshness
@@ -114,7 +114,7 @@ def _edges(unit: Unit, graph: Graph, project: Project) -> Iterator[dg.AssetDep]:
         for source in graph.sources(stage, part, ()):
             parent = Unit(graph.stage_of(source.table), source.variant)
             if parent in units and parent.stage is not stage:
-                reads = next(reads for reads in stage.reads if reads.table == source.table)
+                reads = next(reads for reads in stage.reads if reads.table == source.name)
                 edges.setdefault(parent.key, dg.AssetDep(parent.key, partition_mapping=_mapping(stage, reads, project)))
     yield from edges.values()
     if stage.source is not None:
@@ -128,7 +128,7 @@ def _mapping(stage: Stage, reads: Reads, project: Project) -> dg.PartitionMappin
     """Return how partitions belong together, None where they are the same ones or Dagster's default is right."""
     if stage.contract.partition != "experiment":
         return None
-    if TABLES[reads.table].partition == "shard":
+    if reads.partition == "shard":
         return dg.AllPartitionMapping()
     if not any(one.partitions is not None and one.table == reads.table for one in stage.reads):
         return None

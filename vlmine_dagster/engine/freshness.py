@@ -100,7 +100,7 @@ class Freshness:
         parts: list[Any] = [stage.table, stage.version]
         parts.append([*stage.experiment_settings(part), *stage.settings(part), *stage.fingerprints(self.bench, part)])
         parts += [
-            [source.table, name, None if stamp is None else stamp.version(source.columns)]
+            [source.table, name, None if stamp is None else stamp.version(source.stored)]
             for source, name, stamp in stamps
         ]
         return settings_hash(parts)
@@ -175,7 +175,7 @@ class Freshness:
             (source.table, source.variant, name)
             for source in self._sources(unit, partition)
             if partition in source.partitions
-            for name in source.columns
+            for name in source.stored
         }
 
 

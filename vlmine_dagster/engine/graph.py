@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.engine.stage import Part, Reads, Source, Stage, Unit
 from vlmine_dagster.settings import DEFAULT_VARIANT
@@ -52,10 +53,17 @@ class Graph:
     def __init__(self, stages: Sequence[Stage]):
         self._by_table = {table: stage for stage in stages for table in stage.tables}
         places = {table: place for place, table in enumerate(TABLES)}
-        parents = {
-            stage.table: {self.publisher(reads.table) for reads in stage.reads} - {stage.table} for stage in stages
-        }
+        parents = {stage.table: {parent.table for parent in self.parents(stage)} for stage in stages}
         self.stages = tuple(self._by_table[table] for table in _sorted(parents, places))
+
+    def parents(self, stage: Stage) -> dict[Stage, bool]:
+        """Return the stages whose tables a stage may read, and whether it reads across their partitions."""
+        found: dict[Stage, bool] = {}
+        for reads in stage.reads:
+            for parent in (self._by_table[table] for table in reads.tables if table in self._by_table):
+                found[parent] = found.get(parent, False) or self._crosses(stage, reads)
+        found.pop(stage, None)
+        return found
 
     def stage_of(self, table: str) -> Stage:
         """Return the stage that publishes a table."""
@@ -102,12 +110,20 @@ class Graph:
         columns = reads.columns(part) if callable(reads.columns) else reads.columns
         if reads.partitions is not None:
             partitions = reads.partitions(part)
-        elif TABLES[reads.table].partition == stage.contract.partition:
+        elif reads.partition == stage.contract.partition:
             partitions = (part.partition,)
         else:
-            partitions = tuple(shards) if TABLES[reads.table].partition == "shard" else (WHOLE_POOL,)
+            partitions = tuple(shards) if reads.partition == "shard" else (WHOLE_POOL,)
+        kind = part.settings.items
+        on_disk = kind.renamed(reads.table) if reads.table == ITEMS else {}
         return Source(
-            reads.table, columns, partitions, self.stored_variant(reads.table, stage, part), reads.is_optional
+            name=reads.table,
+            table=kind.stored(reads.table),
+            columns=columns,
+            stored=tuple(on_disk.get(column, column) for column in columns),
+            partitions=partitions,
+            variant=self.stored_variant(reads.table, stage, part),
+            is_optional=reads.is_optional,
         )
 
     def stored_variant(self, table: str, reader: Stage, part: Part) -> str:
@@ -127,11 +143,7 @@ class Graph:
         levels: dict[str, int] = {}
         grouped: dict[tuple[int, str, bool], list[Stage]] = {}
         for stage in self.stages:
-            above = [
-                levels[self.publisher(reads.table)] + self._crosses(stage, reads)
-                for reads in stage.reads
-                if self.publisher(reads.table) != stage.table
-            ]
+            above = [levels[parent.table] + crosses for parent, crosses in self.parents(stage).items()]
             level = levels[stage.table] = max(above, default=0)
             grouped.setdefault((level, stage.contract.partition, stage.is_one_run), []).append(stage)
         waves: list[Wave] = []
@@ -144,7 +156,7 @@ class Graph:
 
     @staticmethod
     def _crosses(stage: Stage, reads: Reads) -> bool:
-        return reads.partitions is not None or TABLES[reads.table].partition != stage.contract.partition
+        return reads.partitions is not None or reads.partition != stage.contract.partition
 
     def units_of(self, wave: Wave, project: Project) -> list[Unit]:
         """Return what a wave makes of a project, in topological order: nothing that the project skips."""

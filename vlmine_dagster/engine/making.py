@@ -73,7 +73,7 @@ def _value_count(unit: Unit, freshness: Freshness, part: Part) -> int:
         if table.partition != stage.contract.partition:
             continue
         stamp = freshness.stamp(source.table, part.partition, source.variant)
-        types = [table.column(name).type for name in source.columns]
+        types = [table.column(name).type for name in source.stored]
         width = sum(kind.list_size if pa.types.is_fixed_size_list(kind) else 1 for kind in types)
         if table.key == stage.contract.key:
             width = max(width, len(stage.contract.columns))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Table
+from vlmine_dagster.domain.items import ITEM_TABLES, ITEMS
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Partition, Table, partition_of
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.settings.project import Project, ProjectSettings
@@ -94,7 +95,7 @@ class Reads:
     """A table that a stage reads, and the columns of it that matter to the result.
 
     Attributes:
-        table: The table.
+        table: The table; `items` is the one of what is mined, `images` or `objects`.
         columns: Columns that may be read, others are not there for the stage; a function where they depend on settings.
         partitions: Which partitions; None means the same one where both tables are cut alike, else all of them.
         when: Whether a partition reads it at all; None means always.
@@ -107,21 +108,35 @@ class Reads:
     when: Callable[[Part], bool] | None = None
     is_optional: bool = False
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it may be."""
+        return ITEM_TABLES if self.table == ITEMS else (self.table,)
+
+    @property
+    def partition(self) -> Partition:
+        """How they are cut."""
+        return partition_of(self.table)
+
 
 @dataclass(frozen=True)
 class Source:
     """What one partition of a stage reads of one table.
 
     Attributes:
+        name: What the stage calls the table: its name, or `items`.
         table: The table.
-        columns: Columns that may be read.
+        columns: Columns that may be read, as the stage calls them.
+        stored: The same columns, as the table calls them.
         partitions: Which partitions of it.
         variant: Extraction variant under which it is stored.
         is_optional: Whether the stage goes on where a partition is missing.
     """
 
+    name: str
     table: str
     columns: tuple[str, ...]
+    stored: tuple[str, ...]
     partitions: tuple[str, ...]
     variant: str
     is_optional: bool = False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ContractError
-from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.domain.tables import TABLES, partition_of
 from vlmine_dagster.engine.graph import Graph
 from vlmine_dagster.engine.stage import ModelConfig, Part, Source, Stage, StageConfig, Unit
 from vlmine_dagster.resources.progress import Progress
@@ -115,6 +115,11 @@ class StageRun:
         return self._bench.source
 
     @property
+    def pictures(self) -> "ImageSource":
+        """The pictures of items: images, or the crops of objects."""
+        return self._bench.pictures
+
+    @property
     def labels(self) -> "Labels | None":
         """The labels, None where the project has none."""
         return self._bench.labels
@@ -183,7 +188,7 @@ class StageRun:
         for name in self.partitions:
             part = Part(self._part.project, name, self._part.variant)
             for source in self._sources(part, self.shards):
-                found.setdefault(source.table, []).append(source)
+                found.setdefault(source.name, []).append(source)
         return found
 
     def needs(self, table: str) -> bool:
@@ -301,7 +306,7 @@ class StageRun:
         for source in self._needed[table]:
             for name in source.partitions:
                 found[name] = found.get(name, True) and source.is_optional
-        wanted = found if chosen is None or TABLES[table].partition == "pool" else chosen
+        wanted = found if chosen is None or partition_of(table) == "pool" else chosen
         variant = self.variant_of(table)
         return [
             name

@@ -36,12 +36,13 @@ def code_versions(graph: Graph, project: Project) -> dict[Unit, str]:
         part = unit.part(project)
         above = set()
         for reads in unit.stage.reads:
-            parent = graph.stage_of(reads.table)
+            table = project.settings.items.stored(reads.table)
+            parent = graph.stage_of(table)
             if parent is unit.stage or (is_experiment and parent.contract.partition != "experiment"):
                 continue
             if not is_experiment and reads.when is not None and not reads.when(part):
                 continue
-            variant = unit.variant if graph.has_variants(reads.table) else "default"
+            variant = unit.variant if graph.has_variants(table) else "default"
             above.add(found.get(Unit(parent, variant), ""))
         found[unit] = settings_hash([unit.stage.version, unit.stage.settings(part), sorted(above)])
     return found
@@ -159,7 +160,7 @@ def confirm(
 
 
 def _parents(graph: Graph, unit: Unit) -> set[Stage]:
-    return {graph.stage_of(reads.table) for reads in unit.stage.reads} - {unit.stage}
+    return set(graph.parents(unit.stage))
 
 
 def _codes_file(project: Project) -> Path:

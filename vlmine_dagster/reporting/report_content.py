@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from vlmine_dagster.domain.files import replacing
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import MINING_REPORT
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
@@ -214,10 +215,10 @@ def _class_mix(selected: Sequence[str], truth: Mapping[str, tuple[str, str]]) ->
 
 
 def _outcomes(run: Recorded) -> dict[str, int]:
-    with run.connect("images") as connection:
+    with run.connect(ITEMS) as connection:
         return dict(
             connection.sql(
-                """SELECT outcome, count(*) FROM images
+                """SELECT outcome, count(*) FROM items
                    WHERE split IN ('seed', 'pool') GROUP BY outcome ORDER BY 2 DESC, 1"""
             ).fetchall()
         )

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.mining.diversity import candidate_count, coverage_picks, k_center_picks, picked_first
 from vlmine_dagster.mining.selection import Ranking
 from vlmine_dagster.scoring.reading import Reader
@@ -51,9 +52,9 @@ def _by_features(reader: Reader, names: Sequence[str], budget: int) -> npt.NDArr
 
 
 def _labelled_features(reader: Reader) -> Iterator[npt.NDArray[np.float16]]:
-    with reader.connect("images", "embeddings") as connection:
+    with reader.connect(ITEMS, "embeddings") as connection:
         rows = connection.sql(
-            """SELECT embedding FROM images JOIN embeddings USING (image_id)
+            """SELECT embedding FROM items JOIN embeddings USING (image_id)
                WHERE split = 'seed' AND outcome = 'ok' AND label IS NOT NULL"""
         )
         for batch in rows.to_arrow_reader(_LABELLED_BATCH):

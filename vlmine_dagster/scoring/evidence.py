@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import EMBEDDINGS, Outcome
 from vlmine_dagster.resources.cuts import by_shard
 from vlmine_dagster.scoring.reading import Reader
@@ -19,7 +20,7 @@ _BLOCK = 10_000  # images, 45 MB of features and tags
 _VECTORS = ("embedding", "tag_probabilities")
 _IMAGES = """
 SELECT image_id, CASE WHEN split = 'seed' THEN label END AS label
-FROM images SEMI JOIN embeddings USING (image_id)
+FROM items SEMI JOIN embeddings USING (image_id)
 WHERE outcome = 'ok' AND (
     (split = 'pool' AND {described}) OR (split = 'seed' AND label IS NOT NULL))
 ORDER BY image_id
@@ -28,8 +29,8 @@ ORDER BY image_id
 DESCRIBED = (Outcome.OK.value, Outcome.EMPTY.value)
 """Outcomes of `keyword_answers` of images that can be mined: what is described and yields no keyword is known."""
 
-IS_DESCRIBED = f"images.image_id IN (SELECT image_id FROM keyword_answers WHERE outcome IN {DESCRIBED})"  # noqa: S608
-"""Tells, in a query over `images`, whether an image can be mined."""
+IS_DESCRIBED = f"items.image_id IN (SELECT image_id FROM keyword_answers WHERE outcome IN {DESCRIBED})"  # noqa: S608
+"""Tells, in a query over `items`, whether an image can be mined."""
 
 Halves = npt.NDArray[np.float16]
 ChosenIds = Callable[[], Iterator[tuple[str, pa.ChunkedArray]]]
@@ -160,8 +161,8 @@ class SeedAndPool:
     def __init__(self, reader: Reader, *, is_described: bool = True):
         self._images: dict[str, pa.Table] = {}
         query = _IMAGES.format(described=IS_DESCRIBED if is_described else "true")
-        tables = ("images", "embeddings", *(["keyword_answers"] if is_described else []))
-        for shards in reader.batches("images"):
+        tables = (ITEMS, "embeddings", *(["keyword_answers"] if is_described else []))
+        for shards in reader.batches(ITEMS):
             with reader.connect(*tables, partitions=shards) as connection:
                 self._images |= by_shard(connection.sql(query).to_arrow_table(), shards)
         images = pa.concat_tables(self._images.values())

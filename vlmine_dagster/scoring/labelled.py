@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import Split
 from vlmine_dagster.resources.intake import by_shard
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import shard_of
 from vlmine_dagster.scoring.reading import Reader
 
-_LABELLED = "FROM images WHERE split = $split AND outcome = 'ok' AND label IS NOT NULL"
+_LABELLED = "FROM items WHERE split = $split AND outcome = 'ok' AND label IS NOT NULL"
 
 
 def labelled_images(reader: Reader, split: Split = Split.SEED) -> dict[str, str]:
@@ -20,21 +21,21 @@ def labelled_images(reader: Reader, split: Split = Split.SEED) -> dict[str, str]
     Reads `images` (image_id, label, split, outcome).
     """
     query = f"SELECT image_id, label {_LABELLED} ORDER BY image_id"
-    with reader.connect("images") as connection:
+    with reader.connect(ITEMS) as connection:
         return dict(connection.sql(query, params={"split": split.value}).fetchall())
 
 
 def labelled_counts(reader: Reader) -> dict[str, int]:
     """Return how many readable images of the labelled set each class has."""
     query = f"SELECT label, count(*) {_LABELLED} GROUP BY label"
-    with reader.connect("images") as connection:
+    with reader.connect(ITEMS) as connection:
         return dict(connection.sql(query, params={"split": Split.SEED.value}).fetchall())
 
 
 def readable_pool(reader: Reader) -> list[str]:
     """Return the ids of the readable images of the pool, sorted: what every experiment is judged on."""
-    query = "SELECT image_id FROM images WHERE split = 'pool' AND outcome = 'ok' ORDER BY image_id"
-    with reader.connect("images") as connection:
+    query = "SELECT image_id FROM items WHERE split = 'pool' AND outcome = 'ok' ORDER BY image_id"
+    with reader.connect(ITEMS) as connection:
         names: list[str] = connection.sql(query).to_arrow_table().column(0).to_pylist()
     return names
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import SIGNALS, columns_of
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.scoring.copies import unlisted_copies
@@ -60,7 +61,7 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
     """
     tables = experiment.tables
     joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in tables)
-    columns = ", ".join(["images.image_id", *(c for name in tables for c in columns_of(name, experiment.signals))])
+    columns = ", ".join(["items.image_id", *(c for name in tables for c in columns_of(name, experiment.signals))])
     copies = unlisted_copies(reader)
     counted = "0"
     if copies.num_rows:
@@ -70,11 +71,11 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
     judging = judging_sequences(reader) if reader.project.settings.dataset.has_sequences else None
     if judging is not None:
         joins += " ANTI JOIN judging USING (sequence_id)"
-    query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described, {counted} AS copy_count FROM images {joins}
-                WHERE split = 'pool' AND outcome = 'ok' ORDER BY images.image_id"""  # noqa: S608 - our own names
+    query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described, {counted} AS copy_count FROM items {joins}
+                WHERE split = 'pool' AND outcome = 'ok' ORDER BY items.image_id"""  # noqa: S608 - our own names
     parts = []
-    for shards in reader.batches("images"):
-        with reader.connect("images", "keyword_answers", *tables, partitions=shards) as connection:
+    for shards in reader.batches(ITEMS):
+        with reader.connect(ITEMS, "keyword_answers", *tables, partitions=shards) as connection:
             connection.register("copies", copies)
             if judging is not None:
                 connection.register("judging", judging)

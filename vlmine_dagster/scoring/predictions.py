@@ -78,7 +78,7 @@ def match_predictions(path: str, opened: "AbstractContextManager[duckdb.DuckDBPy
     classes = prediction_classes(path)
     given = "SELECT CAST(image_id AS VARCHAR) AS image_id FROM read_parquet(?) WHERE image_id IS NOT NULL"
     query = f"""SELECT count(*), count(*) FILTER (is_known), min(image_id) FILTER (NOT is_known)
-                FROM (SELECT image_id, image_id IN ({given}) AS is_known FROM images
+                FROM (SELECT image_id, image_id IN ({given}) AS is_known FROM items
                       WHERE split = 'pool' AND outcome = 'ok')"""  # noqa: S608 - our own text
     with opened as connection:
         counts = connection.execute(query, [path]).fetchone()

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmine_dagster.domain.errors import CutSequencesError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.outcomes import JUDGES
 from vlmine_dagster.mining.advice import Advice
 from vlmine_dagster.scoring.reading import Reader
@@ -14,7 +15,7 @@ _SHOWN = 3
 _JUDGES = ", ".join(f"'{split.value}'" for split in sorted(JUDGES))
 # Labelled frames and those to be mined may share a recording: that is how labels come back. Those that judge share it
 # with nobody.
-_CUT = """SELECT sequence_id, list_sort(list(DISTINCT split)) AS splits FROM images
+_CUT = """SELECT sequence_id, list_sort(list(DISTINCT split)) AS splits FROM items
           WHERE sequence_id IS NOT NULL AND split <> 'pool' GROUP BY 1 HAVING count(DISTINCT split) > 1
           ORDER BY sequence_id"""
 
@@ -23,12 +24,12 @@ def sequences_of(reader: Reader, image_ids: Sequence[str]) -> list[str | None]:
     """Return the sequence of each image, None where it is no frame.
 
     Args:
-        reader: Reads `images` (image_id, sequence_id) where the dataset has sequences.
+        reader: Reads `items` (image_id, sequence_id) where the dataset has sequences.
         image_ids: Ids of images.
     """
     if not reader.project.settings.dataset.has_sequences:
         return [None] * len(image_ids)
-    rows = reader.read("images", ["image_id", "sequence_id"])
+    rows = reader.read(ITEMS, ["image_id", "sequence_id"])
     places = pc.index_in(pa.array(image_ids, pa.string()), value_set=rows.column("image_id").combine_chunks())
     named: list[str | None] = rows.column("sequence_id").take(places).to_pylist()
     return named
@@ -38,10 +39,10 @@ def judging_sequences(reader: Reader) -> pa.Table:
     """Return the sequences with a frame of the validation or the test split: none of their frames is mined.
 
     Args:
-        reader: Reads `images` (sequence_id, split).
+        reader: Reads `items` (sequence_id, split).
     """
-    query = f"SELECT DISTINCT sequence_id FROM images WHERE split IN ({_JUDGES}) AND sequence_id IS NOT NULL"  # noqa: S608
-    with reader.connect("images") as connection:
+    query = f"SELECT DISTINCT sequence_id FROM items WHERE split IN ({_JUDGES}) AND sequence_id IS NOT NULL"  # noqa: S608
+    with reader.connect(ITEMS) as connection:
         return connection.sql(query).to_arrow_table()
 
 
@@ -49,16 +50,16 @@ def check_sequences(reader: Reader) -> Advice:
     """Check that no sequence has labelled frames of several splits.
 
     Args:
-        reader: Reads `images` (sequence_id, split) where the dataset has sequences.
+        reader: Reads `items` (sequence_id, split) where the dataset has sequences.
 
     Raises:
         CutSequencesError: one has: what is learned from one frame is then judged by the next.
     """
     if not reader.project.settings.dataset.has_sequences:
         return Advice(True, "the dataset has no sequences")
-    with reader.connect("images") as connection:
+    with reader.connect(ITEMS) as connection:
         cut = connection.sql(_CUT).fetchall()
-        (count,) = connection.sql("SELECT count(DISTINCT sequence_id) FROM images").fetchall()[0]
+        (count,) = connection.sql("SELECT count(DISTINCT sequence_id) FROM items").fetchall()[0]
     if cut:
         some = "; ".join(f"{name} ({' and '.join(splits)})" for name, splits in cut[:_SHOWN])
         more = f"; and {len(cut) - _SHOWN} more" if len(cut) > _SHOWN else ""

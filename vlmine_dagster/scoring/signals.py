@@ -6,6 +6,7 @@ Loading this module costs next to nothing: what computes is imported when it is 
 from typing import TYPE_CHECKING
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import Signal
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ TAIL_FIRST = Signal(
     needs="labels",
     made_from=("entropy", "predicted_label"),
     make=_tail_first,
-    reads={"images": ("image_id", "label", "split", "outcome")},
+    reads={ITEMS: ("image_id", "label", "split", "outcome")},
 )
 
 EXPECTED_RARITY = Signal(

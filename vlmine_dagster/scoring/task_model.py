@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import TASK_MODEL
 from vlmine_dagster.resources.digests import path_digest
 from vlmine_dagster.resources.intake import load_pixels
@@ -147,7 +148,7 @@ def model_inputs(
 def _refuse_foreign_labels(reader: Reader, labels: Labels | None) -> None:
     if labels is None:
         return
-    names = reader.read("images", ["image_id"]).column("image_id").to_pylist()
+    names = reader.read(ITEMS, ["image_id"]).column("image_id").to_pylist()
     shards = frozenset(reader.shards)
     images = ((shard, name[len(shard) + 1 :]) for name in names for shard in (shard_of(name, shards),))
     match = match_labels(labels, images)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import JUDGES, UNCERTAINTY_SCORES, Outcome
 from vlmine_dagster.mining.uncertainty import (
     bald,
@@ -46,7 +47,7 @@ def uncertainty_scores(reader: Reader, source: ImageSource, *, models_folder: Pa
 
 def asked_images(reader: Reader) -> list[str]:
     """Return the readable images that do not judge models."""
-    images = reader.read("images", ["image_id", "split", "outcome"])
+    images = reader.read(ITEMS, ["image_id", "split", "outcome"])
     is_judge = pa.compute.is_in(images.column("split"), value_set=pa.array([split.value for split in JUDGES]))
     is_readable = pa.compute.equal(images.column("outcome"), Outcome.OK.value)
     asked = images.filter(pa.compute.and_(is_readable, pa.compute.invert(is_judge)))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
 from vlmine_dagster.mining.advice import Advice, drift_advice
 from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health
@@ -49,7 +50,7 @@ def count_vocabulary(reader: Reader) -> Vocabulary:
         MixedVariantsError: shards were described or keyworded in different ways.
         MissingInputError: no image has a keyword.
     """
-    with reader.connect("keywords", "keyword_answers", "images") as connection:
+    with reader.connect("keywords", "keyword_answers", ITEMS) as connection:
         hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
         if len(hashes) > 1:
             raise _mixed(reader, [row[0] for row in hashes])

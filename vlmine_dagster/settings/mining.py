@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS, reads_of, tables_of
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.settings.base import Budget, Settings
@@ -84,7 +85,7 @@ class ExperimentSettings(Settings):
     @property
     def reads(self) -> dict[str, tuple[str, ...]]:
         """The columns that finding the images to mine and making their signals reads, by table."""
-        reads = {"images": ("image_id", "sha256", "split", "outcome"), "keyword_answers": ("image_id", "outcome")}
+        reads = {ITEMS: ("image_id", "sha256", "split", "outcome"), "keyword_answers": ("image_id", "outcome")}
         for table, columns in reads_of(self.signals, tables=self.tables).items():
             reads[table] = tuple(dict.fromkeys((*reads.get(table, ()), *columns)))
         return reads

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.items import IMAGE, ItemKind
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.settings import (
@@ -138,6 +139,11 @@ class ProjectSettings(Settings):
     )
     """Mining strategies by name; each is one partition and one MLflow run. Left out: the eight usual ones, without
     labels those of them that need none."""
+
+    @property
+    def items(self) -> ItemKind:
+        """What is mined, as a value."""
+        return IMAGE
 
     @model_validator(mode="after")
     def _variants_exist(self) -> "ProjectSettings":

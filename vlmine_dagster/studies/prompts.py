@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import overlap_intervals
 from vlmine_dagster.reporting.study_charts import matrices_png
@@ -113,7 +114,7 @@ def _matrix(rows: Sequence[Row], names: Sequence[str], pooling: str) -> Any:
 STUDY = Study(
     name="prompts",
     question=QUESTIONS["prompts"],
-    reads=("images", "novelty_scores"),
+    reads=(ITEMS, "novelty_scores"),
     steps=_pairs,
     work=_measure,
     conclude=_conclude,

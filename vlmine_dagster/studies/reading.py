@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.assets import GRAPH
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.tables import WHOLE_POOL, partition_of
 from vlmine_dagster.resources.progress import Progress
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "images": ("image_id", "sequence_id", "frame_index", "timestamp_s", "label", "sha256", "split", "outcome"),
+    ITEMS: ("image_id", "sequence_id", "frame_index", "timestamp_s", "label", "sha256", "split", "outcome"),
     "embeddings": ("image_id", "embedding", "tag_probabilities"),
     "descriptions": ("image_id", "description", "tags", "outcome"),
     "keywords": ("image_id", "keyword"),
@@ -84,7 +85,7 @@ class PoolReader:
         return Progress("study", log=self.log, total=total, unit="images")
 
     def _partitions(self, table: str, partitions: Sequence[str] | None) -> list[str]:
-        if TABLES[table].partition == "pool":
+        if partition_of(table) == "pool":
             return [WHOLE_POOL]
         return list(self.shards if partitions is None else partitions)
 

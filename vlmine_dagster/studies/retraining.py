@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import Split
 from vlmine_dagster.mining.longtail import shot_accuracy
 from vlmine_dagster.mining.selection import budget_count
@@ -90,7 +91,7 @@ def _lessons(run: StudyRun, draw: Draw, *, count: int) -> tuple["Labelled", dict
     }
     read = np.unique(np.concatenate([draw.seed, *orders.values()]))
     classes = {pool.ids[place]: str(pool.truth[place]) for place in read}
-    everything = lesson(PoolReader(run.bench), run.bench.source, classes)
+    everything = lesson(PoolReader(run.bench), run.bench.pictures, classes)
 
     def some(places: Places) -> Labelled:
         return Labelled(everything.inputs[np.searchsorted(read, places)], pool.truth[places].tolist())
@@ -153,7 +154,7 @@ def _judges(run: StudyRun, split: Split) -> "Labelled | None":
     if split not in run.memory:
         reader = PoolReader(run.bench)
         classes = labelled_images(reader, split)
-        run.memory[split] = lesson(reader, run.bench.source, classes) if classes else None
+        run.memory[split] = lesson(reader, run.bench.pictures, classes) if classes else None
     return run.memory[split]  # type: ignore[no-any-return]
 
 
@@ -166,7 +167,7 @@ def _settings(bench: Workbench) -> list[Any]:
 STUDY = Study(
     name="retraining",
     question=QUESTIONS["retraining"],
-    reads=(*DRAWN_FROM, "images"),
+    reads=(*DRAWN_FROM, ITEMS),
     steps=draw_steps,
     work=retrain,
     conclude=conclude,

@@ -12,7 +12,7 @@ from typing import Any
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.files import write_whole
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.domain.tables import WHOLE_POOL, partition_of
 from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.resources.progress import Progress
 from vlmine_dagster.resources.tracking import COLOUR_TAG, Tracking, run_colour
@@ -176,15 +176,15 @@ class StudyRun:
             parts.append([labels.content, settings.dataset.labels.model_copy(update={"draw": 0}).model_dump()])
         parts.append(settings.neighbour_search)
         shards = self.bench.source.shards()
-        frames = ("images",) if settings.dataset.has_sequences else ()
+        frames = (ITEMS,) if settings.dataset.has_sequences else ()
         for table in dict.fromkeys((*tables, *frames)):
-            for partition in shards if TABLES[table].partition == "shard" else [WHOLE_POOL]:
+            for partition in shards if partition_of(table) == "shard" else [WHOLE_POOL]:
                 stamp = self.bench.lake.stamp(table, partition, variant=variant_of(table, variant))
                 if stamp is None:
                     raise MissingInputError(
                         f"study {self.study.name}: {table} of {partition} is not there. Run `vlmine run` first."
                     )
-                parts.append([table, partition, stamp.version()])
+                parts.append([self.bench.lake.kind.stored(table), partition, stamp.version()])
         return settings_hash(*parts)
 
     def kept(self, step: str) -> list[Row] | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import JUDGES
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies.draws import headline_of
@@ -39,8 +40,8 @@ def novelty_by_variant(run: StudyRun) -> dict[tuple[str, str], Floats]:
 def novelty_without_labels(run: StudyRun) -> dict[tuple[str, str], Floats]:
     """Return novelty by (variant, pooling) of all images that are not there to judge, whether anything is labelled."""
     if not run.memory:
-        with PoolReader(run.bench).connect("images") as connection:
-            query = "SELECT image_id FROM images WHERE outcome = 'ok' AND split NOT IN $judges ORDER BY image_id"
+        with PoolReader(run.bench).connect(ITEMS) as connection:
+            query = "SELECT image_id FROM items WHERE outcome = 'ok' AND split NOT IN $judges ORDER BY image_id"
             ids = [name for (name,) in connection.sql(query, params={"judges": list(JUDGES)}).fetchall()]
         for name in variants_of(run):
             _remember(run, name, novelty_of(PoolReader(run.bench, variant=name), ids))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.selection import random_signal
 from vlmine_dagster.reporting.verification_page import VERDICTS, Picture, render_verification
@@ -95,7 +96,7 @@ def _share(count: int, total: int) -> str:
 def _page(run: StudyRun, rows: Sequence[Row], digest: str) -> bytes:
     names = [row["image_id"] for row in rows]
     pixels = run.bench.project.settings.dataset.max_pixels
-    pictures = load_pictures(run.bench.source, names, max_pixels=pixels, smallest_side=_THUMBNAIL_SIDE)
+    pictures = load_pictures(run.bench.pictures, names, max_pixels=pixels, smallest_side=_THUMBNAIL_SIDE)
     thumbnails = {name: thumbnail_data_url(picture, _THUMBNAIL_SIDE) for name, picture in pictures}
     shown = [Picture(name, thumbnails[name]) for name in names if name in thumbnails]
     return render_verification(shown, project=run.bench.project.settings.name, digest=digest).encode()
@@ -166,7 +167,7 @@ def _settings(bench: Workbench) -> str:
 STUDY = Study(
     name="verify",
     question=QUESTIONS["verify"],
-    reads=("images",),
+    reads=(ITEMS,),
     steps=lambda _run: [_STEP],
     work=sample,
     conclude=conclude,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.settings.learning import TaskModelCapabilities, TaskModelPlugin, TaskModelSettings
 from vlmine_dagster.settings.providers import Finding
 
@@ -57,7 +58,7 @@ class Predictions:
         from vlmine_dagster.scoring.task_model import task_model_table
 
         path = reader.project.resolve(str(self._settings.path))
-        match = match_predictions(path, reader.connect("images"))
+        match = match_predictions(path, reader.connect(ITEMS))
         match.refuse_foreign()
         names = () if labels is None else labels.class_names
         for warning in match.warnings(names):
@@ -90,8 +91,8 @@ def _make(_bench: object, settings: PredictionsSettings) -> Predictions:
 def _look(bench: "Workbench", settings: PredictionsSettings) -> Finding:
     from vlmine_dagster.scoring.predictions import match_predictions
 
-    there = [shard for shard in bench.source.shards() if bench.lake.path("images", shard).exists()]
-    opened = bench.lake.connect(images=bench.lake.require("images", there))
+    there = [shard for shard in bench.source.shards() if bench.lake.path(ITEMS, shard).exists()]
+    opened = bench.lake.connect(items=bench.lake.require(ITEMS, there))
     match = match_predictions(bench.project.resolve(str(settings.path)), opened)
     match.refuse_foreign()
     warnings = match.warnings(() if bench.labels is None else bench.labels.class_names)
