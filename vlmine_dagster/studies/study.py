@@ -12,6 +12,7 @@ from typing import Any
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.files import write_whole
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import WHOLE_POOL, partition_of
 from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.resources.progress import Progress
