@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.domain.items import IMAGE, OBJECT, ItemKind
 from vlmine_dagster.domain.tables import JUDGES, Split
 from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.label_reading import Label, labels_of_rows, read_classes, read_file, read_label_rows
@@ -15,6 +17,10 @@ from vlmine_dagster.resources.sources import open_source, shard_of
 from vlmine_dagster.settings import LabelSettings, settings_hash
 from vlmine_dagster.settings.project import Project
 
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.lake import Lake
+
+_CLASS_COLUMNS = ("object_id", "class_name", "outcome")
 _READING = {"columns", "default_split", "splits", "key_format", "encoding"}
 
 
@@ -26,7 +32,8 @@ class Labels:
 
     Args:
         labels: Split and class name by key.
-        class_names: All classes, those without any row too; without a classes file also those of hidden labels.
+        kind: What is labelled. Objects that are part of one image are drawn together.
+        box_classes: Returns the class name by object id that box files give, where these are labels.
         names_by_id: Name by class_id of the classes that the classes file names; a miner may know them. None without.
         settings: Whether pool rows are an oracle's, and how the seed is drawn from them.
         content: 16 hex digits that change with the files' content, rounds included.
@@ -40,7 +47,8 @@ class Labels:
         self,
         labels: Mapping[str, Label],
         *,
-        class_names: tuple[str, ...],
+        kind: ItemKind = IMAGE,
+        box_classes: Callable[[], Mapping[str, str]] = dict,
         names_by_id: Mapping[str, str] | None = None,
         settings: LabelSettings,
         content: str,
@@ -50,10 +58,11 @@ class Labels:
         round_count: int = 0,
     ):
         self._labels = labels
+        self._kind = kind
+        self._box_classes = box_classes
         self._returned = returned
         self._returned_keys = returned_keys
         self._settings = settings
-        self.class_names = class_names
         self.names_by_id = names_by_id
         self.content = content
         self.fingerprint = fingerprint
@@ -61,6 +70,14 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """All classes, those without any row too; without a classes file also those of hidden labels."""
+        if self.names_by_id is not None:
+            return tuple(self.names_by_id.values())
+        named = {label.class_name for label in self._labels.values() if label.class_name is not None}
+        return tuple(sorted(named.union(self._returned.values(), self._box_classes().values())))
 
     @property
     def announced(self) -> tuple[str, ...]:
@@ -76,16 +93,24 @@ class Labels:
         """Return the key of an image's row, None where it has none; keys are compared composed (NFC)."""
         return next((name for name in (composed(image_id), composed(key)) if name in self._labels), None)
 
-    def visible(self, image_id: str, key: str, sequence: str | None = None) -> tuple[str | None, Split]:
+    def visible(
+        self, image_id: str, key: str, sequence: str | None = None, *, box_class: str | None = None
+    ) -> tuple[str | None, Split]:
         """Return what the miner may know of an image: its class name, if shown, and its split.
 
         Seed and test rows show their class, pool rows hide it. An image without a row is of the pool. With `oracle`,
         a pool row is drawn into the seed if hash(draw, image_id) < seed_fraction: each for itself, so that the
         order of images does not matter and a larger fraction keeps the smaller one's seed. The share drawn
-        varies as independent draws do. Frames of a sequence are drawn together, by hash(draw, sequence). A label that
-        came back in a round makes its image one of the seed.
+        varies as independent draws do. Frames of a sequence are drawn together, by hash(draw, sequence), and objects
+        with their image. A label that came back in a round makes its image one of the seed.
+
+        Args:
+            image_id: The item's id.
+            key: Its key within the shard.
+            sequence: The sequence that it is of, if any.
+            box_class: The class that a box file gives the object.
         """
-        shown, split = self._by_file(image_id, key, sequence)
+        shown, split = self._shown(self._find(image_id, key, box_class), image_id, sequence)
         returned = self._returned.get(composed(image_id))
         if returned is not None and split not in JUDGES:
             return returned, Split.SEED
@@ -93,15 +118,20 @@ class Labels:
 
     def is_mined(self, image_id: str, key: str, sequence: str | None = None) -> bool:
         """Return whether an image is labelled because it was mined: chosen, where the rest of the seed was drawn."""
-        return composed(image_id) in self._returned and self._by_file(image_id, key, sequence)[1] is Split.POOL
+        if composed(image_id) not in self._returned:
+            return False
+        return self._shown(self._find(image_id, key), image_id, sequence)[1] is Split.POOL
 
-    def _by_file(self, image_id: str, key: str, sequence: str | None) -> tuple[str | None, Split]:
-        label = self._find(image_id, key)
+    def _shown(self, label: Label | None, image_id: str, sequence: str | None) -> tuple[str | None, Split]:
         if label is None:
             return None, Split.POOL
         if label.split is not Split.POOL:
             return label.class_name, label.split
-        if self._settings.oracle and label.class_name is not None and self._is_drawn(sequence or image_id):
+        if (
+            self._settings.oracle
+            and label.class_name is not None
+            and self._is_drawn(sequence or self._kind.part_of(image_id))
+        ):
             return label.class_name, Split.SEED
         return None, Split.POOL
 
@@ -130,7 +160,9 @@ class Labels:
         return self._counts(Split.SEED) if self._settings.shots_by == "seed" else self._counts(Split.SEED, Split.POOL)
 
     def _counts(self, *splits: Split) -> dict[str, int]:
-        counted = Counter(label.class_name for label in self._labels.values() if label.split in splits)
+        named = (label for label in self._labels.values() if self._kind is IMAGE or label.class_name is not None)
+        counted = Counter(label.class_name for label in named if label.split in splits)
+        counted.update(name for item, name in self._box_classes().items() if self._split_of(item) in splits)
         for image_id, key in self._returned_keys().items() if Split.SEED in splits else ():
             label = self._find(image_id, key)
             if label is not None and label.split in splits:  # counted already, perhaps as another class
@@ -139,8 +171,19 @@ class Labels:
                 counted[self._returned[image_id]] += 1
         return {name: counted[name] for name in self.class_names}
 
-    def _find(self, image_id: str, key: str) -> Label | None:
-        return self._labels.get(composed(image_id)) or self._labels.get(composed(key))
+    def _find(self, image_id: str, key: str, box_class: str | None = None) -> Label | None:
+        label = self._labels.get(composed(image_id)) or self._labels.get(composed(key))
+        if label is not None or self._kind is IMAGE:
+            return label
+        name = box_class or self._box_classes().get(image_id)
+        return None if name is None else Label(self._split_of(image_id), name)
+
+    def _split_of(self, image_id: str) -> Split:
+        """Return the split of the image that an object is part of, by the file."""
+        image = composed(self._kind.part_of(image_id))
+        ends = (image[place + 1 :] for place in [-1, *(at for at, char in enumerate(image) if char == "/")])
+        label = next((self._labels[name] for name in ends if name in self._labels), None)
+        return Split.POOL if label is None else label.split
 
     def _is_drawn(self, name: str) -> bool:
         text = f"{self._settings.draw}\0{name}".encode("utf-8", "surrogateescape")
@@ -148,12 +191,16 @@ class Labels:
         return number < self._settings.seed_fraction * 2**64
 
 
-def load_labels(project: Project) -> Labels | None:
+def load_labels(project: Project, lake: "Lake | None" = None) -> Labels | None:
     """Read the label file, the class names and the rounds of a project; None where the settings name no labels.
 
     A label that came back in a round makes its image one of the seed; a later round has the last word.
 
     Classes that share a name are told apart by their class_id: `crane (134)`, `crane (517)`.
+
+    Args:
+        project: The project.
+        lake: Holds the objects, where the classes in box files are labels.
 
     Raises:
         SourceError: a file is missing or of no format that is read, lacks a column, repeats a key, or holds an
@@ -181,9 +228,11 @@ def load_labels(project: Project) -> Labels | None:
     seeded = [settings.seed_fraction, settings.draw] if settings.oracle else []
     reading = settings.model_dump(mode="json", include=_READING, exclude_defaults=True)
     read_by = [reading] if reading else []
+    uses_boxes = settings.boxes and lake is not None
     return Labels(
         labels,
-        class_names=_all_classes(labels, names, returned),
+        kind=project.settings.items,
+        box_classes=BoxClasses(lake).read if uses_boxes and lake is not None else dict,
         names_by_id=names,
         settings=settings,
         content=settings_hash(*digests, *read_by, *rounded),
@@ -195,6 +244,8 @@ def load_labels(project: Project) -> Labels | None:
 
 
 def _check_oracle(labels: Mapping[str, Label], settings: LabelSettings, *, where: str) -> None:
+    if settings.boxes:
+        return
     if settings.oracle and not any(label.split is Split.POOL and label.class_name for label in labels.values()):
         raise ConfigError(
             f"dataset.labels.oracle is true, but no pool row of {where} has a class_id. "
@@ -232,10 +283,24 @@ def _keys_of(image_ids: Collection[str], project: Project) -> dict[str, str]:
     return found
 
 
-def _all_classes(
-    labels: Mapping[str, Label], names: Mapping[str, str] | None, returned: Mapping[str, str]
-) -> tuple[str, ...]:
-    if names is not None:
-        return tuple(names.values())
-    told = {label.class_name for label in labels.values() if label.class_name is not None}
-    return tuple(sorted(told.union(returned.values())))
+class BoxClasses:
+    """The classes that box files give to objects, from the published table `objects`.
+
+    Args:
+        lake: Holds the table.
+    """
+
+    def __init__(self, lake: "Lake"):
+        self._lake = lake
+        self._known: tuple[list[str], dict[str, str]] = ([], {})
+
+    def read(self) -> Mapping[str, str]:
+        """Return class name by object id of all objects that can be mined; read again once a shard has changed."""
+        shards = self._lake.partitions(OBJECT.table)
+        stamps = [self._lake.stamp(OBJECT.table, shard) for shard in shards]
+        versions = [stamp.version(_CLASS_COLUMNS) for stamp in stamps if stamp is not None]
+        if versions != self._known[0]:
+            rows = self._lake.read_all(OBJECT.table, shards, columns=_CLASS_COLUMNS).to_pydict()
+            found = zip(*(rows[name] for name in _CLASS_COLUMNS), strict=True)
+            self._known = versions, {name: label for name, label, outcome in found if label and outcome == "ok"}
+        return self._known[1]

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,7 +41,7 @@ _BAD_EVERY = 60  # images between two bad ones
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
     """A class of the pool.
 
     Attributes:
@@ -58,27 +58,27 @@ class _Subject:
 
 
 # From common to rare: stone, turf and paper first, and what nobody would expect among them last.
-_SUBJECTS = (
-    _Subject("brick wall", "brick.png", 0.45, "any"),
-    _Subject("gravel", "gravel.png", 0.45, "any"),
-    _Subject("grass", "grass.png", 0.45, "any"),
-    _Subject("printed page", "page.png", 0.7, "none"),
-    _Subject("handwriting", "text.png", 0.7, "none"),
-    _Subject("coins", "coins.png", 0.55, "mirror"),
-    _Subject("tissue", "ihc.png", 0.55, "any"),
-    _Subject("cell", "cell.png", 0.8, "any"),
-    _Subject("moon", "moon.png", 0.6, "any"),
-    _Subject("photographer", "camera.png", 0.7, "mirror"),
-    _Subject("espresso", "coffee.png", 0.7, "mirror"),
-    _Subject("blurred clock", "clock_motion.png", 0.7, "mirror"),
-    _Subject("colour wheel", "color.png", 0.7, "any"),
-    _Subject("horse drawing", "horse.png", 0.85, "mirror"),
-    _Subject("cat", "chelsea.png", 0.7, "mirror"),
-    _Subject("motorcycle", "motorcycle_left.png", 0.8, "mirror"),
-    _Subject("galaxies", "hubble_deep_field.jpg", 0.55, "any"),
-    _Subject("retina", "retina.jpg", 0.75, "any"),
-    _Subject("astronaut", "astronaut.png", 0.7, "mirror"),
-    _Subject("rocket", "rocket.jpg", 0.7, "mirror"),
+SUBJECTS = (
+    Subject("brick wall", "brick.png", 0.45, "any"),
+    Subject("gravel", "gravel.png", 0.45, "any"),
+    Subject("grass", "grass.png", 0.45, "any"),
+    Subject("printed page", "page.png", 0.7, "none"),
+    Subject("handwriting", "text.png", 0.7, "none"),
+    Subject("coins", "coins.png", 0.55, "mirror"),
+    Subject("tissue", "ihc.png", 0.55, "any"),
+    Subject("cell", "cell.png", 0.8, "any"),
+    Subject("moon", "moon.png", 0.6, "any"),
+    Subject("photographer", "camera.png", 0.7, "mirror"),
+    Subject("espresso", "coffee.png", 0.7, "mirror"),
+    Subject("blurred clock", "clock_motion.png", 0.7, "mirror"),
+    Subject("colour wheel", "color.png", 0.7, "any"),
+    Subject("horse drawing", "horse.png", 0.85, "mirror"),
+    Subject("cat", "chelsea.png", 0.7, "mirror"),
+    Subject("motorcycle", "motorcycle_left.png", 0.8, "mirror"),
+    Subject("galaxies", "hubble_deep_field.jpg", 0.55, "any"),
+    Subject("retina", "retina.jpg", 0.75, "any"),
+    Subject("astronaut", "astronaut.png", 0.7, "mirror"),
+    Subject("rocket", "rocket.jpg", 0.7, "mirror"),
 )
 
 
@@ -113,13 +113,28 @@ def make_sample_pool(folder: Path) -> Path:
         ConfigError: the folder holds something else.
         SourceError: the installed scikit-image lacks one of the pictures.
     """
-    if _is_made(folder):
+    return made_once(folder, _RECIPE, _write)
+
+
+def made_once(folder: Path, recipe: str, write: Callable[[Path], None]) -> Path:
+    """Return a folder of samples; it is written where it is not there yet, whole or not at all.
+
+    Args:
+        folder: Where to put it.
+        recipe: What it holds and how it was made; another recipe in its place is refused, not overwritten.
+        write: Writes it to a folder that it is given.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    if _is_made(folder, recipe):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.tmp"
     try:
-        _write(beside)
-        _move_into_place(beside, folder)
+        write(beside)
+        (beside / _MARK).write_text(recipe, encoding="ascii")
+        _move_into_place(beside, folder, recipe)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return folder
@@ -129,14 +144,14 @@ def pool_counts() -> dict[str, int]:
     """Return the number of readable pool images of each class, the commonest first."""
     counts = (
         round(_LARGEST_CLASS * ((1 + _ZIPF_OFFSET) / (rank + _ZIPF_OFFSET)) ** _ZIPF_EXPONENT)
-        for rank in range(1, len(_SUBJECTS) + 1)
+        for rank in range(1, len(SUBJECTS) + 1)
     )
-    return dict(zip((subject.name for subject in _SUBJECTS), counts, strict=True))
+    return dict(zip((subject.name for subject in SUBJECTS), counts, strict=True))
 
 
-def _is_made(folder: Path) -> bool:
+def _is_made(folder: Path, recipe: str) -> bool:
     mark = folder / _MARK
-    if mark.is_file() and mark.read_text(encoding="ascii") == _RECIPE:
+    if mark.is_file() and mark.read_text(encoding="ascii") == recipe:
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "a sample pool of another version" if mark.is_file() else "something else"
@@ -144,16 +159,16 @@ def _is_made(folder: Path) -> bool:
     return False
 
 
-def _move_into_place(beside: Path, folder: Path) -> None:
+def _move_into_place(beside: Path, folder: Path, recipe: str) -> None:
     try:
         beside.replace(folder)
     except OSError:
-        if not _is_made(folder):  # else another process was faster, and its pool is the same
+        if not _is_made(folder, recipe):  # else another process was faster, and its pool is the same
             raise
 
 
 def _write(folder: Path) -> None:
-    pictures = [_open_picture(subject) for subject in _SUBJECTS]
+    pictures = [open_picture(subject) for subject in SUBJECTS]
     pool = [image for batch in _draw(pictures, tuple(pool_counts().values()), split="pool") for image in batch]
     test = [image for batch in _draw(pictures, [TEST_IMAGES_A_CLASS] * len(pictures), split="test") for image in batch]
     order = np.random.default_rng(_SEED)
@@ -172,7 +187,6 @@ def _write(folder: Path) -> None:
     labels += _label_rows(keys, test, split="test")
     _write_csv(folder / "labels.csv", ("key", "split", "class_id"), labels)
     _write_csv(folder / "classes.csv", ("class_id", "name"), list(enumerate(_class_names())))
-    (folder / _MARK).write_text(_RECIPE, encoding="ascii")
 
 
 def _label_rows(keys: Sequence[str], images: Sequence[_Drawn], *, split: str) -> list[tuple[str, str, int]]:
@@ -181,10 +195,15 @@ def _label_rows(keys: Sequence[str], images: Sequence[_Drawn], *, split: str) ->
 
 
 def _class_names() -> list[str]:
-    return sorted(subject.name for subject in _SUBJECTS)
+    return sorted(subject.name for subject in SUBJECTS)
 
 
-def _open_picture(subject: _Subject) -> Image.Image:
+def open_picture(subject: Subject) -> Image.Image:
+    """Return the picture of a class, RGB or grey, on white where it is transparent.
+
+    Raises:
+        SourceError: the installed scikit-image lacks it.
+    """
     found = importlib.util.find_spec("skimage")  # its path is enough, importing it costs a second
     file = Path((found and found.origin) or "").parent / "data" / subject.file
     try:
@@ -203,13 +222,13 @@ def _open_picture(subject: _Subject) -> Image.Image:
 
 def _draw(pictures: Sequence[Image.Image], counts: Sequence[int], *, split: str) -> Iterator[list[_Drawn]]:
     names = _class_names()
-    for place, (subject, picture, count) in enumerate(zip(_SUBJECTS, pictures, counts, strict=True)):
+    for place, (subject, picture, count) in enumerate(zip(SUBJECTS, pictures, counts, strict=True)):
         draws = (np.random.default_rng([_SEED, _SPLIT_NUMBER[split], place, index]) for index in range(count))
         class_id = names.index(subject.name)
-        yield [_Drawn(class_id, _jpeg(_variation(picture, subject, draw))) for draw in draws]
+        yield [_Drawn(class_id, _jpeg(variation(picture, subject, draw))) for draw in draws]
 
 
-def _variation(picture: Image.Image, subject: _Subject, draw: np.random.Generator) -> Image.Image:
+def variation(picture: Image.Image, subject: Subject, draw: np.random.Generator) -> Image.Image:
     """Return a random crop, flipped and with other light, whose longer side has 160 to 224 pixels."""
     width, height = _crop_size(picture.size, subject.smallest_crop, draw)
     left = draw.uniform(0, picture.width - width)

@@ -4,12 +4,23 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.items import OBJECT
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings import ExperimentSettings
 
 _ROWS_AT_ONCE = 10_000
+_IMAGES = """
+SELECT pareto_set.*, images.uri FROM pareto_set JOIN images USING (image_id)
+WHERE coalesce(rank <= $n::BIGINT, selected) ORDER BY rank
+"""
+_OBJECTS = """
+SELECT object_id, objects.image_id, {x: x, y: y, width: objects.width, height: objects.height} AS box,
+       pareto_set.* EXCLUDE (image_id), images.uri
+FROM pareto_set JOIN objects ON pareto_set.image_id = object_id JOIN images ON objects.image_id = images.image_id
+WHERE coalesce(rank <= $n::BIGINT, selected) ORDER BY rank
+"""
 
 
 def experiment_of(bench: "Workbench", name: str) -> "ExperimentSettings":
@@ -34,7 +45,9 @@ def shown_experiment(bench: "Workbench") -> str:
 
 
 def mined(bench: "Workbench", experiment: str, count: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the images of an experiment in its order: their ranks, reasons, signals, and where the bytes lie.
+    """Yield what an experiment mined in its order: ranks, reasons, signals, and where the image's bytes lie.
+
+    Of objects it says their `object_id`, the `image_id` that they are part of, and their box in its upright pixels.
 
     Args:
         bench: The project's resources.
@@ -46,13 +59,9 @@ def mined(bench: "Workbench", experiment: str, count: int | None = None) -> Iter
         MissingInputError: it was not run yet.
     """
     experiment_of(bench, experiment)
-    paths = bench.lake.require("pareto_set", [experiment])
-    images = bench.lake.require("images", bench.lake.partitions("images"))
-    with bench.lake.connect(pareto_set=paths, images=images) as connection:
-        found = connection.sql(
-            """SELECT pareto_set.*, images.uri FROM pareto_set JOIN images USING (image_id)
-               WHERE coalesce(rank <= $n::BIGINT, selected) ORDER BY rank""",
-            params={"n": count},
-        )
+    lake, kind = bench.lake, bench.project.settings.items
+    tables = {table: lake.require(table, lake.partitions(table)) for table in ("images", kind.table)}
+    with lake.connect(pareto_set=lake.require("pareto_set", [experiment]), **tables) as connection:
+        found = connection.sql(_OBJECTS if kind is OBJECT else _IMAGES, params={"n": count})
         for batch in found.to_arrow_reader(_ROWS_AT_ONCE):
             yield from batch.to_pylist()

@@ -33,6 +33,15 @@ class ItemKind:
     key: str
     parent: str | None = None
 
+    def part_of(self, item_id: str) -> str:
+        """Return the id of the image that an item is part of: of an image its own.
+
+        Examples:
+            >>> OBJECT.part_of("pool/a/street.jpg#12"), IMAGE.part_of("pool/a/street#1.jpg")
+            ('pool/a/street.jpg', 'pool/a/street#1.jpg')
+        """
+        return item_id if self.parent is None else item_id.rpartition("#")[0] or item_id
+
     @property
     def plural(self) -> str:
         """What several are called."""

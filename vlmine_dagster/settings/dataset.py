@@ -34,6 +34,9 @@ class LabelSettings(Settings):
     """How a key is made of what the file has, such as 'train/{}.jpg' where it has names without folder and ending."""
     encoding: str | None = None
     """Encoding of text files that are neither UTF-8 nor UTF-16, such as cp1252."""
+    boxes: bool = False
+    """With `unit: object`: whether the classes in the box files are labels, of objects in the images of their splits;
+    those of a detector's boxes are guesses."""
     oracle: bool = False
     """True for a benchmark: pool rows carry labels, a drawn seed shows them, the rest stays hidden until mined."""
     seed_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -50,8 +53,8 @@ class LabelSettings(Settings):
 
     @model_validator(mode="after")
     def _oracle_has_a_file(self) -> "LabelSettings":
-        if self.oracle and self.file is None:
-            raise ValueError("oracle: the pool's true classes come from a label file; set file too")
+        if self.oracle and self.file is None and not self.boxes:
+            raise ValueError("oracle: the pool's true classes come from a label file or from boxes; set file or boxes")
         return self
 
     @model_validator(mode="after")
