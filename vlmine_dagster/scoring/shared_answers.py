@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from vlmine_dagster.domain.errors import UnseenPicturesError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.mining.blindness import has_same_answer, is_telling
 from vlmine_dagster.scoring.reading import Reader
@@ -41,10 +42,10 @@ ORDER BY image_count DESC, sketch LIMIT $most
 """
 _MEMBERS = """
 SELECT image_id, sha256, description, sketches.outcome = 'ok'
-FROM sketches JOIN images USING (image_id) WHERE sketch = $sketch ORDER BY image_id
+FROM sketches JOIN items USING (image_id) WHERE sketch = $sketch ORDER BY image_id
 """
 _APART = """
-SELECT image_id, sha256, description FROM sketches JOIN images USING (image_id)
+SELECT image_id, sha256, description FROM sketches JOIN items USING (image_id)
 WHERE sketch <> $sketch AND sketches.outcome = 'ok' ORDER BY hash(image_id) LIMIT $most
 """
 
@@ -85,9 +86,9 @@ def shared_answers(reader: Reader) -> list[SharedAnswer]:
     Answers that were found blind before count too, as long as one of the same kind is taken for a description.
 
     Args:
-        reader: Reads `descriptions` (image_id, description, outcome) and `images` (image_id, sha256).
+        reader: Reads `descriptions` (image_id, description, outcome) and `items` (image_id, sha256).
     """
-    with reader.connect("descriptions", "images") as connection:
+    with reader.connect("descriptions", ITEMS) as connection:
         connection.execute(_SKETCHES)
         limits = {"least": _LEAST_IMAGES, "share": _LEAST_SHARE, "most": _MOST_GROUPS}
         sketches = [row[0] for row in connection.execute(_COMMON, limits).fetchall()]
