@@ -1,11 +1,16 @@
-"""Stage `objects`: every object in the images of a shard, from box files."""
+"""Stage `objects`: every object in the images of a shard, from box files or a detector."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vlmine_dagster.engine.stage import Part, Product, Reads, stage
+from vlmine_dagster.engine.stage import ACCELERATOR_POOL, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.workbench import Workbench
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vlmine_dagster.resources.detectors.contract import Detector
 
 FILES_CHECK = "box_files_agree"
 SIZES_CHECK = "pictures_have_the_size_of_their_boxes"
@@ -17,8 +22,13 @@ def why_no_objects(part: Part) -> str | None:
 
 
 def box_fingerprint(bench: Workbench, _part: Part) -> list[Any]:
-    """Return the hash of the box files."""
-    return [] if bench.boxes is None else [bench.boxes.fingerprint]
+    """Return the hash of the box files, or of the detector."""
+    return [one.fingerprint for one in (bench.boxes, bench.detector) if one is not None]
+
+
+def _pool(part: Part) -> str | None:
+    objects = part.settings.objects
+    return None if objects is None or objects.detector is None else ACCELERATOR_POOL
 
 
 def _settings(part: Part) -> list[Any]:
@@ -34,15 +44,16 @@ def _settings(part: Part) -> list[Any]:
     fingerprints=box_fingerprint,
     skipped=why_no_objects,
     is_on_demand=True,
+    pool=_pool,
     checks={
         FILES_CHECK: "No box is there twice with two classes.",
         SIZES_CHECK: "Box files declare the size that the pictures have; else their boxes may be those of other sizes.",
     },
 )
 def objects(run: StageRun) -> Product:
-    """Every object in the images of a shard, as the box files have it.
+    """Every object in the images of a shard, as the box files have it or a detector finds it.
 
-    One row per object: its box in pixels of the upright picture, its class and score where the file knows them, and
+    One row per object: its box in pixels of the upright picture, its class and score where they are known, and
     what became of it. Boxes that are broken, too small, or of images that cannot be read are rows with an outcome.
     """
     from vlmine_dagster.mining.advice import listed_advice
@@ -51,18 +62,15 @@ def objects(run: StageRun) -> Product:
 
     settings = run.project.settings
     images = run.read("images")
-    boxes = run.boxes.of_images(run.partition, images.column("image_id").to_pylist())
+    boxes, more = _from_files(run, images) if run.detector is None else _from_detector(run, run.detector, images)
     found = object_rows(
         images,
-        boxes.rows,
+        boxes,
         min_size=0 if settings.objects is None else settings.objects.min_size,
         orientations=partial(exif_orientations, run.source, run.partition, max_pixels=settings.dataset.max_pixels),
     )
-    facts = {
-        "outcomes": outcome_counts(found.rows),
-        "images with objects": len(set(found.rows.column("image_id").to_pylist())),
-        "images without annotations": images.num_rows - len(boxes.annotated),
-    }
+    with_objects = len(set(found.rows.column("image_id").to_pylist()))
+    facts = {"outcomes": outcome_counts(found.rows), "images with objects": with_objects, **more}
     advice = {
         FILES_CHECK: listed_advice(
             found.disagreements,
@@ -77,3 +85,24 @@ def objects(run: StageRun) -> Product:
         ),
     }
     return Product(found.rows, facts, advice=advice)
+
+
+def _from_files(run: StageRun, images: "pa.Table") -> "tuple[pa.Table, dict[str, Any]]":
+    boxes = run.boxes.of_images(run.partition, images.column("image_id").to_pylist())
+    return boxes.rows, {"images without annotations": images.num_rows - len(boxes.annotated)}
+
+
+def _from_detector(run: StageRun, detector: "Detector", images: "pa.Table") -> "tuple[pa.Table, dict[str, Any]]":
+    from vlmine_dagster.resources.detectors.contract import detected_boxes
+    from vlmine_dagster.resources.intake import read_bytes
+
+    wanted = [row["image_id"] for row in images.to_pylist() if row["outcome"] == "ok"]
+    progress = run.progress(len(wanted))
+    found = detected_boxes(
+        detector,
+        detector.detect(read_bytes(run.source, run.partition, wanted) if wanted else ()),
+        on_progress=progress.add,
+    )
+    for name, reason in found.failures.items():
+        run.log.warning(f"{name} was readable before and is not now: {reason}")
+    return found.rows, {"images/s": progress.rate, "unreadable": len(found.failures)}

@@ -1,11 +1,16 @@
 """Stage `unmatched_boxes`: the names in box files that are no image's, and what else is odd about the files."""
 
-from vlmine_dagster.assets.objects import box_fingerprint, why_no_objects
-from vlmine_dagster.engine.stage import Product, Reads, stage
+from vlmine_dagster.assets.objects import box_fingerprint
+from vlmine_dagster.engine.stage import Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 
 MATCH_CHECK = "box_files_are_about_the_images"
 SPELLING_CHECK = "classes_are_spelled_one_way"
+
+
+def _why_no_files(part: Part) -> str | None:
+    objects = part.settings.objects
+    return "the project has no box files (objects.boxes)" if objects is None or not objects.boxes else None
 
 
 @stage(
@@ -14,7 +19,7 @@ SPELLING_CHECK = "classes_are_spelled_one_way"
     kinds={"duckdb", "parquet"},
     reads=[Reads("images", ("image_id",))],
     fingerprints=box_fingerprint,
-    skipped=why_no_objects,
+    skipped=_why_no_files,
     is_on_demand=True,
     checks={
         MATCH_CHECK: "Every image that the box files name is one of the dataset, and one alone.",

@@ -1,27 +1,21 @@
 """Vision-language models on this machine, by transformers."""
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
-from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.checkpoints import Checkpoint, device_of
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.resources.replies import Reply, Request
-from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
-from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.settings import settings_hash
 
 if TYPE_CHECKING:
@@ -58,7 +52,7 @@ class LocalModel:
     def __init__(self, settings: "TransformersSettings", *, prompt: str, folder: Path, max_pixels: int):
         self._settings = settings
         self._prompt = prompt
-        self._folder = folder
+        self._checkpoint = Checkpoint(settings.model, settings.revision, folder)
         self._max_pixels = max_pixels
         self._batch_size = settings.batch_size
         self.label = f"transformers {settings.model}, {settings.prompt}"
@@ -67,9 +61,16 @@ class LocalModel:
     def fingerprint(self) -> str:
         """Changes with weights, prompt, decoding and image size."""
         s = self._settings
-        name = "" if self._is_local else s.model  # a folder may move: its content counts
+        name = "" if self._checkpoint.is_local else s.model  # a folder may move: its content counts
         return settings_hash(
-            "local 1", name, self._revision, self._prompt, s.max_output_tokens, s.image_side, s.dtype, s.answer
+            "local 1",
+            name,
+            self._checkpoint.revision,
+            self._prompt,
+            s.max_output_tokens,
+            s.image_side,
+            s.dtype,
+            s.answer,
         )
 
     @property
@@ -203,24 +204,27 @@ class LocalModel:
 
     @property
     def _key(self) -> tuple[str, ...]:
-        return (self._settings.model, self._revision, self._settings.dtype, self._settings.device)
+        return (self._settings.model, self._checkpoint.revision, self._settings.dtype, self._settings.device)
 
     def _read_checkpoint(self) -> _Loaded:
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils import logging
 
-        if self._is_local:  # what is fetched from the hub takes minutes and keeps its bar
+        if self._checkpoint.is_local:  # what is fetched from the hub takes minutes and keeps its bar
             logging.disable_progress_bar()
-        device = _device(self._settings.device)
+        device = device_of(self._settings.device)
         dtype = self._settings.dtype
         if dtype == "auto":
             dtype = "float32" if device == "cpu" else "bfloat16"
-        where = {"revision": None if self._is_local else self._revision, "trust_remote_code": False}
+        where = {
+            "revision": None if self._checkpoint.is_local else self._checkpoint.revision,
+            "trust_remote_code": False,
+        }
         weights = {"dtype": getattr(torch, dtype), "use_safetensors": True}  # a pickle can run code
         try:
-            processor = AutoProcessor.from_pretrained(self._source, **where)
-            model = AutoModelForImageTextToText.from_pretrained(self._source, **weights, **where)
+            processor = AutoProcessor.from_pretrained(self._checkpoint.source, **where)
+            model = AutoModelForImageTextToText.from_pretrained(self._checkpoint.source, **weights, **where)
             model.to(device)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise ModelError(
@@ -232,77 +236,3 @@ class LocalModel:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
         return _Loaded(model.eval(), processor, device, dtype)
-
-    @property
-    def _is_local(self) -> bool:
-        return Path(self._settings.model).expanduser().is_dir()
-
-    @property
-    def _source(self) -> str:
-        return str(Path(self._settings.model).expanduser()) if self._is_local else self._settings.model
-
-    @cached_property
-    def _revision(self) -> str:
-        if self._is_local:
-            cache = FingerprintCache(self._folder / "fingerprints.tsv")
-            return folder_fingerprint(Path(self._settings.model).expanduser(), cache)
-        return self._settings.revision or pinned_revision(self._settings.model, self._folder / "revisions.json")
-
-
-def folder_fingerprint(folder: Path, cache: FingerprintCache) -> str:
-    """Return a hash of the names and the whole content of a checkpoint's files.
-
-    Any changed byte changes it. A file is read once, and again only when its size, times or inode changed.
-    """
-    digest, tree = hashlib.sha256(), FileTree(str(folder))
-    for file in sorted(path for path in folder.iterdir() if path.is_file()):
-        content = cache.get([tree.entry(file.name)], partial(_content_hash, file))
-        digest.update(f"{file.name}\0{content}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _content_hash(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def pinned_revision(model: str, file: Path) -> str:
-    """Return the commit of a hub model that this project uses: the one written down, else the newest, written down now.
-
-    Raises:
-        ModelError: none is written down and the hub cannot be reached.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        pins: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        if model not in pins:
-            pins[model] = _newest_revision(model)
-            write_whole(file, json.dumps(pins, indent=1))
-        return pins[model]
-
-
-def _newest_revision(model: str) -> str:
-    from huggingface_hub import HfApi, constants
-
-    stored = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs" / "main"
-    if stored.is_file():
-        return stored.read_text(encoding="utf-8").strip()
-    try:
-        found = HfApi().model_info(model, timeout=20).sha
-    except Exception as error:  # the hub's client raises errors of three libraries
-        raise ModelError(
-            f"{model} is neither a folder here nor a model of the hub that can be reached ({type(error).__name__}). "
-            f"Give the folder of a downloaded checkpoint, or its hub id with `revision`, which is then read from the "
-            f"local hub cache."
-        ) from error
-    return str(found)
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

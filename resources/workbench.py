@@ -11,6 +11,7 @@ from vlmine_dagster.settings.project import Project
 if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.cache import ReplyCache
+    from vlmine_dagster.resources.detectors.contract import Detector
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.labels import Labels
     from vlmine_dagster.resources.lake import Lake
@@ -73,6 +74,15 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         from vlmine_dagster.resources.boxes.store import open_boxes
 
         return open_boxes(self.project, self.lake)
+
+    @cached_property
+    def detector(self) -> "Detector | None":
+        """The detector of objects, None where the project has none."""
+        objects = self.project.settings.objects
+        if objects is None or objects.detector is None:
+            return None
+        found: Detector = objects.detector.plugins.get(objects.detector.kind).make(self, objects.detector)
+        return found
 
     @cached_property
     def encoder(self) -> "Encoder":

@@ -121,3 +121,52 @@ def make_idefics3(folder: Path) -> Path:
     Idefics3ForConditionalGeneration(config).save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def make_detr(folder: Path, *, seed: int = 0) -> Path:
+    """Make a DETR over a small ResNet of transformers' own; its weights are large, so that boxes follow the picture."""
+    import torch
+    from transformers import DetrConfig, DetrForObjectDetection, DetrImageProcessorPil, ResNetConfig
+
+    torch.manual_seed(seed)
+    backbone = ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], layer_type="basic", out_features=["stage4"]
+    )
+    names = {0: "cup", 1: "cat", 2: "rocket"}
+    config = DetrConfig(
+        use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=backbone, d_model=16,
+        encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=16,
+        decoder_ffn_dim=16, num_queries=6, id2label=names, label2id={name: number for number, name in names.items()},
+    )  # fmt: skip
+    model = DetrForObjectDetection(config)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if name.startswith(("model.query", "bbox_predictor", "class_labels", "model.decoder")):
+                weights.add_(torch.randn_like(weights) * 0.5)
+    model.save_pretrained(folder)
+    DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 128}).save_pretrained(folder)
+    return folder
+
+
+def make_owlvit(folder: Path, *, seed: int = 0) -> Path:
+    """Make an OWL-ViT, which looks for what it is asked for."""
+    import torch
+    from transformers import OwlViTConfig, OwlViTForObjectDetection, OwlViTImageProcessorPil, OwlViTProcessor
+
+    torch.manual_seed(seed)
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 16
+    text = {
+        "vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "max_position_embeddings": 16, "bos_token_id": 1, "eos_token_id": 2,
+        "pad_token_id": 3,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
+        "patch_size": 8,
+    }  # fmt: skip
+    model = OwlViTForObjectDetection(OwlViTConfig(text_config=text, vision_config=vision, projection_dim=16))
+    model.save_pretrained(folder)
+    images = OwlViTImageProcessorPil(size={"height": 32, "width": 32}, crop_size={"height": 32, "width": 32})
+    OwlViTProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+    return folder

@@ -293,7 +293,7 @@ class _Raw:
 def open_boxes(project: Project, lake: "Lake") -> BoxStore | None:
     """Open the boxes of a project, None where its settings name no box files; nothing is read yet."""
     settings = project.settings.objects
-    if settings is None:
+    if settings is None or not settings.boxes:
         return None
     cache = project.state_folder("cache")
     files = BoxFiles(settings, project.resolve, FingerprintCache(cache / "fingerprints.tsv"))

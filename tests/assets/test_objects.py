@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 from conftest import Made, jpeg
 from PIL import Image
+from tiny_models import make_detr
 
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.cli.status import failed_images, table_states
@@ -141,3 +142,20 @@ def test_a_project_without_boxes_has_no_stage_of_objects(make_project):
 
     assert tables.isdisjoint({"objects", "unmatched_boxes"})
     assert GRAPH.skipped(project).keys().isdisjoint({"objects", "unmatched_boxes"})
+
+
+def test_a_detector_takes_the_place_of_box_files(make_project, tmp_path):
+    folder = make_detr(tmp_path / "detr")
+    detector = {"kind": "transformers", "model": str(folder), "threshold": 0}
+    made = make_project({"a": {"x.jpg": jpeg("coffee", 0), "y.jpg": b"no image"}}, objects={"detector": detector})
+    made_of(made, "images", "a")
+
+    facts = made_of(made, "objects", "a")
+
+    rows = made.frame("objects")
+    assert rows.image_id.to_list() == ["a/x"] * 6
+    assert sorted(rows.object_id) == [f"a/x#{number}" for number in range(1, 7)]
+    assert rows.score.between(0, 1).all()
+    assert set(rows.class_name) <= {"cup", "cat", "rocket"}
+    assert facts.metadata["unreadable"] == 0
+    assert "unmatched_boxes" not in {unit.stage.table for unit in GRAPH.applicable(made.project)}

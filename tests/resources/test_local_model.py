@@ -12,7 +12,8 @@ from vlmine_dagster.describing.describers.transformers import TransformersSettin
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources import local_model
-from vlmine_dagster.resources.local_model import LocalModel, folder_fingerprint, pinned_revision
+from vlmine_dagster.resources.checkpoints import folder_fingerprint, pinned_revision
+from vlmine_dagster.resources.local_model import LocalModel
 from vlmine_dagster.resources.replies import Request
 from vlmine_dagster.resources.sources import FingerprintCache
 

@@ -100,6 +100,8 @@ def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
             yield from looked
             if looked and looked[0].state != "fail" and model.capabilities.asks_endpoint:
                 yield from _tried_out(f"{prefix}{part} answer", bench, name, part)
+    if settings.objects is not None and settings.objects.detector is not None:
+        yield from _part("objects.detector", bench, settings.objects.detector)
     task_model, retraining = settings.task_model, settings.retraining
     if task_model.path is not None:
         yield _model_file("task_model.path", bench, task_model.path, lambda: _task_model(bench, task_model))
@@ -180,9 +182,9 @@ def _plugins() -> Iterator[Advice]:
     from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
     from vlmine_dagster.reporting.exporters import EXPORTERS
     from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings
-    from vlmine_dagster.settings.objects import BOX_FORMATS
+    from vlmine_dagster.settings.objects import BOX_FORMATS, DetectorSettings
 
-    parts = (DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings)
+    parts = (DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings, DetectorSettings)
     registries: list[Registry[Any]] = [*(part.plugins for part in parts), SIGNALS, BOX_FORMATS, EXPORTERS]
     for registry in registries:
         yield Advice(f"{registry.noun}s", "ok", ", ".join(registry.all()))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.describers import Describer
+    from vlmine_dagster.resources.detectors.contract import Detector
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.keyworders import Keyworder
     from vlmine_dagster.resources.labels import Labels
@@ -134,6 +135,11 @@ class StageRun:
         if self._bench.boxes is None:
             raise ContractError(f"{self.table} reads boxes, and the project has no box files. Skip it then.")
         return self._bench.boxes
+
+    @property
+    def detector(self) -> "Detector | None":
+        """The detector of objects, None where box files have them."""
+        return self._bench.detector
 
     @property
     def encoder(self) -> "Encoder":

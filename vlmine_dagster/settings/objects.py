@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.settings.base import PublicLocation, Settings
+from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow, ImageEntry
@@ -34,6 +35,26 @@ class BoxFormat:
 BOX_FORMATS: Registry[BoxFormat] = Registry("vlmine.boxes", BoxFormat, noun="box format")
 """All formats of box files."""
 
+
+class DetectorSettings(ProviderSettings):
+    """Who finds objects in an image."""
+
+
+@dataclass(frozen=True)
+class DetectorPlugin(Provider[S, Part]):
+    """A kind of detector, for the entry-point group `vlmine.detectors`.
+
+    `make` gets the workbench and the settings, and returns a `vlmine_dagster.resources.detectors.contract.Detector`.
+    """
+
+    base = DetectorSettings
+
+
+DetectorSettings.plugins = Registry("vlmine.detectors", DetectorPlugin, noun="detector", named_by="kind")
+
+AnyDetector = Annotated[DetectorSettings, SerializeAsAny(), BeforeValidator(DetectorSettings.of_kind)]
+"""The settings of any kind of detector."""
+
 BoxRole = Literal["image_id", "x", "y", "width", "height", "label", "score", "track_id", "object_id"]
 
 
@@ -51,6 +72,8 @@ class ObjectSettings(Settings):
     """Format of these files: auto (by what is in them), or the name of one."""
     columns: dict[BoxRole, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """Names of a table's columns where they are others, such as {image_id: frame, label: category}."""
+    detector: AnyDetector | None = None
+    """Who finds boxes where no file has them."""
     context: Annotated[float, Field(ge=0, le=4)] = 0.2
     """Margin around a box that belongs to its crop, as a share of the box's sides."""
     min_size: Annotated[float, Field(ge=0)] = 16
@@ -68,8 +91,8 @@ class ObjectSettings(Settings):
 
     @model_validator(mode="after")
     def _boxes_come_from_somewhere(self) -> "ObjectSettings":
-        if not self.boxes:
-            raise ValueError("the objects need boxes: set boxes to a file or folder")
+        if bool(self.boxes) == (self.detector is not None):
+            raise ValueError("the objects need boxes from one place: set boxes to a file or folder, or set detector")
         return self
 
     def reading(self) -> dict[str, Any]:

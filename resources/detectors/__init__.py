@@ -1,0 +1,1 @@
+"""Detectors that find the boxes of objects here, instead of in files."""
