@@ -39,7 +39,7 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
         Reads(ITEMS, ("image_id", "outcome", "split")),
         Reads("descriptions", ("image_id", "description"), is_optional=True),
         Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"), when=_needs_keywords),
-        Reads("vocab_counts", ("keyword", "image_count"), when=_needs_keywords),
+        Reads("vocab_counts", ("keyword", "unit_count"), when=_needs_keywords),
     ],
     settings=lambda part: [part.settings.name],
     fingerprints=_labels,

@@ -8,7 +8,7 @@ from vlmine_dagster.engine.stage_run import StageRun
     "novelty_scores",
     group="score",
     kinds={"duckdb", "parquet"},
-    reads=[Reads("keywords", ("image_id", "keyword")), Reads("vocab_counts", ("keyword", "image_count"))],
+    reads=[Reads("keywords", ("image_id", "keyword")), Reads("vocab_counts", ("keyword", "unit_count"))],
     is_one_run=True,
 )
 def novelty_scores(run: StageRun) -> Product:

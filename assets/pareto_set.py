@@ -44,7 +44,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
         Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
-        Reads("vocab_counts", ("keyword", "image_count"), when=lambda part: _diversity(part) == "coverage"),
+        Reads("vocab_counts", ("keyword", "unit_count"), when=lambda part: _diversity(part) == "coverage"),
         Reads("descriptions", _USED, when=lambda part: part.experiment.needs_keywords),
         Reads("keyword_answers", _USED, when=lambda part: part.experiment.needs_keywords),
     ],
@@ -52,7 +52,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions],
     fingerprints=_oracle,
     is_tracked=True,
-    version=3,
+    version=4,
     config=MiningConfig,
     checks={
         AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
@@ -64,7 +64,8 @@ def pareto_set(run: StageRun) -> Product:
     """The images of the pool in mining order, by the experiment's signals.
 
     One row per ranked image: its rank, its non-dominated front, one column per signal (higher is more worth mining),
-    whether the budget reaches it, and why. Failed images and images that lack a signal never enter.
+    whether the budget reaches it, and why. Failed images and images that lack a signal never enter. Frames that the
+    experiment's rules skip come last, each with the frame that is listed in its place.
     """
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.reporting.mlflow_runs import record_list
@@ -81,6 +82,7 @@ def pareto_set(run: StageRun) -> Product:
         "ranked": found.rows.num_rows,
         "lacking a signal": found.excluded_count,
         "fronts": found.front_count,
+        **({"skipped frames": found.skipped_count} if experiment.skips_frames else {}),
         "shards": f"{len(run.shards)} used",
     }
     preview = table_fact(found.rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())

@@ -35,7 +35,7 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities")),
         Reads("keywords", ("image_id", "keyword")),
         Reads("keyword_answers", ("image_id", "outcome")),
-        Reads("vocab_counts", ("keyword", "image_count")),
+        Reads("vocab_counts", ("keyword", "unit_count")),
     ],
     settings=lambda part: [_few_under(part), part.settings.neighbour_search],
     fingerprints=_labels,

@@ -1,4 +1,4 @@
-"""Stage `vocab_counts`: in how many images of the whole pool each keyword occurs."""
+"""Stage `vocab_counts`: in how many images of the whole pool, or other units, each keyword occurs."""
 
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.checks import VARIANT_CHECK
@@ -11,6 +11,11 @@ def _asks_model(part: Part) -> bool:
     return part.settings.variant(part.variant).describer.capabilities.asks_model
 
 
+def _unit_column(part: Part) -> tuple[str, ...]:
+    column = part.settings.counted.column
+    return () if column is None else (column,)
+
+
 @stage(
     "vocab_counts",
     group="score",
@@ -20,7 +25,10 @@ def _asks_model(part: Part) -> bool:
         Reads("keyword_answers", ("image_id", "outcome")),
         Reads(ITEMS, ("image_id", "sha256", "split", "outcome")),
         Reads("descriptions", ("image_id", "description", "outcome"), when=_asks_model),
+        Reads(ITEMS, _unit_column, when=lambda part: bool(_unit_column(part))),
     ],
+    settings=lambda part: [part.settings.count_by],
+    version=2,
     checks={
         "keywords_capture_the_pool": "Most images have several keywords, no keyword describes most images, and not "
         "nearly all keywords occur once: otherwise rarity means little.",
@@ -31,8 +39,10 @@ def _asks_model(part: Part) -> bool:
 def vocab_counts(run: StageRun) -> Product:
     """How many images of the whole pool yield each keyword, counted exactly by DuckDB over all shards.
 
-    One row per keyword. Refuses a pool whose shards were described or keyworded in different ways, and one whose
-    pictures a model did not get: too many of a shard, or unlike images of many shards with the same answer.
+    One row per keyword. With `count_by: sequence` a keyword counts once per sequence in `unit_count`, of which rarity
+    is made, however many of its frames show it. Refuses a pool whose shards were described or keyworded in different
+    ways, and one whose pictures a model did not get: too many of a shard, or unlike images of many shards with the
+    same answer.
     """
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.mining.advice import Advice, keyword_advice
@@ -40,8 +50,10 @@ def vocab_counts(run: StageRun) -> Product:
 
     if run.needs("descriptions"):
         _refuse_unseen(run)
-    vocabulary = count_vocabulary(run)
+    unit = run.project.settings.counted
+    vocabulary = count_vocabulary(run, unit)
     facts = {name: value for name, value in vars(vocabulary.health).items() if value is not None}
+    facts["counted by"] = unit.noun
     shown = table_fact(commonest_and_rarest(vocabulary.counts))
     return Product(
         vocabulary.counts,

@@ -92,7 +92,7 @@ class CutPool(Pool):
         return self._whole.is_described[self._places]
 
     @cached_property
-    def image_counts(self) -> Mapping[str, int]:
+    def unit_counts(self) -> Mapping[str, int]:
         """Images by keyword among what is left."""
         return count_images(self.evidence.keywords)
 
@@ -100,7 +100,7 @@ class CutPool(Pool):
     def novelty(self) -> Mapping[str, Floats]:
         """Novelty by the counts of what is left."""
         words = self.evidence.keywords
-        return {f"novelty_{pooling}": novelty_scores(words, self.image_counts, pooling=pooling) for pooling in POOLINGS}
+        return {f"novelty_{pooling}": novelty_scores(words, self.unit_counts, pooling=pooling) for pooling in POOLINGS}
 
     @cached_property
     def naming(self) -> Naming:

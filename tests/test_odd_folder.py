@@ -96,7 +96,7 @@ def test_the_watch_would_notice_a_call(project, tmp_path):
 
 
 def test_a_lake_in_a_folder_that_looks_like_a_pattern_reads_its_own_files_only(tmp_path):
-    table = pa.table({"keyword": ["a"], "image_count": [1], "image_share": [1.0]})
+    table = pa.table({"keyword": ["a"], "image_count": [1], "image_share": [1.0], "unit_count": [1]})
     for name in ("a*", "ab", "a[b]", "a?"):
         (tmp_path / name).mkdir()
         pq.write_table(table, tmp_path / name / "x.parquet")

@@ -15,7 +15,7 @@ def extract(made: Made, keyword: str, count: int, **variant: str) -> None:
     """Put what a variant says of image s/0 into the lake: one keyword and its image count."""
     told = {"image_id": ["s/0"], "min_count": [count], "mean_count": [float(count)], "rarest_keyword": [keyword]}
     novelty = {"novelty_min": [1 / count], "novelty_mean": [1 / count]}
-    counts = {"keyword": [keyword], "image_count": [count], "image_share": [count / 10]}
+    counts = {"keyword": [keyword], "image_count": [count], "image_share": [count / 10], "unit_count": [count]}
     for table, partition, columns in (
         (KEYWORDS, "s", {"image_id": ["s/0"], "keyword": [keyword], "variant_hash": ["v"]}),
         (VOCAB_COUNTS, WHOLE_POOL, counts),

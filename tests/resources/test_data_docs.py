@@ -19,6 +19,7 @@ def counts(row_count: int = 300, **columns):
         "keyword": [f"word{k}" for k in range(row_count)],
         "image_count": list(range(1, row_count + 1)),
         "image_share": [0.5] * row_count,
+        "unit_count": list(range(1, row_count + 1)),
     }
     return pa.table({**good, **columns}, schema=VOCAB_COUNTS.schema)
 

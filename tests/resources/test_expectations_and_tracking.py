@@ -16,7 +16,7 @@ from vlmine_dagster.resources.tracking import Source, Tracking
 
 
 def counts(**columns):
-    good = {"keyword": ["a", "b"], "image_count": [2, 1], "image_share": [1.0, 0.5]}
+    good = {"keyword": ["a", "b"], "image_count": [2, 1], "image_share": [1.0, 0.5], "unit_count": [2, 1]}
     return pa.table({**good, **columns}, schema=VOCAB_COUNTS.schema)
 
 
@@ -59,7 +59,9 @@ def small_parts(monkeypatch):
 
 def test_a_table_that_is_validated_in_parts_hides_no_repeat_and_no_bad_value(small_parts):
     names = [f"word{k}" for k in range(30)]
-    rows = counts(keyword=[*names, "word7"], image_count=[*range(1, 31), 0], image_share=[0.5] * 31)
+    rows = counts(
+        keyword=[*names, "word7"], image_count=[*range(1, 31), 0], image_share=[0.5] * 31, unit_count=[1] * 31
+    )
 
     found = {finding.check: finding for finding in failed_critically(validate("vocab_counts", rows))}
 

@@ -133,7 +133,7 @@ def test_columns_outside_the_contract_are_named():
 
 
 def test_values_that_do_not_fit_are_refused():
-    rows = pa.table({"keyword": ["a"], "image_count": ["many"], "image_share": [0.5]})
+    rows = pa.table({"keyword": ["a"], "image_count": ["many"], "image_share": [0.5], "unit_count": [1]})
 
     with pytest.raises(ContractError, match="vocab_counts: "):
         conform("vocab_counts", rows)

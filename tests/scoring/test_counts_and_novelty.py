@@ -6,24 +6,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import MemoryReader
 
+from vlmine_dagster.domain.counting import COUNTED
 from vlmine_dagster.domain.errors import ContractError, MissingInputError, MixedVariantsError
 from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, KEYWORDS
 from vlmine_dagster.mining.novelty import novelty_scores as from_lists
 from vlmine_dagster.mining.novelty import pooled_counts
 from vlmine_dagster.mining.vocabulary import count_images
 from vlmine_dagster.scoring.novelty import novelty_scores
-from vlmine_dagster.scoring.vocabulary import count_vocabulary, image_counts, vocabulary_drift
+from vlmine_dagster.scoring.vocabulary import count_vocabulary, unit_counts, vocabulary_drift
 
 COLUMNS = {
     "keywords": ["image_id", "keyword", "variant_hash"],
     "keyword_answers": ["image_id", "outcome"],
-    "vocab_counts": ["keyword", "image_count"],
-    "images": ["image_id", "sha256", "split", "outcome"],
+    "vocab_counts": ["keyword", "unit_count"],
+    "images": ["image_id", "sha256", "split", "outcome", "sequence_id"],
 }
 images = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=5, unique=True), min_size=1, max_size=12)
 
 
-def reader(shards, *, hashes=None, contents=None, splits=None):
+def reader(shards, *, hashes=None, contents=None, splits=None, sequences=None):
     """A pool of shards, each a list of images, each a list of keywords; `contents` names images of the same bytes."""
     tables = {"keywords": {}, "keyword_answers": {}, "images": {}}
     for name, keywords in shards.items():
@@ -42,6 +43,7 @@ def reader(shards, *, hashes=None, contents=None, splits=None):
             image_id=ids,
             sha256=[(contents or {}).get(one, one) for one in ids],
             split=[(splits or {}).get(one, "pool") for one in ids],
+            sequence_id=[(sequences or {}).get(one) for one in ids],
         )
         tables["keyword_answers"][name] = plain_rows(KEYWORD_ANSWERS, image_id=ids, outcome=outcomes)
     return MemoryReader(tables, COLUMNS)
@@ -61,7 +63,7 @@ def test_the_published_columns_are_those_of_the_formulas_that_the_signals_cite(s
 
     rows = novelty_scores(pool)
 
-    assert image_counts(pool) == counts
+    assert unit_counts(pool) == counts
     assert rows.column("image_id").to_pylist() == sorted(rows.column("image_id").to_pylist())
     for pooling in ("min", "mean"):
         np.testing.assert_array_equal(rows.column(f"{pooling}_count"), pooled_counts(keywords, counts, pooling=pooling))
@@ -70,9 +72,43 @@ def test_the_published_columns_are_those_of_the_formulas_that_the_signals_cite(s
     assert rows.column("rarest_keyword").to_pylist() == rarest
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(images, min_size=1, max_size=3).filter(lambda shards: any(word for one in shards for word in one)),
+    st.lists(st.sampled_from(["x", "y", "z", None]), min_size=36, max_size=36),
+)
+def test_by_sequence_a_keyword_counts_once_in_all_frames_and_shards_of_one(shards, drawn):
+    pool = {f"s{number}": keywords for number, keywords in enumerate(shards)}
+    ids = [f"{name}/{number:03}" for name, keywords in pool.items() for number in range(len(keywords))]
+    sequences = dict(zip(ids, drawn, strict=False))
+
+    rows = count_vocabulary(reader(pool, sequences=sequences), COUNTED["sequence"]).counts.to_pylist()
+
+    words = dict(zip(ids, (found for keywords in shards for found in keywords), strict=True))
+    shown = {word: [name for name in ids if word in words[name]] for row in rows for word in [row["keyword"]]}
+    assert {row["keyword"]: row["image_count"] for row in rows} == {word: len(names) for word, names in shown.items()}
+    units = {word: {sequences[name] or name for name in names} for word, names in shown.items()}
+    assert [(row["unit_count"], row["keyword"]) for row in rows] == sorted(
+        ((len(found), word) for word, found in units.items()), key=lambda one: (-one[0], one[1])
+    )
+
+
+def test_a_parked_fire_engine_is_one_fire_engine():
+    frames = {f"a/{number:03}": "parked" for number in range(30)}
+    pool = reader({"a": [["fire engine"]] * 30 + [["bus"]] * 3 + [["comet"]]}, sequences=frames)
+    pool.tables["vocab_counts"] = {"pool": count_vocabulary(pool, COUNTED["sequence"]).counts}
+
+    scores = dict(
+        zip(*(novelty_scores(pool).column(name).to_pylist() for name in ("image_id", "min_count")), strict=True)
+    )
+
+    assert (scores["a/000"], scores["a/029"], scores["a/030"], scores["a/033"]) == (1, 1, 3, 1)
+    assert unit_counts(pool) == {"fire engine": 1, "bus": 3, "comet": 1}
+
+
 def test_a_keyword_that_was_not_counted_is_named():
     pool = counted(reader({"a": [["car"], ["road"]]}))
-    pool.tables["vocab_counts"] = {"pool": pa.table({"keyword": ["car"], "image_count": [1]})}
+    pool.tables["vocab_counts"] = {"pool": pa.table({"keyword": ["car"], "unit_count": [1]})}
 
     with pytest.raises(ContractError, match=r"novelty_scores\[pool\]: keywords 'road' have no count"):
         novelty_scores(pool)
@@ -122,7 +158,7 @@ def test_the_same_bytes_count_once_in_whatever_shards_they_are():
 
 def test_of_copies_one_with_keywords_is_counted():
     pool = reader({"a": [[], ["comet"], ["road"]]}, contents=copied("a/000", "a/001"))
-    assert image_counts(counted(pool)) == {"comet": 1, "road": 1}
+    assert unit_counts(counted(pool)) == {"comet": 1, "road": 1}
 
 
 def test_images_that_failed_are_no_copies_of_each_other():
@@ -131,4 +167,4 @@ def test_images_that_failed_are_no_copies_of_each_other():
     place = images.schema.get_field_index("outcome")
     failed = pa.array(["corrupt", "corrupt", "ok"])
     pool.tables["images"]["a"] = images.set_column(place, images.schema.field(place), failed)
-    assert image_counts(counted(pool)) == {"car": 2, "road": 1}
+    assert unit_counts(counted(pool)) == {"car": 2, "road": 1}

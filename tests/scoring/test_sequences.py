@@ -4,9 +4,12 @@ import pytest
 from conftest import plain_rows
 from memory import MemoryReader
 
-from vlmine_dagster.domain.errors import CutSequencesError
-from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS
+from vlmine_dagster.domain.errors import ConfigError, CutSequencesError
+from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, PARETO_SET, UNCERTAINTY_SCORES
+from vlmine_dagster.resources.lake import conform
 from vlmine_dagster.scoring.pool import load_pool
+from vlmine_dagster.scoring.ranking import mined_list
 from vlmine_dagster.scoring.sequences import check_sequences, sequences_of
 from vlmine_dagster.settings.project import Project, parse_settings
 
@@ -54,3 +57,91 @@ def test_a_recording_with_labels_in_two_splits_is_named(tmp_path, splits):
 
     with pytest.raises(CutSequencesError, match=rf"1 of 3 sequences .* x \({' and '.join(sorted(splits))}\)\. "):
         check_sequences(pool)
+
+
+FRAMES = [("x", 0.0), ("x", 0.5), ("x", 3.0), ("y", 1.0), (None, None), ("x", 3.5), ("x", 0.1)]
+"""Sequence and second of seven images, best first."""
+
+
+def drive(folder, times=FRAMES, **rules):
+    """The pool of an experiment that ranks seven images in their own order."""
+    dataset = {"kind": "folder", "root": ".", "sequences": {"pattern": PATTERN}}
+    model = {"kind": "predictions", "path": "p.parquet"}
+    arms = {"mine": {"signals": ["entropy"], **rules}}
+    settings = parse_settings({"name": "p", "dataset": dataset, "task_model": model, "experiments": arms})
+    ids = [f"a/{place}" for place in range(len(times))]
+    tables = {
+        "images": plain_rows(
+            IMAGES,
+            image_id=ids,
+            sha256=ids,
+            sequence_id=[name for name, _ in times],
+            timestamp_s=[at for _, at in times],
+            split=["pool"] * len(ids),
+        ),
+        "keyword_answers": plain_rows(KEYWORD_ANSWERS, image_id=ids),
+        "uncertainty_scores": plain_rows(UNCERTAINTY_SCORES, image_id=ids, entropy=range(len(ids), 0, -1)),
+    }
+    columns = dict(settings.experiments["mine"].reads)
+    columns["images"] = tuple(dict.fromkeys((*columns.pop(ITEMS), "sequence_id")))
+    project = Project(settings, folder)
+    return MemoryReader({name: {"a": rows} for name, rows in tables.items()}, columns, project=project)
+
+
+def listed(pool, budget):
+    found = mined_list(pool, pool.project.settings.experiments["mine"], budget=budget, labels=None)
+    conform(PARETO_SET.name, found.rows)
+    return found, found.rows.to_pylist()
+
+
+def test_a_list_takes_one_frame_per_moment_and_says_what_it_skips(tmp_path):
+    found, rows = listed(drive(tmp_path, gap_s=1), 7)
+
+    assert [row["image_id"] for row in rows] == [f"a/{place}" for place in (0, 2, 3, 4, 1, 5, 6)]
+    assert [row["rank"] for row in rows] == list(range(1, 8))
+    assert [row["selected"] for row in rows] == [True] * 4 + [False] * 3
+    assert [row["more_frames"] for row in rows] == [2, 1, 0, 0, 0, 0, 0]
+    assert [row["listed_instead"] for row in rows] == [None] * 4 + ["a/0", "a/2", "a/0"]
+    assert rows[0]["reason"].endswith(" · 2 more frames of this moment")
+    assert rows[1]["reason"].endswith(" · 1 more frame of this moment")
+    assert "more" not in rows[2]["reason"]
+    assert rows[4]["reason"] == "skipped, the list holds another frame of its sequence: a/0"
+    assert (found.selected_count, found.skipped_count) == (4, 3)
+
+
+def test_a_smaller_budget_is_a_prefix_of_a_larger_one(tmp_path):
+    rows = {n: listed(drive(tmp_path, gap_s=1, per_sequence=2), n)[1] for n in range(2, 8)}
+
+    for small in rows.values():
+        assert [row["image_id"] for row in small] == [row["image_id"] for row in rows[7]]
+    assert [sum(row["selected"] for row in found) for found in rows.values()] == [2, 3, 4, 4, 4, 4]
+
+
+def test_a_list_takes_so_many_frames_per_sequence(tmp_path):
+    _, rows = listed(drive(tmp_path, per_sequence=1), 2)
+
+    assert [row["image_id"] for row in rows] == [f"a/{place}" for place in (0, 3, 4, 1, 2, 5, 6)]
+    assert rows[0]["reason"].endswith(" · 4 more frames of this sequence")
+    assert [row["reason"] for row in rows[2:4]] == [
+        "beyond the budget",
+        "skipped, the list holds another frame of its sequence: a/0",
+    ]
+
+
+def test_frames_whose_time_nobody_knows_are_named_with_what_to_do(tmp_path):
+    times = [(name, None if place == 2 else at) for place, (name, at) in enumerate(FRAMES)]
+
+    with pytest.raises(ConfigError, match=r"needs the time of every frame, and 1 have none \(timestamp_s .* a/2\. Set"):
+        listed(drive(tmp_path, times, gap_s=1), 3)
+
+
+def test_rules_without_sequences_or_with_two_gaps_are_refused():
+    dataset = {"kind": "folder", "root": "."}
+    arms = {"mine": {"signals": ["random"], "per_sequence": 1}}
+    with pytest.raises(ConfigError, match="'mine': per_sequence, gap_s and gap_frames need sequences"):
+        parse_settings({"name": "p", "dataset": dataset, "experiments": arms})
+    with pytest.raises(ConfigError, match="count_by: sequence needs sequences"):
+        parse_settings({"name": "p", "dataset": dataset, "count_by": "sequence"})
+    arms["mine"] |= {"gap_s": 1, "gap_frames": 2}
+    with pytest.raises(ConfigError, match="set gap_s or gap_frames, not both"):
+        parse_settings({"name": "p", "dataset": dataset, "experiments": arms})

@@ -200,7 +200,7 @@ def test_another_tail_is_cut_with_counts_and_novelty_of_its_own(finished: Made):
 
     assert sorted(pool.class_counts.values()) == [2, 8]
     assert pool.bins.keys() == set(pool.truth.tolist())
-    assert max(pool.image_counts.values()) <= len(pool.ids) == 10
+    assert max(pool.unit_counts.values()) <= len(pool.ids) == 10
     found = dict(zip(whole.ids, whole.novelty["novelty_min"], strict=True))
     assert all(new >= found[name] for name, new in zip(pool.ids, pool.novelty["novelty_min"], strict=True))
     assert set(pool.draw(0).ids) < set(pool.ids)

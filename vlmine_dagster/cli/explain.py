@@ -9,6 +9,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import WHOLE_POOL
@@ -40,8 +41,8 @@ def explain(image_id: str, is_json: bool) -> None:
 def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict[str, Any]:
     """Return everything known about an image: its rows in every table, and its place in every experiment.
 
-    The scores follow from it: `novelty_min` is 1 / the smallest of the keywords' counts, `novelty_mean` 1 / their
-    mean.
+    The scores follow from it: `novelty_min` is 1 / the smallest of the keywords' `unit_count`, `novelty_mean` 1 / their
+    mean; `count_by` says what is counted.
 
     Args:
         bench: The project's resources.
@@ -56,6 +57,7 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
     image_id = _image_id(bench, name, shards)
     shard = shard_of(image_id, shards)
     card: dict[str, Any] = {"image_id": image_id, "shard": shard, "image": _one(bench, "images", shard, image_id)}
+    card["count_by"] = bench.project.settings.count_by
     card |= _extracted(bench, shard, image_id, DEFAULT_VARIANT)
     card["variants"] = {name: _extracted(bench, shard, image_id, name) for name in bench.project.settings.variants}
     card["uncertainty"] = _one(bench, "uncertainty_scores", shard, image_id)
@@ -121,8 +123,8 @@ def _keyword_counts(bench: "Workbench", shard: str, image_id: str, *, variant: s
     with lake.connect(**tables) as connection:
         return (  # type: ignore[no-any-return]
             connection.sql(
-                """SELECT keyword, image_count, image_share FROM keywords JOIN vocab_counts USING (keyword)
-                   WHERE image_id = $id ORDER BY image_count, keyword""",
+                """SELECT keyword, image_count, image_share, unit_count FROM keywords
+                   JOIN vocab_counts USING (keyword) WHERE image_id = $id ORDER BY unit_count, keyword""",
                 params={"id": image_id},
             )
             .to_arrow_table()
@@ -149,6 +151,7 @@ def _place(bench: "Workbench", name: str, settings: "ExperimentSettings", image_
     row = rows[0]
     signals = {s: {"value": row[s], "rank": row[f"{s}_rank"], "meaning": SIGNALS[s].meaning} for s in made_of}
     kept = {key: row[key] for key in ("rank", "front", "selected", "reason", "ranked")}
+    kept |= {key: row.get(key) for key in ("more_frames", "listed_instead")}  # older files lack them
     weights = {name: settings.weights.get(name, 1.0) for name in made_of}
     return {**kept, "variant": settings.variant, "fusion": settings.fusion, "weights": weights, "signals": signals}
 
@@ -165,7 +168,13 @@ def _verdict(card: dict[str, Any]) -> str:
             "image with the same bytes is ranked or labelled"
         )
     chosen = [name for name, place in card["experiments"].items() if place["selected"]]
-    return f"mined by {', '.join(chosen)}" if chosen else "not mined: ranked below the budget of every experiment"
+    if chosen:
+        return f"mined by {', '.join(chosen)}"
+    instead = {name: other for name, place in card["experiments"].items() if (other := place["listed_instead"])}
+    if instead:
+        told = ", ".join(f"{other} by {name}" for name, other in instead.items())
+        return f"not mined: another frame of its sequence is listed instead ({told})"
+    return "not mined: ranked below the budget of every experiment"
 
 
 def print_card(card: Mapping[str, Any]) -> None:
@@ -175,10 +184,13 @@ def print_card(card: Mapping[str, Any]) -> None:
     image = card["image"]
     size = f"{image['width']} x {image['height']} pixels" if image["width"] else "unreadable"
     out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {image['split']}")
-    _print_extracted(out, card)
+    if image.get("sequence_id"):
+        out.print(f"  {plain(_frame(image))}")
+    unit = COUNTED[card["count_by"]]
+    _print_extracted(out, card, unit)
     for name, extracted in card["variants"].items():
         out.print(f"  variant {plain(name)}:")
-        _print_extracted(out, extracted)
+        _print_extracted(out, extracted, unit)
     if card["uncertainty"]:
         scores = card["uncertainty"]
         out.print(
@@ -195,12 +207,21 @@ def print_card(card: Mapping[str, Any]) -> None:
             out.print(f"  [dim]{name}: {plain(meaning)}[/]")
 
 
-def _print_extracted(out: "Console", extracted: Mapping[str, Any]) -> None:
+def _frame(image: Mapping[str, Any]) -> str:
+    """Return of which sequence an image is a frame, for people."""
+    number = "a frame" if image["frame_index"] is None else f"frame {image['frame_index']}"
+    time = "" if image["timestamp_s"] is None else f", at {image['timestamp_s']:.3f} s"
+    return f"{number} of sequence {image['sequence_id']}{time}"
+
+
+def _print_extracted(out: "Console", extracted: Mapping[str, Any], unit: CountedUnit) -> None:
     """Print description, keywords and novelty by one extraction variant."""
     if extracted["description"]:
         out.print(f"  description: {plain(extracted['description']['description'])}")
     for word in extracted["keywords"]:
-        out.print(f"  keyword {plain(word['keyword'])!r} in {word['image_count']:,} images ({word['image_share']:.2%})")
+        units = "" if unit.column is None else f"{unit.of(word['unit_count'])}, "
+        images = f"{word['image_count']:,} images ({word['image_share']:.2%})"
+        out.print(f"  keyword {plain(word['keyword'])!r} in {units}{images}")
     if extracted["novelty"]:
         novelty = extracted["novelty"]
         out.print(

@@ -1,6 +1,6 @@
 """`vlmine export`: a mined list as a file for labelling tools, and the pictures themselves beside it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ _COLUMNS = {"rank": "int64", "image_id": "string", "shard": "string", "path": "s
 @click.option("--budget", type=float, help="Share of the list (up to 1) or number of images.")
 @click.option("--to", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--format", "format_name", type=click.Choice(EXPORTERS.names), help="By the ending.")
+@click.option("--context", type=click.IntRange(min=0), default=0, help="Add N frames before and after each mined one.")
 @click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the images into this folder.")
 def export(
     *,
@@ -32,6 +33,7 @@ def export(
     budget: float | None,
     file: Path,
     format_name: str | None,
+    context: int,
     images: Path | None,
 ) -> None:
     """Write a mined list for a labelling tool: CSV, Parquet, or tasks of Label Studio (.json); and the pictures.
@@ -42,8 +44,12 @@ def export(
         raise click.UsageError("give -n or --budget, not both")
     bench = open_bench()
     name = experiment or shown_experiment(bench)
-    made = export_list(bench, name, file, format_name=format_name, count=count, budget=budget, images=images)
-    click.echo(f"{file}: {made.row_count:,} images of {name}{f', their pictures in {images}' if images else ''}.")
+    made = export_list(
+        bench, name, file, format_name=format_name, count=count, budget=budget, images=images, context=context
+    )
+    around = " with the frames around them" if context else ""
+    copied = f", their pictures in {images}" if images else ""
+    click.echo(f"{file}: {made.row_count:,} images of {name}{around}{copied}.")
     if made.served is not None:
         click.echo(f"Label Studio must serve {made.served} (docs/operations.md: Labels come back).")
     click.echo("Next: vlmine labels import LABELLED_FILE")
@@ -58,11 +64,14 @@ def export_list(
     count: int | None = None,
     budget: float | None = None,
     images: Path | None = None,
+    context: int = 0,
 ) -> "Exported":
     """Write the first images of an experiment to a file, and copy their pictures if asked to.
 
     A row holds rank, image_id, shard, path, reason and the signals. The path is the copied picture; without copies it
-    is where the bytes lie, `archive#member` or `table#row` inside a file. The file appears whole or not at all.
+    is where the bytes lie, `archive#member` or `table#row` inside a file. The file appears whole or not at all. Where
+    an experiment skips frames, `more_frames` says how many; with context, `role` is mined or context, and the frames
+    around a mined one follow it with its rank and with its id as `context_of`.
 
     Args:
         bench: The project's resources.
@@ -72,39 +81,58 @@ def export_list(
         count: Images to write; None writes those that a budget selects.
         budget: Share of the list or number of images, in place of the experiment's own budget.
         images: Folder for copies of the pictures, as shard/key; None copies none.
+        context: Frames to add before, and as many after each mined frame.
 
     Raises:
-        ConfigError: there is no such experiment, the format is unknown, Label Studio could not open the pictures where
-            they lie, or the file or folder cannot be written.
+        ConfigError: there is no such experiment, context is asked of a dataset without sequences, the format is
+            unknown, Label Studio could not open the pictures where they lie, or the file or folder cannot be written.
         MissingInputError: the experiment was not run yet, or an image is gone from the dataset.
     """
     from vlmine_dagster.mining.selection import budget_count
     from vlmine_dagster.reporting.exporters import exporter_for
     from vlmine_dagster.reporting.exporters.pictures import copy_pictures, refusing_unwritable
 
-    signals = experiment_of(bench, experiment).signals
+    settings = experiment_of(bench, experiment)
+    columns = dict.fromkeys(settings.signals, "float64")
+    columns |= {"more_frames": "int64"} if settings.skips_frames else {}
+    columns |= {"role": "string", "context_of": "string"} if context else {}
     exporter = exporter_for(file, format_name)
     if budget is not None:
         count = budget_count(budget, bench.lake.read("pareto_set", experiment, columns=["rank"]).num_rows)
-    ids = [] if images is None else [row["image_id"] for row in mined(bench, experiment, count)]
+    ids = [] if images is None else [row["image_id"] for row in _listed(bench, experiment, count, context)]
     copies = {} if images is None else copy_pictures(bench, ids, images)
-    rows = _rows(bench, mined(bench, experiment, count), copies, signals)
+    rows = _rows(bench, _listed(bench, experiment, count, context), copies, columns)
     with refusing_unwritable(file), replacing(file) as beside:
-        return exporter.write(_mined_list(bench, rows, signals, images), beside)
+        return exporter.write(_mined_list(bench, rows, columns, images), beside)
 
 
-def _mined_list(bench: "Workbench", rows: Iterator[Row], signals: Sequence[str], images: Path | None) -> "MinedList":
+def _listed(bench: "Workbench", experiment: str, count: int | None, context: int) -> Iterator[Row]:
+    """Yield the mined images, best first, each followed by the frames around it if these are asked for."""
+    from vlmine_dagster.cli.context import context_reason, frames_around
+
+    found = mined(bench, experiment, count)
+    if not context:
+        yield from found
+        return
+    listed = list(found)
+    around = frames_around(bench, {row["image_id"]: row["rank"] for row in listed}, context)
+    for row in listed:
+        yield {**row, "role": "mined"}
+        for frame in around.get(row["image_id"], ()):
+            yield {**frame, "role": "context", "reason": context_reason(frame)}
+
+
+def _mined_list(bench: "Workbench", rows: Iterator[Row], more: Mapping[str, str], images: Path | None) -> "MinedList":
     from vlmine_dagster.reporting.exporters import MinedList
 
     dataset = bench.project.settings.dataset
     root = bench.project.resolve(dataset.root)
     is_remote, serves_files = "://" in root, dataset.capabilities.serves_files
     pictures = images if images is not None else Path(root) if serves_files and not is_remote else None
-    columns = {**_COLUMNS, **dict.fromkeys(signals, "float64")}
-    return MinedList(columns, rows, pictures and pictures.resolve(), images is not None or serves_files)
+    return MinedList({**_COLUMNS, **more}, rows, pictures and pictures.resolve(), images is not None or serves_files)
 
 
-def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], signals: Sequence[str]) -> Iterator[Row]:
+def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], more: Iterable[str]) -> Iterator[Row]:
     from vlmine_dagster.resources.sources import shard_of
     from vlmine_dagster.resources.sources.moved import current_uri
 
@@ -118,5 +146,5 @@ def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], s
             "shard": shard_of(name, shards),
             "path": copies.get(name) or current_uri(row["uri"], root),
             "reason": row["reason"],
-            **{signal: row[signal] for signal in signals},
+            **{column: row.get(column) for column in more},
         }

@@ -210,6 +210,7 @@ VOCAB_COUNTS = Table(
         Column("keyword", "string", "normalised keyword"),
         Column("image_count", "int64", "number of images with the keyword", minimum=1),
         _share("image_share", "image_count divided by the number of images with keywords"),
+        Column("unit_count", "int64", "number of units of count_by (images, sequences) with the keyword", minimum=1),
     ),
     ("keyword",),
 )
@@ -220,8 +221,10 @@ NOVELTY_SCORES = Table(
     "an image with keywords",
     (
         _image_id(),
-        Column("min_count", "int64", "number of images that share its rarest keyword", minimum=1),
-        Column("mean_count", "float64", "mean number of images that share one of its keywords", minimum=1),
+        Column("min_count", "int64", "number of images (or sequences) that share its rarest keyword", minimum=1),
+        Column(
+            "mean_count", "float64", "mean number of images (or sequences) that share one of its keywords", minimum=1
+        ),
         _share("novelty_min", "1 / min_count, higher is rarer"),
         _share("novelty_mean", "1 / mean_count, higher is rarer"),
         Column("rarest_keyword", "string", "the keyword with min_count; of several, the first in alphabetical order"),
@@ -333,6 +336,8 @@ PARETO_SET = Table(
         Column("front", "int64", "non-dominated front, 1 is the best", minimum=1),
         Column("selected", "bool", "whether the rank is within the experiment's budget"),
         Column("reason", "string", "why the image has this rank, in plain English"),
+        Column("more_frames", "int64", "frames of its sequence that the list skips in its favour", minimum=0),
+        Column("listed_instead", "string", "the frame in whose favour the list skips this one", nullable=True),
     ),
     ("image_id",),
     opens_to="float64",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.signals import SIGNALS
 
 
@@ -14,6 +15,7 @@ def selection_reason(
     predicted_label: str | None = None,
     rare_class: str | None = None,
     are_tags_meaningful: bool = True,
+    counted: CountedUnit = COUNTED["image"],
 ) -> str:
     """Say why an image has its rank.
 
@@ -21,11 +23,12 @@ def selection_reason(
         signals: Value as its table holds it and mid-rank by signal, in the order of the experiment.
         front: Non-dominated front; None where signals are joined in another way.
         keyword: Its rarest keyword.
-        keyword_count: Number of images with that keyword.
+        keyword_count: Number of images, or of what else is counted, with that keyword.
         predicted_label: The task model's most probable class.
         rare_class: The rare class on whose list it ranks highest; None: the list of images unlike any labelled class,
             or no list at all where its class-rank rarity is 0.
         are_tags_meaningful: Whether keywords and tags name what this pool shows; otherwise the reason names none.
+        counted: What keywords are counted by.
 
     Examples:
         >>> values = {"novelty_min": (0.25, 3.0), "entropy": (2.306, 17.5)}
@@ -35,6 +38,8 @@ def selection_reason(
         unlike any labelled class · 14th least similar to the rest
         >>> print(selection_reason(values, keyword="rocket", keyword_count=4, are_tags_meaningful=False))
         3rd rarest content · 18th least certain prediction
+        >>> selection_reason({"novelty_min": (0.5, 1)}, keyword="rocket", keyword_count=2, counted=COUNTED["sequence"])
+        'keyword "rocket" in 2 sequences'
         >>> selection_reason({"random": (0.9, 1.0)}, front=1)
         'chosen at random'
     """
@@ -43,7 +48,8 @@ def selection_reason(
     is_searched = signals.get("class_rank_rarity", (1.0, 0.0))[0] > 0
     words = {
         "keyword": keyword,
-        "images": _images(keyword_count),
+        "images": counted.of(keyword_count),
+        "units": counted.plural,
         "rarest": "" if keyword is None or not are_tags_meaningful else f', rarest "{keyword}"',
         "best": "its best guess" if predicted_label is None else f'"{predicted_label}"',
         "guess": "" if predicted_label is None else f', perhaps "{predicted_label}"',
@@ -69,12 +75,6 @@ def _nth(rank: float) -> str:
         return ""
     ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"{place:,}{ending} "
-
-
-def _images(count: int | None) -> str:
-    if count is None:
-        return "an unknown number of images"
-    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _rare(name: str | None, *, is_searched: bool) -> str:

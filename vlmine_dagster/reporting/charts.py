@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.reporting.figures import (
     PALETTE,
@@ -146,11 +147,11 @@ def keyword_bins(image_counts: npt.ArrayLike) -> list[tuple[int, int, int]]:
     return [(2**e, 2 ** (e + 1) - 1, int(n)) for e, n in enumerate(np.bincount(exponents))]
 
 
-def keyword_histogram(image_counts: npt.ArrayLike) -> Chart:
-    """Draw how many keywords are shared by how many images, both axes logarithmic."""
-    bins = keyword_bins(image_counts)
+def keyword_histogram(counts: npt.ArrayLike, *, counted: CountedUnit = COUNTED["image"]) -> Chart:
+    """Draw how many keywords are shared by how many images, or other units, both axes logarithmic."""
+    bins = keyword_bins(counts)
     heights = np.array([n for _, _, n in bins])
-    figure, axes = chart_axes("images that share a keyword", "keywords")
+    figure, axes = chart_axes(f"{counted.plural} that share a keyword", "keywords")
     floor = 0.5
     axes.set(yscale="log", ylim=(floor, max(heights.max(initial=1) * 1.6, 2)), xlim=(-0.5, max(len(bins), 1) - 0.5))
     _show_decades(axes.yaxis, lambda count: count_text(count) if count >= 1 else "")
@@ -162,10 +163,10 @@ def keyword_histogram(image_counts: npt.ArrayLike) -> Chart:
     axes.set_xticks(
         range(0, len(bins), every), [_bin_text(low, high if every == 1 else low) for low, high, _ in bins[::every]]
     )
-    parts = [f"{n:,} in {_bin_text(low, high)} {'image' if high == 1 else 'images'}" for low, high, n in bins]
-    return Chart(
-        figure, f"Number of keywords by images that share them: {'; '.join(parts)}" if parts else "no keywords"
-    )
+    units = [counted.noun if high == 1 else counted.plural for _, high, _ in bins]
+    parts = [f"{n:,} in {_bin_text(low, high)} {unit}" for (low, high, n), unit in zip(bins, units, strict=True)]
+    told = f"Number of keywords by {counted.plural} that share them: {'; '.join(parts)}"
+    return Chart(figure, told if parts else "no keywords")
 
 
 def recall_curve(curves: Mapping[str, Curve]) -> Chart:

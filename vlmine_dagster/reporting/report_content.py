@@ -84,6 +84,7 @@ def report_of(run: Recorded, context: Context) -> Report:
         selected_count=selected.num_rows,
         cards=_cards(run, context, ranked, experiment.signals, truth),
         keyword_counts=_keyword_counts(run),
+        counted=run.project.settings.counted,
         cloud=_cloud(ranked, experiment.signals),
         recall=_recall(metrics),
         rivals=_rivals(run, context.rivals),
@@ -170,7 +171,7 @@ def _true_classes(run: Recorded, labels: Labels | None, ranked: pa.Table) -> dic
 def _keyword_counts(run: Recorded) -> Any:
     if not run.needs("vocab_counts"):
         return ()
-    return run.read("vocab_counts", ["image_count"]).column("image_count").to_numpy(zero_copy_only=False)
+    return run.read("vocab_counts", ["unit_count"]).column("unit_count").to_numpy(zero_copy_only=False)
 
 
 def _recall(metrics: Sequence[Mapping[str, Any]]) -> tuple[RecallRow, ...]:

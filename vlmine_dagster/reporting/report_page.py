@@ -16,6 +16,7 @@ import markupsafe
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.reporting import charts
@@ -126,7 +127,8 @@ class Report:
         pool_size: Ranked images.
         selected_count: Images within the budget.
         cards: The pictures to show, in any order; the page sorts them by rank.
-        keyword_counts: Shape (K,), int, images that yield each keyword of the pool.
+        keyword_counts: Shape (K,), int, images or other units that yield each keyword of the pool.
+        counted: What keywords are counted by.
         cloud: The pool's signal values, or None to leave the chart out.
         recall: One row per budget; empty without labels.
         rivals: Recall of other experiments on the same pool, (budget, recall) by name, for comparison.
@@ -146,6 +148,7 @@ class Report:
     selected_count: int
     cards: tuple[Card, ...] = ()
     keyword_counts: npt.ArrayLike = ()
+    counted: CountedUnit = COUNTED["image"]
     cloud: SignalCloud | None = None
     recall: tuple[RecallRow, ...] = ()
     rivals: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
@@ -171,7 +174,7 @@ def render_report(report: Report) -> str:
         bins=_bin_counts(report.cards),
         shows_fronts=report.fusion == "pareto" and len(report.signals) > 1,
         cloud=report.cloud and charts.cloud_chart(report.cloud),
-        keyword_chart=charts.keyword_histogram(counts) if counts.size else None,
+        keyword_chart=charts.keyword_histogram(counts, counted=report.counted) if counts.size else None,
         keyword_count=counts.size,
         lone_keyword_count=int((counts == 1).sum()),
         recall_chart=_recall_chart(report) if report.recall else None,

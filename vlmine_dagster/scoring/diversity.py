@@ -66,7 +66,7 @@ def _by_keywords(reader: Reader, names: Sequence[str], budget: int) -> npt.NDArr
     with reader.connect("keywords", "vocab_counts") as connection:
         connection.register("candidates", pa.table({"image_id": names}))
         rows = connection.sql(
-            """SELECT image_id, keyword, image_count
+            """SELECT image_id, keyword, unit_count
                FROM keywords JOIN candidates USING (image_id) JOIN vocab_counts USING (keyword)
                ORDER BY image_id, keyword"""
         ).fetchall()

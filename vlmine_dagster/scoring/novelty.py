@@ -11,7 +11,7 @@ from vlmine_dagster.scoring.reading import Reader
 
 # Pooled by place, a number that orders by count and then by keyword: faster than the pair itself.
 _POOLED = """
-SELECT image_id, min(place) AS place, avg(image_count) AS mean_count, count(*) > count(place) AS has_orphan
+SELECT image_id, min(place) AS place, avg(unit_count) AS mean_count, count(*) > count(place) AS has_orphan
 FROM keywords LEFT JOIN places USING (keyword)
 GROUP BY image_id
 ORDER BY image_id
@@ -25,12 +25,12 @@ def novelty_scores(reader: Reader) -> pa.Table:
     Counts are pooled in DuckDB, which need not hold all keywords at once: `mining.novelty.pooled_counts` says how.
 
     Args:
-        reader: Reads `keywords` (image_id, keyword) and `vocab_counts` (keyword, image_count).
+        reader: Reads `keywords` (image_id, keyword) and `vocab_counts` (keyword, unit_count).
 
     Raises:
         ContractError: a keyword has no count.
     """
-    places = _places(reader.read("vocab_counts", ["keyword", "image_count"]))
+    places = _places(reader.read("vocab_counts", ["keyword", "unit_count"]))
     with reader.connect("keywords") as connection:
         connection.register("places", places)
         pooled = connection.sql(_POOLED).to_arrow_table()
@@ -43,9 +43,9 @@ def novelty_scores(reader: Reader) -> pa.Table:
     rarest = places.take(pa.array(np.asarray(pooled.column("place")) % places.num_rows))
     columns = {
         "image_id": pooled.column("image_id"),
-        "min_count": rarest.column("image_count"),
+        "min_count": rarest.column("unit_count"),
         "mean_count": pooled.column("mean_count"),
-        "novelty_min": novelty_from_count(rarest.column("image_count")),
+        "novelty_min": novelty_from_count(rarest.column("unit_count")),
         "novelty_mean": novelty_from_count(pooled.column("mean_count")),
         "rarest_keyword": rarest.column("keyword"),
     }
@@ -54,5 +54,5 @@ def novelty_scores(reader: Reader) -> pa.Table:
 
 def _places(counts: pa.Table) -> pa.Table:
     """Number keywords by count and, since the table is sorted by keyword within a count, by keyword."""
-    numbers = np.asarray(counts.column("image_count")) * counts.num_rows + np.arange(counts.num_rows)
+    numbers = np.asarray(counts.column("unit_count")) * counts.num_rows + np.arange(counts.num_rows)
     return counts.append_column("place", pa.array(numbers))

@@ -61,7 +61,10 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
     """
     tables = experiment.tables
     joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in tables)
-    columns = ", ".join(["items.image_id", *(c for name in tables for c in columns_of(name, experiment.signals))])
+    frames = (f"items.{name}" for name in experiment.frame_columns)
+    columns = ", ".join(
+        ["items.image_id", *frames, *(c for name in tables for c in columns_of(name, experiment.signals))]
+    )
     copies = unlisted_copies(reader)
     counted = "0"
     if copies.num_rows:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import CountedUnit
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.mining.advice import Advice, agreement_advice
@@ -17,11 +19,13 @@ from vlmine_dagster.mining.selection import Ranking, budget_count, id_hashes, ra
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.scoring.copies import copies_note
 from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
+from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.settings import ExperimentSettings
 
 _BEYOND = "beyond the budget"
+_SKIPPED = "skipped, the list holds another frame of its sequence: "
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,6 +41,7 @@ class MinedList:
         front_count: Fronts.
         digest: Hash of which images are ranked.
         advice: Whether two signals say the same.
+        skipped_count: Frames that the list skips, since it shows others of their sequences; they come last.
     """
 
     rows: pa.Table
@@ -45,6 +50,7 @@ class MinedList:
     front_count: int
     digest: str
     advice: Advice
+    skipped_count: int = 0
 
     @property
     def selected(self) -> pa.Table:
@@ -63,6 +69,7 @@ def mined_list(reader: Reader, experiment: ExperimentSettings, *, budget: float,
 
     Raises:
         MissingInputError: no image can be ranked; the message says why.
+        ConfigError: frames lack what a gap needs.
     """
     pool = load_pool(reader, experiment)
     signals = signal_values(reader, experiment, pool, labels)
@@ -72,17 +79,33 @@ def mined_list(reader: Reader, experiment: ExperimentSettings, *, budget: float,
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
-    selected_count = min(budget_count(budget, pool.num_rows), len(ranking.order))
+    counted = reader.project.settings.counted
+    listed, last, skipped = _without_repeats(pool, ranking, experiment, name=reader.partition)
+    selected_count = min(budget_count(budget, pool.num_rows), len(listed.order))
     if experiment.diversity is not None:
-        ranking = diversified(reader, experiment.diversity, ranking, list(image_ids(pool)), selected_count)
+        listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
+    ranking = joined(listed, last)
     return MinedList(
-        _rows(pool, ranking, signals, selected_count, experiment),
+        _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, counted=counted),
         selected_count,
         ranking.excluded_count,
         int(ranking.front.max()),
         hashlib.sha256(np.sort(hashes[ranking.order]).tobytes()).hexdigest()[:16],
         agreement_advice(signals, mined_count=selected_count),
+        len(last.order),
     )
+
+
+def _without_repeats(
+    pool: pa.Table, ranking: Ranking, experiment: ExperimentSettings, *, name: str
+) -> tuple[Ranking, Ranking, SkippedFrames]:
+    """Return the ranking without the frames that the experiment skips, these, and what there is to say of them."""
+    if not experiment.skips_frames:
+        nothing = np.empty(0, dtype=np.int64)
+        return ranking, part_of(ranking, nothing), SkippedFrames.none(pool.num_rows)
+    found = thinned(pool, ranking.order, experiment, name=name)
+    skipped = SkippedFrames.of(found, ranking.order, pool.num_rows)
+    return part_of(ranking, found.kept), part_of(ranking, found.skipped), skipped
 
 
 def _why_nothing(signals: Mapping[str, Floats], pool_size: int) -> str:
@@ -103,26 +126,45 @@ def _rows(
     ranking: Ranking,
     signals: Mapping[str, Floats],
     selected_count: int,
+    *,
     experiment: ExperimentSettings,
+    skipped: SkippedFrames,
+    counted: CountedUnit,
 ) -> pa.Table:
     count = len(ranking.order)
+    ids = pool.column("image_id")
     selected = pool.take(pa.array(ranking.order[:selected_count]))
     picked = "" if experiment.diversity is None else f" · {PICKED_BECAUSE[experiment.diversity.kind]}"
-    reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=experiment.fusion == "pareto")
+    has_fronts = experiment.fusion == "pareto"
+    reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=has_fronts, counted=counted)
     copies = selected.column("copy_count").to_pylist()
-    said = [f"{reason}{picked}{copies_note(count)}" for reason, count in zip(reasons, copies, strict=True)]
+    more = skipped.notes_of(ranking.order[:selected_count].tolist())
+    said = [f"{why}{picked}{copies_note(n)}{note}" for why, n, note in zip(reasons, copies, more, strict=True)]
+    instead = skipped.listed_instead(ids, ranking.order)
     columns = {
-        "image_id": pool.select(["image_id"]).take(pa.array(ranking.order)).column(0),
+        "image_id": ids.take(pa.array(ranking.order)),
         "rank": np.arange(1, count + 1),
         "front": ranking.front,
         "selected": np.arange(count) < selected_count,
-        "reason": pa.chunked_array([pa.array(said, pa.string()), pa.repeat(_BEYOND, count - selected_count)]),
+        "reason": pa.chunked_array([pa.array(said, pa.string()), *_unselected(instead.slice(selected_count)).chunks]),
+        "more_frames": skipped.more[ranking.order],
+        "listed_instead": instead,
     }
     return pa.table({**columns, **{name: values[ranking.order] for name, values in signals.items()}})
 
 
+def _unselected(instead: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the reasons of images that are not selected: beyond the budget, or skipped in favour of another frame."""
+    return pc.fill_null(pc.binary_join_element_wise(_SKIPPED, instead, ""), _BEYOND)
+
+
 def _reasons(
-    selected: Sequence[Mapping[str, Any]], ranking: Ranking, signals: Mapping[str, Floats], *, has_fronts: bool
+    selected: Sequence[Mapping[str, Any]],
+    ranking: Ranking,
+    signals: Mapping[str, Floats],
+    *,
+    has_fronts: bool,
+    counted: CountedUnit,
 ) -> list[str]:
     """Return why each selected image, best first, stands where it does."""
     places = ranking.order[: len(selected)]
@@ -138,6 +180,7 @@ def _reasons(
             keyword_count=row.get("min_count"),
             predicted_label=row.get("predicted_label"),
             rare_class=row.get("rare_class"),
+            counted=counted,
         )
         for row, front, *found in zip(selected, ranking.front[: len(selected)].tolist(), *told, strict=True)
     ]

@@ -33,7 +33,7 @@ from vlmine_dagster.resources.spill import ColumnSpill
 from vlmine_dagster.scoring.class_sizes import ClassSizes, class_sizes
 from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks, SeedAndPool
 from vlmine_dagster.scoring.reading import Reader
-from vlmine_dagster.scoring.vocabulary import image_counts as counts_by_keyword
+from vlmine_dagster.scoring.vocabulary import unit_counts as counts_by_keyword
 from vlmine_dagster.settings.project import Project
 
 _DEFAULT_FEW_UNDER = 20

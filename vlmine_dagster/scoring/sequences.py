@@ -11,6 +11,9 @@ from vlmine_dagster.domain.outcomes import JUDGES
 from vlmine_dagster.mining.advice import Advice
 from vlmine_dagster.scoring.reading import Reader
 
+FRAME_COLUMNS = ("sequence_id", "frame_index", "timestamp_s")
+"""What `images` says of a frame."""
+
 _SHOWN = 3
 _JUDGES = ", ".join(f"'{split.value}'" for split in sorted(JUDGES))
 # Labelled frames and those to be mined may share a recording: that is how labels come back. Those that judge share it
@@ -27,12 +30,23 @@ def sequences_of(reader: Reader, image_ids: Sequence[str]) -> list[str | None]:
         reader: Reads `items` (image_id, sequence_id) where the dataset has sequences.
         image_ids: Ids of images.
     """
+    frames = frames_of(reader, image_ids, columns=("sequence_id",))
+    return [None] * len(image_ids) if frames is None else frames.column("sequence_id").to_pylist()
+
+
+def frames_of(reader: Reader, image_ids: Sequence[str], *, columns: Sequence[str] = FRAME_COLUMNS) -> pa.Table | None:
+    """Return `image_id` and columns about sequences of N images, in their order; None without sequences.
+
+    Args:
+        reader: Reads `items` (image_id and these columns) where the dataset has sequences.
+        image_ids: N ids.
+        columns: Which.
+    """
     if not reader.project.settings.dataset.has_sequences:
-        return [None] * len(image_ids)
-    rows = reader.read(ITEMS, ["image_id", "sequence_id"])
+        return None
+    rows = reader.read(ITEMS, ["image_id", *columns])
     places = pc.index_in(pa.array(image_ids, pa.string()), value_set=rows.column("image_id").combine_chunks())
-    named: list[str | None] = rows.column("sequence_id").take(places).to_pylist()
-    return named
+    return rows.take(places)
 
 
 def judging_sequences(reader: Reader) -> pa.Table:

@@ -67,7 +67,7 @@ NOVELTY_MEAN = Signal(
     "novelty_mean",
     "novelty_scores",
     "1 / mean number of images that share its keywords",
-    "keywords shared by {inverse:,.1f} images on average{rarest}",
+    "keywords shared by {inverse:,.1f} {units} on average{rarest}",
     "mining.novelty.novelty_from_count",
     untagged="{nth}rarest content on average",
 )

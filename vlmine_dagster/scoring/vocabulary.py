@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
@@ -19,11 +20,17 @@ from vlmine_dagster.scoring.reading import Reader
 
 _WATCHED = 200  # keywords by which shards are compared
 # Failures say nothing about a pool. Outcome ok means keywords, each once per image: so images are counted here, and
-# their keywords need no DISTINCT, which would hold every image id.
+# their keywords need no DISTINCT, which would hold every image id. Other units are grouped first, which can spill.
 _IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answers {once}
              WHERE outcome IN ('ok', 'empty')"""
-_COUNTS = """SELECT keyword, count(*) AS image_count, count(*) / $images AS image_share
-             FROM keywords {once} GROUP BY keyword ORDER BY image_count DESC, keyword"""
+_BY_IMAGE = "SELECT keyword, count(*) AS image_count, count(*) AS unit_count FROM keywords {once} GROUP BY keyword"
+_BY_UNIT = """SELECT keyword, sum(image_count)::BIGINT AS image_count,
+                     sum(CASE WHEN unit IS NULL THEN image_count ELSE 1 END)::BIGINT AS unit_count
+              FROM (SELECT keyword, units.{column} AS unit, count(*) AS image_count
+                    FROM keywords {once} JOIN items units USING (image_id) GROUP BY ALL)
+              GROUP BY keyword"""
+_COUNTS = """SELECT keyword, image_count, image_count / $images AS image_share, unit_count FROM ({counted})
+             ORDER BY unit_count DESC, keyword"""
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,13 @@ class Vocabulary:
     health: VocabularyHealth
 
 
-def count_vocabulary(reader: Reader) -> Vocabulary:
+def count_vocabulary(reader: Reader, unit: CountedUnit = COUNTED["image"]) -> Vocabulary:
     """Count the keywords of the pool exactly; images of the same bytes are one image.
 
     Args:
-        reader: Reads `keywords` (image_id, keyword, variant_hash), `keyword_answers` (image_id, outcome) and `images`
-            (image_id, sha256, split, outcome).
+        reader: Reads `keywords` (image_id, keyword, variant_hash), `keyword_answers` (image_id, outcome) and `items`
+            (image_id, sha256, split, outcome, and the column of the unit that `count_by` names).
+        unit: What counts once per keyword.
 
     Raises:
         MixedVariantsError: shards were described or keyworded in different ways.
@@ -58,7 +66,9 @@ def count_vocabulary(reader: Reader) -> Vocabulary:
         connection.register("copies", copies)
         once = "ANTI JOIN copies USING (image_id)" if copies.num_rows else ""
         images, described = connection.sql(_IMAGES.format(once=once)).fetchall()[0]
-        rows = connection.sql(_COUNTS.format(once=once), params={"images": max(images, 1)}).to_arrow_table()
+        counted = (_BY_IMAGE if unit.column is None else _BY_UNIT).format(once=once, column=unit.column)
+        query = _COUNTS.format(counted=counted)
+        rows = connection.sql(query, params={"images": max(images, 1)}).to_arrow_table()
     if rows.num_rows == 0:
         raise MissingInputError(
             "vocab_counts: no image of the pool has a keyword. Look at the descriptions; with keyworder `rules` they "
@@ -74,13 +84,13 @@ def commonest_and_rarest(counts: pa.Table, shown: int = 10) -> list[dict[str, An
     return [{"keyword": row["keyword"], "images": row["image_count"]} for row in rows]
 
 
-def image_counts(reader: Reader) -> dict[str, int]:
-    """Return the images per keyword over the whole pool, as published."""
-    return _by_keyword(reader.read("vocab_counts", ["keyword", "image_count"]))
+def unit_counts(reader: Reader) -> dict[str, int]:
+    """Return how many images, or other units of `count_by`, have each keyword over the whole pool, as published."""
+    return _by_keyword(reader.read("vocab_counts", ["keyword", "unit_count"]), "unit_count")
 
 
-def _by_keyword(counts: pa.Table) -> dict[str, int]:
-    return dict(zip(counts.column("keyword").to_pylist(), counts.column("image_count").to_pylist(), strict=True))
+def _by_keyword(counts: pa.Table, column: str = "image_count") -> dict[str, int]:
+    return dict(zip(counts.column("keyword").to_pylist(), counts.column(column).to_pylist(), strict=True))
 
 
 def vocabulary_drift(reader: Reader, counts: pa.Table) -> Advice:

@@ -2,9 +2,16 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.items import ITEMS
@@ -29,6 +36,11 @@ class DiversitySettings(Settings):
         return self.kind == "coverage"
 
 
+def _is_written(name: str | None, value: Any) -> bool:
+    """Whether a setting of an experiment is part of its text: rules about frames are where they are set."""
+    return value is not None or name not in ("per_sequence", "gap_s", "gap_frames")
+
+
 class ExperimentSettings(Settings):
     """One mining strategy: a list of signals and how they are joined."""
 
@@ -43,6 +55,12 @@ class ExperimentSettings(Settings):
     """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
     diversity: DiversitySettings | None = None
     """A second step that picks images that differ; left out, the ranking itself is mined."""
+    per_sequence: Annotated[int, Field(ge=1)] | None = None
+    """Most images of a sequence that the list takes; what it skips comes after all others."""
+    gap_s: Annotated[float, Field(ge=0.000001)] | None = None
+    """Fewest seconds between images of a sequence: frames that are closer to a better one show the same moment."""
+    gap_frames: Annotated[int, Field(ge=1)] | None = None
+    """The same in frames, where nobody knows when they were taken."""
     variant: str = DEFAULT_VARIANT
     """Extraction variant whose novelty is used."""
 
@@ -75,6 +93,34 @@ class ExperimentSettings(Settings):
             raise ValueError("weights: fronts know none; take fusion rank_sum or fisher")
         return self
 
+    @model_validator(mode="after")
+    def _one_gap(self) -> "ExperimentSettings":
+        if self.gap_s is not None and self.gap_frames is not None:
+            raise ValueError("set gap_s or gap_frames, not both")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent_rules(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out rules about frames that are not set: an experiment without them keeps its fingerprints."""
+        whole: dict[str, Any] = written(self)
+        return {name: value for name, value in whole.items() if _is_written(name, value)}
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Return what the text of an experiment shows, of which fingerprints are made too."""
+        return [(name, value) for name, value in super().__repr_args__() if _is_written(name, value)]
+
+    @property
+    def skips_frames(self) -> bool:
+        """Whether the list skips frames of sequences that it has shown."""
+        return bool(self.per_sequence or self.gap_s or self.gap_frames)
+
+    @property
+    def frame_columns(self) -> tuple[str, ...]:
+        """The columns of `images` that say which frames are skipped."""
+        if not self.skips_frames:
+            return ()
+        return ("sequence_id", *(["timestamp_s"] if self.gap_s else ["frame_index"] if self.gap_frames else []))
+
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables that hold the signals; a fused list tells its rarest keyword too, so it reads novelty as well."""
@@ -85,7 +131,8 @@ class ExperimentSettings(Settings):
     @property
     def reads(self) -> dict[str, tuple[str, ...]]:
         """The columns that finding the images to mine and making their signals reads, by table."""
-        reads = {ITEMS: ("image_id", "sha256", "split", "outcome"), "keyword_answers": ("image_id", "outcome")}
+        items = ("image_id", "sha256", "split", "outcome", *self.frame_columns)
+        reads = {ITEMS: items, "keyword_answers": ("image_id", "outcome")}
         for table, columns in reads_of(self.signals, tables=self.tables).items():
             reads[table] = tuple(dict.fromkeys((*reads.get(table, ()), *columns)))
         return reads

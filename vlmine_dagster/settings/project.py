@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.items import IMAGE, ItemKind
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
@@ -129,6 +130,8 @@ class ProjectSettings(Settings):
     """Who owns the assets, as Dagster shows it: mail addresses, or teams such as team:perception."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
+    count_by: Literal["image", "sequence"] = "image"
+    """What a keyword is counted by: images, or sequences, so that what 300 frames of one recording show counts once."""
     neighbour_search: Literal["auto", "exact", "index"] = "auto"
     """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
     time, `auto` is exact up to 50,000 images."""
@@ -181,6 +184,22 @@ class ProjectSettings(Settings):
                 if problem is not None:
                     raise ValueError(f"experiment {name!r}: signal {signal} {problem}, or take the signal out")
         return self
+
+    @model_validator(mode="after")
+    def _sequences_are_there(self) -> "ProjectSettings":
+        if COUNTED[self.count_by].column == "sequence_id" and not self.dataset.has_sequences:
+            raise ValueError("count_by: sequence needs sequences; set dataset.sequences")
+        for name, experiment in self.experiments.items():
+            if experiment.skips_frames and not self.dataset.has_sequences:
+                raise ValueError(
+                    f"experiment {name!r}: per_sequence, gap_s and gap_frames need sequences; set dataset.sequences"
+                )
+        return self
+
+    @property
+    def counted(self) -> CountedUnit:
+        """What keywords are counted by."""
+        return COUNTED[self.count_by]
 
     def asked_signals(self, table: str, *, variant: str | None = None) -> list[str]:
         """Return the signals of a table that an experiment asks for, of one extraction variant or of any."""

@@ -22,11 +22,12 @@ from vlmine_dagster.mining.tail_first import tail_first
 from vlmine_dagster.resources.labels import Labels, load_labels
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.evidence import DESCRIBED, Evidence, StoredEvidence
+from vlmine_dagster.scoring.moments import thinned
 from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
 from vlmine_dagster.scoring.rarity import Naming, few_shot_under, naming_of, rarity_by_labels, tag_rarity
 from vlmine_dagster.scoring.reading import Reader
-from vlmine_dagster.scoring.sequences import sequences_of
-from vlmine_dagster.scoring.vocabulary import image_counts
+from vlmine_dagster.scoring.sequences import frames_of
+from vlmine_dagster.scoring.vocabulary import unit_counts
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
 from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.drawn_models import drawn_model, model_facts, told_by_probes
@@ -50,6 +51,8 @@ class Draw:
         ids: Their image ids.
         truth: Their true classes, for judging alone.
         signals: Shape (N,) by signal, higher is more worth mining.
+        frames: `image_id`, `sequence_id`, `frame_index` and `timestamp_s` of the N images, where the dataset has
+            sequences.
     """
 
     number: int
@@ -58,11 +61,17 @@ class Draw:
     ids: list[str]
     truth: npt.NDArray[np.str_]
     signals: dict[str, Floats]
+    frames: pa.Table | None = None
 
     def rank(self, experiment: ExperimentSettings) -> Places:
-        """Put the images into an experiment's mining order, shape (N,)."""
+        """Put the images into an experiment's mining order, shape (N,); frames that its rules skip come last."""
         signals = {name: self.signals[name] for name in experiment.signals}
-        return self.order(signals, fusion=experiment.fusion, weights=experiment.weights)
+        order = self.order(signals, fusion=experiment.fusion, weights=experiment.weights)
+        if self.frames is None or not experiment.skips_frames:
+            return order
+        found = thinned(self.frames, order, experiment, name=", ".join(experiment.signals))
+        thin: Places = order[np.concatenate([found.kept, found.skipped])]
+        return thin
 
     def order(
         self, signals: Mapping[str, Floats], *, fusion: str = "pareto", weights: Mapping[str, float] | None = None
@@ -116,7 +125,9 @@ class Pool:
         self.ids: list[str] = [name for names in self._ids.values() for name in names.to_pylist()]
         shards = [shard for shard, names in self._ids.items() for _ in range(len(names))]
         self._keys = [name[len(shard) + 1 :] for name, shard in zip(self.ids, shards, strict=True)]
-        self._sequences = sequences_of(self._reader, self.ids)
+        self._frames = frames_of(self._reader, self.ids)
+        nothing = [None] * len(self.ids)
+        self._sequences = nothing if self._frames is None else self._frames.column("sequence_id").to_pylist()
         truth = [labels.truth(name, key) for name, key in zip(self.ids, self._keys, strict=True)]
         self.truth = np.array(truth, dtype=np.str_)
         self.class_counts = labels.class_counts()
@@ -169,9 +180,9 @@ class Pool:
         return novelty_of(self._reader, self.ids)
 
     @cached_property
-    def image_counts(self) -> Mapping[str, int]:
-        """Images by keyword."""
-        return image_counts(self._reader)
+    def unit_counts(self) -> Mapping[str, int]:
+        """Images, or other units of `count_by`, by keyword."""
+        return unit_counts(self._reader)
 
     @cached_property
     def naming(self) -> Naming:
@@ -206,7 +217,8 @@ class Pool:
             if file is not None:
                 _keep(file, signals)
         known = {name: np.where(self.is_described[rest], values, np.nan) for name, values in signals.items()}
-        return Draw(number, seed, rest, ids, self.truth[rest], known)
+        of_rest = None if self._frames is None else self._frames.take(pa.array(rest))
+        return Draw(number, seed, rest, ids, self.truth[rest], known, of_rest)
 
     def _kept_name(self, number: int) -> str:
         """Return where a draw is kept; signals of other members and passes stand in a file of their own."""
@@ -219,7 +231,7 @@ class Pool:
             self.evidence.take(rest),
             self.evidence.take(seed),
             labels,
-            self.image_counts,
+            self.unit_counts,
             sparsity=self.constant["sparsity"][rest],
             naming=self.naming,
             is_mined=is_mined,

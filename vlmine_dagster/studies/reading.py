@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "descriptions": ("image_id", "description", "tags", "outcome"),
     "keywords": ("image_id", "keyword"),
     "keyword_answers": ("image_id", "outcome"),
-    "vocab_counts": ("keyword", "image_count"),
+    "vocab_counts": ("keyword", "unit_count"),
     "novelty_scores": ("image_id", "novelty_min", "novelty_mean"),
 }
 """The tables of shards and of the pool that studies read, and their columns."""

@@ -1,0 +1,127 @@
+"""The rules of an experiment about frames of one sequence: which frames its list skips, and in whose favour."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.mining.moments import ThinnedList, codes_of, moment_note, thin_list
+from vlmine_dagster.mining.selection import Ranking
+
+if TYPE_CHECKING:
+    from vlmine_dagster.settings import ExperimentSettings
+
+Integers = npt.NDArray[np.int64]
+
+
+def thinned(images: pa.Table, order: Integers, experiment: "ExperimentSettings", *, name: str) -> ThinnedList:
+    """Return which images of a list an experiment skips.
+
+    Args:
+        images: `image_id`, `sequence_id`, and `timestamp_s` or `frame_index` as the gap needs, of N images.
+        order: Shape (K,), places of the listed images in it, best first.
+        experiment: The rules.
+        name: Name of the experiment, for messages.
+
+    Raises:
+        ConfigError: the gap needs what a frame does not say.
+    """
+    listed = images.select([one for one in images.column_names if one in ("image_id", *experiment.frame_columns)])
+    listed = listed.take(pa.array(order))
+    codes = codes_of(listed.column("sequence_id").to_pylist())
+    gap = experiment.gap_s or experiment.gap_frames
+    positions = None
+    if gap is not None:
+        column = "timestamp_s" if experiment.gap_s else "frame_index"
+        at = listed.column(column)
+        _refuse_unplaced(
+            listed.filter(pc.and_(pc.is_valid(listed.column("sequence_id")), pc.is_null(at))), column, name
+        )
+        positions = at.to_numpy(zero_copy_only=False).astype(np.float64)
+    return thin_list(codes, positions, gap=gap, per_sequence=experiment.per_sequence)
+
+
+def _refuse_unplaced(frames: pa.Table, column: str, name: str) -> None:
+    if not frames.num_rows:
+        return
+    what, advice = ("time", "Set dataset.sequences.frames_per_s, or take gap_frames.")
+    if column == "frame_index":
+        what, advice = ("number", "Let the pattern name it (the group `frame`), or take gap_s.")
+    raise ConfigError(
+        f"experiment {name!r}: the gap needs the {what} of every frame, and {frames.num_rows:,} have none ({column} in "
+        f"images), such as {frames.column('image_id')[0].as_py()}. {advice}"
+    )
+
+
+def part_of(ranking: Ranking, places: Integers) -> Ranking:
+    """Return a ranking of some of the listed images: those at these places of its order, in that order."""
+    return Ranking(
+        ranking.order[places],
+        ranking.front[places],
+        ranking.rank_sum[places],
+        ranking.signal_ranks,
+        ranking.excluded_count,
+    )
+
+
+def joined(first: Ranking, then: Ranking) -> Ranking:
+    """Return two parts of a ranking, one after the other."""
+    return Ranking(
+        np.concatenate([first.order, then.order]),
+        np.concatenate([first.front, then.front]),
+        np.concatenate([first.rank_sum, then.rank_sum]),
+        first.signal_ranks,
+        first.excluded_count,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SkippedFrames:
+    """What a list of N images says of the frames that it skips.
+
+    Attributes:
+        more: Shape (N,), int64, by place in the pool: how many frames are skipped in favour of the image.
+        notes: What the reason of such an image says, by place in the pool; images without are not there.
+        instead: Shape (N,), int64, by place in the pool: the image in whose favour it is skipped, -1 where it is not.
+    """
+
+    more: Integers
+    notes: dict[int, str]
+    instead: Integers
+
+    @classmethod
+    def of(cls, found: ThinnedList, order: Integers, pool_size: int) -> "SkippedFrames":
+        """Return what there is to say of a thinned list.
+
+        Args:
+            found: Indices into `order`.
+            order: Places of the listed images in the pool.
+            pool_size: N.
+        """
+        of_moment, of_sequence = found.more(is_close=True), found.more(is_close=False)
+        more = np.zeros(pool_size, dtype=np.int64)
+        more[order[found.kept]] = of_moment + of_sequence
+        instead = np.full(pool_size, -1, dtype=np.int64)
+        instead[order[found.skipped]] = order[found.instead]
+        told = np.flatnonzero(of_moment + of_sequence)
+        notes = {int(order[found.kept[k]]): moment_note(int(of_moment[k]), int(of_sequence[k])) for k in told}
+        return cls(more, notes, instead)
+
+    @classmethod
+    def none(cls, pool_size: int) -> "SkippedFrames":
+        """Return what there is to say where nothing is skipped."""
+        return cls(np.zeros(pool_size, dtype=np.int64), {}, np.full(pool_size, -1, dtype=np.int64))
+
+    def listed_instead(self, image_ids: pa.ChunkedArray, places: Integers) -> pa.ChunkedArray:
+        """Return the ids of the images in whose favour those at some places are skipped, null where they are not."""
+        instead = self.instead[places]
+        return image_ids.take(pa.array(instead, mask=instead < 0))
+
+    def notes_of(self, places: Sequence[int]) -> list[str]:
+        """Return what the reasons of images at some places say."""
+        return [self.notes.get(place, "") for place in places]
