@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
+from vlmine_dagster.domain.secrets import masked
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.access import address_of
 from vlmine_dagster.resources.endpoint import Throttle, async_clients, raw_response, unreachable
@@ -245,7 +246,7 @@ class _Calls:
             return self._refused(refusal_in(status, response.headers, content), body, dialect)
         reply = self._question.read(content, request, latency_s=time.monotonic() - started)
         if reply is None:
-            shown = content[:80].decode("utf-8", "replace")
+            shown = masked(content[:2000].decode("utf-8", "replace"))[:80]
             return _Miss(shown_line(f"the answer is no chat completion: {shown!r}"), is_unreadable=True)
         return reply
 

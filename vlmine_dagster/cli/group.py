@@ -7,6 +7,7 @@ import click
 
 from vlmine_dagster.cli.terminal import prepare_streams, print_problem
 from vlmine_dagster.domain.errors import VlmineError
+from vlmine_dagster.domain.secrets import masked
 
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended, as shells have it."""
@@ -22,6 +23,9 @@ class ErrorReportingGroup(click.Group):
         prepare_streams()
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.__dict__["message"] = masked(error.message)  # final for whoever inherits, not for what is shown
+            raise
         except VlmineError as error:
             print_problem(f"vlmine: {error}")
             sys.exit(1)

@@ -5,6 +5,7 @@ what Dagster and MLflow record, and the answers and failures in tables. `install
 terminal; whatever else writes text calls it.
 """
 
+import html
 import logging
 import os
 import re
@@ -22,6 +23,8 @@ MASK = "***"
 _SHORTEST = 8
 """Characters. Shorter values of variables such as TOKEN=none or SECRET_MODE=true are words that texts need."""
 _SHORTEST_PASSWORD = 4
+_TELLING = 12
+"""Characters at the beginning of a secret that are as good as the whole."""
 _NAMES = re.compile(r"key|token|secret|passw|pwd|credential|auth|cookie|signature|dsn|conn_?str", re.IGNORECASE)
 _PUBLIC_NAMES = re.compile(r"_(?:file|path|dir|url|uri|home|sock|host|port|env|name|id|agent|info)$", re.IGNORECASE)
 _WHITE = " \t\r\n\v\f\u00a0\u200b\u2028\u2029\ufeff"
@@ -190,10 +193,15 @@ def refusal_of_key(key: str) -> str | None:
 
 @lru_cache(maxsize=8)
 def _known(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | None:
-    """Return a pattern of every form in which a secret of the environment may be met, the longest first."""
+    """Return a pattern of every form in which a secret of the environment may be met, the longest first.
+
+    A text may be cut within a secret, so the beginning of a long one is enough.
+    """
     forms = {form for name, value in environment for secret in _secrets(name, value) for form in _forms(secret)}
-    listed = sorted(forms, key=lambda form: (-len(form), form))
-    return re.compile("|".join(map(re.escape, listed))) if listed else None
+    listed = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
+    starts = {form[:_TELLING] for form in forms if len(form) >= 2 * _TELLING}
+    listed += [re.escape(start) + r"[^\s\"'<>,;)\]}]*" for start in sorted(starts)]
+    return re.compile("|".join(listed)) if listed else None
 
 
 def _secrets(name: str, value: str) -> Iterator[str]:
@@ -211,8 +219,9 @@ def _secrets(name: str, value: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, and as addresses, JSON and Python's `repr` write it."""
+    """Yield a secret as it is, and as addresses, pages, JSON and Python's `repr` write it."""
     yield from (secret, unquote(secret), quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
+    yield from (html.escape(secret), secret.replace("/", "\\/"))
     yield secret.encode("unicode_escape").decode("ascii").replace('"', '\\"')
 
 
