@@ -37,7 +37,7 @@ def study(name: str | None, draws: int | None, verdicts: Path | None, is_json: b
         if name != "verify":
             raise click.UsageError("--verdicts is an option of the study verify")
         take_verdicts(open_bench(), verdicts)
-    report = _run(name, draw_count=draws or 0, is_quiet=is_json)
+    report = _run(name.replace("-", "_"), draw_count=draws or 0, is_quiet=is_json)
     print_json(asdict(report)) if is_json else print_report(report)
 
 

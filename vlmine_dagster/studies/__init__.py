@@ -15,6 +15,10 @@ QUESTIONS: dict[str, str] = {
     "describers": "Which way to describe the pool finds more of the tail?",
     "prompts": "How much does the mined set depend on the prompt, or on any other way of asking?",
     "retraining": "Does a model learn more of the tail from what an experiment mined, whatever the labelled seed?",
+    "selectors": "Which selector of the field finds more of the tail, more classes, and teaches a probe more?",
+    "efficiency": "How many labels does a selector need for the balanced accuracy of many random labels?",
+    "cold_start": "Nothing is labelled: what do ten rounds of 50 labels find?",
+    "unseen": "Are few-shot classes found of which no image is labelled, with and without their names?",
     "verify": "Would a person call the mined images rare, more often than images drawn at random?",
 }
 """What each study asks, by name; its module, of the same name, is imported when it is done."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,7 @@ _ELSEWHERE = {"embedding_sparsity", "keyword_sparsity", "seed_distance", "tail_f
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +191,19 @@ class Pool:
         """By which names classes may be told."""
         return naming_of(self._bench.project, self._bench.labels, self._bench.encoder.classes, self._variant)
 
+    def nameless(self) -> "Pool":
+        """Return the same images with classes that have no names; nothing is kept."""
+        other = copy(self)
+        other._kept = None
+        other.__dict__ |= {"naming": Naming(), "constant": self.constant}
+        return other
+
+    def drawn(self, number: int) -> Mask:
+        """Return which images a draw of the seed labels, shape (N,)."""
+        labels = _oracle(self._bench.project, draw=number, **self._seed_fraction)
+        frames = zip(self.ids, self._keys, self._sequences, strict=True)
+        return np.array([labels.visible(*frame)[1] == "seed" for frame in frames])
+
     def draw(self, number: int, *, mined: Sequence[str] = ()) -> Draw:
         """Draw the seed: the same images for every arm, the same probe fitted on them.
 
@@ -199,15 +214,27 @@ class Pool:
         Raises:
             ConfigError: the seed holds images of fewer than two classes, of which no probe can learn.
         """
-        labels = _oracle(self._bench.project, draw=number, **self._seed_fraction)
-        returned = frozenset(mined)
-        frames = zip(self.ids, self._keys, self._sequences, strict=True)
-        is_drawn = np.array([labels.visible(*frame)[1] == "seed" for frame in frames])
-        is_seed = is_drawn | np.array([name in returned for name in self.ids])
+        is_drawn, returned = self.drawn(number), frozenset(mined)
+        is_mined = np.array([name in returned for name in self.ids])
+        file = None if self._kept is None or returned else self._kept / f"{self._kept_name(number)}.npz"
+        return self.labelled(number, is_drawn, is_mined=is_mined, file=file)
+
+    def labelled(self, number: int, is_drawn: Mask, *, is_mined: Mask | None = None, file: Path | None = None) -> Draw:
+        """Return what some labels make of the rest.
+
+        Args:
+            number: Number of the draw.
+            is_drawn: Shape (N,), which images were labelled by chance.
+            is_mined: Shape (N,), which were labelled because they were mined.
+            file: Where the signals are kept.
+
+        Raises:
+            ConfigError: the labels are of fewer than two classes, of which no probe can learn.
+        """
+        is_seed = is_drawn if is_mined is None else is_drawn | is_mined
         seed, rest = np.flatnonzero(is_seed), np.flatnonzero(~is_seed)
         _check_classes(number, self.truth[seed])
         ids = [self.ids[place] for place in rest]
-        file = None if self._kept is None or returned else self._kept / f"{self._kept_name(number)}.npz"
         signals: dict[str, Floats] = {}
         if file is not None and file.exists():
             with np.load(file) as kept:

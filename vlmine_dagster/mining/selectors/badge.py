@@ -36,7 +36,11 @@ def badge(state: PoolState, count: int) -> Places:
         else:
             weights = np.maximum(distances, 0.0)
             weights[picks] = 0.0
-            picked = int(draw.choice(len(weights), p=weights / weights.sum())) if weights.any() else _rest(picks, len(places))
+            picked = (
+                int(draw.choice(len(weights), p=weights / weights.sum()))
+                if weights.any()
+                else _rest(picks, len(places))
+            )
         picks.append(picked)
         products = (errors @ errors[picked]) * (features @ features[picked])
         distances = np.minimum(distances, np.maximum(sizes + sizes[picked] - 2 * products, 0.0))

@@ -16,10 +16,11 @@ def class_balance(state: PoolState, count: int, ask: Ask) -> Places:
     """Pick images so that all classes come to have as many labels.
 
     Each turn the class with the lowest level asks. Its level is its number of labels, plus 0.25 for each image that it
-    asked about in vain, so that a class that cannot be found does not take the whole budget. With fewer than 10 labels a
-    class asks about its likeliest image: it needs labels of its own more than anything. With more it asks about the
-    image nearest to its boundary, where p_k and the largest other probability differ least. Labels come back after each
-    image; the model stays that of the round. A class without any label asks once one of its images has been found.
+    asked about and that was of another class, so that a class that cannot be found does not take the whole budget. With
+    fewer than 10 labels a class asks about its likeliest image: labels of its own are what it needs most. With 10 or
+    more it asks about the image nearest to its boundary, where p_k and the largest other probability differ least.
+    Labels come back after each image; the model stays that of the round. A class without any label asks once one of its
+    images has been found.
 
     Args:
         state: The pool. Of equal images the lower place is taken, of equally low classes the lower number.

@@ -62,9 +62,9 @@ def typicality(features: Singles, *, neighbours: int = _NEIGHBOURS) -> npt.NDArr
 def typiclust(state: PoolState, count: int) -> Places:
     """Pick the most typical image of each of the largest clusters that have no label.
 
-    The pool is cut into min(labels + count, 500) clusters by k-means. Again and again the cluster with the fewest labels,
-    of these the largest, gives its most typical unlabelled image (`typicality` within the cluster, 20 neighbours), which
-    counts as labelled. Clusters of fewer than 5 images give none until nothing else is left.
+    The pool is cut into min(labels + count, 500) clusters by k-means. Each turn the cluster with the fewest labels, and
+    of these the largest, gives its most typical unlabelled image (`typicality` within the cluster, 20 neighbours),
+    which then counts as labelled. Clusters of fewer than 5 images give none until nothing else is left.
 
     Args:
         state: The pool; the model's answers are not used. Of equally typical images the lower place is taken.

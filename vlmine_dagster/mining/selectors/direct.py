@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from vlmine_dagster.mining.selectors.linear_graphs import known_signs, margin_order, threshold_gains
 from vlmine_dagster.mining.selectors.state import Ask, Places, PoolState
@@ -16,9 +17,9 @@ def direct(state: PoolState, count: int, ask: Ask, *, fewest_per_class: int = FE
 
     For each class k the images are a line, sorted by `margin_order`, and a threshold s says "class k" before place s.
     The best threshold gets most labels right: it maximises #(k before s) - #(others before s) + #(others after s) -
-    #(k after s). Half of the budget narrows down where it is (`_Search`), for the classes with the fewest labels first;
-    with the rest each class in turn labels the unlabelled images nearest to its best threshold, above and below in turn.
-    One-dimensional search with majority votes is what makes it robust to wrong labels.
+    #(k after s). Half of the budget narrows down where it is, for the classes with the fewest labels first; with the
+    rest each class labels the unlabelled images nearest to its best threshold, above and below in turn. A threshold by
+    majority is what makes it robust to wrong labels.
 
     Args:
         state: The pool. Equal margins keep the order of their places; of equally good thresholds the first counts.
@@ -102,7 +103,7 @@ class _Lines:
         self.picks.append(place)
 
 
-def _region(signs: np.ndarray) -> tuple[int, int]:  # type: ignore[type-arg]
+def _region(signs: npt.NDArray[np.int8]) -> tuple[int, int]:
     """Return the first and last place of the region in which the best threshold must be.
 
     Examples:

@@ -1,4 +1,4 @@
-"""One list per class, from the images that are most of that class to those that are least: GALAXY and DIRECT ask there."""
+"""One list per class, from its likeliest image to its least likely: where GALAXY and DIRECT ask."""
 
 import numpy as np
 import numpy.typing as npt
@@ -42,4 +42,4 @@ def threshold_gains(signs: npt.ArrayLike) -> Floats:
     """
     given = np.asarray(signs, dtype=np.float64)
     before = np.concatenate([[0.0], np.cumsum(given)])
-    return 2 * before - before[-1]
+    return np.asarray(2 * before - before[-1])

@@ -15,8 +15,8 @@ def flqmi_picks(similarities: npt.ArrayLike, *, count: int, eta: float = 1.0) ->
     """Pick images that are like the examples, and cover all of them, by lazy greedy.
 
     Facility-location query mutual information of the picks A with the examples Q:
-    I(A; Q) = sum_{q in Q} max_{i in A} s_iq + eta sum_{i in A} max_{q in Q} s_iq. It grows and is submodular in A, so the
-    greedy choice reaches at least 63% of the best (Nemhauser et al. 1978).
+    I(A; Q) = sum_{q in Q} max_{i in A} s_iq + eta sum_{i in A} max_{q in Q} s_iq. It grows with A and is submodular, so
+    the greedy choice reaches at least 63% of the best (Nemhauser et al. 1978).
 
     Args:
         similarities: Shape (N, Q), in [0, 1], of images and examples; Q >= 1.
@@ -99,7 +99,7 @@ def graph_cut(state: PoolState, count: int) -> Places:
 def _similarities(state: PoolState) -> Singles:
     """Return how alike the unlabelled images and the examples are, shape (U, Q)."""
     units = state.features / np.maximum(np.linalg.norm(state.features, axis=1, keepdims=True), 1e-12)
-    return np.maximum(units[state.unlabelled] @ units[rare_examples(state)].T, 0).astype(np.float32)
+    return np.asarray(np.maximum(units[state.unlabelled] @ units[rare_examples(state)].T, 0), dtype=np.float32)
 
 
 def rare_examples(state: PoolState) -> Places:

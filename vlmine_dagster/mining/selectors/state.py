@@ -50,7 +50,7 @@ class PoolState:
     @property
     def class_count(self) -> int:
         """C."""
-        return self.probabilities.shape[1]
+        return int(self.probabilities.shape[1])
 
     @cached_property
     def labelled(self) -> Places:

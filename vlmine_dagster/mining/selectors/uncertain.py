@@ -34,4 +34,3 @@ def core_set(state: PoolState, count: int) -> Places:
     """Pick the images farthest from all that are labelled or picked (`mining.diversity.k_center_picks`)."""
     covered = [state.features[state.labelled]] if len(state.labelled) else []
     return state.unlabelled[k_center_picks(state.features[state.unlabelled], count=count, covered=covered)]
-
