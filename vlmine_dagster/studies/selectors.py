@@ -68,11 +68,10 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     tables, words, plots = {}, [], {}
     headline = max(share for share in budgets_of(run) if share <= max(headline_of(run.bench.project.settings), 0))
     for metric, name in METRICS.items():
-        mined = [row for row in rows if row["budget"] > 0]
-        if any(np.isnan(row[metric]) for row in mined):
+        if any(np.isnan(row[metric]) for row in rows):
             words.append(f"{name} is unknown: the project has no such images to judge by")
             continue
-        curves = ArmCurves(mined, metric, start=None)
+        curves = ArmCurves(rows, metric, start=None)
         tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
         tables[f"{name.capitalize()} at {share_name(headline)} minus that of ..., paired, 95% interval; * is shown"] = (
             differences(curves, headline)
