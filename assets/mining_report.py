@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Any
 
-from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.items import ITEMS, OBJECT
 from vlmine_dagster.engine.stage import Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.workbench import Workbench
 
 _RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
+_BOX = ("object_id", "image_id", "x", "y", "width", "height")
 _METRICS = ("budget", "seed", "metric", "value")
 
 
@@ -37,6 +38,7 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
         Reads("retrain_metrics", _METRICS),
         Reads("retrain_metrics", _METRICS, partitions=_rivals, is_optional=True),
         Reads(ITEMS, ("image_id", "outcome", "split")),
+        Reads(OBJECT.table, _BOX, when=lambda part: part.settings.unit == OBJECT.name),
         Reads("descriptions", ("image_id", "description"), is_optional=True),
         Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"), when=_needs_keywords),
         Reads("vocab_counts", ("keyword", "unit_count"), when=_needs_keywords),
@@ -59,7 +61,7 @@ def mining_report(run: StageRun) -> Product:
     from vlmine_dagster.reporting.report_content import Context, page_row, report_of, write_page
 
     rivals = _rivals(Part(run.project, run.partition))
-    report = report_of(run, Context(run.pictures, run.labels, run.tracking, rivals))
+    report = report_of(run, Context(run.pictures, run.source, run.labels, run.tracking, rivals))
     page = write_page(report, run.project.state_folder("reports"))
     record = partial(record_page, run, run.tracking, page, report)
     facts = {"report": dg.MetadataValue.path(str(page)), "pictures": len(report.cards)}

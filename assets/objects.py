@@ -31,17 +31,26 @@ def _pool(part: Part) -> str | None:
     return None if objects is None or objects.detector is None else ACCELERATOR_POOL
 
 
+def _fingerprints(bench: Workbench, part: Part) -> list[Any]:
+    is_labelled = part.settings.unit == "object" and bench.labels is not None
+    return [*box_fingerprint(bench, part), bench.labels.fingerprint if is_labelled and bench.labels else None]
+
+
 def _settings(part: Part) -> list[Any]:
-    return [] if part.settings.objects is None else [part.settings.objects.min_size]
+    settings = part.settings.objects
+    return [] if settings is None else [settings.min_size, settings.context, part.settings.unit]
 
 
 @stage(
     "objects",
     group="ingest",
     kinds={"python", "parquet", "greatexpectations"},
-    reads=[Reads("images", ("image_id", "sha256", "width", "height", "split", "outcome"))],
+    reads=[
+        Reads("images", ("image_id", "sha256", "width", "height", "split", "outcome")),
+        Reads("images", ("sequence_id", "frame_index", "timestamp_s")),
+    ],
     settings=_settings,
-    fingerprints=box_fingerprint,
+    fingerprints=_fingerprints,
     skipped=why_no_objects,
     is_on_demand=True,
     pool=_pool,
@@ -58,7 +67,7 @@ def objects(run: StageRun) -> Product:
     """
     from vlmine_dagster.mining.advice import listed_advice
     from vlmine_dagster.resources.intake import exif_orientations, outcome_counts
-    from vlmine_dagster.resources.objects import object_rows
+    from vlmine_dagster.resources.objects import labelled, object_rows
 
     settings = run.project.settings
     images = run.read("images")
@@ -67,6 +76,7 @@ def objects(run: StageRun) -> Product:
         images,
         boxes,
         min_size=0 if settings.objects is None else settings.objects.min_size,
+        context=0 if settings.objects is None else settings.objects.context,
         orientations=partial(exif_orientations, run.source, run.partition, max_pixels=settings.dataset.max_pixels),
     )
     with_objects = len(set(found.rows.column("image_id").to_pylist()))
@@ -84,7 +94,8 @@ def objects(run: StageRun) -> Product:
             good="every picture has the size that its box file says",
         ),
     }
-    return Product(found.rows, facts, advice=advice)
+    rows = labelled(found.rows, run.partition, run.labels) if settings.unit == "object" else found.rows
+    return Product(rows, facts, advice=advice)
 
 
 def _from_files(run: StageRun, images: "pa.Table") -> "tuple[pa.Table, dict[str, Any]]":

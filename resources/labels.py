@@ -18,6 +18,7 @@ from vlmine_dagster.settings import LabelSettings, settings_hash
 from vlmine_dagster.settings.project import Project
 
 if TYPE_CHECKING:
+    from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.lake import Lake
 
 _CLASS_COLUMNS = ("object_id", "class_name", "outcome")
@@ -191,7 +192,7 @@ class Labels:
         return number < self._settings.seed_fraction * 2**64
 
 
-def load_labels(project: Project, lake: "Lake | None" = None) -> Labels | None:
+def load_labels(project: Project, lake: "Lake | None" = None, boxes: "BoxStore | None" = None) -> Labels | None:
     """Read the label file, the class names and the rounds of a project; None where the settings name no labels.
 
     A label that came back in a round makes its image one of the seed; a later round has the last word.
@@ -201,6 +202,7 @@ def load_labels(project: Project, lake: "Lake | None" = None) -> Labels | None:
     Args:
         project: The project.
         lake: Holds the objects, where the classes in box files are labels.
+        boxes: These files.
 
     Raises:
         SourceError: a file is missing or of no format that is read, lacks a column, repeats a key, or holds an
@@ -224,6 +226,7 @@ def load_labels(project: Project, lake: "Lake | None" = None) -> Labels | None:
     rounds = load_rounds(project)
     returned = {composed(name): label for back in rounds for name, label in back.labels.items()}
     digests = [hashlib.sha256(part).hexdigest() for part in (content, classes_content)]
+    digests += [boxes.fingerprint] if settings.boxes and boxes is not None else []
     rounded = [rounds_fingerprint(rounds)] if rounds else []
     seeded = [settings.seed_fraction, settings.draw] if settings.oracle else []
     reading = settings.model_dump(mode="json", include=_READING, exclude_defaults=True)

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vlmine_dagster.domain.tables import OBJECTS, UNMATCHED_BOXES, Outcome
+from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.resources.sources import image_id
 
 Sides = npt.NDArray[np.float64]
 """Shape (N, 4), float64: x, y, width, height of N boxes."""
@@ -20,6 +22,7 @@ Sides = npt.NDArray[np.float64]
 _SAME = 2
 """Decimals of a pixel up to which two boxes are the same."""
 
+_MOMENT = ("sequence_id", "frame_index", "timestamp_s")
 _CHANGED_PX = 1e-3
 _SHOWN = 3
 _SWAPPING = (5, 6, 7, 8)
@@ -46,6 +49,7 @@ def object_rows(
     boxes: pa.Table,
     *,
     min_size: float,
+    context: float = 0.0,
     orientations: Callable[[Sequence[str]], Mapping[str, int]] = lambda _images: {},
 ) -> Objects:
     """Return the rows of `objects` of the boxes of some images, those of broken boxes too.
@@ -55,9 +59,10 @@ def object_rows(
     square picture, or one that stands on its head, boxes are taken as upright.
 
     Args:
-        images: Rows of `images`: image_id, sha256, width, height, split, outcome.
+        images: Rows of `images`: image_id, sha256, width, height, split, outcome, and what tells their moment.
         boxes: Rows of a `BoxStore` (`ShardBoxes.rows`) of these images.
         min_size: Objects whose shorter side has fewer pixels are too small.
+        context: Margin that belongs to a crop, as a share of the box's sides: other crops have other hashes.
         orientations: Returns the EXIF orientation of images; asked only for those that may be lying down.
     """
     image = _Images(images, boxes)
@@ -76,21 +81,46 @@ def object_rows(
     for place in np.flatnonzero(small).tolist():
         side = clipped[place, 2:].min()
         failures.setdefault(place, (Outcome.TOO_SMALL, f"its shorter side has {side:.4g} pixels, under {min_size:g}"))
-    return Objects(_table(image, boxes, pixels, clipped, failures), disagreements, image.other_sizes(lies))
+    rows = _table(image, boxes, pixels, clipped, failures, context=context)
+    return Objects(rows, disagreements, image.other_sizes(lies))
+
+
+def labelled(rows: pa.Table, shard: str, labels: Labels | None) -> pa.Table:
+    """Return rows of `objects` of a shard with the class that the miner may know, and their splits.
+
+    Args:
+        rows: Rows with the splits of their images.
+        shard: The shard.
+        labels: The labels; None where there are none.
+    """
+    if labels is None:
+        return rows
+    start = len(image_id(shard, ""))
+    columns = (rows.column(name).to_pylist() for name in ("object_id", "sequence_id", "class_name"))
+    shown = [
+        labels.visible(name, name[start:], sequence, box_class=label)
+        for name, sequence, label in zip(*columns, strict=True)
+    ]
+    for name, values in (("label", [one[0] for one in shown]), ("split", [one[1].value for one in shown])):
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.schema.field(place), pa.array(values, pa.string()))
+    return rows
 
 
 class _Images:
     """The image of each box."""
 
     def __init__(self, images: pa.Table, boxes: pa.Table):
-        self._rows = {name: images.column(name).to_pylist() for name in ("image_id", "sha256", "split", "outcome")}
+        self._rows = {
+            name: images.column(name).to_pylist() for name in ("image_id", "sha256", "split", "outcome", *_MOMENT)
+        }
         places = {image_id: place for place, image_id in enumerate(self._rows["image_id"])}
         self.names: list[str] = boxes.column("image_id").to_pylist()
         self.places = np.fromiter((places[name] for name in self.names), np.int64, len(self.names))
         self.upright = _numbers(images, "width", "height")[self.places]
         self.declared = _numbers(boxes, "declared_width", "declared_height")
 
-    def of_box(self, column: str) -> list[str]:
+    def of_box(self, column: str) -> list[Any]:
         """Return a column of `images`, one value per box."""
         values = self._rows[column]
         return [values[place] for place in self.places]
@@ -205,7 +235,13 @@ def _repeats(
 
 
 def _table(
-    image: _Images, boxes: pa.Table, pixels: Sides, clipped: Sides, failures: Mapping[int, tuple[Outcome, str]]
+    image: _Images,
+    boxes: pa.Table,
+    pixels: Sides,
+    clipped: Sides,
+    failures: Mapping[int, tuple[Outcome, str]],
+    *,
+    context: float,
 ) -> pa.Table:
     is_bad = np.asarray(
         [failures.get(place, (None,))[0] not in (None, Outcome.TOO_SMALL) for place in range(len(pixels))], bool
@@ -225,7 +261,9 @@ def _table(
         "track_id": boxes.column("track_id"),
         "attributes": _attributes(boxes.column("attributes").to_pylist(), pixels, moved),
         "origin": boxes.column("origin"),
-        "sha256": _hashes(image.of_box("sha256"), np.where(is_bad[:, None], pixels, clipped)),
+        "sha256": _hashes(image.of_box("sha256"), np.where(is_bad[:, None], pixels, clipped), context),
+        **{name: image.of_box(name) for name in _MOMENT},
+        "label": pa.nulls(len(names), pa.string()),
         "split": image.of_box("split"),
         "outcome": [failures[place][0].value if place in failures else Outcome.OK.value for place in range(len(names))],
         "failure": [failures[place][1] if place in failures else None for place in range(len(names))],
@@ -241,7 +279,7 @@ def _numbered(images: Sequence[str], own_ids: Sequence[str | None]) -> list[str]
     found = []
     for image, own in zip(images, own_ids, strict=True):
         counts[image] += 1
-        name = f"{image}#{counts[image] if own is None else own}"
+        name = f"{image}#{counts[image] if own is None else own.replace('#', '_')}"
         ids = itertools.chain([name], (f"{name}~{number}" for number in itertools.count(2)))
         free = next(one for one in ids if one not in taken)
         taken.add(free)
@@ -258,8 +296,10 @@ def _attributes(attributes: list[str | None], pixels: Sides, moved: npt.NDArray[
     return attributes
 
 
-def _hashes(images: Sequence[str], boxes: Sides) -> list[str]:
-    texts = (f"{image} {' '.join(map(repr, box))}" for image, box in zip(images, boxes.tolist(), strict=True))
+def _hashes(images: Sequence[str], boxes: Sides, context: float) -> list[str]:
+    texts = (
+        f"{image} {' '.join(map(repr, box))} {context!r}" for image, box in zip(images, boxes.tolist(), strict=True)
+    )
     return [hashlib.sha256(text.encode("ascii")).hexdigest() for text in texts]
 
 

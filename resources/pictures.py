@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import Image, ImageDraw, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from vlmine_dagster.domain.errors import PictureError
 from vlmine_dagster.domain.tables import Outcome
@@ -162,6 +162,16 @@ def thumbnail_data_url(image: Image.Image, size: int) -> str:
     file = io.BytesIO()
     small.save(file, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def with_box(image: Image.Image, x: float, y: float, width: float, height: float) -> Image.Image:
+    """Return a copy of a picture with a box drawn: two lines, light and dark, that show on any ground."""
+    copy = image.convert("RGB")
+    line = max(2, round(max(image.size) / 160))
+    draw = ImageDraw.Draw(copy)
+    for out, colour in ((2 * line, "black"), (line, "yellow")):
+        draw.rectangle((x - out, y - out, x + width + out, y + height + out), outline=colour, width=line)
+    return copy
 
 
 class _TooManyPixelsError(PictureError):

@@ -59,14 +59,20 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
     @cached_property
     def pictures(self) -> "ImageSource":
         """The pictures of what is mined: images, or the crops of objects."""
-        return self.source
+        settings = self.project.settings
+        if settings.unit == "image" or settings.objects is None:
+            return self.source
+        from vlmine_dagster.resources.crops import CropSource
+
+        context, pixels = settings.objects.context, settings.dataset.max_pixels
+        return CropSource(self.source, self.lake, context=context, max_pixels=pixels)
 
     @cached_property
     def labels(self) -> "Labels | None":
         """The labels, None where the project has none."""
         from vlmine_dagster.resources.labels import load_labels
 
-        return load_labels(self.project)
+        return load_labels(self.project, self.lake, self.boxes)
 
     @cached_property
     def boxes(self) -> "BoxStore | None":

@@ -16,9 +16,10 @@ _SHOWN = 20
 
 
 @click.command()
-def demo() -> None:
+@click.option("--objects", "has_objects", is_flag=True, help="Mine the objects in scenes, by their boxes.")
+def demo(has_objects: bool) -> None:
     """Mine a sample pool of real photos with a known tail, in this folder, and show the rare ones."""
-    _make_project(Path.cwd())
+    _make_project(Path.cwd(), has_objects=has_objects)
     outcome = run_pipeline(is_quiet=False)
     print_outcome(outcome)
     if outcome.failures or outcome.is_interrupted:
@@ -26,14 +27,18 @@ def demo() -> None:
     _show()
 
 
-def _make_project(folder: Path) -> None:
+def _make_project(folder: Path, *, has_objects: bool) -> None:
     from vlmine_dagster.resources.sample_pool import make_sample_pool
+    from vlmine_dagster.resources.sample_scenes import make_sample_scenes
+    from vlmine_dagster.settings import starter
     from vlmine_dagster.settings.project import SETTINGS_FILE
-    from vlmine_dagster.settings.starter import SAMPLE_FOLDER, sample_settings, write_starter
 
-    write_starter(folder, sample_settings())
+    starter.write_starter(folder, starter.scene_settings() if has_objects else starter.sample_settings())
     os.environ["VLMINE_PROJECT"] = str(folder / SETTINGS_FILE)
-    make_sample_pool(folder / SAMPLE_FOLDER)
+    if has_objects:
+        make_sample_scenes(folder / starter.SCENES_FOLDER)
+    else:
+        make_sample_pool(folder / starter.SAMPLE_FOLDER)
 
 
 def _show() -> None:

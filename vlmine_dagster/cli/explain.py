@@ -11,6 +11,7 @@ from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.items import IMAGE, ITEMS, OBJECT
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
@@ -56,7 +57,7 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
 
     image_id = _image_id(bench, name, shards)
     shard = shard_of(image_id, shards)
-    card: dict[str, Any] = {"image_id": image_id, "shard": shard, "image": _one(bench, "images", shard, image_id)}
+    card: dict[str, Any] = {**_identity(bench, shard, image_id), "shard": shard}
     card["count_by"] = bench.project.settings.count_by
     card |= _extracted(bench, shard, image_id, DEFAULT_VARIANT)
     card["variants"] = {name: _extracted(bench, shard, image_id, name) for name in bench.project.settings.variants}
@@ -70,6 +71,16 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
     return card
 
 
+def _identity(bench: "Workbench", shard: str, item_id: str) -> dict[str, Any]:
+    """Return the ids of an item, its row, and that of the image that it is part of."""
+    item = _one(bench, ITEMS, shard, item_id)
+    if bench.project.settings.items is not OBJECT or item is None:
+        return {"image_id": item_id, "image": item}
+    image_id = item.pop("parent_id")
+    image = _one(bench, "images", shard, image_id)
+    return {"object_id": item_id, "image_id": image_id, "object": item, "image": image}
+
+
 def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
     """Return the one image id that is meant by an id, by how an id ends after a slash, or by how a file's name does."""
     from vlmine_dagster.resources.sources import shard_of
@@ -77,14 +88,15 @@ def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
 
     name = one_line(name)
     with suppress(SourceError):
-        if _one(bench, "images", shard_of(name, shards), name) is not None:
+        if _one(bench, ITEMS, shard_of(name, shards), name) is not None:
             return name
     lake, known = bench.lake, set(shards)
-    images = lake.require("images", [shard for shard in lake.partitions("images") if shard in known])
+    items = lake.require(ITEMS, [shard for shard in lake.partitions(ITEMS) if shard in known])
+    has_files = lake.kind is IMAGE and is_image(name)
     places = "ends_with('/' || replace(uri, '#', '/'), '/' || $name)"
-    with lake.connect(images=images) as connection:
-        query = f"""SELECT image_id FROM images
-                    WHERE ends_with(image_id, '/' || $name) {f"OR {places}" if is_image(name) else ""}
+    with lake.connect(items=items) as connection:
+        query = f"""SELECT image_id FROM items
+                    WHERE ends_with(image_id, '/' || $name) {f"OR {places}" if has_files else ""}
                     ORDER BY image_id LIMIT {_SHOWN + 1}"""  # noqa: S608 - our own text
         matches = [row[0] for row in connection.sql(query, params={"name": name}).fetchall()]
     if len(matches) == 1:
@@ -157,11 +169,11 @@ def _place(bench: "Workbench", name: str, settings: "ExperimentSettings", image_
 
 
 def _verdict(card: dict[str, Any]) -> str:
-    image = card["image"]
-    if image["outcome"] != "ok":
-        return f"never mined: the image is {image['outcome']} ({image['failure']})"
-    if image["split"] != "pool":
-        return f"never mined: it is in the {image['split']} split"
+    item, name = (card["object"], "object") if "object" in card else (card["image"], "image")
+    if item["outcome"] != "ok":
+        return f"never mined: the {name} is {item['outcome']} ({item['failure']})"
+    if item["split"] != "pool":
+        return f"never mined: it is in the {item['split']} split"
     if not card["experiments"]:
         return (
             "not ranked yet: run `vlmine run`. If it was run, the image lacks the signals of every experiment, or an "
@@ -180,10 +192,14 @@ def _verdict(card: dict[str, Any]) -> str:
 def print_card(card: Mapping[str, Any]) -> None:
     """Print the selection card of one image."""
     out = console()
-    out.print(f"[bold]{plain(card['image_id'])}[/]  {plain(card['verdict'])}")
-    image = card["image"]
+    out.print(f"[bold]{plain(card.get('object_id') or card['image_id'])}[/]  {plain(card['verdict'])}")
+    image, item = card["image"], card.get("object") or card["image"]
+    if "object" in card and item["width"] is not None:
+        box = f"{item['width']:g} x {item['height']:g} pixels at {item['x']:g}, {item['y']:g}"
+        guess = f", {plain(item['class_name'])!r} in {plain(item['origin'])}" if item["class_name"] else ""
+        out.print(f"  box of {box}{guess}")
     size = f"{image['width']} x {image['height']} pixels" if image["width"] else "unreadable"
-    out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {image['split']}")
+    out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {item['split']}")
     if image.get("sequence_id"):
         out.print(f"  {plain(_frame(image))}")
     unit = COUNTED[card["count_by"]]

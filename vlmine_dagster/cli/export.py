@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
 
 _COLUMNS = {"rank": "int64", "image_id": "string", "shard": "string", "path": "string", "reason": "string"}
+_SIDES = ("x", "y", "width", "height")
+_OBJECT_COLUMNS = {"rank": "int64", "object_id": "string", **_COLUMNS, **dict.fromkeys(_SIDES, "float64")}
 
 
 @click.command()
@@ -68,10 +70,11 @@ def export_list(
 ) -> "Exported":
     """Write the first images of an experiment to a file, and copy their pictures if asked to.
 
-    A row holds rank, image_id, shard, path, reason and the signals. The path is the copied picture; without copies it
-    is where the bytes lie, `archive#member` or `table#row` inside a file. The file appears whole or not at all. Where
-    an experiment skips frames, `more_frames` says how many; with context, `role` is mined or context, and the frames
-    around a mined one follow it with its rank and with its id as `context_of`.
+    A row holds rank, image_id, shard, path, reason and the signals, of an object also object_id and its box in pixels
+    of the upright image. The path is the copied picture; without copies it is where the bytes lie, `archive#member` or
+    `table#row` inside a file. The file appears whole or not at all. Where an experiment skips frames, `more_frames`
+    says how many; with context, `role` is mined or context, and the frames around a mined one follow it with its rank
+    and with its id as `context_of`.
 
     Args:
         bench: The project's resources.
@@ -99,7 +102,8 @@ def export_list(
     exporter = exporter_for(file, format_name)
     if budget is not None:
         count = budget_count(budget, bench.lake.read("pareto_set", experiment, columns=["rank"]).num_rows)
-    ids = [] if images is None else [row["image_id"] for row in _listed(bench, experiment, count, context)]
+    names = (row["image_id"] for row in _listed(bench, experiment, count, context))
+    ids = [] if images is None else list(dict.fromkeys(names))
     copies = {} if images is None else copy_pictures(bench, ids, images)
     rows = _rows(bench, _listed(bench, experiment, count, context), copies, columns)
     with refusing_unwritable(file), replacing(file) as beside:
@@ -129,7 +133,8 @@ def _mined_list(bench: "Workbench", rows: Iterator[Row], more: Mapping[str, str]
     root = bench.project.resolve(dataset.root)
     is_remote, serves_files = "://" in root, dataset.capabilities.serves_files
     pictures = images if images is not None else Path(root) if serves_files and not is_remote else None
-    return MinedList({**_COLUMNS, **more}, rows, pictures and pictures.resolve(), images is not None or serves_files)
+    own = _OBJECT_COLUMNS if bench.project.settings.unit == "object" else _COLUMNS
+    return MinedList({**own, **more}, rows, pictures and pictures.resolve(), images is not None or serves_files)
 
 
 def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], more: Iterable[str]) -> Iterator[Row]:
@@ -142,6 +147,7 @@ def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], m
         name = row["image_id"]
         yield {
             "rank": row["rank"],
+            **({"object_id": row["object_id"], **row["box"]} if "object_id" in row else {}),
             "image_id": name,
             "shard": shard_of(name, shards),
             "path": copies.get(name) or current_uri(row["uri"], root),

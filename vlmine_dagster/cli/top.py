@@ -26,8 +26,9 @@ def top(experiment: str | None, count: int, is_json: bool) -> None:
 
 def print_top(rows: Sequence[Mapping[str, Any]], experiment: str) -> None:
     """Print mined images with their reasons."""
-    table = table_of({"rank": "right", "image": "left", "why": "left"}, title=f"Top images of {plain(experiment)}")
-    names = [visible_text(row["image_id"]) for row in rows]
+    item = "object" if rows and "object_id" in rows[0] else "image"
+    table = table_of({"rank": "right", item: "left", "why": "left"}, title=f"Top {item}s of {plain(experiment)}")
+    names = [visible_text(row.get("object_id") or row["image_id"]) for row in rows]
     shown = [short_name(name) for name in names]
     for row, name in zip(rows, shown, strict=True):
         table.add_row(str(row["rank"]), plain(name), plain(row["reason"]))

@@ -79,6 +79,14 @@ def _usage() -> tuple[Column, ...]:
     )
 
 
+def _moment() -> tuple[Column, ...]:
+    return (
+        Column("sequence_id", "string", "the recording of which it is a frame, if it is one", nullable=True),
+        Column("frame_index", "int64", "number of the frame within its sequence, if known", nullable=True, minimum=0),
+        Column("timestamp_s", "float64", "when it was taken, in seconds on its sequence's clock", nullable=True),
+    )
+
+
 IMAGES = Table(
     "images",
     "shard",
@@ -90,9 +98,7 @@ IMAGES = Table(
         Column("width", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
         Column("height", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
         Column("n_bytes", "int64", "size of the image file in bytes", minimum=0),
-        Column("sequence_id", "string", "the recording of which it is a frame, if it is one", nullable=True),
-        Column("frame_index", "int64", "number of the frame within its sequence, if known", nullable=True, minimum=0),
-        Column("timestamp_s", "float64", "when it was taken, in seconds on its sequence's clock", nullable=True),
+        *_moment(),
         Column("label", "string", "class name, if the image is labelled", nullable=True),
         Column("split", "string", "seed (labelled), val, test or pool (to be mined)", allowed=tuple(Split)),
         _outcome(),
@@ -123,7 +129,14 @@ OBJECTS = Table(
         Column("attributes", "string", "what else the box file says of it, as JSON", nullable=True),
         Column("origin", "string", "box file and place in it, or the detector"),
         Column("sha256", "string", "SHA-256 of the image's hash and the box, in hex"),
-        Column("split", "string", "split of its image", allowed=tuple(Split)),
+        *_moment(),
+        Column("label", "string", "class name, if the object is labelled", nullable=True),
+        Column(
+            "split",
+            "string",
+            "seed (labelled), val, test or pool (to be mined); else that of its image",
+            allowed=tuple(Split),
+        ),
         _outcome(),
         _failure(),
     ),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from vlmine_dagster.domain.files import replacing
-from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.items import ITEMS, OBJECT
 from vlmine_dagster.domain.tables import MINING_REPORT
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
@@ -30,7 +30,7 @@ from vlmine_dagster.reporting.report_page import (
 )
 from vlmine_dagster.resources.intake import load_pictures
 from vlmine_dagster.resources.labels import Labels
-from vlmine_dagster.resources.pictures import thumbnail_data_url
+from vlmine_dagster.resources.pictures import thumbnail_data_url, with_box
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.labelled import true_classes
@@ -48,12 +48,14 @@ class Context:
     """What a page needs beside the tables.
 
     Attributes:
+        pictures: The pictures of what is mined.
         source: The images.
         labels: The labels, None where the project has none.
         tracking: MLflow.
         rivals: Experiments whose recall is shown beside.
     """
 
+    pictures: ImageSource
     source: ImageSource
     labels: Labels | None
     tracking: Tracking
@@ -92,6 +94,7 @@ def report_of(run: Recorded, context: Context) -> Report:
         class_mix=_class_mix(selected.column("image_id").to_pylist(), truth),
         outcomes=_outcomes(run),
         facts=_facts(run, context),
+        item=run.project.settings.unit,
     )
 
 
@@ -114,8 +117,9 @@ def _cards(
     names = top.column("image_id").to_pylist()
     ranks = {name: mid_ranks(ranked.column(name).to_numpy(zero_copy_only=False)) for name in signals}
     pixels = run.project.settings.dataset.max_pixels
-    pictures = load_pictures(context.source, names, max_pixels=pixels, smallest_side=_THUMBNAIL_SIDE)
+    pictures = load_pictures(context.pictures, names, max_pixels=pixels, smallest_side=_THUMBNAIL_SIDE)
     thumbnails = {name: thumbnail_data_url(picture, _THUMBNAIL_SIDE) for name, picture in pictures}
+    frames = _frames(run, context, names)
     keywords, descriptions = _keywords_of(run, names), _descriptions_of(run, names)
     cards = []
     for place, row in enumerate(top.to_pylist()):
@@ -136,9 +140,29 @@ def _cards(
                 label=label,
                 shot_bin=shot,
                 description=descriptions.get(name),
+                frame=frames.get(name, ""),
             )
         )
     return tuple(cards)
+
+
+def _frames(run: Recorded, context: Context, names: Sequence[str]) -> dict[str, str]:
+    """Return the image of each object, small, with its box drawn."""
+    if not run.needs(OBJECT.table):
+        return {}
+    with run.connect(OBJECT.table) as connection:
+        query = "SELECT object_id, image_id, x, y, width, height FROM objects WHERE list_contains($names, object_id)"
+        found = connection.sql(query, params={"names": list(names)}).fetchall()
+    boxes: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for name, image, *box in found:
+        boxes[image].append((name, *box))
+    pixels = run.project.settings.dataset.max_pixels
+    frames = load_pictures(context.source, list(boxes), max_pixels=pixels)
+    return {
+        name: thumbnail_data_url(with_box(frame, *box), _THUMBNAIL_SIDE)
+        for image, frame in frames
+        for name, *box in boxes[image]
+    }
 
 
 def _keywords_of(run: Recorded, names: Sequence[str]) -> dict[str, tuple[str, int]]:

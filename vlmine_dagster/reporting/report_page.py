@@ -44,6 +44,7 @@ class Card:
     Attributes:
         image_id: The image's name in the pool.
         thumbnail: Data URL of a small picture (`pictures.thumbnail_data_url`), or "" when the image could not be read.
+        frame: Data URL of the image that an object is part of, with its box drawn; "" for whole images.
         rank: Place in the selection, 1 is mined first.
         front: Non-dominated front, 1 is the best.
         reason: Why it has this rank, for people.
@@ -66,6 +67,7 @@ class Card:
     label: str | None = None
     shot_bin: str | None = None
     description: str | None = None
+    frame: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class Report:
         facts: How the run was made, in order; values that are http addresses become links.
         diversity: How differing images were picked from the top of the ranking: k_center, coverage or "" (not at all).
         weights: Weight of a signal by name, where it is not 1.
+        item: What is mined: image or object.
     """
 
     project: str
@@ -158,6 +161,7 @@ class Report:
     facts: Mapping[str, str] = field(default_factory=dict)
     diversity: str = ""
     weights: Mapping[str, float] = field(default_factory=dict)
+    item: str = "image"
 
 
 def render_report(report: Report) -> str:
@@ -185,10 +189,11 @@ def render_report(report: Report) -> str:
 
 
 def _check(report: Report) -> None:
-    for card in report.cards:
-        if card.thumbnail and not _DATA_URL.fullmatch(card.thumbnail):
+    pictures = ((card, picture) for card in report.cards for picture in (card.thumbnail, card.frame))
+    for card, picture in pictures:
+        if picture and not _DATA_URL.fullmatch(picture):
             raise ContractError(
-                f"render_report: the thumbnail of {card.image_id!r} starts with {card.thumbnail[:40]!r}. Expected "
+                f"render_report: the thumbnail of {card.image_id!r} starts with {picture[:40]!r}. Expected "
                 "an empty string or a base64 data URL of a png, jpeg, webp, gif or avif: make it with "
                 "pictures.thumbnail_data_url."
             )

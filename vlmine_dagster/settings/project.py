@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.domain.items import IMAGE, ItemKind
+from vlmine_dagster.domain.items import KINDS, ItemKind, UnitName
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.settings import (
@@ -104,6 +104,8 @@ class ProjectSettings(Settings):
     """Name of the project; the MLflow experiment carries it."""
     dataset: AnyDataset
     """The images."""
+    unit: UnitName = "image"
+    """What is mined: whole images, or the objects in them, each by a crop of its own (docs/objects.md)."""
     objects: ObjectSettings | None = None
     """The objects in the images, where boxes say which there are."""
     encoder: EncoderSettings = EncoderSettings()
@@ -146,7 +148,15 @@ class ProjectSettings(Settings):
     @property
     def items(self) -> ItemKind:
         """What is mined, as a value."""
-        return IMAGE
+        return KINDS[self.unit]
+
+    @model_validator(mode="after")
+    def _objects_have_boxes(self) -> "ProjectSettings":
+        if self.unit == "object" and self.objects is None:
+            raise ValueError("unit: objects are mined by their boxes; say in `objects` where these are (boxes: FILE)")
+        if self.unit == "image" and self.dataset.labels is not None and self.dataset.labels.boxes:
+            raise ValueError("dataset.labels.boxes: classes of boxes are labels of objects; set `unit: object` too")
+        return self
 
     @model_validator(mode="after")
     def _variants_exist(self) -> "ProjectSettings":

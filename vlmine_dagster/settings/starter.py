@@ -7,9 +7,11 @@ import yaml
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
+from vlmine_dagster.settings.objects import ObjectSettings
 from vlmine_dagster.settings.project import SETTINGS_FILE, ProjectSettings, parse_settings
 
 SAMPLE_FOLDER = ".vlmine/sample-pool"
+SCENES_FOLDER = ".vlmine/sample-scenes"
 
 _HEAD = """\
 # A vlmine project: which images, who describes them, how they are mined.
@@ -17,6 +19,7 @@ _HEAD = """\
 """
 _NOTES = {
     "dataset": "The images. Shards are the unit of work and of failure.",
+    "objects": "Where the objects in the images are: box files, in any format of docs/objects.md.",
     "describer": "Who describes an image: the ImageNet tagger runs anywhere.",
     "keyworder": "Who turns a description into keywords.",
     "task_model": "The model whose uncertainty is mined, trained on the labelled seed.",
@@ -32,6 +35,18 @@ def sample_settings() -> ProjectSettings:
         file=f"{SAMPLE_FOLDER}/labels.csv", classes=f"{SAMPLE_FOLDER}/classes.csv", oracle=True, seed_fraction=0.15
     )
     return ProjectSettings(name="sample", dataset=DatasetSettings(kind="webdataset", root=SAMPLE_FOLDER, labels=labels))
+
+
+def scene_settings() -> ProjectSettings:
+    """Return the settings of `vlmine demo --objects`: the sample scenes, the objects in 15% of them labelled."""
+    labels = LabelSettings(boxes=True, oracle=True, seed_fraction=0.15, few_under=10)
+    scenes = {"kind": "folder", "root": f"{SCENES_FOLDER}/scenes", "labels": labels, "shard_count": 2}
+    return ProjectSettings(
+        name="scenes",
+        dataset=DatasetSettings.of_kind(scenes),
+        unit="object",
+        objects=ObjectSettings(boxes=(f"{SCENES_FOLDER}/boxes.json",)),
+    )
 
 
 def settings_for(dataset: DatasetSettings, *, name: str) -> ProjectSettings:
@@ -85,6 +100,12 @@ def _plain(settings: ProjectSettings) -> dict[str, Any]:
     return {
         "name": settings.name,
         "dataset": dataset,
+        **({} if settings.unit == "image" else {"unit": settings.unit}),
+        **(
+            {}
+            if settings.objects is None
+            else {"objects": settings.objects.model_dump(mode="json", exclude_defaults=True)}
+        ),
         **shown,
         "budget": settings.budget,
         "experiments": experiments,

@@ -118,7 +118,7 @@ class Pool:
         seed_fraction: float | None = None,
         signals: Collection[str] = (),
     ):
-        labels = _oracle(bench.project)
+        labels = _oracle(bench)
         self._bench, self._variant, self._kept = bench, variant, None if seed_fraction else kept
         self._seed_fraction = {} if seed_fraction is None else {"seed_fraction": seed_fraction}
         self._asked = _costly(bench.project, signals)
@@ -200,7 +200,7 @@ class Pool:
 
     def drawn(self, number: int) -> Mask:
         """Return which images a draw of the seed labels, shape (N,)."""
-        labels = _oracle(self._bench.project, draw=number, **self._seed_fraction)
+        labels = _oracle(self._bench, draw=number, **self._seed_fraction)
         frames = zip(self.ids, self._keys, self._sequences, strict=True)
         return np.array([labels.visible(*frame)[1] == "seed" for frame in frames])
 
@@ -297,8 +297,9 @@ def _keep(file: Path, signals: Mapping[str, Floats]) -> None:
         np.savez_compressed(opened, **signals)  # type: ignore[arg-type]
 
 
-def _oracle(project: Project, **drawn: float) -> Labels:
+def _oracle(bench: Workbench, **drawn: float) -> Labels:
     """Return labels with a given `draw` of the seed, and its `seed_fraction`."""
+    project = bench.project
     settings = project.settings.dataset.labels
     if settings is None or not settings.oracle:
         raise ConfigError(
@@ -308,7 +309,7 @@ def _oracle(project: Project, **drawn: float) -> Labels:
     if drawn:
         dataset = project.settings.dataset.model_copy(update={"labels": settings.model_copy(update=drawn)})
         project = Project(project.settings.model_copy(update={"dataset": dataset}), project.folder, project.home)
-    labels = load_labels(project)
+    labels = load_labels(project, bench.lake, bench.boxes)
     assert labels is not None  # noqa: S101 - its settings are there
     return labels
 

@@ -30,7 +30,7 @@ def copy_pictures(bench: "Workbench", image_ids: Sequence[str], folder: Path) ->
         raise ConfigError(f"{folder} lies in the dataset, which would grow by the copies. Choose another folder.")
     copies: dict[str, str] = {}
     for shard, names in by_shard(image_ids, bench.source.shards()).items():
-        for name, data in read_bytes(bench.pictures, shard, names):
+        for name, data in read_bytes(bench.source, shard, names):
             file = base / (name if is_image(name) else name + picture_suffix(data))
             with refusing_unwritable(folder):
                 file.parent.mkdir(parents=True, exist_ok=True)

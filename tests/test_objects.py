@@ -1,0 +1,208 @@
+"""Objects are mined like images: every table, command and page of a small project of scenes with boxes."""
+
+import io
+import json
+import shutil
+
+import dagster as dg
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from click.testing import CliRunner
+from conftest import Made, photo
+from PIL import Image
+
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.resources.label_import import import_labels
+
+CLASSES = ("coffee", "chelsea", "rocket")
+SIDE = 60
+
+
+def scenes(folder, count=10):
+    """Pictures of 230 x 150, each with three objects at known places; the only two rockets are in the last one."""
+    annotations, images = [], []
+    (folder / "data").mkdir()
+    for number in range(count):
+        scene = Image.new("RGB", (230, 150), (110, 120, 110))
+        for place in range(3):
+            is_rare = number == count - 1 and place < 2
+            name = "rocket" if is_rare else CLASSES[(number + place) % 2]
+            left, top = 10 + 75 * place, 20 + 10 * place
+            scene.paste(view(name, number * 3 + place), (left, top))
+            box = [left, top, SIDE, SIDE - 10]
+            annotations.append((number, name, box))
+        file = io.BytesIO()
+        scene.save(file, "JPEG", quality=92)
+        (folder / "data" / f"scene-{number}.jpg").write_bytes(file.getvalue())
+        images.append({"id": number, "file_name": f"scene-{number}.jpg", "width": 230, "height": 150})
+    annotations += [(0, "coffee", [300, 300, 20, 20]), (1, "coffee", [5, 5, 6, 6])]
+    content = {
+        "images": images,
+        "categories": [{"id": place, "name": name} for place, name in enumerate(CLASSES)],
+        "annotations": [
+            {"id": 100 + place, "image_id": image, "category_id": CLASSES.index(name), "bbox": box}
+            for place, (image, name, box) in enumerate(annotations)
+        ],
+    }
+    (folder / "boxes.json").write_text(json.dumps(content))
+
+
+def view(name, number):
+    picture, draw = photo(name), np.random.default_rng(number)
+    left, top = draw.integers(0, picture.width - 200), draw.integers(0, picture.height - 180)
+    return picture.crop((left, top, left + 200, top + 170)).resize((SIDE, SIDE - 10))
+
+
+@pytest.fixture(scope="module")
+def made(state, tmp_path_factory) -> Made:
+    folder = tmp_path_factory.mktemp("objects")
+    scenes(folder)
+    labels = {"boxes": True, "oracle": True, "seed_fraction": 0.4, "draw": 1, "few_under": 5, "many_over": 12}
+    content = {
+        "name": "scenes",
+        "dataset": {"kind": "folder", "root": "data", "shard_count": 2, "labels": labels},
+        "unit": "object",
+        "objects": {"boxes": "boxes.json"},
+        "retraining": {"kind": "probe", "budgets": [0.1, 0.5], "seeds": [0]},
+        "budget": 5,
+        "experiments": {
+            "fused": {"signals": ["class_rank_rarity", "sparsity"], "fusion": "fisher"},
+            "novelty": {"signals": ["novelty_min", "entropy"]},
+        },
+    }
+    (folder / "vlmine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    shutil.copytree(state, folder / ".vlmine", symlinks=True)
+    made = Made(folder, dg.DagsterInstance.ephemeral())
+    outcome = made.run()
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    return made
+
+
+def command(made, monkeypatch, *words):
+    monkeypatch.setenv("VLMINE_PROJECT", str(made.file))
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_every_table_is_about_objects_by_their_own_name_on_disk(made):
+    lake = made.bench.lake
+    for table in ("embeddings", "descriptions", "keywords", "novelty_scores", "uncertainty_scores", "pareto_set"):
+        partition = "fused" if table == "pareto_set" else lake.partitions(table)[0]
+        names = pq.read_schema(str(lake.path(table, partition))).names
+        assert "object_id" in names, table
+        assert "image_id" not in names, table
+        assert "image_id" in lake.read(table, partition).column_names, table
+    with duckdb.connect(str(made.folder / ".vlmine" / "vlmine.duckdb"), read_only=True) as people:
+        joined = "SELECT count(*) FROM novelty_scores JOIN objects USING (object_id) JOIN images USING (image_id)"
+        assert people.sql(joined).fetchall() == [(len(made.frame("novelty_scores")),)]
+
+
+def test_bad_and_small_boxes_are_rows_that_nothing_else_sees(made):
+    objects = made.frame("objects").set_index("object_id")
+
+    assert objects.outcome.value_counts().to_dict() == {"ok": 30, "bad_box": 1, "too_small": 1}
+    lost = set(objects[objects.outcome != "ok"].index)
+    for table in ("embeddings", "descriptions", "uncertainty_scores"):
+        assert not lost & set(made.frame(table).image_id), table
+
+
+def test_objects_of_an_image_are_drawn_into_the_labelled_set_together(made):
+    objects = made.frame("objects")
+    good = objects[objects.outcome == "ok"]
+    by_image = good.groupby("image_id")
+
+    assert (by_image.split.nunique() == 1).all()
+    assert {"seed", "pool"} == set(good.split)
+    assert (good.label.notna() == (good.split == "seed")).all()
+
+
+def test_a_crop_is_the_box_with_its_margin(made):
+    [row] = [row for row in made.frame("objects").to_dict("records") if row["object_id"].endswith("scene-3.jpg#110")]
+    shard, key = row["object_id"].split("/")
+
+    [crop] = made.bench.pictures.read(shard, keys={key})
+
+    assert (row["x"], row["y"], row["width"], row["height"]) == (85, 30, 60, 50)
+    with Image.open(made.folder / "data" / "scene-3.jpg") as scene:
+        expected = scene.convert("RGB").crop((85 - 12, 30 - 10, 85 + 60 + 12, 30 + 50 + 10))
+    assert crop.uri.endswith("scene-3.jpg#xywh=85,30,60,50")
+    assert crop.data == b"P6 84 70 255\n" + expected.tobytes()
+
+
+def test_the_rare_objects_come_first_and_say_where_they_are(made, monkeypatch):
+    rows = json.loads(command(made, monkeypatch, "top", "--experiment", "fused", "-n", "3", "--json"))
+
+    found = {row["object_id"].partition("/")[2]: row for row in rows}
+    assert {"scene-9.jpg#127", "scene-9.jpg#128"} <= set(found)
+    assert found["scene-9.jpg#127"]["image_id"].endswith("/scene-9.jpg")
+    assert found["scene-9.jpg#127"]["box"] == {"x": 10, "y": 20, "width": 60, "height": 50}
+    text = command(made, monkeypatch, "top", "--experiment", "fused", "-n", "3")
+    assert "Top objects of fused" in text
+    assert "scene-9.jpg#127" in text
+
+
+def test_explain_tells_of_the_object_and_of_its_image(made, monkeypatch):
+    card = json.loads(command(made, monkeypatch, "explain", "scene-9.jpg#127", "--json"))
+    text = command(made, monkeypatch, "explain", "scene-9.jpg#127")
+
+    assert card["object"]["class_name"] == "rocket"
+    assert card["image"]["width"] == 230
+    assert "box of 60 x 50 pixels at 10, 20, 'rocket' in boxes.json" in text
+
+
+def test_an_exported_row_has_the_box_and_the_whole_image(made, monkeypatch, tmp_path):
+    file = tmp_path / "list.csv"
+    command(made, monkeypatch, "export", "--experiment", "fused", "--to", str(file), "--images", str(tmp_path / "out"))
+
+    header, first, *_ = file.read_text().splitlines()
+    columns = dict(zip(header.split(","), first.split(","), strict=False))
+    assert columns["object_id"].startswith(f"{columns['image_id']}#")
+    with Image.open(columns["path"]) as copied:
+        assert copied.size == (230, 150)
+
+
+def test_the_report_shows_each_object_alone_and_in_its_image(made):
+    page = (made.folder / ".vlmine" / "reports" / "fused.html").read_text()
+
+    assert "<h1>5 objects to label next</h1>" in page
+    cards = page.split('<li class="card')[1:]
+    assert cards
+    assert all(card.count("data:image/jpeg;base64,") == 2 for card in cards)
+
+
+def test_recall_counts_rare_objects(made):
+    metrics = made.frame("retrain_metrics", "fused")
+    found = metrics[(metrics.metric == "few_recall") & (metrics.budget == 0.5)]
+
+    assert found.value.tolist() == [1.0]
+
+
+def test_labels_of_objects_come_back(made, tmp_path):
+    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    shutil.copytree(made.folder, copy.folder)
+    pool = copy.frame("objects").query("split == 'pool' and outcome == 'ok'")
+    name = pool.object_id.iloc[0]
+    (tmp_path / "back.csv").write_text(f"image_id,label\n{name},rocket\n")
+
+    taken = import_labels(copy.bench, tmp_path / "back.csv")
+
+    assert taken.round.labels == {name: "rocket"}
+    assert copy.job("shard_job", name.partition("/")[0]).success
+    row = copy.frame("objects").set_index("object_id").loc[name]
+    assert (row.label, row.split) == ("rocket", "seed")
+
+
+def test_another_margin_makes_other_crops(made, tmp_path):
+    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    shutil.copytree(made.folder, copy.folder)
+    before = set(copy.frame("objects").sha256)
+    copy.settings(objects={"boxes": "boxes.json", "context": 0.0})
+
+    copy.job("shard_job", copy.bench.source.shards()[0])
+    copy.job("shard_job", copy.bench.source.shards()[1])
+
+    assert not before & set(copy.frame("objects").query("outcome == 'ok'").sha256)
