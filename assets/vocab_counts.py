@@ -27,7 +27,7 @@ def _unit_column(part: Part) -> tuple[str, ...]:
         Reads("descriptions", ("image_id", "description", "outcome"), when=_asks_model),
         Reads(ITEMS, _unit_column, when=lambda part: bool(_unit_column(part))),
     ],
-    settings=lambda part: [part.settings.count_by],
+    settings=lambda part: [part.settings.counted.noun],
     version=2,
     checks={
         "keywords_capture_the_pool": "Most images have several keywords, no keyword describes most images, and not "

@@ -58,7 +58,7 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
     image_id = _image_id(bench, name, shards)
     shard = shard_of(image_id, shards)
     card: dict[str, Any] = {**_identity(bench, shard, image_id), "shard": shard}
-    card["count_by"] = bench.project.settings.count_by
+    card["count_by"] = bench.project.settings.counted.noun
     card |= _extracted(bench, shard, image_id, DEFAULT_VARIANT)
     card["variants"] = {name: _extracted(bench, shard, image_id, name) for name in bench.project.settings.variants}
     card["uncertainty"] = _one(bench, "uncertainty_scores", shard, image_id)

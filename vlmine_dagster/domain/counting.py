@@ -1,4 +1,4 @@
-"""What keywords are counted by: images, or the recordings that they are frames of."""
+"""What keywords are counted by: items, or the images, tracks and recordings that they are part of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ class CountedUnit:
 
     Attributes:
         noun: One of them.
-        column: Column of `images` that is the same for all that count once; an image without a value counts for itself.
-            None: every image does.
+        column: Column of the items that is the same for all that count once; an item without a value counts for itself.
+            None: every item does.
     """
 
     noun: str
@@ -36,6 +36,18 @@ class CountedUnit:
 
 COUNTED: Mapping[str, CountedUnit] = {
     "image": CountedUnit("image"),
+    "object": CountedUnit("object"),
+    "track": CountedUnit("track", "track_id"),
     "sequence": CountedUnit("sequence", "sequence_id"),
 }
 """The units by the name that `count_by` gives them."""
+
+
+def counted_unit(name: str, *, item: str) -> CountedUnit:
+    """Return the unit of a name, among items of a kind: objects count once per image by what they are part of.
+
+    Examples:
+        >>> counted_unit("image", item="object"), counted_unit("object", item="object")
+        (CountedUnit(noun='image', column='parent_id'), CountedUnit(noun='object', column=None))
+    """
+    return CountedUnit("image", "parent_id") if (name, item) == ("image", "object") else COUNTED[name]

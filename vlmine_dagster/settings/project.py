@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from vlmine_dagster.domain.counting import COUNTED, CountedUnit
+from vlmine_dagster.domain.counting import CountedUnit, counted_unit
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.items import KINDS, ItemKind, UnitName
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
@@ -132,8 +132,9 @@ class ProjectSettings(Settings):
     """Who owns the assets, as Dagster shows it: mail addresses, or teams such as team:perception."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
-    count_by: Literal["image", "sequence"] = "image"
-    """What a keyword is counted by: images, or sequences, so that what 300 frames of one recording show counts once."""
+    count_by: Literal["object", "image", "track", "sequence"] | None = None
+    """What a keyword is counted by: what is mined if left out; images, tracks or sequences, so that what 300 frames of
+    one recording show counts once."""
     neighbour_search: Literal["auto", "exact", "index"] = "auto"
     """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
     time, `auto` is exact up to 50,000 images."""
@@ -197,8 +198,10 @@ class ProjectSettings(Settings):
 
     @model_validator(mode="after")
     def _sequences_are_there(self) -> "ProjectSettings":
-        if COUNTED[self.count_by].column == "sequence_id" and not self.dataset.has_sequences:
+        if self.count_by == "sequence" and not self.dataset.has_sequences:
             raise ValueError("count_by: sequence needs sequences; set dataset.sequences")
+        if self.count_by in ("object", "track") and self.unit == "image":
+            raise ValueError(f"count_by: {self.count_by} needs objects; set `unit: object`")
         for name, experiment in self.experiments.items():
             if experiment.skips_frames and not self.dataset.has_sequences:
                 raise ValueError(
@@ -209,7 +212,7 @@ class ProjectSettings(Settings):
     @property
     def counted(self) -> CountedUnit:
         """What keywords are counted by."""
-        return COUNTED[self.count_by]
+        return counted_unit(self.count_by or self.unit, item=self.unit)
 
     def asked_signals(self, table: str, *, variant: str | None = None) -> list[str]:
         """Return the signals of a table that an experiment asks for, of one extraction variant or of any."""
