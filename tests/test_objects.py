@@ -134,13 +134,13 @@ def test_a_crop_is_the_box_with_its_margin(made):
 
 
 def test_the_rare_objects_come_first_and_say_where_they_are(made, monkeypatch):
-    rows = json.loads(command(made, monkeypatch, "top", "--experiment", "fused", "-n", "3", "--json"))
+    rows = json.loads(command(made, monkeypatch, "top", "--experiment", "fused", "-n", "5", "--json"))
 
     found = {row["object_id"].partition("/")[2]: row for row in rows}
     assert {"scene-9.jpg#127", "scene-9.jpg#128"} <= set(found)
     assert found["scene-9.jpg#127"]["image_id"].endswith("/scene-9.jpg")
     assert found["scene-9.jpg#127"]["box"] == {"x": 10, "y": 20, "width": 60, "height": 50}
-    text = command(made, monkeypatch, "top", "--experiment", "fused", "-n", "3")
+    text = command(made, monkeypatch, "top", "--experiment", "fused", "-n", "5")
     assert "Top objects of fused" in text
     assert "scene-9.jpg#127" in text
 
