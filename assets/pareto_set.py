@@ -45,6 +45,9 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
         Reads("vocab_counts", ("keyword", "unit_count"), when=lambda part: _diversity(part) == "coverage"),
+        Reads(
+            "vocab_counts", ("keyword", "image_count", "image_share"), when=lambda part: part.experiment.needs_keywords
+        ),
         Reads("descriptions", _USED, when=lambda part: part.experiment.needs_keywords),
         Reads("keyword_answers", _USED, when=lambda part: part.experiment.needs_keywords),
     ],

@@ -42,15 +42,15 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
     skipped=lambda part: unless_asked("rarity_scores", part),
     is_on_demand=True,
     pool=ACCELERATOR_POOL,
-    version=4,
+    version=5,
 )
 def rarity_scores(run: StageRun) -> Product:
     """How rare each image of the pool may be, by more than its rarest keyword.
 
     One row per image that can be mined. From the labelled set and the names of classes: the probability that it is of a
     few-shot class, its place in the lists of rare classes, the class whose list it tops, and the value of its keywords;
-    without labels these are empty. From the tags: how few images look like it, and how rare what is seen in it is.
-    Higher is rarer in every number.
+    without labels these are empty. From tags and features: how few images look like it, how isolated it is among its
+    neighbours, how rare what is seen in it is, and how much tags count in this pool. Higher is rarer in every number.
     """
     from vlmine_dagster.scoring.evidence import SeedAndPool
     from vlmine_dagster.scoring.labelled import labelled_when_mined

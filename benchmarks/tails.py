@@ -68,14 +68,13 @@ class CutPool(Pool):
     Args:
         whole: The pool.
         places: Rising places of the images that are left.
-        is_named: Whether the miner may know the names of the classes.
     """
 
-    def __init__(self, whole: Pool, places: Places, *, is_named: bool = True):
+    def __init__(self, whole: Pool, places: Places):
         self.__dict__.update(
             {name: vars(whole)[name] for name in ("_bench", "_variant", "_reader", "_seed_fraction", "_asked")}
         )
-        self._kept, self._whole, self._places, self._is_named = None, whole, places, is_named
+        self._kept, self._whole, self._places = None, whole, places
         self.ids = [whole.ids[place] for place in places.tolist()]
         self._keys = [whole._keys[place] for place in places.tolist()]
         self.truth = whole.truth[places]
@@ -104,13 +103,7 @@ class CutPool(Pool):
 
     @cached_property
     def naming(self) -> Naming:
-        """Names of the classes that are left, or none."""
+        """Names of the classes that are left."""
         known = self._whole.naming
         left = [name for name in known.announced if name in self.class_counts]
-        return Naming(left, known.tags, known.are_keywords_tags) if self._is_named else Naming()
-
-    def nameless(self) -> "CutPool":
-        """Return the same images with classes that have no names."""
-        other = CutPool(self._whole, self._places, is_named=False)
-        other.__dict__["constant"] = self.constant
-        return other
+        return Naming(left, known.tags, known.are_keywords_tags)

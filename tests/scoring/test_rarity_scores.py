@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import yaml
@@ -11,6 +13,7 @@ from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.class_sizes import class_sizes
 from vlmine_dagster.scoring.evidence import Evidence
 from vlmine_dagster.scoring.rarity import Naming, rarity_by_labels
+from vlmine_dagster.scoring.surroundings import Placed, surroundings
 
 TAGS = ("road", "tram", "yak", "fern")
 
@@ -26,12 +29,29 @@ def evidence(counts):
 SEED = evidence([40, 2, 0, 0])
 LABELS = ["Road"] * 40 + ["Tram"] * 2
 POOL = evidence([160, 8, 2, 0])
-SPARSITY = -np.repeat([160.0, 8.0, 2.0], [160, 8, 2])
 COUNTS = {"road": 200, "tram": 10, "yak": 2}
 
 
+class Searching:
+    """A reader of which nothing but its settings is asked."""
+
+    project = SimpleNamespace(settings=SimpleNamespace(neighbour_search="exact"))
+
+
+def placed(pool, seed):
+    """What is known without labels of the images of a pool and then those of a seed."""
+    features, tags = (
+        [np.concatenate([getattr(one, name) for one in (pool, seed)])] for name in ("features", "tag_probabilities")
+    )
+    around = surroundings(Searching(), lambda: features, lambda: tags)
+    return Placed(around, np.arange(len(pool)), np.arange(len(seed)) + len(pool))
+
+
+AROUND = placed(POOL, SEED)
+
+
 def told(pool=POOL, **more):
-    given = {"naming": Naming(("Yak",), TAGS), "few_under": 20, "is_mined": None, "sparsity": SPARSITY}
+    given = {"naming": Naming(("Yak",), TAGS), "few_under": 20, "is_mined": None, "around": AROUND}
     return rarity_by_labels(pool, SEED, LABELS, COUNTS, **given | more)
 
 
@@ -94,7 +114,8 @@ def test_a_class_known_to_be_large_by_mining_is_no_longer_searched_for():
 def test_a_seed_of_one_class_says_nothing(labels):
     seed = SEED if labels else SEED.take(np.array([], dtype=np.int64))
 
-    found = rarity_by_labels(POOL, seed, labels, COUNTS, naming=Naming(), few_under=20, sparsity=SPARSITY)
+    around = placed(POOL, seed)
+    found = rarity_by_labels(POOL, seed, labels, COUNTS, naming=Naming(), few_under=20, around=around)
 
     assert np.isnan(found["class_rank_rarity"]).all()
     assert set(found["rare_class"]) == {None}
@@ -154,9 +175,15 @@ LARGE = evidence([960, 24, 12, 0])
 def told_by_balanced(few_under=60):
     warnings = []
     found = rarity_by_labels(
-        LARGE, BALANCED, BALANCED_LABELS, {"road": 980, "tram": 44, "yak": 32}, sparsity=-np.repeat([960.0, 24, 12],
-        [960, 24, 12]), naming=Naming(("Road", "Tram", "Yak"), TAGS), few_under=few_under, warn=warnings.append,
-    )  # fmt: skip
+        LARGE,
+        BALANCED,
+        BALANCED_LABELS,
+        {"road": 980, "tram": 44, "yak": 32},
+        around=placed(LARGE, BALANCED),
+        naming=Naming(("Road", "Tram", "Yak"), TAGS),
+        few_under=few_under,
+        warn=warnings.append,
+    )
     return found, warnings
 
 

@@ -270,6 +270,20 @@ RARITY_SCORES = Table(
         Column("keyword_value", "float64", "value of its most informative keyword", nullable=True, minimum=0),
         Column("sparsity", "float64", "minus the sum of its similarities to its 100 nearest neighbours, by tags"),
         Column("soft_novelty", "float64", "probability-weighted rarity of its tags, in nats"),
+        Column(
+            "local_isolation",
+            "float64",
+            "how much sparser it is around it than around its neighbours, by features at three scales",
+            minimum=0,
+        ),
+        Column(
+            "chosen_isolation",
+            "float64",
+            "sparsity or local_isolation, whichever ranks the labelled images of rare classes higher; 0: neither does",
+            nullable=True,
+        ),
+        Column("unlabelled_rarity", "float64", "rarity by features and tags, tags as far as they count", minimum=0),
+        _share("tag_weight", "how much tags count in this pool, the same for all: 0 if they tell no images apart"),
     ),
     ("image_id",),
 )

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.limits import (
+    FEWEST_BITS,
     FEWEST_EXPECTED,
+    FEWEST_IMAGES,
     FEWEST_KEYWORDS,
     MOST_DRIFT,
     MOST_JACCARD,
@@ -21,7 +23,6 @@ from vlmine_dagster.mining.limits import (
 )
 from vlmine_dagster.mining.vocabulary import VocabularyHealth
 
-_FEWEST_IMAGES = 100
 _Z95 = 1.959964
 
 Facts = dict[str, float | int | str]
@@ -71,7 +72,7 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
             f"{health.without_keywords_share:.0%} of the images have no keyword: check their descriptions and the "
             f"keyworder's language"
         )
-    if health.image_count >= _FEWEST_IMAGES and health.seen_once_share > MOST_SEEN_ONCE:
+    if health.image_count >= FEWEST_IMAGES and health.seen_once_share > MOST_SEEN_ONCE:
         problems.append(
             f"{health.seen_once_share:.0%} of the keywords occur in only one image, so nearly every image looks "
             f"rare: ask for simpler words or a list of tags"
@@ -86,7 +87,12 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
             f"an image has {health.keywords_per_image:.1f} keywords on average: ask for longer descriptions or for "
             f"more tags"
         )
-    facts = {name: value for name, value in vars(health).items() if value is not None}
+    if not health.tells_images_apart:
+        problems.append(
+            f"the keywords hardly tell images apart ({health.information_bits:.1f} bits, expected {FEWEST_BITS:.0f} or "
+            f"more): mine by features (`local_isolation`, `unlabelled_rarity`), or describe with another model"
+        )
+    facts = {name: value for name, value in vars(health).items() if value not in (None, math.inf)}
     return Advice(not problems, ". ".join(problems) or "the keywords describe the pool", facts)
 
 
@@ -178,7 +184,7 @@ def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) 
     is_known = ~np.any([np.isnan(values) for values in arrays.values()], axis=0)
     ranks = {name: rankdata(values[is_known]) for name, values in arrays.items()}
     count = int(is_known.sum())
-    if count < _FEWEST_IMAGES or any(np.ptp(values) == 0 for values in ranks.values()):
+    if count < FEWEST_IMAGES or any(np.ptp(values) == 0 for values in ranks.values()):
         return Advice(True, f"{count} images with values that differ are too few to tell")
     mined = min(max(mined_count, 1), count)
     tops = {name: set(np.argsort(-values, kind="stable")[:mined].tolist()) for name, values in ranks.items()}

@@ -14,7 +14,10 @@ from vlmine_dagster.mining.class_sizes import (
 )
 
 RARE_SEED_COUNT = 8
-"""Classes with more labels in the seed are not searched for."""
+"""Classes with more labels in the seed are not searched for, where nothing is predicted."""
+
+LEAST_CHANCE = 0.02
+"""Of being few-shot, above which a class whose size is predicted is searched for. One without a label always is."""
 
 _UNSEEN_WEIGHT = 0.3  # labels that a class counts for, of those that may be there without any
 
@@ -33,6 +36,8 @@ class Census:
         is_announced: Whether the project names its classes, so that there are no others.
         few_under: A class is few-shot with fewer images than this.
         is_drawn: Whether the labels tell the sizes of classes, as those of a random draw do.
+        predicted_sizes: Shape (C,), images of each class by models; NaN where they know none. None: nothing is
+        predicted.
     """
 
     known: npt.NDArray[np.int64]
@@ -42,6 +47,7 @@ class Census:
     is_announced: bool
     few_under: int
     is_drawn: bool = True
+    predicted_sizes: Floats | None = None
 
     @cached_property
     def share_there(self) -> float:
@@ -58,7 +64,11 @@ class Census:
     def few_shot(self) -> Floats:
         """Probability that a class is there and few-shot, shape (C,); 0 where it has neither a label nor a name."""
         few = few_shot_probability(
-            self.by_chance, seed_fraction=self.fraction, few_under=self.few_under, known_counts=self.known
+            self.by_chance,
+            seed_fraction=self.fraction,
+            few_under=self.few_under,
+            known_counts=self.known,
+            predicted_sizes=self.predicted_sizes,
         )
         return few * np.where(self.known > 0, 1.0, self.is_named * self.share_there)
 
@@ -73,6 +83,8 @@ class Census:
     @cached_property
     def listed(self) -> npt.NDArray[np.int64]:
         """Numbers of the K classes that are searched for, by a list of images each."""
+        if self.predicted_sizes is not None:
+            return np.flatnonzero(self.few_shot > np.where(self.known > 0, LEAST_CHANCE, 0))
         return np.flatnonzero((self.by_chance <= RARE_SEED_COUNT) & (self.few_shot > 0))
 
     @property

@@ -9,6 +9,7 @@ from vlmine_dagster.mining.keywords import tag_keywords
 from vlmine_dagster.mining.neighbours import Blocks
 from vlmine_dagster.mining.selection import mid_ranks
 
+_HEIGHT_BY_CHANCE = 0.5
 _PRIOR_WEIGHT = 3.0
 _LEAST = np.float32(1e-7)
 
@@ -85,6 +86,8 @@ def class_scores(
     seed_counts: npt.ArrayLike,
     name_posterior: npt.ArrayLike,
     is_named: npt.NDArray[np.bool_],
+    *,
+    model_count: int | None = None,
 ) -> Singles:
     """Score images against classes by what was learned from labels and by the classes' names.
 
@@ -96,6 +99,8 @@ def class_scores(
         seed_counts: Shape (C,), m, labels that the models have learned from; 0 for classes that they do not know.
         name_posterior: Shape (N, C).
         is_named: Shape (C,).
+        model_count: Models over which the mean is taken; M if left out. A model that is not here adds its
+            `learned_weights` / model_count times the logarithm of its posterior later.
 
     Returns:
         Shape (N, C), float32, in nats, higher is nearer to the class; comparable within a class only.
@@ -105,10 +110,22 @@ def class_scores(
         >>> np.exp(scores * 2).round(3)
         array([[0.005, 0.25 ]], dtype=float32)
     """
-    learned = np.mean([np.log(np.maximum(np.asarray(one, dtype=np.float32), _LEAST)) for one in posteriors], axis=0)
-    counts = np.asarray(seed_counts, dtype=np.float32)
+    logs = [np.log(np.maximum(np.asarray(one, dtype=np.float32), _LEAST)) for one in posteriors]
+    learned = np.sum(logs, axis=0) / np.float32(model_count or len(logs))
     named = np.log(np.maximum(np.asarray(name_posterior, dtype=np.float32), _LEAST))
-    return np.asarray(np.where(is_named, named + counts / (counts + _PRIOR_WEIGHT) * learned, learned), np.float32)
+    weights = learned_weights(seed_counts, is_named)
+    return np.asarray(np.where(is_named, named, 0) + weights * learned, np.float32)
+
+
+def learned_weights(seed_counts: npt.ArrayLike, is_named: npt.NDArray[np.bool_]) -> Singles:
+    """Return how much what was learned counts in `class_scores`, shape (C,): m / (m + 3) with a name, else 1.
+
+    Examples:
+        >>> learned_weights([3, 3], np.array([True, False]))
+        array([0.5, 1. ], dtype=float32)
+    """
+    counts = np.asarray(seed_counts, dtype=np.float32)
+    return np.where(is_named, counts / (counts + np.float32(_PRIOR_WEIGHT)), np.float32(1))
 
 
 def soft_novelty(probabilities: npt.ArrayLike | Blocks) -> Floats:
@@ -150,14 +167,15 @@ def expected_rarity(posteriors: Sequence[npt.ArrayLike], few_shot: npt.ArrayLike
     return np.asarray(mean @ np.asarray(few_shot, dtype=np.float64))
 
 
-def strangeness(signals: Sequence[npt.ArrayLike]) -> Floats:
-    """Score images by how likely they are of a class that has neither a label nor a name.
+def strangeness(signals: Sequence[npt.ArrayLike], weights: Sequence[float] | None = None) -> Floats:
+    """Score images by how strange they are to several signals at once.
 
-    -sum over signals of ln((r - 1/2) / n), r the mid-rank of the image among the n whose signal is known: Fisher's
-    rule. A signal that is unknown for an image adds 1, which is what a rank drawn at random adds on average.
+    -sum over signals of w ln((r - 1/2) / n), r the mid-rank of the image among the n whose signal is known: Fisher's
+    rule. A signal that is unknown for an image adds w, which is what a rank drawn at random adds on average.
 
     Args:
         signals: S >= 1 arrays of shape (N,), higher is stranger; NaN: unknown.
+        weights: S numbers w >= 0, how much each signal counts; 1 each if left out.
 
     Returns:
         Shape (N,), float64, > 0, higher is stranger.
@@ -167,10 +185,95 @@ def strangeness(signals: Sequence[npt.ArrayLike]) -> Floats:
         array([0.575, 2.773])
         >>> strangeness([[0.1, 0.9], [np.nan, 5.0]]).round(3)
         array([1.288, 2.079])
+        >>> strangeness([[0.1, 0.9], [2.0, 5.0]], [1.0, 0.0]).round(3)
+        array([0.288, 1.386])
     """
     ranks = [mid_ranks(values) for values in signals]
     terms = [-np.log((one - 0.5) / max(np.isfinite(one).sum(), 1)) for one in ranks]
-    return np.asarray(np.sum([np.where(np.isnan(term), 1.0, term) for term in terms], axis=0))
+    factors = [1.0] * len(terms) if weights is None else weights
+    known = [np.where(np.isnan(term), 1.0, term) for term in terms]
+    return np.asarray(np.sum([factor * term for factor, term in zip(factors, known, strict=True)], axis=0))
+
+
+def height_of_rare(values: npt.ArrayLike, places: npt.ArrayLike, few_shot: npt.ArrayLike) -> float:
+    """Return how high a signal that knows no label ranks the labelled images of rare classes.
+
+    The mean of 1 - (r - 1/2) / n over labelled images, weighted by P(few-shot) of their classes, r the mid-rank of the
+    image among all n whose signal is known.
+
+    Args:
+        values: Shape (N,), of all images, higher is rarer; NaN: unknown.
+        places: Shape (M,), int, which of them are labelled.
+        few_shot: Shape (M,), P(few-shot) of the class of each.
+
+    Returns:
+        In (0, 1): 1 where rare ones are on top, 0.5 by chance; 0.5 where nothing is known.
+
+    Examples:
+        >>> height_of_rare([4.0, 3.0, 2.0, 1.0], [0, 3], [0.75, 0.25])
+        0.6875
+    """
+    ranks = mid_ranks(values)
+    heights = 1 - (ranks - 0.5) / max(np.isfinite(ranks).sum(), 1)
+    of_labelled, weights = heights[np.asarray(places)], np.asarray(few_shot, dtype=np.float64)
+    is_known = np.isfinite(of_labelled)
+    total = weights[is_known].sum()
+    return float((weights[is_known] * of_labelled[is_known]).sum() / total) if total > 0 else 0.5
+
+
+def chosen_isolation(
+    signals: Mapping[str, npt.ArrayLike], places: npt.ArrayLike, few_shot: npt.ArrayLike
+) -> tuple[Floats, str | None]:
+    """Return the signal that ranks the labelled images of rare classes highest, of some that know no label.
+
+    Since none of them has seen a label, nothing has to be held out to judge them by the labels.
+
+    Args:
+        signals: Shape (N,) each, of all images, higher is rarer.
+        places: Shape (M,), int, which images are labelled.
+        few_shot: Shape (M,), P(few-shot) of the class of each.
+
+    Returns:
+        The signal, shape (N,), and its name, the first of equal ones; zeros and None where even the best ranks them
+        lower than chance would (`height_of_rare` below 0.5).
+
+    Examples:
+        >>> signals = {"sparsity": [4.0, 3.0, 2.0], "local_isolation": [1.0, 2.0, 3.0]}
+        >>> chosen_isolation(signals, [0, 2], [0.1, 0.9])
+        (array([1., 2., 3.]), 'local_isolation')
+        >>> chosen_isolation({"sparsity": [4.0, 3.0, 2.0]}, [0, 2], [0.1, 0.9])
+        (array([0., 0., 0.]), None)
+    """
+    heights = {name: height_of_rare(values, places, few_shot) for name, values in signals.items()}
+    best = max(heights, key=heights.__getitem__)
+    values = np.asarray(signals[best], dtype=np.float64)
+    return (values, best) if heights[best] >= _HEIGHT_BY_CHANCE else (np.zeros_like(values), None)
+
+
+def unlabelled_rarity(isolation: npt.ArrayLike, by_tags: Sequence[npt.ArrayLike], *, weight: float) -> Floats:
+    """Score images by how rare they are to features and to tags, where nothing is labelled.
+
+    `strangeness` of local isolation with weight 1 - w, and of what counts as far as tags do with w shared equally.
+    Where tags tell images apart (w near 1), they tell how large the groups are, and a small group among small groups is
+    no outlier. Where they do not, a rare kind is what stands apart from the crowd.
+
+    Args:
+        isolation: Shape (N,), local isolation by features.
+        by_tags: S arrays of shape (N,), higher is rarer: sparsity and soft novelty by tags, and the distance of
+            neighbours over half-whitened features.
+        weight: w, how much tags count (`mining.isolation.tag_weight`).
+
+    Returns:
+        Shape (N,), float64, higher is rarer.
+
+    Examples:
+        >>> unlabelled_rarity([1.0, 2.0], [[5.0, 3.0]], weight=1.0).round(3)
+        array([1.386, 0.288])
+        >>> unlabelled_rarity([1.0, 2.0], [[5.0, 3.0]], weight=0.0).round(3)
+        array([0.288, 1.386])
+    """
+    shares = [weight / len(by_tags)] * len(by_tags) if by_tags else []
+    return strangeness([isolation, *by_tags], [1 - weight, *shares])
 
 
 def class_rank_rarity(

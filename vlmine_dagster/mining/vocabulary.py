@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.mining.limits import FEWEST_BITS, FEWEST_IMAGES
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class VocabularyHealth:
         keywords_per_image: Mean over the images with keywords.
         effective_keyword_count: exp(H) with H the Shannon entropy of the keywords' shares of all mentions, in nats:
             the number of equally common keywords that would be as diverse.
+        information_bits: The most that the keywords can tell about which image it is, in bits: the sum over keywords of
+            H(share), H(p) = -p log2 p - (1 - p) log2 (1 - p), as if they were independent. Infinite: not measured.
     """
 
     image_count: int
@@ -32,6 +35,12 @@ class VocabularyHealth:
     top_keyword_share: float
     keywords_per_image: float
     effective_keyword_count: float
+    information_bits: float = math.inf
+
+    @property
+    def tells_images_apart(self) -> bool:
+        """Whether keywords say what differs between images; in a pool of fewer than 100 nobody can tell."""
+        return self.image_count < FEWEST_IMAGES or self.information_bits >= FEWEST_BITS
 
 
 def count_images(keywords: Sequence[Sequence[str]]) -> dict[str, int]:
@@ -67,8 +76,8 @@ def vocabulary_health(
         >>> health = vocabulary_health({"road": 3, "unicycle": 1}, image_count=4, images_with_keywords=3)
         >>> health.seen_once_share, health.top_keyword, health.top_keyword_share, health.without_keywords_share
         (0.5, 'road', 1.0, 0.25)
-        >>> round(health.effective_keyword_count, 3)
-        1.755
+        >>> round(health.effective_keyword_count, 3), round(health.information_bits, 3)
+        (1.755, 0.918)
     """
     _check_pool(image_counts, image_count, images_with_keywords)
     mentions = sum(image_counts.values())
@@ -83,7 +92,13 @@ def vocabulary_health(
         top_keyword_share=image_counts[top] / images_with_keywords if top is not None else 0.0,
         keywords_per_image=mentions / images_with_keywords if images_with_keywords else 0.0,
         effective_keyword_count=math.exp(-sum(share * math.log(share) for share in shares)) if shares else 0.0,
+        information_bits=sum(_bits(count / images_with_keywords) for count in image_counts.values()),
     )
+
+
+def _bits(share: float) -> float:
+    """Return the entropy of a keyword that a share of the images yields, in bits."""
+    return -sum(p * math.log2(p) for p in (share, 1 - share) if p > 0)
 
 
 def _check_pool(image_counts: Mapping[str, int], image_count: int, images_with_keywords: int) -> None:

@@ -22,6 +22,7 @@ from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.vocabulary import published_health
 from vlmine_dagster.settings import ExperimentSettings
 
 _BEYOND = "beyond the budget"
@@ -85,8 +86,9 @@ def mined_list(reader: Reader, experiment: ExperimentSettings, *, budget: float,
     if experiment.diversity is not None:
         listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
     ranking = joined(listed, last)
+    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader))
     return MinedList(
-        _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, counted=counted),
+        _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, words=words),
         selected_count,
         ranking.excluded_count,
         int(ranking.front.max()),
@@ -106,6 +108,22 @@ def _without_repeats(
     found = thinned(pool, ranking.order, experiment, name=name)
     skipped = SkippedFrames.of(found, ranking.order, pool.num_rows)
     return part_of(ranking, found.kept), part_of(ranking, found.skipped), skipped
+
+
+@dataclass(frozen=True)
+class _Words:
+    """How reasons speak of a pool: what they count, and whether they may use keywords and tags."""
+
+    counted: CountedUnit
+    are_tags_meaningful: bool
+
+
+def _tells_images_apart(reader: Reader) -> bool:
+    """Return whether the pool's keywords tell its images apart; where no signal needs any, reasons use none."""
+    if not reader.needs("vocab_counts"):
+        return True
+    counts = reader.read("vocab_counts", ["keyword", "image_count", "image_share"])
+    return not counts.num_rows or published_health(counts).tells_images_apart
 
 
 def _why_nothing(signals: Mapping[str, Floats], pool_size: int) -> str:
@@ -129,14 +147,14 @@ def _rows(
     *,
     experiment: ExperimentSettings,
     skipped: SkippedFrames,
-    counted: CountedUnit,
+    words: "_Words",
 ) -> pa.Table:
     count = len(ranking.order)
     ids = pool.column("image_id")
     selected = pool.take(pa.array(ranking.order[:selected_count]))
     picked = "" if experiment.diversity is None else f" · {PICKED_BECAUSE[experiment.diversity.kind]}"
     has_fronts = experiment.fusion == "pareto"
-    reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=has_fronts, counted=counted)
+    reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=has_fronts, words=words)
     copies = selected.column("copy_count").to_pylist()
     more = skipped.notes_of(ranking.order[:selected_count].tolist())
     said = [f"{why}{picked}{copies_note(n)}{note}" for why, n, note in zip(reasons, copies, more, strict=True)]
@@ -164,7 +182,7 @@ def _reasons(
     signals: Mapping[str, Floats],
     *,
     has_fronts: bool,
-    counted: CountedUnit,
+    words: "_Words",
 ) -> list[str]:
     """Return why each selected image, best first, stands where it does."""
     places = ranking.order[: len(selected)]
@@ -180,7 +198,8 @@ def _reasons(
             keyword_count=row.get("min_count"),
             predicted_label=row.get("predicted_label"),
             rare_class=row.get("rare_class"),
-            counted=counted,
+            counted=words.counted,
+            are_tags_meaningful=words.are_tags_meaningful,
         )
         for row, front, *found in zip(selected, ranking.front[: len(selected)].tolist(), *told, strict=True)
     ]

@@ -12,8 +12,6 @@ import pyarrow as pa
 
 from vlmine_dagster.domain.tables import RARITY_SCORES
 from vlmine_dagster.mining.census import Census
-from vlmine_dagster.mining.density import semantic_density
-from vlmine_dagster.mining.neighbours import Blocks
 from vlmine_dagster.mining.novelty import novelty_scores
 from vlmine_dagster.mining.rarity import (
     Singles,
@@ -22,9 +20,9 @@ from vlmine_dagster.mining.rarity import (
     expected_rarity,
     keyword_value,
     keyword_worth,
+    learned_weights,
     name_shares,
     named_posterior,
-    soft_novelty,
     strangeness,
 )
 from vlmine_dagster.mining.uncertainty import predictive_entropy
@@ -32,10 +30,13 @@ from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.spill import ColumnSpill
 from vlmine_dagster.scoring.class_sizes import ClassSizes, class_sizes
 from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks, SeedAndPool
+from vlmine_dagster.scoring.posteriors import Learned, predicted_sizes
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.surroundings import Placed, Propagation, surroundings
 from vlmine_dagster.scoring.vocabulary import unit_counts as counts_by_keyword
 from vlmine_dagster.settings.project import Project
 
+_BY_LABELS = ("expected_rarity", "class_rank_rarity", "keyword_value", "chosen_isolation")
 _DEFAULT_FEW_UNDER = 20
 _NO_DRAW = (
     "rarity_scores: the labelled images are no random draw of the pool: {distance:.0%} of them would have to be of "
@@ -86,14 +87,16 @@ def rarity_scores(
         is_mined: Shape (M,), whether a label came back for a mined image.
         scratch: Folder for the file of lists.
     """
-    tags = partial(known.everything.vectors, "tag_probabilities")
-    columns = {name: values[known.is_pool] for name, values in tag_rarity(reader, tags).items()}
+    vectors = (partial(known.everything.vectors, name) for name in ("embedding", "tag_probabilities"))
+    around = surroundings(reader, *vectors)
+    columns: dict[str, Any] = {name: values[known.is_pool] for name, values in around.columns.items()}
+    columns["tag_weight"] = np.full(len(known.ids), around.tag_weight)
     columns |= rarity_by_labels(
         known.pool,
         known.seed.together(),
         known.labels,
         counts_by_keyword(reader),
-        sparsity=columns["sparsity"],
+        around=Placed(around, np.flatnonzero(known.is_pool), np.flatnonzero(~known.is_pool)),
         naming=naming,
         is_mined=is_mined,
         few_under=few_shot_under(reader.project),
@@ -103,17 +106,6 @@ def rarity_scores(
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     rows = pa.table({"image_id": known.ids, **arrays}).select(RARITY_SCORES.schema.names)
     return rows.cast(RARITY_SCORES.schema).sort_by("image_id")
-
-
-def tag_rarity(reader: Reader, tags: npt.ArrayLike | Blocks) -> dict[str, Floats]:
-    """Return the columns that need nothing but tags, shape (N,) each, higher is rarer.
-
-    Args:
-        reader: Tells how neighbours are searched for.
-        tags: Shape (N, T), of all images of the labelled set and the pool, or a function that reads them by blocks.
-    """
-    density = semantic_density(tags, search=reader.project.settings.neighbour_search)
-    return {"sparsity": -density, "soft_novelty": soft_novelty(tags)}
 
 
 def few_shot_under(project: Project) -> int:
@@ -141,7 +133,7 @@ def rarity_by_labels(
     labels: Sequence[str],
     image_counts: Mapping[str, int],
     *,
-    sparsity: Floats,
+    around: Placed,
     naming: Naming,
     few_under: int,
     is_mined: npt.NDArray[np.bool_] | None = None,
@@ -150,10 +142,11 @@ def rarity_by_labels(
 ) -> dict[str, Any]:
     """Return the signals that the labelled seed gives, unknown where it has fewer than two classes.
 
-    Two probes are fitted on the seed, on the features and on the cube roots of the tag probabilities; the number of a
-    class's labels tells how likely it is few-shot. A class that has a name and no label is searched for by its name.
-    Classes that have neither share one list, of what is strange. See `mining.rarity` and `mining.census` for the
-    formulas. Where the labels are no random draw of the pool, predictions tell how large classes are (see
+    Four models learn from the seed: two probes, on the features and on the cube roots of the tag probabilities, a
+    linear discriminant, and labels that spread over the graph of neighbours. The number of a class's labels and what
+    the probes predict for the pool tell how likely it is few-shot. A class that has a name and no label is searched for
+    by its name. Classes that have neither share one list, of what is strange. See `mining.rarity` and `mining.census`
+    for the formulas. Where the labels are no random draw of the pool, predictions tell how large classes are (see
     `scoring.class_sizes`). Of the pool a block at a time is in memory, and the list of one class; all lists lie in a
     file.
 
@@ -162,7 +155,7 @@ def rarity_by_labels(
         seed: M labelled images.
         labels: Their M classes.
         image_counts: Images per keyword over the whole pool.
-        sparsity: Shape (N,), how few images look like each, by the tags.
+        around: What is known of all images without labels.
         naming: By which names classes may be told.
         few_under: A class is few-shot with fewer images than this.
         is_mined: Shape (M,), whether a label came back for a mined image; those are learned from, but not counted as
@@ -171,20 +164,21 @@ def rarity_by_labels(
         warn: Called with a sentence where the labels are no random draw.
 
     Returns:
-        expected_rarity, class_rank_rarity, keyword_value: shape (N,), higher is rarer; rare_class: N names or None.
+        expected_rarity, class_rank_rarity, keyword_value, chosen_isolation: shape (N,), higher is rarer; rare_class: N
+        names or None.
     """
     from vlmine_dagster.learning.examples import class_numbers
 
     is_chance = np.ones(len(labels), dtype=bool) if is_mined is None else ~is_mined
     if len(set(labels)) < 2 or not len(pool) or not is_chance.any():
-        unknown = dict.fromkeys(("expected_rarity", "class_rank_rarity", "keyword_value"), np.full(len(pool), np.nan))
+        unknown = dict.fromkeys(_BY_LABELS, np.full(len(pool), np.nan))
         return {**unknown, "rare_class": [None] * len(pool)}
     classes = sorted({*labels, *naming.announced})
     numbers = class_numbers(labels, classes)
-    probes = _Probes(seed, numbers, len(classes))
+    learned = Learned(seed, numbers, len(classes), pool)
     known, drawn = (np.bincount(some, minlength=len(classes)) for some in (numbers, numbers[is_chance]))
     fraction = float(is_chance.sum()) / (len(labels) + len(pool))
-    sizes = class_sizes(pool, probes.by_features, known=known, by_chance=drawn, fraction=fraction)
+    sizes = class_sizes(pool, learned.by_features, known=known, by_chance=drawn, fraction=fraction)
     if sizes.shift is not None:
         warn(_NO_DRAW.format(distance=sizes.distance))
     census = Census(
@@ -195,48 +189,26 @@ def rarity_by_labels(
         is_announced=bool(naming.announced),
         few_under=few_under,
         is_drawn=sizes.shift is None,
+        predicted_sizes=predicted_sizes(pool, learned.by_probes, known) if sizes.shift is None else None,
     )
     worth = keyword_worth(seed.keywords, census.few_shot[numbers], image_counts, common_count=few_under)
-    judge = _Judge(probes, sizes, census, classes=classes, naming=naming, image_counts=image_counts, worth=worth)
+    judge = _Judge(learned, sizes, census, classes=classes, naming=naming, image_counts=image_counts, worth=worth)
     with ColumnSpill(len(census.listed), len(pool), scratch) as lists:
         judged = _joined(judge(block, lists) for block in pool.blocks())
-        strange = strangeness([sparsity, judged.pop("entropy"), judged.pop("novelty")])
-        rank_rarity, likeliest = class_rank_rarity(
-            _columns(lists, strange if census.nameless_count else None), *census.list_terms, count=len(pool)
-        )
+        strange = _strange(around, judged.pop("entropy"), judged.pop("novelty"))
+        spreading = around.propagation(numbers, sizes.shift)
+        columns = _columns(lists, judge, spreading, strange if census.nameless_count else None)
+        rank_rarity, likeliest = class_rank_rarity(columns, *census.list_terms, count=len(pool))
+    judged["chosen_isolation"], _ = around.chosen_isolation(census.few_shot[numbers])
     names = [*(classes[k] for k in census.listed.tolist()), None, None]  # the nameless; -1: on no list
     return {**judged, "class_rank_rarity": rank_rarity, "rare_class": [names[k] for k in likeliest.tolist()]}
-
-
-class _Probes:
-    """What is learned from M labelled images, of C classes: a probe on features, one on the cube roots of tags."""
-
-    def __init__(self, seed: Evidence, numbers: npt.NDArray[np.int64], class_count: int):
-        from vlmine_dagster.learning.training import fit_probe
-
-        self._features, self._tags = (
-            fit_probe(rows, numbers, class_count=class_count)
-            for rows in (seed.features, np.cbrt(seed.tag_probabilities))
-        )
-
-    def by_features(self, images: Evidence) -> Floats:
-        """Return class probabilities of B images, shape (B, C)."""
-        from vlmine_dagster.learning.prediction import predict_probabilities
-
-        return predict_probabilities(self._features, images.features)
-
-    def by_tags(self, images: Evidence) -> Floats:
-        """Return class probabilities of B images, shape (B, C)."""
-        from vlmine_dagster.learning.prediction import predict_probabilities
-
-        return predict_probabilities(self._tags, np.cbrt(images.tag_probabilities))
 
 
 class _Judge:
     """Judges images by what was learned from the labelled ones.
 
     Args:
-        probes: What was learned.
+        learned: What was learned.
         sizes: How large the C classes are.
         census: Of these classes.
         classes: Their names.
@@ -247,7 +219,7 @@ class _Judge:
 
     def __init__(
         self,
-        probes: _Probes,
+        learned: Learned,
         sizes: ClassSizes,
         census: Census,
         *,
@@ -256,22 +228,36 @@ class _Judge:
         image_counts: Mapping[str, int],
         worth: Mapping[str, float],
     ):
-        self._probes, self._sizes, self._census = probes, sizes, census
+        self._learned, self._sizes, self._census = learned, sizes, census
         self._classes, self._naming = classes, naming
         self._image_counts, self._worth = image_counts, worth
+
+    @property
+    def _model_count(self) -> int:
+        return self._learned.count + 1  # labels that spread are the last
+
+    def spread_weights(self) -> Iterator[tuple[int, float]]:
+        """Yield each class that has a list, and how much its logarithm of the posterior by spread labels adds."""
+        weights = learned_weights(self._census.known, self._census.is_named) / self._model_count
+        weights[self._census.known == 0] = 0
+        for number in self._census.listed.tolist():
+            yield number, float(weights[number])
 
     def __call__(self, images: Evidence, lists: ColumnSpill) -> dict[str, Floats]:
         """Return what is known of B images by themselves, shape (B,) each; write their scores by class to the lists."""
         by_name = named_posterior(self._naming.shares(images, self._classes)[0], self._census.name_weights)
-        learned = [
-            self._sizes.corrected(one) for one in (self._probes.by_features(images), self._probes.by_tags(images))
-        ]
-        scores = class_scores(learned, self._census.known, by_name, self._census.is_named)
+        probed, clouded = (
+            [self._sizes.corrected(one) for one in by(images)]
+            for by in (self._learned.by_probes, self._learned.by_clouds)
+        )
+        scores = class_scores(
+            [*probed, *clouded], self._census.known, by_name, self._census.is_named, model_count=self._model_count
+        )
         lists.write(scores[:, self._census.listed])
         return {
-            "expected_rarity": expected_rarity([*learned, by_name], self._census.few_shot),
+            "expected_rarity": expected_rarity([*probed, by_name], self._census.few_shot),
             "keyword_value": keyword_value(images.keywords, self._worth),
-            "entropy": predictive_entropy(learned[0]),
+            "entropy": predictive_entropy(probed[0]),
             "novelty": novelty_scores(images.keywords, self._image_counts, pooling="mean"),
         }
 
@@ -281,7 +267,16 @@ def _joined(blocks: Iterator[dict[str, Floats]]) -> dict[str, Floats]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _columns(lists: ColumnSpill, strange: Floats | None) -> Iterator[Singles]:
-    yield from lists.columns()
+def _columns(lists: ColumnSpill, judge: _Judge, spreading: Propagation, strange: Floats | None) -> Iterator[Singles]:
+    """Yield the list of each class, and that of the nameless; labels that spread are added one class at a time."""
+    for (number, weight), column in zip(judge.spread_weights(), lists.columns(), strict=True):
+        yield column + np.float32(weight) * spreading.log_posterior(number) if weight else column
     if strange is not None:
         yield strange.astype(np.float32)
+
+
+def _strange(around: Placed, entropy: Floats, novelty: Floats) -> Floats:
+    """Return how strange images are to all that knows no class; tags count as far as they tell images apart."""
+    weight = around.around.tag_weight
+    signals = [around.of_pool("sparsity"), novelty, entropy, around.of_pool("local_isolation")]
+    return strangeness(signals, [weight, weight, 1.0, 1 - weight])

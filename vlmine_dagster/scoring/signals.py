@@ -202,6 +202,32 @@ SPARSITY = Signal(
     "mining.density.semantic_density",
 )
 
+LOCAL_ISOLATION = Signal(
+    "local_isolation",
+    "rarity_scores",
+    "how much sparser it is around it than around its neighbours, by the encoder's features",
+    "{nth}most isolated in appearance",
+    "mining.isolation.local_outlier_factor",
+)
+
+CHOSEN_ISOLATION = Signal(
+    "chosen_isolation",
+    "rarity_scores",
+    "sparsity or local_isolation, whichever ranks the labelled images of rare classes higher",
+    "{nth}least similar to the rest",
+    "mining.rarity.chosen_isolation",
+    needs="labels",
+)
+
+UNLABELLED_RARITY = Signal(
+    "unlabelled_rarity",
+    "rarity_scores",
+    "how isolated it is by features at several scales, and by tags as far as they tell this pool's images apart",
+    "{nth}most isolated{rarest}",
+    "mining.rarity.unlabelled_rarity",
+    untagged="{nth}most isolated",
+)
+
 EMBEDDING_SPARSITY = Signal(
     "embedding_sparsity",
     "neighbour_scores",

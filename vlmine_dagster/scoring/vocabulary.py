@@ -13,7 +13,7 @@ from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
-from vlmine_dagster.mining.advice import Advice, drift_advice
+from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health
 from vlmine_dagster.scoring.copies import uncounted_copies
 from vlmine_dagster.scoring.reading import Reader
@@ -82,6 +82,29 @@ def commonest_and_rarest(counts: pa.Table, shown: int = 10) -> list[dict[str, An
     """Return the first and the last keywords of `vocab_counts`, for people."""
     rows = [*counts.slice(0, shown).to_pylist(), *counts.slice(max(counts.num_rows - shown, shown)).to_pylist()]
     return [{"keyword": row["keyword"], "images": row["image_count"]} for row in rows]
+
+
+def published_health(counts: pa.Table) -> VocabularyHealth:
+    """Return what a published vocabulary looks like; images without keywords are not known here, and count as none.
+
+    Args:
+        counts: Rows of `vocab_counts` (keyword, image_count, image_share), at least one.
+    """
+    first = counts.slice(0, 1).to_pylist()[0]
+    images = round(first["image_count"] / first["image_share"])
+    return vocabulary_health(_by_keyword(counts), image_count=images, images_with_keywords=images)
+
+
+def keyword_trouble(counts: pa.Table) -> str | None:
+    """Return why rarity by keywords means little in a pool and what to do, None where all is well.
+
+    Args:
+        counts: Rows of `vocab_counts` (keyword, image_count, image_share).
+    """
+    if not counts.num_rows:
+        return None
+    advice = keyword_advice(published_health(counts))
+    return None if advice.is_met else f"The keywords do not capture this pool: {advice.text}."
 
 
 def unit_counts(reader: Reader) -> dict[str, int]:

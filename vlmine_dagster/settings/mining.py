@@ -178,10 +178,10 @@ def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSetting
         "pareto": ExperimentSettings(signals=("novelty_min", "entropy")),
         "rank_sum": ExperimentSettings(signals=("novelty_min", "entropy"), fusion="rank_sum"),
         "fused": ExperimentSettings(
-            signals=("class_rank_rarity", "sparsity") if labelled else ("novelty_min", "sparsity", "soft_novelty"),
-            fusion="fisher",
-            weights={"class_rank_rarity": 3.0} if labelled else {},
-        ),
+            signals=("class_rank_rarity", "chosen_isolation"), fusion="fisher", weights={"class_rank_rarity": 3.0}
+        )
+        if labelled
+        else ExperimentSettings(signals=("unlabelled_rarity",)),
     }
     return {name: arm for name, arm in arms.items() if labelled or not arm.needs_labels}
 

@@ -25,9 +25,10 @@ from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.evidence import DESCRIBED, Evidence, StoredEvidence
 from vlmine_dagster.scoring.moments import thinned
 from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
-from vlmine_dagster.scoring.rarity import Naming, few_shot_under, naming_of, rarity_by_labels, tag_rarity
+from vlmine_dagster.scoring.rarity import Naming, few_shot_under, naming_of, rarity_by_labels
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.sequences import frames_of
+from vlmine_dagster.scoring.surroundings import Placed, Surroundings, surroundings
 from vlmine_dagster.scoring.vocabulary import unit_counts
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
 from vlmine_dagster.settings.project import Project
@@ -169,7 +170,13 @@ class Pool:
         """Signals that do not depend on the seed, shape (N,) each."""
         known, reader = self.evidence, self._reader
         lonely = loneliness(reader, self._asked, known.features, lambda: known.keywords)
-        return {**tag_rarity(reader, known.tag_probabilities), **self.novelty, **lonely}
+        return {**self.surroundings.columns, **self.novelty, **lonely}
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What is known of the N images without a label."""
+        known = self.evidence
+        return surroundings(self._reader, lambda: [known.features], lambda: [known.tag_probabilities])
 
     @cached_property
     def drawn_model(self) -> TaskModelSettings:
@@ -192,10 +199,12 @@ class Pool:
         return naming_of(self._bench.project, self._bench.labels, self._bench.encoder.classes, self._variant)
 
     def nameless(self) -> "Pool":
-        """Return the same images with classes that have no names; nothing is kept."""
+        """Return the same images with classes that have no names; what names do not change is not made again."""
         other = copy(self)
-        other._kept = None
-        other.__dict__ |= {"naming": Naming(), "constant": self.constant}
+        for name in ("constant", "evidence", "surroundings"):
+            other.__dict__[name] = getattr(self, name)
+        other.__dict__["naming"] = Naming()
+        other._kept = None if self._kept is None else self._kept / "nameless"
         return other
 
     def drawn(self, number: int) -> Mask:
@@ -259,7 +268,7 @@ class Pool:
             self.evidence.take(seed),
             labels,
             self.unit_counts,
-            sparsity=self.constant["sparsity"][rest],
+            around=Placed(self.surroundings, rest, seed),
             naming=self.naming,
             is_mined=is_mined,
             few_under=few_shot_under(self._bench.project),

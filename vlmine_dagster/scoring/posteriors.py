@@ -1,0 +1,91 @@
+"""Models that learn classes from the labelled images by what is stored of them: two probes and a discriminant."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmine_dagster.mining.discriminant import Discriminant, fit_discriminant
+from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks
+
+_SAMPLED = 10_000  # images of the pool whose features tell how images vary
+
+Floats = npt.NDArray[np.float64]
+
+
+class Learned:
+    """What is learned from M labelled images of C classes.
+
+    A logistic probe on features, one on the cube roots of tag probabilities, and a linear discriminant on features,
+    which needs few labels. Without two images of one class there is no discriminant.
+
+    Args:
+        seed: The labelled images.
+        numbers: Shape (M,), their classes.
+        class_count: C.
+        pool: The images that could be mined; a sample of them tells the discriminant how images vary.
+    """
+
+    def __init__(self, seed: Evidence, numbers: npt.NDArray[np.int64], class_count: int, pool: EvidenceBlocks):
+        from vlmine_dagster.learning.training import fit_probe
+
+        self._features, self._tags = (
+            fit_probe(rows, numbers, class_count=class_count)
+            for rows in (seed.features, np.cbrt(seed.tag_probabilities))
+        )
+        self._clouds: Discriminant | None = None
+        if np.bincount(numbers).max() > 1:
+            everything = np.concatenate([seed.features, _sampled_features(pool)])
+            self._clouds = fit_discriminant(seed.features, numbers, class_count=class_count, everything=everything)
+
+    @property
+    def count(self) -> int:
+        """Number of models."""
+        return 2 + (self._clouds is not None)
+
+    def by_features(self, images: Evidence) -> Floats:
+        """Return class probabilities of B images by the probe on features, shape (B, C)."""
+        from vlmine_dagster.learning.prediction import predict_probabilities
+
+        return predict_probabilities(self._features, images.features)
+
+    def by_probes(self, images: Evidence) -> list[Floats]:
+        """Return class probabilities of B images by both probes, shape (B, C) each."""
+        from vlmine_dagster.learning.prediction import predict_probabilities
+
+        return [self.by_features(images), predict_probabilities(self._tags, np.cbrt(images.tag_probabilities))]
+
+    def by_clouds(self, images: Evidence) -> list[Floats]:
+        """Return class probabilities of B images by the discriminant, shape (B, C); none where there is none."""
+        return [] if self._clouds is None else [self._clouds.posterior(images.features)]
+
+
+def predicted_sizes(
+    pool: EvidenceBlocks,
+    posteriors: Callable[[Evidence], list[Floats]],
+    known: npt.NDArray[np.int64],
+) -> Floats:
+    """Return how many images each class has by models: its labels and the mean over models of its posteriors' sum.
+
+    Args:
+        pool: The images that could be mined.
+        posteriors: Returns class probabilities of B images by each model, shape (B, C).
+        known: Shape (C,), labels.
+
+    Returns:
+        Shape (C,), float64; NaN for a class without a label, of which models know nothing.
+    """
+    total = np.zeros(len(known))
+    for block in pool.blocks():
+        total += np.mean([one.sum(axis=0, dtype=np.float64) for one in posteriors(block)], axis=0)
+    return np.where(known > 0, known + total, np.nan)
+
+
+def _sampled_features(pool: EvidenceBlocks) -> npt.NDArray[np.float32]:
+    """Return the features of some images, evenly over the pool, at most `_SAMPLED`."""
+    step = max(-(-len(pool) // _SAMPLED), 1)
+    start, parts = 0, []
+    for block in pool.blocks():
+        parts.append(np.asarray(block.features[-start % step :: step], dtype=np.float32))
+        start += len(block)
+    return np.concatenate(parts)
