@@ -77,12 +77,13 @@ def _repeats(keys: "pa.Table") -> list[int]:
     """Return the places of keys that occurred before, and of their first occurrence, by 64-bit hashes."""
     if keys.num_columns == 1 and _rises(keys.column(0)):
         return []
-    import duckdb
     import numpy as np
     import pandas as pd
 
+    from vlmine_dagster.resources import query_engine
+
     names = ", ".join(f'"{name}"' for name in keys.column_names)
-    with duckdb.connect() as connection:
+    with query_engine.connect() as connection:
         connection.register("keys", keys)
         found = connection.sql(f"SELECT hash({names}) AS hash FROM keys").to_arrow_table()  # noqa: S608 - our own names
     hashes = found.column("hash").to_numpy()

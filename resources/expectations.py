@@ -113,11 +113,12 @@ def _parts(contract: Table, rows: "pa.Table") -> "Iterator[pa.Table]":
     if count <= 1:
         yield rows
         return
-    import duckdb
     import pyarrow.compute as pc
 
+    from vlmine_dagster.resources import query_engine
+
     keys = ", ".join(f'"{name}"' for name in contract.key)
-    with duckdb.connect() as connection:
+    with query_engine.connect() as connection:
         connection.register("keys", rows.select(list(contract.key)))
         query = f"SELECT (hash({keys}) % {count})::USMALLINT AS part FROM keys"  # noqa: S608 - our own column names
         part = connection.sql(query).to_arrow_table().column("part")

@@ -22,6 +22,7 @@ from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputE
 from vlmine_dagster.domain.files import literal_pattern, replacing
 from vlmine_dagster.domain.items import IMAGE, ITEMS, ItemKind
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Table
+from vlmine_dagster.resources import query_engine
 from vlmine_dagster.resources.stamps import SUMMED, Stamp, column_hash, conform, totals_of
 from vlmine_dagster.settings import DEFAULT_VARIANT
 
@@ -274,17 +275,24 @@ class Lake:
             columns: Columns by table; of a table that is not named all are there.
             tables: Files by table.
         """
-        connection = duckdb.connect(config={"preserve_insertion_order": False, **self._settings})
-        try:
-            connection.execute("SET enable_progress_bar = false")
-            if not self._is_local:
-                connection.register_filesystem(self.root.fs)
+        with self._connection() as connection:
             for name, paths in tables.items():
                 chosen = _selected((columns or {}).get(name, ()), self.kind.renamed(name) if paths else {})
-                connection.execute(f"CREATE VIEW {name} AS SELECT {chosen} FROM {self._scan(name, paths)}")  # noqa: S608
+                connection.execute(f"CREATE TEMP VIEW {name} AS SELECT {chosen} FROM {self._scan(name, paths)}")  # noqa: S608
             yield connection
-        finally:
-            connection.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open DuckDB; one that reads from a store is no one else's, since it keeps the store's file system."""
+        settings = {"preserve_insertion_order": False, **self._settings}
+        if self._is_local:
+            with query_engine.connect(**settings) as connection:
+                yield connection
+            return
+        with duckdb.connect(config=settings) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            connection.register_filesystem(self.root.fs)
+            yield connection
 
     def write_views(self, file: Path, *, kept: Mapping[str, Collection[str]] | None = None) -> None:
         """Write a DuckDB file with a view over every table that is there, for people to open and ask.
