@@ -76,6 +76,9 @@ def run_together(children: Sequence[BaseProcess]) -> list[int | None]:
     return [child.exitcode for child in children]
 
 
+FEW_ARMS = ("random", "pareto", "fused")  # of the default experiments: every stage and every kind of signal
+
+
 def members(counts: Mapping[str, int], *, start: int) -> dict[str, bytes]:
     """Crops of photos by file name; `start` keeps shards apart."""
     return {f"{name}-{k}.jpg": jpeg(name, k) for name, count in counts.items() for k in range(start, start + count)}
@@ -143,6 +146,11 @@ class Made:
     def replace_shard(self, shard: str, content: Mapping[str, bytes]) -> None:
         write_tar(self.folder / "data" / f"{shard}.tar", content)
 
+    def keep_experiments(self, *names: str) -> None:
+        """Leave out all other experiments, where they would only cost time."""
+        arms = self.project.settings.experiments
+        self.settings(experiments={name: arms[name].model_dump(mode="json") for name in names})
+
     def settings(self, **changes: Any) -> None:
         content = yaml.safe_load(self.file.read_text())
         self.file.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
@@ -164,6 +172,12 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Tracking(Project.load(file)).client.search_experiments()
     shutil.copytree(file.parent / ".vlmine" / "mlflow", folder / "mlflow")
     return folder
+
+
+@pytest.fixture
+def prepared_home(state: Path, tmp_path: Path) -> Path:
+    """The home of a project in the test's own folder, with what every home starts from."""
+    return Path(shutil.copytree(state, tmp_path / ".vlmine", symlinks=True))
 
 
 Maker = Callable[..., Made]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -37,9 +38,10 @@ def installed(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(installed, tmp_path_factory) -> Path:
+def folder(installed, state, tmp_path_factory) -> Path:
     """A project of zips, mined by the installed describer and keyworder."""
     folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(state, folder / ".vlmine")
     (folder / "zips").mkdir()
     for shard, names in {"a": ("coffee", "rocket"), "b": ("chelsea",)}.items():
         with zipfile.ZipFile(folder / "zips" / f"{shard}.zip", "w") as archive:
@@ -49,6 +51,12 @@ def folder(installed, tmp_path_factory) -> Path:
     change(folder, describer={"kind": "brightness", "threshold": 100}, keyworder={"kind": "capitals"})
     change(folder, experiments={"rare": {"signals": ["novelty_min"]}, "narrow": {"signals": ["narrowness"]}})
     return folder
+
+
+@pytest.fixture(scope="module")
+def doctor(installed, folder) -> dict[str, dict[str, str]]:
+    """The lines of `vlmine doctor`, by subject."""
+    return {line["subject"]: line for line in json.loads(vlmine(installed, folder, "doctor", "--json"))}
 
 
 def vlmine(installed: Path, folder: Path, *words: str, code: int = 0) -> str:
@@ -89,8 +97,7 @@ def test_the_installed_package_mines_although_a_broken_one_is_beside_it(installe
     assert widths == sorted(widths)
 
 
-def test_plugins_are_named_where_people_look_for_kinds(installed, folder):
-    doctor = {line["subject"]: line for line in json.loads(vlmine(installed, folder, "doctor", "--json"))}
+def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor):
     assert doctor["describers"]["found"] == "tagger, transformers, openai, captions, brightness"
     assert doctor["sources"]["found"] == "folder, webdataset, parquet, zips"
     assert doctor["keyworders"]["found"].endswith("capitals")
@@ -100,8 +107,7 @@ def test_plugins_are_named_where_people_look_for_kinds(installed, folder):
     assert "jsonl" in vlmine(installed, folder, "export", "--help")
 
 
-def test_a_broken_plugin_is_named_with_its_package_and_reason(installed, folder):
-    doctor = {line["subject"]: line for line in json.loads(vlmine(installed, folder, "doctor", "--json"))}
+def test_a_broken_plugin_is_named_with_its_package_and_reason(doctor):
     assert doctor["describer crash"]["state"] == doctor["source odd"]["state"] == "warn"
     assert "vlmine-broken: broken_describer:PLUGIN cannot be loaded (RuntimeError: no licence" in str(doctor)
     assert doctor["source odd"]["found"] == "vlmine-broken: expected a SourcePlugin, got function"

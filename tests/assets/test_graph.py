@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Made, jpeg, members, small_pool
+from conftest import FEW_ARMS, Made, jpeg, members, small_pool
 
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.assets.images import images
@@ -80,6 +80,7 @@ def told_failures(made: Made) -> dict[tuple[str, str], str]:
 def test_a_failing_shard_stops_nobody_else(make_project):
     pool, labels = small_pool()
     made = make_project({**pool, "pool/b": {f"{k}.jpg": b"no image" for k in range(4)}}, labels=labels)
+    made.keep_experiments("pareto")
     steps: list[Step] = []
 
     with listening(steps.append):
@@ -154,9 +155,11 @@ def test_arrival_order_replacement_and_removal_leave_no_trace(finished: Made, ma
     finished.replace_shard("pool/b", changed)
     (finished.folder / "data/pool/a.tar").unlink()
     (finished.folder / "labels.csv").write_text(labels)
+    finished.keep_experiments(*FEW_ARMS)
     assert finished.run().is_whole
 
     clean = make_project({"pool/c": pool["pool/c"], "pool/b": changed, "test/t": pool["test/t"]}, labels=labels)
+    clean.keep_experiments(*FEW_ARMS)
     assert clean.run().is_whole
 
     assert finished.instance.get_dynamic_partitions(SHARDS) != []

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import Made, Maker, members, run_together, small_pool
+from conftest import FEW_ARMS, Made, Maker, members, run_together, small_pool
 
 from vlmine_dagster.automation.jobs import SHARD_JOB
 from vlmine_dagster.automation.runner import Runner, open_instance
@@ -16,12 +16,10 @@ from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.partitions import SHARDS
-from vlmine_dagster.settings import default_experiments
 from vlmine_dagster.settings.project import Project
 
 pytestmark = pytest.mark.slow
 KILLS = 50
-ARMS = ("random", "pareto", "fused")  # every stage and every kind of signal; the other five would only cost time
 LONGEST_LIFE = 450  # touches of a file; a whole run of the small pool has some 3,400
 # What tells time or the folder differs between any two projects.
 OWN_COLUMNS = {"descriptions": {"latency_s"}, "mining_report": {"path", "sha256"}, "task_model": {"path"}}
@@ -29,7 +27,20 @@ OWN_COLUMNS = {"descriptions": {"latency_s"}, "mining_report": {"path", "sha256"
 # Children come from a server that has imported everything, so that one starts at once and none inherits a thread.
 _children = multiprocessing.get_context("forkserver")
 _children.set_forkserver_preload(
-    ["vlmine_dagster.automation.runner", "torch", "mlflow", "great_expectations.expectations"]
+    [
+        "great_expectations.expectations",
+        "great_expectations.render.renderer.site_builder",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_svg",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "scipy.optimize",
+        "torch._dynamo",  # what the first optimizer imports
+        "vlmine_dagster.automation.runner",
+        "vlmine_dagster.definitions",
+        "vlmine_dagster.learning.retraining",
+        "vlmine_dagster.reporting.report_content",
+        "vlmine_dagster.scoring.retraining",
+    ]
 )
 
 
@@ -69,8 +80,9 @@ def exit_of(target: Any, *args: Any) -> int | None:
 def few_arms(make_project: Maker) -> Made:
     """The small pool with three of the default experiments."""
     pool, labels = small_pool()
-    experiments = {name: default_experiments()[name].model_dump(mode="json") for name in ARMS}
-    return make_project(pool, labels=labels, experiments=experiments)
+    made = make_project(pool, labels=labels)
+    made.keep_experiments(*FEW_ARMS)
+    return made
 
 
 def content(made: Made) -> dict[tuple[str, str], dict[str, str]]:

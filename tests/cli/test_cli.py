@@ -34,7 +34,7 @@ def inside(finished: Made, monkeypatch: pytest.MonkeyPatch) -> Made:
     return finished
 
 
-def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, state):
+def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, prepared_home):
     monkeypatch.chdir(tmp_path)
     for name, data in members({"coffee": 5, "rocket": 1}, start=0).items():
         (tmp_path / "photos").mkdir(exist_ok=True)
@@ -57,7 +57,7 @@ def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, state):
     assert "keyword" in listed[0]["reason"]
 
 
-def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_path, monkeypatch, state):
+def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_path, monkeypatch, prepared_home):
     monkeypatch.chdir(tmp_path)
     for name, data in members({"coffee": 3, "rocket": 2}, start=0).items():
         (tmp_path / "photos/cups").mkdir(parents=True, exist_ok=True)
