@@ -6,7 +6,6 @@ From the two follows what is missing, fresh or stale, without a database and wit
 
 import json
 import shutil
-import tempfile
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Table
 from vlmine_dagster.resources import query_engine
 from vlmine_dagster.resources.stamps import SUMMED, Stamp, column_hash, conform, totals_of
 from vlmine_dagster.settings import DEFAULT_VARIANT
+from vlmine_dagster.settings.plain_paths import plain_temporary_folder
 
 _STAMP_KEY = b"vlmine"
 
@@ -308,8 +308,8 @@ class Lake:
         if not self._is_local:
             return
         # Made elsewhere, since DuckDB misplaces what it writes beside a file below a folder with `?` in its name.
-        with replacing(file) as beside, tempfile.TemporaryDirectory() as folder:
-            made = Path(folder, "views.duckdb")
+        with replacing(file) as beside, plain_temporary_folder() as folder:
+            made = folder / "views.duckdb"
             with duckdb.connect(str(made)) as connection:
                 for name, contract in TABLES.items():
                     there = self.partitions(name)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -47,13 +49,14 @@ def project(tmp_path_factory):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(jpeg("coffee", number))
     watch = tmp_path_factory.mktemp("watch")
+    cache = tempfile.mkdtemp(dir="/tmp")  # a plain place for links, whatever TMPDIR is
     (watch / "sitecustomize.py").write_text(WATCH)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER", "MLFLOW", "VLMINE"))}
     environment = {
         **kept,
         "PYTHONPATH": f"{watch}{os.pathsep}{Path(__file__).parent.parent}",
         "HOME": str(folder),
-        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
+        "XDG_CACHE_HOME": cache,
         "CALLS_FILE": str(watch / "calls"),
     }
     environment.pop("DAGSTER_DISABLE_TELEMETRY", None)
@@ -65,7 +68,8 @@ def project(tmp_path_factory):
         return done.stdout + done.stderr
 
     said = vlmine("init", "in [1]") + vlmine("run")
-    return folder, vlmine, said, watch / "calls"
+    yield folder, vlmine, said, watch / "calls"
+    shutil.rmtree(cache)
 
 
 def test_a_whole_run_works_there_and_is_fresh_afterwards(project):

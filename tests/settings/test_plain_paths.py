@@ -1,24 +1,26 @@
+import os
 import tempfile
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.settings.plain_paths import plain_path
+from vlmine_dagster.settings.plain_paths import plain_path, plain_temporary_folder
 
 ODD = "Bob's [old] pool? 100%20 #2"
 
 
 @pytest.fixture
 def cache(tmp_path_factory, monkeypatch):
-    folder = Path(tempfile.mkdtemp(prefix="plain"))
+    folder = Path(tempfile.mkdtemp(prefix="plain", dir="/tmp"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder
 
 
 @pytest.fixture
 def plain(cache):
-    return Path(tempfile.mkdtemp(prefix="plain"))
+    return Path(tempfile.mkdtemp(prefix="plain", dir="/tmp"))
 
 
 def test_a_plain_path_stays(plain, cache):
@@ -70,3 +72,23 @@ def test_a_link_that_leads_elsewhere_is_not_used(plain, cache, monkeypatch):
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(plain / "temporary"))
     assert plain_path(folder).parent != link.parent
     assert plain_path(folder).resolve() == folder.resolve()
+
+
+@pytest.mark.parametrize("name", [ODD, "plain"])
+def test_duckdb_can_write_below_any_temporary_folder_and_nothing_is_left(plain, monkeypatch, name):
+    (plain / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(plain / name))
+    with plain_temporary_folder() as folder:
+        assert (folder.parent == plain / name) == (name == "plain")
+        with duckdb.connect(str(folder / "views.duckdb")) as connection:
+            connection.execute("CREATE TABLE numbers AS SELECT 1 AS number")
+        assert [file.name for file in folder.iterdir()] == ["views.duckdb"]
+    assert not folder.exists()
+
+
+def test_where_no_folder_is_plain_a_line_says_what_to_set(plain, monkeypatch):
+    (plain / ODD).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(plain / ODD))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ConfigError, match="Set TMPDIR to a folder with a plain name"), plain_temporary_folder():
+        pass

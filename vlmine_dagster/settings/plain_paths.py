@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vlmine_dagster.domain.errors import ConfigError
@@ -32,6 +34,28 @@ def plain_path(folder: Path) -> Path:
     raise ConfigError(
         f"{folder}: SQLite and Dagster cannot work in a folder of this name, and no link to it can be made in "
         f"{' or '.join(str(place) for place in _places())}. Set VLMINE_HOME to a folder with a plain name."
+    )
+
+
+@contextmanager
+def plain_temporary_folder() -> Iterator[Path]:
+    """Make a temporary folder without such characters in its path, gone afterwards.
+
+    A link does not help programs that follow it before they read the path, as DuckDB does. Where the temporary folder
+    of the user has such characters, the machine's own is taken, or the user's cache.
+
+    Raises:
+        ConfigError: none of these can be written.
+    """
+    for place in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"), *(one.parent for one in _places())):  # noqa: S108
+        if not _PLAIN.fullmatch(str(place)) or not os.access(place, os.W_OK | os.X_OK):
+            continue
+        with tempfile.TemporaryDirectory(prefix="vlmine-", dir=place) as folder:
+            yield Path(folder)
+        return
+    raise ConfigError(
+        f"{tempfile.gettempdir()}: DuckDB cannot work in a folder of this name. Set TMPDIR to a folder with a plain "
+        f"name."
     )
 
 
