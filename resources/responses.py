@@ -14,6 +14,7 @@ _BLOCKED = frozenset(
     "content_filter content_filtered safety image_safety recitation prohibited_content blocklist spii "  # noqa: SIM905
     "sensitive refusal guardrail_intervened".split()
 )
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _TEXT_PARTS = ("text", "output_text", "input_text")
 _WORDS = ("message", "msg", "detail", "error_description", "reason", "description", "title", "error", "errors", "raw")
 
@@ -64,7 +65,7 @@ def completion_in(content: bytes) -> Completion | None:
     refusal = message.get("refusal") or None
     return Completion(
         text,
-        thought or _text(message.get("reasoning_content")) or _text(message.get("reasoning")),
+        thought or next((said for name in _THOUGHTS if (said := _text(message.get(name)))), ""),
         None if refusal is None else _text(refusal) or "no reason given",
         _finish(choice),
         prompt_tokens,

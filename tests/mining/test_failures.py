@@ -134,3 +134,34 @@ def test_no_text_breaks_the_detector(text):
     assert found.outcome in ("ok", "refused", "not_seen", "truncated", "unparseable", "empty")
     assert (found.failure is None) == (found.outcome == "ok")
     assert len(features(text)) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Short caption: A dog runs on the beach.", "A dog runs on the beach."),  # pictaria-ai/pictaria-server PR 16
+        ("**Full caption:** Two men play chess.", "Two men play chess."),
+        ("Alt text: A red bus at a stop.", "A red bus at a stop."),
+        ("A full caption: nobody reads it, on a wall.", None),
+    ],
+)
+def test_a_label_before_a_description_is_taken_off(text, said):
+    found = judge_description(text, language="en")
+
+    assert found.outcome == "ok"
+    assert (found.text or text) == (said or text)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("Full caption here", "refused"),  # pictaria-ai/pictaria-server PR 16
+        ("Short caption:", "empty"),
+        ("Model does not support images", "not_seen"),  # atomantic/PortOS PR 1228
+        ("Failed to load image or audio file", "unparseable"),  # perfectgf/lora-dataset-studio#6
+        ("<think>So, let's see. The image has a plate with food.", "truncated"),  # atomantic/PortOS PR 1238
+        ("tamsin_reed", "empty"),  # atomantic/PortOS PR 1233: a trigger word alone
+    ],
+)
+def test_failures_that_people_reported_are_none(text, outcome):
+    assert judge_description(text, language="en").outcome == outcome

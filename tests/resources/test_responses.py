@@ -225,3 +225,30 @@ def test_a_field_is_renamed_or_left_out_on_the_servers_word(words, change):
         None: None,
     }
     assert found == wanted[change]
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_a_thought_is_told_by_whatever_name_a_server_gives_it(name):
+    """photoprism/photoprism#5453: Ollama's `thinking`, and nothing else."""
+    found = read(body({"content": "", name: "So, let's see."}, choice={"finish_reason": "length"}))
+
+    assert found.outcome is Outcome.TRUNCATED
+    assert "went into thought" in found.failure
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 0, "completion_tokens": 7}, (None, 7)),  # MiXaiLL76/auto_ai_router PR 142
+        ({"prompt_tokens": 5, "completion_tokens": None}, (5, None)),  # microsoft/autogen PR 2292
+        ({"prompt_tokens": -1, "completion_tokens": 7}, (None, 7)),
+        (None, (None, None)),  # Aider-AI/aider PR 244
+    ],
+)
+def test_tokens_that_cannot_be_are_estimated(usage, tokens):
+    found = read(body({"content": "A dog runs on the beach."}, usage=usage))
+    guess = (found.prompt_tokens, found.output_tokens)
+
+    assert found.is_estimated
+    assert all(said is None or said == counted for said, counted in zip(tokens, guess, strict=True))
+    assert min(guess) > 0

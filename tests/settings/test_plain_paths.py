@@ -1,4 +1,5 @@
 import os
+import pwd
 import tempfile
 from pathlib import Path
 
@@ -92,3 +93,17 @@ def test_where_no_folder_is_plain_a_line_says_what_to_set(plain, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ConfigError, match="Set TMPDIR to a folder with a plain name"), plain_temporary_folder():
         pass
+
+
+def test_a_user_without_a_name_and_a_home_has_the_temporary_folder(plain, monkeypatch):
+    def unknown(_uid):
+        raise KeyError("getpwuid(): uid not found: 1000")  # matus-chochlik/ctcache PR 5, containers of OpenShift
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(plain / "temporary"))
+    folder = plain / ODD
+    folder.mkdir()
+
+    assert plain_path(folder).is_relative_to(plain / "temporary")

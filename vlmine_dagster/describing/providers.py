@@ -13,7 +13,7 @@ from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import EndpointSettings
 from vlmine_dagster.settings.providers import Finding, ProviderSettings
 
-DESCRIPTIONS_VERSION = 2  # each is raised when the same answer of a model may be judged differently
+DESCRIPTIONS_VERSION = 3  # each is raised when the same answer of a model may be judged differently
 KEYWORD_LISTS_VERSION = 3
 
 

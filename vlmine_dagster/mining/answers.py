@@ -74,6 +74,13 @@ class Judgement:
     text: str | None = None
 
 
+_LABEL = regex.compile(
+    r"\W{0,4}(?:short|full|long|brief|detailed|alt)\s+(?:caption|description|text)\W{0,3}:\W{0,4}",
+    regex.IGNORECASE,
+)
+_LEAST_LABELLED = 2  # words behind a label that may be a description
+
+
 def judge_description(text: str, *, language: str | None = None) -> Judgement:
     """Judge an answer that should describe a picture.
 
@@ -88,12 +95,25 @@ def judge_description(text: str, *, language: str | None = None) -> Judgement:
     answer = without_thought(text)
     if not answer.text:
         return _only_thought(answer)
-    found = failure_of(answer.text)
+    said = _without_label(answer.text)
+    found = failure_of(said)
     if found is not None:
         return Judgement(found.outcome, found.reason)
-    if language is not None and not is_in_language(answer.text, language):
+    if language is not None and not is_in_language(said, language):
         return Judgement("unparseable", f"the answer is not in language {language}")
-    return Judgement(text=answer.text if answer.text != text else None)
+    return Judgement(text=said if said != text else None)
+
+
+def _without_label(text: str) -> str:
+    """Return a description without what some models write before it; a label alone stays, and is a placeholder.
+
+    Examples:
+        >>> _without_label("**Short caption:** A dog runs."), _without_label("Full caption: here")
+        ('A dog runs.', 'Full caption: here')
+    """
+    found = _LABEL.match(text)
+    rest = text[found.end() :].strip() if found else ""
+    return rest if len(rest.split()) >= _LEAST_LABELLED else text
 
 
 def judge_keywords(text: str) -> Judgement:

@@ -60,8 +60,12 @@ def plain_temporary_folder() -> Iterator[Path]:
 
 
 def _places() -> list[Path]:
-    caches = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    return [Path(caches) / "vlmine" / "homes", Path(tempfile.gettempdir()) / f"vlmine-{os.getuid()}" / "homes"]
+    temporary = Path(tempfile.gettempdir()) / f"vlmine-{os.getuid()}" / "homes"
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    except RuntimeError:  # a user without a name and without HOME, as in some containers
+        return [temporary]
+    return [caches / "vlmine" / "homes", temporary]
 
 
 def _linked(link: Path, folder: Path) -> Path | None:
