@@ -118,6 +118,14 @@ def exif_orientation(data: bytes, *, max_pixels: int) -> int:
     return _orientation(_decode(data, max_pixels=max_pixels, draft_side=1)[0])
 
 
+def png_of(data: bytes) -> bytes:
+    """Return an encoded picture as a PNG, which loses nothing."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(data), formats=["BMP"]) as picture:
+        picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def picture_suffix(data: bytes) -> str:
     """Return the ending of a file name that fits an encoded image.
 

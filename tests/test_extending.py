@@ -99,7 +99,7 @@ def test_the_installed_package_mines_although_a_broken_one_is_beside_it(installe
 
 def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor):
     assert doctor["describers"]["found"] == "tagger, transformers, openai, captions, brightness"
-    assert doctor["sources"]["found"] == "folder, webdataset, parquet, zips"
+    assert doctor["sources"]["found"] == "folder, webdataset, parquet, video, zips"
     assert doctor["keyworders"]["found"].endswith("capitals")
     assert doctor["task models"]["found"] == "probe, cnn, predictions, transformers"
     assert doctor["formats"]["found"] == "csv, parquet, label-studio, jsonl"

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,7 @@ from vlmine_dagster.resources.sources.samples import chosen_endings, mask_patter
 from vlmine_dagster.resources.sources.shard_files import is_shard_file
 from vlmine_dagster.resources.sources.splits import path_splits, test_folders
 from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.sources.video import VIDEO_SUFFIXES, VideoSource, is_video, length_of
 from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
 
@@ -77,16 +78,17 @@ def survey(root: str) -> Survey:
 
 
 def _contents(source: ImageSource) -> str:
-    if not isinstance(source, FolderSource):
+    if not isinstance(source, FolderSource | VideoSource):
         return f"{len(source.shards()):,} files"
     kinds = ", ".join(f"{count:,} {kind or 'without an ending'}" for kind, count in source.endings().most_common())
-    return f"images: {kinds}"
+    return f"{'images' if isinstance(source, FolderSource) else 'videos'}: {kinds}"
 
 
 def detect(root: str) -> DatasetSettings:
     """Find out what kind of dataset lies at a path or URL.
 
-    Tars with images win over Parquet files with an image column, and these over loose image files; what loses is
+    Tars with images win over Parquet files with an image column, and these over loose files, of which images or videos
+    win, whichever are more; what loses is
     logged. Labels are taken from `labels.csv` (and `classes.csv`) at the root or beside it; where pool rows carry
     a class and no row is a seed, they are taken for a benchmark's (`oracle`);
     a `labels.csv` that cannot be read as one is logged and left aside.
@@ -105,11 +107,11 @@ def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
     tree = FileTree(root)
     tars = tree.paths(partial(is_shard_file, suffixes=TAR_SUFFIXES))
     parquet = tree.paths(partial(is_shard_file, suffixes=PARQUET_SUFFIXES))
-    images = tree.paths(is_image)
-    found = _webdataset(tree, tars) or _parquet(tree, parquet) or _folder(tree, images)
+    images, videos = tree.paths(is_image), tree.paths(is_video)
+    found = _webdataset(tree, tars) or _parquet(tree, parquet) or _folder_or_videos(tree, images, videos)
     if found is None:
         raise SourceError(_nothing_found(tree, tars=tars, parquet=parquet))
-    _log_what_lost(found.settings["kind"], parquet=parquet, images=images)
+    _log_what_lost(found.settings["kind"], parquet=parquet, images=images, videos=videos)
     return _settings(root, found.settings), found.notes
 
 
@@ -172,6 +174,30 @@ def _parquet(tree: FileTree, paths: list[str]) -> _Found | None:
         if columns is not None:
             return _Found({"kind": "parquet", **columns}, [])
     return None
+
+
+def _folder_or_videos(tree: FileTree, images: list[str], videos: list[str]) -> _Found | None:
+    """Return whichever are more, images or videos, and say what is left out."""
+    found = None if len(videos) > len(images) else _folder(tree, images)
+    if found is not None:
+        found.notes.extend(_left_out(len(videos), "videos", beside="images", kind="video"))
+    elif videos:
+        found = _videos(tree, videos)
+        found.notes.extend(_left_out(len(images), "images", beside="videos", kind="folder"))
+    return found
+
+
+def _left_out(count: int, what: str, *, beside: str, kind: str) -> list[str]:
+    if not count:
+        return []
+    return [f"{count:,} {what} beside the {beside} are not mined; kind: {kind} in vlmine.yaml mines them instead."]
+
+
+def _videos(tree: FileTree, videos: list[str]) -> _Found:
+    some = videos[:_SAMPLE]
+    seconds = sum(length_of(tree, path) for path in some) / len(some) * len(videos)
+    shard_count = min(_MOST_SHARDS, len(videos), max(1, math.ceil(seconds / IMAGES_A_SHARD)))
+    return _Found({"kind": "video", "shard_count": shard_count}, [])
 
 
 def _folder(tree: FileTree, images: list[str]) -> _Found | None:
@@ -258,10 +284,12 @@ def _labels(root: str) -> LabelSettings | None:
     return None
 
 
-def _log_what_lost(kind: str, *, parquet: list[str], images: list[str]) -> None:
+def _log_what_lost(kind: str, *, parquet: Sequence[str], images: Sequence[str], videos: Sequence[str]) -> None:
+    """Log what tars or Parquet files have won over; of images and videos a note says it."""
     others = {
         "Parquet files": parquet if kind == "webdataset" else [],
-        "loose images": images if kind != "folder" else [],
+        "loose images": images if kind in ("webdataset", "parquet") else [],
+        "videos": videos if kind in ("webdataset", "parquet") else [],
     }
     for what, paths in others.items():
         if paths:
@@ -287,7 +315,8 @@ def _nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> st
         f"no images at {tree.root}. Looked in it and below, hidden files left out, for: tars "
         f"({', '.join(TAR_SUFFIXES)}) with image members; Parquet files with a column of image bytes or a "
         f"struct of `bytes` and `path`; image "
-        f"files ({', '.join(IMAGE_SUFFIXES)}). {said} Give the folder that holds one of these."
+        f"files ({', '.join(IMAGE_SUFFIXES)}); videos ({', '.join(VIDEO_SUFFIXES)}). {said} Give the folder that holds "
+        f"one of these."
     )
 
 

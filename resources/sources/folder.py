@@ -65,12 +65,26 @@ class FolderSource:
         Raises:
             SourceError: there is no such shard, or a remote store fails.
         """
-        paths = self._paths(shard)
+        paths = self.paths(shard)
         return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths))
 
     def glance(self, shard: str) -> Glance:
         """Return what is known of a shard's files without reading them; see `ImageSource.glance`."""
-        return self._cache.glance(self._tree.entry(path) for path in self._paths(shard))
+        return self._cache.glance(self._tree.entry(path) for path in self.paths(shard))
+
+    def paths(self, shard: str) -> list[str]:
+        """Return the relative paths of a shard's files.
+
+        Raises:
+            SourceError: there is no such shard.
+        """
+        require_shard(shard, self._paths_by_shard, self._tree.root)
+        return self._paths_by_shard[shard]
+
+    def refusal(self, path: str) -> str | None:
+        """Return why a file is not opened, None where it may be."""
+        entry = self._tree.entry(path)
+        return _link_problem(entry) or entry.problem or too_large(entry.n_bytes, self._max_bytes)
 
     def endings(self) -> Counter[str]:
         """Return how many images have each ending."""
@@ -85,25 +99,17 @@ class FolderSource:
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a shard by path; see `ImageSource.read`."""
         names = UniqueKeys()
-        key_of = {path: names.take(path) for path in self._paths(shard)}
+        key_of = {path: names.take(path) for path in self.paths(shard)}
         wanted = {path for path in key_of if keys is None or key_of[path] in keys}
         refused: dict[str, str] = {}
         for path in sorted(wanted):
-            problem = self._refusal(path)
+            problem = self.refusal(path)
             if problem:
                 refused[path] = problem
         for path, problem in refused.items():
             yield RawImage(key_of[path], self._tree.uri(path), b"", problem)
         for path, found in self._tree.read_each(sorted(wanted - refused.keys())):
             yield _raw_image(key_of[path], self._tree.uri(path), found)
-
-    def _refusal(self, path: str) -> str | None:
-        entry = self._tree.entry(path)
-        return _link_problem(entry) or entry.problem or too_large(entry.n_bytes, self._max_bytes)
-
-    def _paths(self, shard: str) -> list[str]:
-        require_shard(shard, self._paths_by_shard, self._tree.root)
-        return self._paths_by_shard[shard]
 
     @cached_property
     def _paths_by_shard(self) -> dict[str, list[str]]:

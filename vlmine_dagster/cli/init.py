@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     help="Use the splits and labels that come with the data set. Default: ask, if in a terminal.",
 )
 def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | None) -> None:
-    """Write vlmine.yaml for DATASET: a folder of images, WebDataset tars or Parquet files, or an fsspec URL."""
+    """Write vlmine.yaml for DATASET: a folder of images, tars, Parquet files or videos, or an fsspec URL."""
     from vlmine_dagster.cli.doctor import advice_on_labels
     from vlmine_dagster.resources.sources import survey
     from vlmine_dagster.resources.workbench import Workbench

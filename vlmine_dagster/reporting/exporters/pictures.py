@@ -22,15 +22,17 @@ def copy_pictures(bench: "Workbench", image_ids: Sequence[str], folder: Path) ->
         MissingInputError: an image is gone from the dataset.
     """
     from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
-    from vlmine_dagster.resources.pictures import picture_suffix
+    from vlmine_dagster.resources.pictures import picture_suffix, png_of
     from vlmine_dagster.resources.sources.contract import is_image
 
     root, base = bench.project.resolve(bench.project.settings.dataset.root), folder.resolve()
     if "://" not in root and base.is_relative_to(Path(root).resolve()):
         raise ConfigError(f"{folder} lies in the dataset, which would grow by the copies. Choose another folder.")
+    is_compressed = not bench.project.settings.dataset.capabilities.makes_pictures
     copies: dict[str, str] = {}
     for shard, names in by_shard(image_ids, bench.source.shards()).items():
-        for name, data in read_bytes(bench.source, shard, names):
+        for name, found in read_bytes(bench.source, shard, names):
+            data = found if is_compressed else png_of(found)
             file = base / (name if is_image(name) else name + picture_suffix(data))
             with refusing_unwritable(folder):
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,174 @@
+"""Videos below a root: frames at a chosen rate or at scene changes, decoded as they are needed."""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from vlmine_dagster.domain.errors import PictureError, SourceError
+from vlmine_dagster.resources.sources.clip import Clip, Shown, open_clip, upright
+from vlmine_dagster.resources.sources.contract import Glance, Moment, RawImage, UniqueKeys
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.folder import FolderSource
+from vlmine_dagster.resources.sources.tree import FileTree
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from vlmine_dagster.resources.datasets.video import VideoSettings
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov")
+
+_ANY_SIZE = 1 << 62
+_SMALL = (32, 18)  # a picture's parts, by which scenes are told apart
+_AT = re.compile(r"(?P<video>.+)@(?P<seconds>\d+\.\d{3})s")
+
+
+class VideoSource:
+    """Video files below a root; a stable hash of the relative path says to which shard a video belongs.
+
+    A key is the video's relative path and when the frame appears: `clip.mp4@12.400s`. It stays the same whatever other
+    frames are taken. A frame that should be there and cannot be decoded is an unreadable image; so is a video that
+    cannot be opened, by its path alone.
+
+    Args:
+        tree: The files.
+        settings: Which frames are taken, and the number of shards.
+        cache: Fingerprints of an earlier time.
+    """
+
+    def __init__(self, tree: FileTree, settings: "VideoSettings", *, cache: FingerprintCache):
+        self._tree = tree
+        self._settings = settings
+        self._cache = cache
+        self._listed: FolderSource | None = None
+
+    @property
+    def _files(self) -> FolderSource:
+        """The videos, cut into shards as a folder of images is."""
+        if self._listed is None:
+            found = self._tree.paths(is_video)
+            if not found:
+                raise SourceError(
+                    f"no video below {self._tree.root}: looked for files that end in {', '.join(VIDEO_SUFFIXES)} and "
+                    f"are not hidden. Correct dataset.root or dataset.kind in vlmine.yaml."
+                )
+            shards = self._settings.shard_count
+            self._listed = FolderSource(
+                self._tree, shard_count=shards, max_bytes=_ANY_SIZE, cache=self._cache, listed=found
+            )
+        return self._listed
+
+    def shards(self) -> list[str]:
+        """Return `shard-000` and so on; a few videos may leave some of them empty.
+
+        Raises:
+            SourceError: the root is missing or holds no video.
+        """
+        return self._files.shards()
+
+    def fingerprint(self, shard: str) -> str:
+        """Return a hash over the relative path and the content of each video in the shard."""
+        return self._files.fingerprint(shard)
+
+    def glance(self, shard: str) -> Glance:
+        """Return what is known of a shard's videos without reading them; see `ImageSource.glance`."""
+        return self._files.glance(shard)
+
+    def endings(self) -> Counter[str]:
+        """Return how many videos have each ending."""
+        return self._files.endings()
+
+    def ignored(self) -> dict[str, int]:
+        """Return how many files are no videos, by kind; see `FileTree.unused`."""
+        return self._tree.unused([path for shard in self.shards() for path in self._files.paths(shard)])
+
+    def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
+        """Yield the frames of a shard's videos, by path and time; see `ImageSource.read`.
+
+        With keys, only what lies between a keyframe and such a frame is decoded.
+        """
+        names = UniqueKeys()
+        name_of = {path: names.take(path) for path in self._files.paths(shard)}
+        wanted = None if keys is None else _times_by_video(keys)
+        for path, name in sorted(name_of.items()):
+            if wanted is None or name in wanted:
+                yield from self._frames(path, name, None if wanted is None else wanted[name])
+
+    def _frames(self, path: str, name: str, times: list[float] | None) -> Iterator[RawImage]:
+        uri = self._tree.uri(path)
+        problem = self._files.refusal(path)
+        if problem:
+            yield RawImage(name, uri, b"", problem)
+            return
+        try:
+            with self._tree.open(path) as file, open_clip(file) as clip:
+                if clip.pixel_count > self._settings.max_pixels:
+                    limit = self._settings.max_pixels
+                    raise PictureError(f"{clip.pixel_count:,} pixels, more than dataset.max_pixels ({limit:,})")
+                shown = self._chosen(clip) if times is None else ((None, one) for one in clip.exactly(times))
+                for number, one in shown:
+                    yield _raw_image(name, uri, number, one, clip.pixel_shape)
+        except PictureError as error:
+            yield RawImage(name, uri, b"", str(error))
+
+    def _chosen(self, clip: Clip) -> Iterator[tuple[int, Shown]]:
+        if self._settings.frames == "scenes":
+            return enumerate(_scenes(clip, self._settings.scene_change))
+        return enumerate(clip.at(number * self._settings.every_s for number in count()))
+
+
+def is_video(name: str) -> bool:
+    """Whether a file's name ends like a video's and is not hidden."""
+    return name.lower().endswith(VIDEO_SUFFIXES) and not name.rpartition("/")[2].startswith(".")
+
+
+def length_of(tree: FileTree, path: str) -> float:
+    """Return how many seconds a video says that it lasts, 0 where it does not or cannot be opened."""
+    try:
+        with tree.open(path) as file, open_clip(file) as clip:
+            return clip.length_s or 0.0
+    except SourceError:
+        return 0.0
+
+
+def _times_by_video(keys: Collection[str]) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {}
+    for key in keys:
+        found = _AT.fullmatch(key)
+        if found is not None:
+            times.setdefault(found["video"], []).append(float(found["seconds"]))
+    return {video: sorted(at) for video, at in times.items()}
+
+
+def _raw_image(name: str, uri: str, number: int | None, shown: Shown, shape: "Fraction | None") -> RawImage:
+    at = f"{shown.time_s:.3f}"
+    moment = Moment(name, number, shown.time_s)
+    data = b"" if shown.frame is None else _encoded(shown.frame, shape)
+    return RawImage(f"{name}@{at}s", f"{uri}#t={at}", data, shown.failure, moment)
+
+
+def _encoded(frame: Any, shape: "Fraction | None") -> bytes:
+    """Return a frame as a BMP: the same bytes for the same pixels, in a fraction of the time of a PNG."""
+    file = io.BytesIO()
+    upright(frame, shape).save(file, "BMP")
+    return file.getvalue()
+
+
+def _scenes(clip: Clip, change: float) -> Iterator[Shown]:
+    """Yield the first frame of every scene, and a failure where the video breaks off."""
+    import numpy as np
+
+    before = None
+    for shown in clip.all():
+        if shown.frame is None or shown.frame.is_corrupt:
+            if shown.failure is not None:
+                yield shown
+            continue
+        width, height = _SMALL
+        small = shown.frame.reformat(width=width, height=height, format="gray").to_ndarray().astype(np.float32) / 255
+        if before is None or float(np.abs(small - before).mean()) > change:
+            yield shown
+        before = small
