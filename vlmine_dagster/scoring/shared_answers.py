@@ -23,30 +23,38 @@ _LEAST_IMAGES = 8
 _LEAST_SHARE = 0.001
 _MOST_GROUPS = 10
 _OTHERS = 64
+_SAMPLE = 2000  # answers among which others are looked for
 _SHOWN = 5
 
 # A sketch of an answer is the three smallest hashes of its words: texts that share nine of ten words mostly share it,
 # and texts that share it by chance are told apart by their words afterwards.
-_SKETCHES = """
-CREATE TEMP VIEW sketches AS
+_SKETCHED = """
 SELECT image_id, outcome, description, hash(list_sort(list_transform(words, lambda word: hash(word)))[1:3]) AS sketch
-FROM (SELECT *, list_distinct(list_filter(
-                    string_split_regex(lower(description), '[^\\p{L}\\p{M}\\p{N}]+'), lambda word: word <> '')) AS words
-      FROM descriptions WHERE outcome IN ('ok', 'not_seen') AND description IS NOT NULL)
+FROM (SELECT *, string_split_regex(lower(description), '[^\\p{{L}}\\p{{M}}\\p{{N}}]+') AS parts,
+             list_distinct(list_filter(parts, lambda word: word <> '')) AS words
+      FROM {answers} WHERE outcome IN ('ok', 'not_seen') AND description IS NOT NULL)
 """
+# Cutting texts into words is what costs: it is done twice for all answers where some are shared, otherwise once.
+_SKETCHES = f"CREATE TEMP VIEW sketches AS {_SKETCHED.format(answers='descriptions')}"
 _COMMON = """
 SELECT sketch, count(*) AS image_count FROM sketches GROUP BY sketch
 HAVING count(*) >= greatest($least, $share * (SELECT count(*) FROM descriptions WHERE outcome = 'ok'))
    AND count(*) FILTER (outcome = 'ok') > 0
 ORDER BY image_count DESC, sketch LIMIT $most
 """
+_SHARED = "CREATE TEMP TABLE shared AS SELECT * FROM sketches WHERE sketch IN (SELECT unnest($sketches))"
+_SAMPLED = f"""
+CREATE TEMP TABLE sampled AS
+WITH chosen AS (SELECT * FROM descriptions WHERE outcome = 'ok' ORDER BY hash(image_id) LIMIT $most)
+{_SKETCHED.format(answers="chosen")}
+"""  # noqa: S608 - our own text
 _MEMBERS = """
-SELECT image_id, sha256, description, sketches.outcome = 'ok'
-FROM sketches JOIN items USING (image_id) WHERE sketch = $sketch ORDER BY image_id
+SELECT image_id, sha256, description, shared.outcome = 'ok'
+FROM shared JOIN items USING (image_id) WHERE sketch = $sketch ORDER BY image_id
 """
 _APART = """
-SELECT image_id, sha256, description FROM sketches JOIN items USING (image_id)
-WHERE sketch <> $sketch AND sketches.outcome = 'ok' ORDER BY hash(image_id) LIMIT $most
+SELECT image_id, sha256, description FROM sampled JOIN items USING (image_id)
+WHERE sketch <> $sketch ORDER BY hash(image_id) LIMIT $most
 """
 
 
@@ -92,6 +100,10 @@ def shared_answers(reader: Reader) -> list[SharedAnswer]:
         connection.execute(_SKETCHES)
         limits = {"least": _LEAST_IMAGES, "share": _LEAST_SHARE, "most": _MOST_GROUPS}
         sketches = [row[0] for row in connection.execute(_COMMON, limits).fetchall()]
+        if not sketches:
+            return []
+        connection.execute(_SHARED, {"sketches": sketches})
+        connection.execute(_SAMPLED, {"most": _SAMPLE})
         found = [_shared(connection, sketch) for sketch in sketches]
     return [answer for answer in found if answer is not None]
 
