@@ -71,6 +71,8 @@ def made(state, tmp_path_factory) -> Made:
         "experiments": {
             "fused": {"signals": ["class_rank_rarity", "sparsity"], "fusion": "fisher"},
             "novelty": {"signals": ["novelty_min", "entropy"]},
+            "images": {"signals": ["novelty_min"], "deliver": "image", "budget": {"images": 2}},
+            "boxes": {"signals": ["novelty_min"], "budget": {"boxes": 6}},
         },
     }
     (folder / "vlmine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
@@ -172,6 +174,28 @@ def test_the_report_shows_each_object_alone_and_in_its_image(made):
     cards = page.split('<li class="card')[1:]
     assert cards
     assert all(card.count("data:image/jpeg;base64,") == 2 for card in cards)
+
+
+def test_an_image_is_listed_where_its_rarest_object_ranks(made):
+    whole = made.frame("pareto_set", "boxes").sort_values("rank")
+    images = whole.image_id.str.rpartition("#")[0]
+    first = whole[~images.duplicated()].image_id.tolist()
+    listed = made.frame("pareto_set", "images").sort_values("rank")
+
+    assert listed.image_id.tolist()[: len(first)] == first
+    assert listed.selected.sum() == 2
+    assert listed.reason.iloc[0].endswith(" · with 2 more objects")
+    assert set(listed.listed_instead.dropna()) == set(first)
+    assert listed.reason.iloc[-1] == f"listed with its image, by another object: {listed.listed_instead.iloc[-1]}"
+
+
+def test_a_budget_of_boxes_pays_for_whole_images(made):
+    listed = made.frame("pareto_set", "boxes").sort_values("rank")
+    chosen = listed[listed.selected].image_id.str.rpartition("#")[0]
+
+    assert chosen.nunique() == 2  # three boxes each
+    beyond = listed[~listed.selected].image_id.str.rpartition("#")[0]
+    assert beyond.iloc[0] not in set(chosen)
 
 
 def test_recall_counts_rare_objects(made):

@@ -1,6 +1,5 @@
 """From ranked objects to what is handed out: one row per image, and budgets that count images or boxes to draw."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy.typing as npt
 Counted = Literal["images", "objects", "boxes"]
 
 
-def first_of_each(parents: Sequence[str]) -> npt.NDArray[np.int64]:
+def first_of_each(parents: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the places of the first object of each image, in the order of the list.
 
     Args:
@@ -23,7 +22,7 @@ def first_of_each(parents: Sequence[str]) -> npt.NDArray[np.int64]:
     return places
 
 
-def count_within(parents: Sequence[str], box_counts: Sequence[int], *, budget: int, counted: Counted) -> int:
+def count_within(parents: npt.ArrayLike, box_counts: npt.ArrayLike, *, budget: int, counted: Counted) -> int:
     """Return how many objects from the first on a budget reaches.
 
     Whoever labels an object has its whole image before them: an image costs one, or all its boxes, when its first
@@ -41,9 +40,9 @@ def count_within(parents: Sequence[str], box_counts: Sequence[int], *, budget: i
         >>> [count_within(places, [3, 40, 3, 1], budget=4, counted=unit) for unit in ("images", "objects", "boxes")]
         [4, 4, 1]
     """
-    costs = np.ones(len(parents), np.int64)
+    costs = np.ones(len(np.asarray(parents)), np.int64)
     if counted != "objects":
-        is_first = np.zeros(len(parents), bool)
+        is_first = np.zeros(len(costs), bool)
         is_first[first_of_each(parents)] = True
         costs = np.where(is_first, np.asarray(box_counts, np.int64) if counted == "boxes" else 1, 0)
     return int(np.searchsorted(np.cumsum(costs), budget, side="right"))

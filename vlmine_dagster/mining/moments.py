@@ -106,6 +106,16 @@ def moment_note(of_moment: int, of_sequence: int, *, noun: str = "frame") -> str
     return "".join(notes)
 
 
+def image_note(_of_moment: int, of_image: int) -> str:
+    """Return what a reason says of other objects of the image that the list names once.
+
+    Examples:
+        >>> image_note(0, 1), image_note(0, 12)
+        (' · with 1 more object', ' · with 12 more objects')
+    """
+    return f" · with {of_image:,} more object{'' if of_image == 1 else 's'}"
+
+
 def codes_of(sequences: Sequence[str | None]) -> Integers:
     """Return a whole number per sequence, -1 for None.
 

@@ -17,6 +17,7 @@ from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, Tr
 from vlmine_dagster.scoring.ranking import MinedList
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.retraining import Judged, means
+from vlmine_dagster.settings import CountedBudget
 
 ORACLE_TAG = "vlmine.oracle"
 """Marks an MLflow run whose list could not be made without the true classes of the pool."""
@@ -56,7 +57,7 @@ class Recorded(Reader, Protocol):
 
 
 def record_list(
-    run: Recorded, tracking: Tracking, mined: MinedList, *, budget: float, labels: Labels | None
+    run: Recorded, tracking: Tracking, mined: MinedList, *, budget: float | CountedBudget, labels: Labels | None
 ) -> Mapping[str, Any]:
     """Open the MLflow run of a mined list: parameters, what describing cost, the list itself."""
     settings = run.project.settings
@@ -79,7 +80,7 @@ def record_list(
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
 
 
-def _params(run: Recorded, *, budget: float, round_count: int) -> dict[str, Any]:
+def _params(run: Recorded, *, budget: float | CountedBudget, round_count: int) -> dict[str, Any]:
     settings = run.project.settings
     experiment = settings.experiments[run.partition]
     variant = settings.variant(experiment.variant)
@@ -96,7 +97,7 @@ def _params(run: Recorded, *, budget: float, round_count: int) -> dict[str, Any]
         "fusion": experiment.fusion,
         "weights": ", ".join(f"{name} {weight:g}" for name, weight in experiment.weights.items()),
         "diversity": "none" if experiment.diversity is None else experiment.diversity.kind,
-        "budget": budget,
+        "budget": budget if not isinstance(budget, CountedBudget) else " ".join(map(str, budget.counted[::-1])),
         "variant": experiment.variant,
         "describer": variant.describer.kind,
         "keyworder": variant.keyworder.kind,

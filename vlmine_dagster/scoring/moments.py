@@ -1,6 +1,6 @@
 """The rules of an experiment about frames of one sequence: which frames its list skips, and in whose favour."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,13 +95,16 @@ class SkippedFrames:
     instead: Integers
 
     @classmethod
-    def of(cls, found: ThinnedList, order: Integers, pool_size: int) -> "SkippedFrames":
+    def of(
+        cls, found: ThinnedList, order: Integers, pool_size: int, *, note: Callable[[int, int], str] = moment_note
+    ) -> "SkippedFrames":
         """Return what there is to say of a thinned list.
 
         Args:
             found: Indices into `order`.
             order: Places of the listed images in the pool.
             pool_size: N.
+            note: Says how many are skipped, of the same moment and of the same sequence.
         """
         of_moment, of_sequence = found.more(is_close=True), found.more(is_close=False)
         more = np.zeros(pool_size, dtype=np.int64)
@@ -109,13 +112,19 @@ class SkippedFrames:
         instead = np.full(pool_size, -1, dtype=np.int64)
         instead[order[found.skipped]] = order[found.instead]
         told = np.flatnonzero(of_moment + of_sequence)
-        notes = {int(order[found.kept[k]]): moment_note(int(of_moment[k]), int(of_sequence[k])) for k in told}
+        notes = {int(order[found.kept[k]]): note(int(of_moment[k]), int(of_sequence[k])) for k in told}
         return cls(more, notes, instead)
 
     @classmethod
     def none(cls, pool_size: int) -> "SkippedFrames":
         """Return what there is to say where nothing is skipped."""
         return cls(np.zeros(pool_size, dtype=np.int64), {}, np.full(pool_size, -1, dtype=np.int64))
+
+    def and_also(self, later: "SkippedFrames") -> "SkippedFrames":
+        """Return what there is to say where a second rule skips some of what this one keeps."""
+        notes = {place: self.notes.get(place, "") + later.notes.get(place, "") for place in (*self.notes, *later.notes)}
+        instead = np.where(later.instead >= 0, later.instead, self.instead)
+        return SkippedFrames(self.more + later.more, notes, instead)
 
     def listed_instead(self, image_ids: pa.ChunkedArray, places: Integers) -> pa.ChunkedArray:
         """Return the ids of the images in whose favour those at some places are skipped, null where they are not."""

@@ -12,8 +12,11 @@ import pyarrow.compute as pc
 
 from vlmine_dagster.domain.counting import CountedUnit
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.items import ItemKind
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.mining.advice import Advice, agreement_advice
+from vlmine_dagster.mining.delivery import count_within
+from vlmine_dagster.mining.moments import codes_of, image_note, thin_list
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.labels import Labels
@@ -23,10 +26,11 @@ from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinn
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vocabulary import published_health
-from vlmine_dagster.settings import ExperimentSettings
+from vlmine_dagster.settings import CountedBudget, ExperimentSettings
 
 _BEYOND = "beyond the budget"
 _SKIPPED = "skipped, the list holds another frame of its sequence: "
+_SKIPPED_OBJECT = "listed with its image, by another object: "
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,13 +63,15 @@ class MinedList:
         return self.rows.slice(0, self.selected_count)
 
 
-def mined_list(reader: Reader, experiment: ExperimentSettings, *, budget: float, labels: Labels | None) -> MinedList:
+def mined_list(
+    reader: Reader, experiment: ExperimentSettings, *, budget: float | CountedBudget, labels: Labels | None
+) -> MinedList:
     """Rank the images of the pool; failed ones, and those that lack a signal, never enter.
 
     Args:
         reader: Reads `images`, the tables of the signals, and what the second step looks at.
         experiment: Signals and how they are joined.
-        budget: Share of the pool, or number of images.
+        budget: Share of the pool, number of images, or what labelling objects may take.
         labels: What an oracle's arm reads.
 
     Raises:
@@ -81,8 +87,9 @@ def mined_list(reader: Reader, experiment: ExperimentSettings, *, budget: float,
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
     counted = reader.project.settings.counted
-    listed, last, skipped = _without_repeats(pool, ranking, experiment, name=reader.partition)
-    selected_count = min(budget_count(budget, pool.num_rows), len(listed.order))
+    kind = reader.project.settings.items
+    listed, last, skipped = _without_repeats(pool, ranking, experiment, kind, name=reader.partition)
+    selected_count = _selected_count(pool, listed, budget, kind)
     if experiment.diversity is not None:
         listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
     ranking = joined(listed, last)
@@ -98,16 +105,36 @@ def mined_list(reader: Reader, experiment: ExperimentSettings, *, budget: float,
     )
 
 
+def _selected_count(pool: pa.Table, listed: Ranking, budget: float | CountedBudget, kind: ItemKind) -> int:
+    """Return how many items of a list a budget reaches."""
+    if not isinstance(budget, CountedBudget):
+        return min(budget_count(budget, pool.num_rows), len(listed.order))
+    counted, amount = budget.counted
+    codes = _image_codes(pool, kind)
+    boxes = np.bincount(codes, minlength=1)
+    places = codes[listed.order]
+    return count_within(places, boxes[places], budget=amount, counted=counted)
+
+
+def _image_codes(pool: pa.Table, kind: ItemKind) -> npt.NDArray[np.int64]:
+    """Return a number per image, for each item of the pool."""
+    return codes_of([kind.part_of(name) for name in image_ids(pool)])
+
+
 def _without_repeats(
-    pool: pa.Table, ranking: Ranking, experiment: ExperimentSettings, *, name: str
+    pool: pa.Table, ranking: Ranking, experiment: ExperimentSettings, kind: ItemKind, *, name: str
 ) -> tuple[Ranking, Ranking, SkippedFrames]:
-    """Return the ranking without the frames that the experiment skips, these, and what there is to say of them."""
-    if not experiment.skips_frames:
-        nothing = np.empty(0, dtype=np.int64)
-        return ranking, part_of(ranking, nothing), SkippedFrames.none(pool.num_rows)
-    found = thinned(pool, ranking.order, experiment, name=name)
-    skipped = SkippedFrames.of(found, ranking.order, pool.num_rows)
-    return part_of(ranking, found.kept), part_of(ranking, found.skipped), skipped
+    """Return the ranking without what the experiment's rules skip, this, and what there is to say of it."""
+    last, skipped = part_of(ranking, np.empty(0, dtype=np.int64)), SkippedFrames.none(pool.num_rows)
+    if experiment.deliver == "image":
+        once = thin_list(_image_codes(pool, kind)[ranking.order], None, gap=None, per_sequence=1)
+        skipped = SkippedFrames.of(once, ranking.order, pool.num_rows, note=image_note)
+        ranking, last = part_of(ranking, once.kept), part_of(ranking, once.skipped)
+    if experiment.skips_frames:
+        found = thinned(pool, ranking.order, experiment, name=name)
+        skipped = skipped.and_also(SkippedFrames.of(found, ranking.order, pool.num_rows))
+        ranking, last = part_of(ranking, found.kept), joined(part_of(ranking, found.skipped), last)
+    return ranking, last, skipped
 
 
 @dataclass(frozen=True)
@@ -159,21 +186,24 @@ def _rows(
     more = skipped.notes_of(ranking.order[:selected_count].tolist())
     said = [f"{why}{picked}{copies_note(n)}{note}" for why, n, note in zip(reasons, copies, more, strict=True)]
     instead = skipped.listed_instead(ids, ranking.order)
+    skip = _SKIPPED_OBJECT if experiment.deliver == "image" else _SKIPPED
     columns = {
         "image_id": ids.take(pa.array(ranking.order)),
         "rank": np.arange(1, count + 1),
         "front": ranking.front,
         "selected": np.arange(count) < selected_count,
-        "reason": pa.chunked_array([pa.array(said, pa.string()), *_unselected(instead.slice(selected_count)).chunks]),
+        "reason": pa.chunked_array(
+            [pa.array(said, pa.string()), *_unselected(instead.slice(selected_count), skip).chunks]
+        ),
         "more_frames": skipped.more[ranking.order],
         "listed_instead": instead,
     }
     return pa.table({**columns, **{name: values[ranking.order] for name, values in signals.items()}})
 
 
-def _unselected(instead: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the reasons of images that are not selected: beyond the budget, or skipped in favour of another frame."""
-    return pc.fill_null(pc.binary_join_element_wise(_SKIPPED, instead, ""), _BEYOND)
+def _unselected(instead: pa.ChunkedArray, skip: str) -> pa.ChunkedArray:
+    """Return the reasons of items that are not selected: beyond the budget, or skipped in favour of another one."""
+    return pc.fill_null(pc.binary_join_element_wise(skip, instead, ""), _BEYOND)
 
 
 def _reasons(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from vlmine_dagster.domain.items import ItemKind
 from vlmine_dagster.domain.tables import RETRAIN_METRICS, UNRANKED, Split
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
@@ -96,12 +97,22 @@ def ranked_truth(reader: Reader, labels: Labels) -> Truth:
     known = [name for name in pool if name in classes]
     places = {name: place for place, name in enumerate(known)}
     ranked = reader.read("pareto_set", ["image_id", "rank"]).sort_by("rank").column("image_id").to_pylist()
+    if reader.project.settings.experiments[reader.partition].deliver == "image":
+        ranked = _image_by_image(ranked, reader.project.settings.items)
     order = [places[name] for name in ranked if name in places]
     names = [known[place] for place in unranked_last(order, id_hashes(known))]
     settings = reader.project.settings.dataset.labels
     assert settings is not None  # noqa: S101 - there are labels, so there are their settings
     bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
     return Truth(names, [classes[name] for name in names], bins, len(names) - len(order))
+
+
+def _image_by_image(ranked: Sequence[str], kind: ItemKind) -> list[str]:
+    """Return objects in the order in which whole images are labelled: all of an image where its first one ranks."""
+    images: dict[str, list[str]] = {}
+    for name in ranked:
+        images.setdefault(kind.part_of(name), []).append(name)
+    return [name for names in images.values() for name in names]
 
 
 def mined_rows(truth: Truth, counts: Mapping[float, int]) -> Iterator[Row]:
@@ -196,7 +207,8 @@ def luck(reader: Reader, truth: Truth) -> Advice:
     experiment = reader.project.settings.experiments[reader.partition]
     if list(experiment.signals) == ["random"]:
         return Advice(True, "this experiment is chance itself")
-    count = budget_count(experiment.budget or reader.project.settings.budget, len(truth.labels))
+    own = experiment.budget if isinstance(experiment.budget, float) else None  # what labelling takes is no share
+    count = budget_count(own or reader.project.settings.budget, len(truth.labels))
     is_few = [truth.bins[label] == "few" for label in truth.labels]
     return luck_advice(sum(is_few[:count]), mined_count=count, tail_count=sum(is_few), pool_size=len(is_few))
 

@@ -1,7 +1,7 @@
 """The parts of `vlmine.yaml` that can be read without the others."""
 
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
-from vlmine_dagster.settings.base import Budget, PublicLocation, Settings, settings_hash
+from vlmine_dagster.settings.base import Budget, CountedBudget, PublicLocation, Settings, settings_hash
 from vlmine_dagster.settings.dataset import AnyDataset, DatasetSettings, LabelSettings
 from vlmine_dagster.settings.describing import (
     AnyDescriber,
@@ -29,6 +29,7 @@ __all__ = [
     "AnyKeyworder",
     "AnyTaskModel",
     "Budget",
+    "CountedBudget",
     "DatasetSettings",
     "DescriberSettings",
     "DiversitySettings",

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 
 class Settings(BaseModel):
@@ -40,6 +40,40 @@ def _countable(budget: float) -> float:
 
 Budget = Annotated[float, Field(gt=0), AfterValidator(_countable)]
 """Share of the pool (at most 1) or number of images (above 1)."""
+
+
+class CountedBudget(Settings):
+    """A budget of objects by what it takes to label them: exactly one of the three."""
+
+    images: Annotated[int, Field(ge=1)] | None = None
+    """Images that are looked at; all objects of an image cost one."""
+    objects: Annotated[int, Field(ge=1)] | None = None
+    """Objects."""
+    boxes: Annotated[int, Field(ge=1)] | None = None
+    """Boxes that are drawn: an image costs as many as it has objects to be mined."""
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> "CountedBudget":
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("budget: set one of images, objects and boxes, such as {boxes: 5000}")
+        return self
+
+    @property
+    def counted(self) -> tuple[Literal["images", "objects", "boxes"], int]:
+        """What is counted, and how many of it there are to spend."""
+        if self.images is not None:
+            return "images", self.images
+        return ("boxes", self.boxes) if self.boxes is not None else ("objects", self.objects or 0)
+
+
+def _budget_form(given: Any) -> str:
+    return "counted" if isinstance(given, (dict, CountedBudget)) else "plain"
+
+
+AnyBudget = Annotated[
+    Annotated[Budget, Tag("plain")] | Annotated[CountedBudget, Tag("counted")], Discriminator(_budget_form)
+]
+"""A share, a number, or what labelling objects may take."""
 
 
 def settings_hash(*parts: Any) -> str:

@@ -17,7 +17,7 @@ from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS, reads_of, tables_of
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
-from vlmine_dagster.settings.base import Budget, Settings
+from vlmine_dagster.settings.base import AnyBudget, Settings
 
 
 class DiversitySettings(Settings):
@@ -37,8 +37,8 @@ class DiversitySettings(Settings):
 
 
 def _is_written(name: str | None, value: Any) -> bool:
-    """Whether a setting of an experiment is part of its text: rules about frames are where they are set."""
-    return value is not None or name not in ("per_sequence", "gap_s", "gap_frames")
+    """Whether a setting of an experiment is part of its text: rules about frames and images are where they are set."""
+    return value is not None or name not in ("deliver", "per_sequence", "gap_s", "gap_frames")
 
 
 class ExperimentSettings(Settings):
@@ -51,8 +51,11 @@ class ExperimentSettings(Settings):
     plain ranking."""
     weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
     """How often a signal counts in a sum, such as {class_rank_rarity: 3}; 1 for those that are left out."""
-    budget: Budget | None = None
-    """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out."""
+    budget: AnyBudget | None = None
+    """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out. Of
+    objects also {images: n} or {boxes: n}, by what labelling them takes."""
+    deliver: Literal["image", "object"] | None = None
+    """With `unit: object` and `image`: each image is listed once, where its rarest object ranks."""
     diversity: DiversitySettings | None = None
     """A second step that picks images that differ; left out, the ranking itself is mined."""
     per_sequence: Annotated[int, Field(ge=1)] | None = None

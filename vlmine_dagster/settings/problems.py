@@ -54,7 +54,7 @@ def _yaml_path(parts: Sequence[str | int], content: Any) -> list[str]:
     for part in parts:
         inside: Any = dict(enumerate(content)) if isinstance(content, list) else content
         is_there = isinstance(inside, dict) and part in inside
-        if is_there or (part is parts[-1] and part != "[key]"):
+        if is_there or (part is parts[-1] and part != "[key]" and isinstance(inside, dict)):
             path.append(str(part))
         content = inside[part] if is_there else content
     return path

@@ -20,6 +20,7 @@ from vlmine_dagster.settings import (
     AnyKeyworder,
     AnyTaskModel,
     Budget,
+    CountedBudget,
     DatasetSettings,
     EncoderSettings,
     ExperimentSettings,
@@ -203,6 +204,10 @@ class ProjectSettings(Settings):
         if self.count_by in ("object", "track") and self.unit == "image":
             raise ValueError(f"count_by: {self.count_by} needs objects; set `unit: object`")
         for name, experiment in self.experiments.items():
+            if self.unit == "image" and (experiment.deliver or isinstance(experiment.budget, CountedBudget)):
+                raise ValueError(
+                    f"experiment {name!r}: deliver, and budgets by images, objects or boxes, need `unit: object`"
+                )
             if experiment.skips_frames and not self.dataset.has_sequences:
                 raise ValueError(
                     f"experiment {name!r}: per_sequence, gap_s and gap_frames need sequences; set dataset.sequences"
