@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("dataset")
 @click.option("--name", help="Project name. Default: the folder's name.")
+@click.option(
+    "--boxes", type=click.Path(exists=True), help="Mine the objects in the images, by this box file or folder."
+)
 @click.option("--force", "is_forced", is_flag=True, help="Overwrite an existing vlmine.yaml.")
 @click.option(
     "--accept/--no-accept",
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     default=None,
     help="Use the splits and labels that come with the data set. Default: ask, if in a terminal.",
 )
-def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | None) -> None:
+def init(dataset: str, *, name: str | None, boxes: str | None, is_forced: bool, is_accepted: bool | None) -> None:
     """Write vlmine.yaml for DATASET: a folder of images, tars, Parquet files or videos, or an fsspec URL."""
     from vlmine_dagster.cli.doctor import advice_on_labels
     from vlmine_dagster.resources.sources import survey
@@ -34,10 +37,12 @@ def init(dataset: str, name: str | None, is_forced: bool, is_accepted: bool | No
     for note in surveyed.notes:
         click.echo(note)
     found = _with_offer(surveyed, is_accepted=is_accepted, is_forced=is_forced)
-    file = write_starter(Path.cwd(), settings_for(found, name=_project_name(name, dataset)), is_forced=is_forced)
+    file = write_starter(
+        Path.cwd(), settings_for(found, name=_project_name(name, dataset), boxes=boxes), is_forced=is_forced
+    )
     click.echo(surveyed.contents)
     labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
-    click.echo(f"{file}: {found.kind}, {labels}.")
+    click.echo(f"{file}: {found.kind}{'' if boxes is None else f', objects by {boxes}'}, {labels}.")
     if found.labels:
         advice = advice_on_labels(Workbench(settings_file=str(file)))
         if advice.state != "ok":

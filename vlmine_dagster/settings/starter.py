@@ -49,9 +49,17 @@ def scene_settings() -> ProjectSettings:
     )
 
 
-def settings_for(dataset: DatasetSettings, *, name: str) -> ProjectSettings:
-    """Return default settings for a dataset; without labels only experiments that need none."""
-    return ProjectSettings(name=name, dataset=dataset)
+def settings_for(dataset: DatasetSettings, *, name: str, boxes: str | None = None) -> ProjectSettings:
+    """Return default settings for a dataset; without labels only experiments that need none.
+
+    Args:
+        dataset: The images.
+        name: Name of the project.
+        boxes: Box file or folder: objects are mined. None mines images.
+    """
+    if boxes is None:
+        return ProjectSettings(name=name, dataset=dataset)
+    return ProjectSettings(name=name, dataset=dataset, unit="object", objects=ObjectSettings(boxes=(boxes,)))
 
 
 def starter_yaml(settings: ProjectSettings) -> str:
