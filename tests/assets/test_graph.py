@@ -452,7 +452,7 @@ def test_the_asset_graph_is_as_drawn(finished: Made):
             "mine",
             [
                 "descriptions", "experiments", "images", "keywords", "novelty_scores", "rarity_scores",
-                "uncertainty_scores",
+                "uncertainty_scores", "vocab_counts",
             ],
         ),
         "retrain_metrics": ("evaluate", ["embeddings", "experiments", "images", "pareto_set"]),
@@ -525,7 +525,7 @@ def test_sources_of_a_folder_run_too(make_project, tmp_path):
 def test_the_fused_list_knows_why(finished: Made):
     ranked = finished.frame("pareto_set", "fused").sort_values("rank")
 
-    assert list(ranked.columns[5:]) == ["class_rank_rarity", "chosen_isolation"]
+    assert list(ranked.columns[-2:]) == ["class_rank_rarity", "chosen_isolation"]
     said = ranked["reason"][ranked["selected"]]
     assert said.iloc[0].startswith("unlike any labelled class")  # none has a name here
     assert any(reason.startswith('perhaps rare class "') for reason in said)
