@@ -148,7 +148,7 @@ def named_path(name: str) -> str:
     r"""Return the path that a name of another machine means: slashes, without escapes, composed (NFC).
 
     Examples:
-        >>> named_path("photos\\\\my%20cat.jpg")
+        >>> named_path("photos\\my%20cat.jpg")
         'photos/my cat.jpg'
     """
     return composed(unquote(name).replace("\\", "/"))

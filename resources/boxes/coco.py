@@ -27,16 +27,16 @@ def read_coco(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     marked in the attributes; masks and polygons are passed over.
     """
     categories: dict[str, str] = {}
-    for kind, one in items(file, "images.item", "categories.item"):
-        if kind == "images.item":
+    for kind, one in items(file, "images", "categories"):
+        if kind == "images":
             ref = str(one.get("id"))
             yield ImageEntry(ref, _file_name(one) or ref, size_of(one.get("width")), size_of(one.get("height")))
         else:
             categories[str(one.get("id"))] = str(one.get("name"))
     last = ""
-    for place, (kind, one) in enumerate(items(file, "annotations.item", "item")):
+    for place, (kind, one) in enumerate(items(file, "annotations", "")):
         box = _box(one, place, categories)
-        if kind == "item" and box.ref != last:
+        if not kind and box.ref != last:
             last = box.ref
             yield ImageEntry(last, last)
         yield box

@@ -31,7 +31,7 @@ def read_label_studio(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     last. Boxes turn around their upper left corner; the smallest upright box around them counts, as it does of
     polygons.
     """
-    for place, (_, task) in enumerate(items(file, "item"), start=1):
+    for place, (_, task) in enumerate(items(file, ""), start=1):
         yield from _task(task, place)
 
 
