@@ -5,7 +5,8 @@ without a look at the box files. Nothing here keeps a file's boxes in memory.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from vlmine_dagster.domain.files import replacing
+from vlmine_dagster.domain.files import literal_pattern, replacing
 from vlmine_dagster.resources.boxes.contract import BoxRow, ImageEntry, number_of
 from vlmine_dagster.resources.boxes.files import BoxFiles
 from vlmine_dagster.resources.label_files.contract import composed
@@ -183,11 +184,12 @@ class BoxStore:
             )
             return dict(found.fetchall())
 
-    def _connect(self) -> Any:
-        from upath import UPath
-
+    @contextmanager
+    def _connect(self) -> Iterator[Any]:
         self._build()
-        return self._lake.connect(names=[UPath(self._names)], boxes=[UPath(self._boxes)])
+        with self._lake.connect() as connection:
+            _show(connection, names=self._names, boxes=self._boxes)
+            yield connection
 
     @property
     def _names(self) -> Path:
@@ -279,15 +281,12 @@ class _Raw:
 
     def sort(self, lake: "Lake", *, names: Path, boxes: Path) -> None:
         """Write the store: boxes first, since names are what says that it is there."""
-        from upath import UPath
-
-        tables = ("raw_files", "raw_images", "raw_boxes")
-        raw = {name: [UPath(self._folder / f"{name}.parquet")] for name in tables}
-        options = f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
-        with lake.connect(**raw) as connection, replacing(names) as beside_names, replacing(boxes) as beside_boxes:
-            connection.execute(f"COPY ({_NAMES} ORDER BY name_id) TO '{_quoted(beside_names)}' {options}")
-            connection.execute(f"CREATE VIEW names AS SELECT * FROM read_parquet('{_quoted(beside_names)}')")  # noqa: S608
-            connection.execute(f"COPY ({_BOXES}) TO '{_quoted(beside_boxes)}' {options}")
+        raw = {name: self._folder / f"{name}.parquet" for name in ("raw_files", "raw_images", "raw_boxes")}
+        with lake.connect() as connection, replacing(names) as beside_names, replacing(boxes) as beside_boxes:
+            _show(connection, **raw)
+            _write(connection, f"{_NAMES} ORDER BY name_id", beside_names)
+            _show(connection, names=beside_names)
+            _write(connection, _BOXES, beside_boxes)
 
 
 def open_boxes(project: Project, lake: "Lake") -> BoxStore | None:
@@ -334,5 +333,19 @@ def _ambiguous(images: Sequence[str]) -> str | None:
     return f"the image's name in the box file fits {len(images)} images, such as {images[0]} and {images[1]}"
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _show(connection: Any, **files: Path) -> None:
+    """Make a view over each Parquet file, for this connection alone."""
+    for name, file in files.items():
+        path = literal_pattern(str(file)).replace("'", "''")
+        scan = f"read_parquet('{path}', hive_partitioning = false)"
+        connection.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM {scan}")  # noqa: S608 - our own names
+
+
+def _write(connection: Any, query: str, file: Path) -> None:
+    """Write the rows of a query as they come; DuckDB itself misreads some characters of paths that it writes to."""
+    import pyarrow.parquet as pq
+
+    rows = connection.sql(query).to_arrow_reader(_ROW_GROUP)
+    with pq.ParquetWriter(file, rows.schema, compression="zstd") as writer:
+        for batch in rows:
+            writer.write_batch(batch)

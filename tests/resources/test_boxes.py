@@ -39,6 +39,9 @@ def images_table(sizes: Mapping[str, tuple[int, int]], *, shard: str = "s", **ou
             "sha256": [key.encode().hex() for key in sizes],
             "width": pa.array([width or None for width, _ in sizes.values()], pa.int32()),
             "height": pa.array([height or None for _, height in sizes.values()], pa.int32()),
+            "sequence_id": pa.array([None] * len(sizes), pa.string()),
+            "frame_index": pa.array([None] * len(sizes), pa.int64()),
+            "timestamp_s": pa.array([None] * len(sizes), pa.float64()),
             "split": ["pool"] * len(sizes),
             "outcome": [outcomes.get(key, "ok") for key in sizes],
         }
@@ -511,6 +514,16 @@ def test_a_coco_file_of_any_size_is_read_with_the_memory_of_a_small_one():
         return used
 
     assert peak(5000) < 1.5 * peak(500) + 100_000
+
+
+@pytest.mark.parametrize("name", ["it's 100%? [a]*", "a=b"])
+def test_a_store_works_in_a_folder_of_any_name(tmp_path, name):
+    boxes = store(tmp_path / name, {"a.csv": "image_id,x,y,width,height,label\nphoto.jpg,1,2,30,40,car\n"})
+
+    assert boxes.of_images("s", ["s/photo.jpg"]).rows.num_rows == 1
+    assert store(tmp_path / name, {"b.csv": "image_id,x,y,width,height\nphoto.jpg,1,2,30,40\n"}).class_counts() == {
+        "car": 1
+    }
 
 
 def test_files_are_read_once_and_again_when_one_changes(tmp_path):
