@@ -125,13 +125,16 @@ def read_classes(content: bytes, *, where: str, encoding: str | None = None) -> 
     return {class_id: name if uses[name] == 1 else f"{name} ({class_id})" for class_id, name in names.items()}
 
 
-def labels_of_rows(rows: Sequence[LabelRow], names: Mapping[str, str] | None, *, where: str) -> dict[str, Label]:
+def labels_of_rows(
+    rows: Sequence[LabelRow], names: Mapping[str, str] | None, *, where: str, are_classes_elsewhere: bool = False
+) -> dict[str, Label]:
     """Return what rows say, by their keys (composed, NFC).
 
     Args:
         rows: The rows of a label file.
         names: Class name by class_id, None without a classes file.
         where: The file, for messages.
+        are_classes_elsewhere: Whether a row of seed or test may lack a class, since box files have those of objects.
 
     Raises:
         SourceError: a key repeats or is empty, or a split or class is unknown; the message names the rows.
@@ -144,7 +147,7 @@ def labels_of_rows(rows: Sequence[LabelRow], names: Mapping[str, str] | None, *,
         label = shared.get((row.split, row.label))
         if label is None:
             class_name = class_of(row.label, names)
-            problem = _label_problem(row, class_name, names)
+            problem = _label_problem(row, class_name, names, needs_class=not are_classes_elsewhere)
             if problem:
                 problems.append(f"{row.place}: {problem}")
                 continue
@@ -180,11 +183,13 @@ def class_of(label: str, names: Mapping[str, str] | None) -> str | None:
     return names.get(label) or (names.get(whole) if rest.strip("0") == "" else None) or label
 
 
-def _label_problem(row: LabelRow, class_name: str | None, names: Mapping[str, str] | None) -> str | None:
+def _label_problem(
+    row: LabelRow, class_name: str | None, names: Mapping[str, str] | None, *, needs_class: bool
+) -> str | None:
     if row.split not in _SPLITS:
         hint = " (training rows are the seed)" if row.split.lower().startswith("train") else ""
         return f"unknown split {row.split!r}, expected {', '.join(_SPLITS)}{hint}"
-    if class_name is None and row.split != Split.POOL:
+    if class_name is None and row.split != Split.POOL and needs_class:
         said = f", but {row.label!r}" if row.label else ""
         return f"a {row.split} row without a class_id{said}"
     if class_name is not None and names is not None and class_name not in names.values():

@@ -220,7 +220,7 @@ def load_labels(project: Project, lake: "Lake | None" = None, boxes: "BoxStore |
     encoding = settings.encoding
     names = None if classes_where is None else read_classes(classes_content, where=classes_where, encoding=encoding)
     rows = [] if settings.file is None else read_label_rows(content, settings, where=where)
-    labels = labels_of_rows(rows, names, where=where)
+    labels = labels_of_rows(rows, names, where=where, are_classes_elsewhere=settings.boxes)
     _check_oracle(labels, settings, where=where)
     _check_row_numbers(labels, project, where=where)
     rounds = load_rounds(project)

@@ -8,7 +8,11 @@ import click
 @click.command()
 @click.argument("name")
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="Folder with the images.")
-@click.option("--lists", type=click.Path(path_type=Path), help="Folder with the split lists (imagenet-lt, places-lt).")
+@click.option(
+    "--lists",
+    type=click.Path(path_type=Path),
+    help="Folder with the split lists or JSON files (imagenet-lt, places-lt, lvis, coco-lt).",
+)
 @click.option(
     "--pool", default="split", show_default=True, type=click.Choice(["split", "rest"]), help="Images to mine."
 )
@@ -61,15 +65,28 @@ def protocol(
 ) -> None:
     """Make a project for a benchmark: imagenet-lt, places-lt, tiny-imagenet-lt, cifar-10-lt, cifar-100-lt, folders.
 
+    Of detection: lvis, coco-lt; --root holds train2017 and val2017, --lists the JSON files. Options of tails and pools
+    are not theirs.
+
     --pool split mines the long-tailed training set; a random fifth of it is labelled. --pool rest labels that whole set
     and mines the rest of the full one, in which tail classes are common. Validation and test images are never mined.
     """
-    from vlmine_dagster.protocols import Tail, read_protocol, write_benchmark
+    from vlmine_dagster.protocols import (
+        DETECTION_PROTOCOLS,
+        Tail,
+        read_detection,
+        read_protocol,
+        write_benchmark,
+        write_detection,
+    )
 
-    tail = Tail(law, imbalance, largest, seed)
-    given = {"root": root, "lists": lists, "tail": tail, "test_per_class": test_per_class, "pool": pool}
-    benchmark = read_protocol(name, folder=Path.cwd(), **given)  # type: ignore[arg-type]
-    made = write_benchmark(benchmark, Path.cwd(), pool=pool, few_shot=few_shot, is_forced=is_forced)  # type: ignore[arg-type]
+    if name in DETECTION_PROTOCOLS:
+        made = write_detection(read_detection(name, root=root, lists=lists), Path.cwd(), is_forced=is_forced)
+    else:
+        tail = Tail(law, imbalance, largest, seed)
+        given = {"root": root, "lists": lists, "tail": tail, "test_per_class": test_per_class, "pool": pool}
+        benchmark = read_protocol(name, folder=Path.cwd(), **given)  # type: ignore[arg-type]
+        made = write_benchmark(benchmark, Path.cwd(), pool=pool, few_shot=few_shot, is_forced=is_forced)  # type: ignore[arg-type]
     labelled = f"{made.seed_count:,} labelled, " if made.seed_count else ""
     click.echo(f"{made.file}: {labelled}{made.pool_count:,} in the pool, {made.test_count:,} for testing.")
     for sentence in made.words:

@@ -5,10 +5,12 @@ from pathlib import Path
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.protocols.benchmark import FEW_SHOT_RULES, POOL_MODES, Benchmark, PoolMode, Written, write_benchmark
 from vlmine_dagster.protocols.cifar import LAYOUTS, from_cifar
+from vlmine_dagster.protocols.detection import DETECTION_PROTOCOLS, read_detection, write_detection
 from vlmine_dagster.protocols.folders import Tail, from_folders, from_tiny_imagenet
 from vlmine_dagster.protocols.split_lists import from_lists
 
 __all__ = [
+    "DETECTION_PROTOCOLS",
     "FEW_SHOT_RULES",
     "POOL_MODES",
     "PROTOCOLS",
@@ -16,8 +18,10 @@ __all__ = [
     "PoolMode",
     "Tail",
     "Written",
+    "read_detection",
     "read_protocol",
     "write_benchmark",
+    "write_detection",
 ]
 
 PROTOCOLS = {
@@ -57,7 +61,8 @@ def read_protocol(
         SourceError: files are missing or break their layout, or parts share images.
     """
     if name not in PROTOCOLS:
-        raise ConfigError(f"there is no protocol {name!r}. There are: {', '.join(PROTOCOLS)}")
+        known = ", ".join((*PROTOCOLS, *DETECTION_PROTOCOLS))
+        raise ConfigError(f"there is no protocol {name!r}. There are: {known}")
     if name in _PREFIXES:
         if lists is None:
             raise ConfigError(

@@ -126,8 +126,8 @@ def write_benchmark(
         _refuse_missing(benchmark, [path for path, _, _ in rows])
     settings = _settings(benchmark, pool=pool, few_shot=few_shot, image_count=len(rows))
     file = write_starter(folder, settings, is_forced=is_forced)
-    _write_csv(folder / "labels.csv", ("key", "split", "class_id"), [(_key(benchmark, p), s, c) for p, s, c in rows])
-    _write_csv(folder / "classes.csv", ("class_id", "name"), sorted(benchmark.classes.items()))
+    write_csv(folder / "labels.csv", ("key", "split", "class_id"), [(_key(benchmark, p), s, c) for p, s, c in rows])
+    write_csv(folder / "classes.csv", ("class_id", "name"), sorted(benchmark.classes.items()))
     if benchmark.is_tree:
         (folder / "files.txt").write_text("".join(f"{path}\n" for path, _, _ in rows), encoding="utf-8")
     seeds = len(splits.get("seed", ()))
@@ -174,7 +174,8 @@ def _refuse_missing(benchmark: Benchmark, paths: Sequence[str]) -> None:
         )
 
 
-def _write_csv(file: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def write_csv(file: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a CSV file with a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
