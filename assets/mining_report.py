@@ -41,12 +41,12 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
         Reads(OBJECT.table, _BOX, when=lambda part: part.settings.unit == OBJECT.name),
         Reads("descriptions", ("image_id", "description"), is_optional=True),
         Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"), when=_needs_keywords),
-        Reads("vocab_counts", ("keyword", "unit_count"), when=_needs_keywords),
+        Reads("vocab_counts", ("keyword", "unit_count", "image_count", "image_share"), when=_needs_keywords),
     ],
     settings=lambda part: [part.settings.name],
     fingerprints=_labels,
     is_tracked=True,
-    version=4,
+    version=5,
 )
 def mining_report(run: StageRun) -> Product:
     """The contact sheet of an experiment: a self-contained HTML page that opens without a server.

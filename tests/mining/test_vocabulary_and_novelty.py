@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmine_dagster.domain.errors import ConfigError, ContractError
+from vlmine_dagster.mining.advice import keyword_advice
 from vlmine_dagster.mining.novelty import novelty_scores, pooled_counts
 from vlmine_dagster.mining.vocabulary import count_images, vocabulary_health
 
@@ -80,3 +81,16 @@ def test_a_keyword_of_two_images_is_not_seen_once():
     health = vocabulary_health({"a": 2, "b": 1, "c": 1}, image_count=4, images_with_keywords=3)
 
     assert health.seen_once_share == pytest.approx(2 / 3)
+
+
+def test_keywords_that_nearly_all_images_share_tell_no_images_apart():
+    alike = {"jellyfish": 2390, "broccoli": 12, "photocopier": 1}
+    apart = {f"kind {number}": 200 for number in range(20)}
+
+    healths = [vocabulary_health(counts, image_count=2400, images_with_keywords=2400) for counts in (alike, apart)]
+
+    assert [health.tells_images_apart for health in healths] == [False, True]
+    assert healths[0].information_bits == pytest.approx(0.039 + 0.045 + 0.005, abs=0.02)
+    assert "hardly tell images apart (0.1 bits" in keyword_advice(healths[0]).text
+    assert "hardly tell" not in keyword_advice(healths[1]).text
+    assert vocabulary_health({"cat": 40}, image_count=40, images_with_keywords=40).tells_images_apart  # too few

@@ -7,11 +7,13 @@ from conftest import plain_rows
 from memory import MemoryReader
 
 from vlmine_dagster.domain.errors import MissingInputError
-from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, UNCERTAINTY_SCORES, UNRANKED
+from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, NOVELTY_SCORES, UNCERTAINTY_SCORES, UNRANKED
 from vlmine_dagster.mining.selection import budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.labels import load_labels
 from vlmine_dagster.scoring.pool import load_pool, signal_values
+from vlmine_dagster.scoring.ranking import mined_list
 from vlmine_dagster.scoring.retraining import mined_rows, ranked_truth
+from vlmine_dagster.settings import ExperimentSettings
 from vlmine_dagster.settings.project import Project, parse_settings
 
 IDS = [f"a/{number}" for number in range(8)]
@@ -122,3 +124,35 @@ def test_what_is_labelled_or_judges_is_not_mined_under_another_name(project, spl
     splits = [split, *["pool"] * (len(IDS) - 1)]
     pool = reader(project, contents=[*[IDS[0]] * 2, *IDS[2:]], splits=splits)
     assert set(ranked(pool, "random")) == set(IDS[2:])
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.02, 'keyword "broccoli" in 1 image'), (0.99, "rarest content")])
+def test_a_reason_uses_keywords_only_where_they_tell_images_apart(project, share, said):
+    names = [f"a/{number}" for number in range(300)]
+    common = [f"kind {number}" for number in range(40)] if share < 0.5 else ["jellyfish"]
+    counts = pa.table(
+        {
+            "keyword": [*common, "broccoli"],
+            "image_count": [round(300 * share)] * len(common) + [1],
+            "image_share": [round(300 * share) / 300] * len(common) + [1 / 300],
+        }
+    )
+    tables = {
+        "images": plain_rows(IMAGES, image_id=names, sha256=names, split=["pool"] * 300),
+        "keyword_answers": plain_rows(KEYWORD_ANSWERS, image_id=names, outcome=["ok"] * 300),
+        "novelty_scores": plain_rows(
+            NOVELTY_SCORES,
+            image_id=names,
+            novelty_min=[1.0, *[0.1] * 299],
+            min_count=[1, *[10] * 299],
+            rarest_keyword=["broccoli", *["jellyfish"] * 299],
+        ),
+    }
+    rare = ExperimentSettings(signals=("novelty_min",))
+    columns = {**rare.reads, "vocab_counts": ("keyword", "image_count", "image_share")}
+    by_partition = {name: {"a": rows} for name, rows in tables.items()} | {"vocab_counts": {"pool": counts}}
+
+    found = mined_list(MemoryReader(by_partition, columns, project=project), rare, budget=1.0, labels=None)
+
+    assert said in found.selected.column("reason")[0].as_py()
+    assert ("broccoli" in found.selected.column("reason")[0].as_py()) == (share < 0.5)

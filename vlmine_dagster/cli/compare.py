@@ -151,6 +151,7 @@ def verdict(bench: "Workbench", rows: Sequence[Mapping[str, Any]], *, reference:
         ConfigError: there is no such experiment.
     """
     from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, ONE_DRAW
+    from vlmine_dagster.scoring.findings import readable_findings
     from vlmine_dagster.studies import draws
 
     if reference is not None:
@@ -162,7 +163,7 @@ def verdict(bench: "Workbench", rows: Sequence[Mapping[str, Any]], *, reference:
         words, tables = draws.verdict(bench, draws.ArmCurves(kept), reference=reference)
     elif any(row["few_recall"] for row in rows):
         words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
-    words += shot_words(bench)
+    words += [*shot_words(bench), *readable_findings(bench)]
     run_ids = [row["mlflow_run_id"] for row in rows]
     return {
         "words": words,

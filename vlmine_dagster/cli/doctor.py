@@ -215,9 +215,22 @@ def _project(project: "Project") -> Iterator[Advice]:
     )
     yield advice_on_labels(bench)
     yield from advice_on_models(bench)
+    yield from _strategy(bench)
     yield _tried("mlflow server", lambda: _connected(Tracking(project)), "Start it, or unset MLFLOW_TRACKING_URI.")
     yield _disk(project)
     yield _dagster_home(project)
+
+
+def _strategy(bench: "Workbench") -> Iterator[Advice]:
+    """Say what to mine by with what the project has, and what its tables say against its keywords."""
+    from vlmine_dagster.scoring.findings import keyword_findings, strategy_of
+
+    yield _tried("strategy", lambda: strategy_of(bench), "Materialize the table again.")
+    try:
+        for finding in keyword_findings(bench):
+            yield Advice("keywords", "warn", finding)
+    except VlmineError as error:
+        yield Advice("keywords", "warn", str(error), "Materialize vocab_counts again.")
 
 
 def _dagster_home(project: "Project") -> Advice:

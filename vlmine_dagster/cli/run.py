@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vlmine_dagster.cli.group import INTERRUPTED, as_json
-from vlmine_dagster.cli.session import open_runner
+from vlmine_dagster.cli.session import open_bench, open_runner
 from vlmine_dagster.cli.terminal import SHOWN_FAILURES, console, plain, print_json, print_more_failures
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool,
         print_json({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]})
     else:
         print_outcome(outcome)
+        print_findings()
     sys.exit(INTERRUPTED if outcome.is_interrupted else 0 if outcome.is_whole else 1)
 
 
@@ -74,6 +75,14 @@ def print_outcome(outcome: "Outcome") -> None:
         out.print(
             "Fix what failed and run `vlmine run` again; finished work is not repeated. `--partial` goes on without it."
         )
+
+
+def print_findings() -> None:
+    """Print what the pool's own tables say about how to mine it: nothing where all is well."""
+    from vlmine_dagster.scoring.findings import readable_findings
+
+    for finding in readable_findings(open_bench()):
+        console().print(f"[yellow]look[/]    {plain(finding)}")
 
 
 def _waiting(reasons: Mapping[str, str]) -> list[str]:

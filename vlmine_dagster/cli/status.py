@@ -49,6 +49,15 @@ def status(is_failures: bool, is_json: bool) -> None:
     print_json(rows) if is_json else print_status(rows)
 
 
+def _findings(bench: "Workbench", rows: Sequence[dict[str, Any]]) -> None:
+    """Add what the keywords of the pool say about themselves to the row of the table that counts them."""
+    from vlmine_dagster.scoring.findings import readable_findings
+
+    counted = next((row for row in rows if row["table"] == "vocab_counts" and row["variant"] == DEFAULT_VARIANT), None)
+    if counted is not None and (found := readable_findings(bench)):
+        counted["findings"] = found
+
+
 def table_states(bench: "Workbench", shards: Sequence[str], history: History | None = None) -> list[dict[str, Any]]:
     """Return one row per table and variant: partitions by state, rows, outcomes, tokens, money, and why some failed.
 
@@ -68,6 +77,7 @@ def table_states(bench: "Workbench", shards: Sequence[str], history: History | N
             for row in rows:
                 if row.get("not_fresh"):
                     row["failures"] = _failures(instance, row)
+    _findings(bench, rows)
     return rows
 
 
@@ -151,6 +161,8 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
         for partition, text in failures[:SHOWN_FAILURES]:
             out.print(f"[red]failed[/] {row['table']}[{plain(partition)}]: {plain(text)}", markup=True)
         print_more_failures(out, row["table"], len(failures))
+    for finding in (finding for row in rows for finding in row.get("findings", ())):
+        out.print(f"[yellow]look[/] {plain(finding)}")
     if any(set(row.get("outcomes", {})) - {"ok"} for row in rows):
         out.print("[dim]Which images failed, and why: `vlmine status --failures`[/]")
 

@@ -15,6 +15,7 @@ from vlmine_dagster.domain.items import ITEMS, OBJECT
 from vlmine_dagster.domain.tables import MINING_REPORT
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
+from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.reporting.charts import SignalCloud
 from vlmine_dagster.reporting.mlflow_runs import Recorded, mining_run
@@ -35,11 +36,13 @@ from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
+from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 
 PICTURES = 60
 _THUMBNAIL_SIDE = 320
 _MOST_CLOUD_POINTS = 20_000
 _SHOTS = ("many", "medium", "few")
+_COUNTED = ("keyword", "image_count", "image_share")
 _METRICS = ("budget", "seed", "metric", "value")
 
 
@@ -94,6 +97,7 @@ def report_of(run: Recorded, context: Context) -> Report:
         class_mix=_class_mix(selected.column("image_id").to_pylist(), truth),
         outcomes=_outcomes(run),
         facts=_facts(run, context),
+        findings=_findings(run),
         item=run.project.settings.unit,
     )
 
@@ -198,6 +202,14 @@ def _keyword_counts(run: Recorded) -> Any:
     return run.read("vocab_counts", ["unit_count"]).column("unit_count").to_numpy(zero_copy_only=False)
 
 
+def _findings(run: Recorded) -> tuple[str, ...]:
+    """Return what the keywords of the pool say against themselves."""
+    if not run.needs("vocab_counts"):
+        return ()
+    trouble = keyword_trouble(run.read("vocab_counts", _COUNTED))
+    return () if trouble is None else (trouble,)
+
+
 def _recall(metrics: Sequence[Mapping[str, Any]]) -> tuple[RecallRow, ...]:
     found: dict[float, dict[str, float]] = defaultdict(dict)
     for row in metrics:
@@ -261,9 +273,20 @@ def _facts(run: Recorded, context: Context) -> dict[str, str]:
         "task model": settings.task_model.kind,
         "Dagster run": run.run_id,
     }
+    facts["strategy"] = _strategy(run, context.labels)
     if context.labels is not None and any(context.labels.pool_counts().values()):
         facts["classes"] = rules_text(context.labels.class_counts().values())
     return facts if parent is None else {**facts, "MLflow run": context.tracking.url(parent)}
+
+
+def _strategy(run: Recorded, labels: Labels | None) -> str:
+    """Return what to mine by with what the project has, as far as this page's tables tell."""
+    apart = None
+    if run.needs("vocab_counts"):
+        counts = run.read("vocab_counts", _COUNTED)
+        apart = published_health(counts).tells_images_apart if counts.num_rows else None
+    label_count, has_names = (0, False) if labels is None else (len(labels), bool(labels.announced))
+    return strategy_advice(label_count=label_count, has_names=has_names, tells_images_apart=apart)
 
 
 def write_page(report: Report, folder: Path) -> Path:

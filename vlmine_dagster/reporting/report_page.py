@@ -141,6 +141,7 @@ class Report:
         diversity: How differing images were picked from the top of the ranking: k_center, coverage or "" (not at all).
         weights: Weight of a signal by name, where it is not 1.
         item: What is mined: image or object.
+        findings: What the pool's own tables say about how to mine it, a sentence each.
     """
 
     project: str
@@ -162,6 +163,7 @@ class Report:
     diversity: str = ""
     weights: Mapping[str, float] = field(default_factory=dict)
     item: str = "image"
+    findings: tuple[str, ...] = ()
 
 
 def render_report(report: Report) -> str:

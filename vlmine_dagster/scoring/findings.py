@@ -1,0 +1,48 @@
+"""What a project's own tables say about how to mine it, for those who do not look at Dagster's checks."""
+
+from vlmine_dagster.domain.errors import VlmineError
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+from vlmine_dagster.mining.strategy import strategy_advice
+from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
+
+_COUNTED = ("keyword", "image_count", "image_share")
+
+
+def keyword_findings(bench: Workbench) -> list[str]:
+    """Return a sentence for each extraction variant whose keywords do not capture the pool, with what to do.
+
+    Args:
+        bench: A project; a variant that was not counted yet says nothing.
+    """
+    words = []
+    for name in bench.project.settings.variant_names:
+        if bench.lake.stamp("vocab_counts", variant=name) is None:
+            continue
+        trouble = keyword_trouble(bench.lake.read("vocab_counts", columns=_COUNTED, variant=name))
+        if trouble is not None:
+            words.append(trouble if name == DEFAULT_VARIANT else f"Variant {name}: {trouble}")
+    return words
+
+
+def strategy_of(bench: Workbench) -> str:
+    """Return what to mine this project by, as far as its labels and tables tell; see `mining.strategy`."""
+    lake, labels = bench.lake, bench.labels
+    weight = apart = None
+    if lake.stamp("rarity_scores") is not None:
+        weights = lake.read("rarity_scores", columns=["tag_weight"]).column(0)
+        weight = weights[0].as_py() if len(weights) else None
+    if lake.stamp("vocab_counts") is not None:
+        counts = lake.read("vocab_counts", columns=_COUNTED)
+        apart = published_health(counts).tells_images_apart if counts.num_rows else None
+    label_count = 0 if labels is None else len(labels)
+    has_names = labels is not None and bool(labels.announced)
+    return strategy_advice(label_count=label_count, has_names=has_names, tag_weight=weight, tells_images_apart=apart)
+
+
+def readable_findings(bench: Workbench) -> list[str]:
+    """Return `keyword_findings`, nothing where the tables cannot be read: other commands say so."""
+    try:
+        return keyword_findings(bench)
+    except VlmineError:
+        return []
