@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.longtail import long_tail_sizes
@@ -77,6 +78,8 @@ class CutPool(Pool):
         self._kept, self._whole, self._places = None, whole, places
         self.ids = [whole.ids[place] for place in places.tolist()]
         self._keys = [whole._keys[place] for place in places.tolist()]
+        self._frames = None if whole._frames is None else whole._frames.take(pa.array(places))
+        self._sequences = [whole._sequences[place] for place in places.tolist()]
         self.truth = whole.truth[places]
         self.class_counts = dict(Counter(self.truth.tolist()))
 
