@@ -49,7 +49,8 @@ def comparison(bench: "Workbench", *, reference: str | None = None) -> dict[str,
     found, back = compared_experiments(bench), rounds(bench)
     run_ids = [run_id for row in back for run_id in row["mlflow_run_ids"].values()]
     where = {"mlflow_rounds_url": bench.tracking.comparison_url(run_ids)} if back else {}
-    return {"experiments": found, "rounds": back, **verdict(bench, found, reference=reference), **where}
+    item = bench.project.settings.unit
+    return {"item": item, "experiments": found, "rounds": back, **verdict(bench, found, reference=reference), **where}
 
 
 def compared_experiments(bench: "Workbench") -> list[dict[str, Any]]:
@@ -189,19 +190,19 @@ def shot_words(bench: "Workbench") -> list[str]:
 
 def print_comparison(result: Mapping[str, Any]) -> None:
     """Print experiments and rounds of labels side by side, and what is shown between experiments."""
-    out, rows = console(), result["experiments"]
+    out, rows, items = console(), result["experiments"], f"{result['item']}s"
     if any(row["few_recall"] or row["few_accuracy"] for row in rows):
-        print_table(_judged_table(rows, has_rounds=bool(result["rounds"])))
+        print_table(_judged_table(rows, items, has_rounds=bool(result["rounds"])))
     if tails := sorted({row["few_images"] for row in rows if row["few_recall"]}):
         tail = " to ".join(f"{count:,}" for count in dict.fromkeys((tails[0], tails[-1])))
         out.print(
-            f"[dim]95% Wilson intervals over {tail} few-shot images, for this one pool and labelled set. "
+            f"[dim]95% Wilson intervals over {tail} few-shot {items}, for this one pool and labelled set. "
             f"Accuracy: labelled set only -> largest budget.[/]"
         )
         if any(row["unranked_images"] for row in rows):
             out.print(
-                "[dim]Not ranked: images that an experiment lacks a signal of, or that were not described. Every "
-                "experiment is judged on the same images; these come last.[/]"
+                f"[dim]Not ranked: {items} that an experiment lacks a signal of, or that were not described. Every "
+                f"experiment is judged on the same {items}; these come last.[/]"
             )
     else:
         names = ", ".join(plain(row["experiment"]) for row in rows)
@@ -220,10 +221,10 @@ def print_comparison(result: Mapping[str, Any]) -> None:
     out.print(f"[dim]Parameters and metrics side by side: {result['mlflow_url']}[/]", soft_wrap=True)
 
 
-def _judged_table(rows: Sequence[Mapping[str, Any]], *, has_rounds: bool) -> "Table":
+def _judged_table(rows: Sequence[Mapping[str, Any]], items: str, *, has_rounds: bool) -> "Table":
     """Return recall at each budget and accuracy of experiments, as far as somebody could judge them."""
     budgets = next(([point["mined"] for point in row["few_recall"]] for row in rows if row["few_recall"]), [])
-    title = "Recall of few-shot images by images mined" if budgets else ""
+    title = f"Recall of few-shot {items} by {items} mined" if budgets else ""
     has_variants = any(row["variant"] != DEFAULT_VARIANT for row in rows)
     has_unranked = any(row["unranked_images"] for row in rows)
     names = ["experiment", *(["variant"] if has_variants else [])]
