@@ -22,7 +22,7 @@ def compared(**judged):
     row = {"experiment": "mine", "variant": "default", "few_recall": [], "few_accuracy": {}, "few_images": None}
     row |= {"unranked_images": 0}
     told = {"rounds": [], "tables": {}, "words": [], "mlflow_curves_url": "curves", "mlflow_url": "table"}
-    return {"experiments": [row, {**row, "experiment": "fused", **judged}], **told}
+    return {"item": "image", "experiments": [row, {**row, "experiment": "fused", **judged}], **told}
 
 
 def test_without_labels_no_empty_table_of_recall_is_shown_but_which_lists_can_be_looked_at(capsys):
