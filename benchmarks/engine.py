@@ -52,7 +52,8 @@ CREATE TEMP TABLE counts AS
 SELECT *, row_number() OVER (ORDER BY image_count, keyword) AS place
 FROM (SELECT keyword, count(*) AS image_count FROM {keywords} GROUP BY keyword);
 COPY (
-    SELECT keyword, image_count, image_count / {images} AS image_share FROM counts ORDER BY image_count DESC, keyword
+    SELECT keyword, image_count, image_count / {images} AS image_share, image_count AS unit_count
+    FROM counts ORDER BY image_count DESC, keyword
 ) TO '{counts_file}' (FORMAT parquet, COMPRESSION zstd);
 COPY (
     SELECT image_id,
