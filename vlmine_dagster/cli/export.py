@@ -119,10 +119,11 @@ def _listed(bench: "Workbench", experiment: str, count: int | None, context: int
         yield from found
         return
     listed = list(found)
-    around = frames_around(bench, {row["image_id"]: row["rank"] for row in listed}, context)
+    best = {row["image_id"]: row["rank"] for row in reversed(listed)}  # several objects may be of one image
+    around = frames_around(bench, best, context)
     for row in listed:
         yield {**row, "role": "mined"}
-        for frame in around.get(row["image_id"], ()):
+        for frame in around.pop(row["image_id"], ()):
             yield {**frame, "role": "context", "reason": context_reason(frame)}
 
 
