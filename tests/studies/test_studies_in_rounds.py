@@ -1,5 +1,7 @@
 """Studies that label in rounds, and the one of classes without a label, on the small project."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import Made
@@ -8,8 +10,14 @@ from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.mining.selectors.state import PoolState
 from vlmine_dagster.mining.selectors.table import SELECTORS
 from vlmine_dagster.studies import cold_start, efficiency, selectors, unseen
-from vlmine_dagster.studies.rounds import LabelledPool, in_turn, label_in_rounds
-from vlmine_dagster.studies.study import StudyRun, conduct
+from vlmine_dagster.studies.rounds import LabelledPool, in_turn, label_in_rounds, labelled_pool
+from vlmine_dagster.studies.study import Findings, Row, Study, StudyRun
+
+
+def answered(study: Study, made: Made, *, draws: int = 1) -> tuple[list[Row], Findings]:
+    run = StudyRun(study, made.bench, draws=draws)
+    rows = run.rows()
+    return rows, study.conclude(run, rows)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +66,8 @@ def test_two_picks_in_turn_share_a_round_and_never_pick_the_same(line: LabelledP
 
 
 def test_the_study_of_selectors_compares_all_with_chance_entropy_and_fused_from_one_seed(finished: Made):
-    found = conduct(selectors.STUDY, finished.bench, draws=2)
+    rows, found = answered(selectors.STUDY, finished, draws=2)
 
-    rows = StudyRun(selectors.STUDY, finished.bench, draws=2).rows()
     begins = [row for row in rows if row["budget"] == 0]
     assert {row["arm"] for row in rows} == {*SELECTORS, "fused"}
     assert len({row["balanced_accuracy"] for row in begins if row["draw"] == 0}) == 1
@@ -74,7 +81,7 @@ def test_the_study_of_selectors_compares_all_with_chance_entropy_and_fused_from_
 def test_the_study_of_efficiency_counts_labels_and_says_whether_the_target_is_met(finished: Made, monkeypatch):
     monkeypatch.setattr(efficiency, "SHARES", (0.2, 0.4, 0.8))
 
-    found = conduct(efficiency.STUDY, finished.bench, draws=1)
+    _, found = answered(efficiency.STUDY, finished)
 
     table = next(iter(found.tables.values()))
     assert {row["arm"] for row in table} == {*SELECTORS, efficiency.RECIPE} - {"random"}
@@ -83,12 +90,12 @@ def test_the_study_of_efficiency_counts_labels_and_says_whether_the_target_is_me
 
 
 def test_efficiency_needs_test_images(finished: Made):
-    file = finished.folder / "labels.csv"
-    file.write_text(file.read_text(encoding="utf-8").replace(",test,", ",val,"), encoding="utf-8")
-    assert finished.run().is_whole
+    run = StudyRun(efficiency.STUDY, finished.bench, draws=1)
+    pool = labelled_pool(run)
+    run.memory[LabelledPool] = replace(pool, test_features=pool.test_features[:0], test_truth=[])
 
     with pytest.raises(MissingInputError, match="no image is labelled as `test`"):
-        StudyRun(efficiency.STUDY, finished.bench, draws=1).rows()
+        run.rows()
 
 
 def test_shares_needed_are_paired_with_random_labels_of_the_same_draw_and_never_reached_counts_as_all():
@@ -113,9 +120,8 @@ def test_shares_needed_are_paired_with_random_labels_of_the_same_draw_and_never_
 def test_the_cold_start_asks_from_nothing_in_one_command(finished: Made, monkeypatch):
     monkeypatch.setattr(cold_start, "ROUND", 4)
 
-    found = conduct(cold_start.STUDY, finished.bench, draws=1)
+    rows, found = answered(cold_start.STUDY, finished)
 
-    rows = StudyRun(cold_start.STUDY, finished.bench, draws=1).rows()
     assert {row["arm"] for row in rows} >= {
         "random",
         "cluster_wise",
@@ -146,7 +152,7 @@ def test_unseen_classes_have_no_label_and_their_names_are_known_or_not(finished:
     sought = [name in hidden for name in draw.truth[draw.rank(finished.project.settings.experiments["fused"])]]
     row = next(row for row in rows if row["arm"] == "fused" and row["budget"] == 0.1)
     assert row["few_recall"] == pytest.approx(sum(sought[: row["mined"]]) / sum(sought))
-    assert conduct(unseen.STUDY, finished.bench, draws=1).words
+    assert unseen.STUDY.conclude(run, rows).words
 
 
 def test_unseen_needs_two_few_shot_classes(finished: Made):

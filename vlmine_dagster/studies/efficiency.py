@@ -24,7 +24,7 @@ from vlmine_dagster.studies.study import DRAWN_FROM, Findings, Row, Study, Study
 SHARES = (0.01, 0.014, 0.018, 0.022, 0.027, 0.033, 0.04, 0.048, 0.057, 0.067, 0.08, 0.1, 0.125, 0.15, 0.2)
 """Shares of the pool that are labelled after each round; the first is drawn at random, the same for every arm."""
 RECIPE = "fused_balance"
-"""The recipe that is recommended: half of each round by `fused`, half by `class_balance`."""
+"""Half of each round by `fused`, half by `class_balance`: for pools that have few-shot classes."""
 _TARGET_OF_RANDOM, _TARGET_OF_BEST = 1 / 3, 0.6
 
 
@@ -45,9 +45,11 @@ def spend(run: StudyRun, step: str) -> list[Row]:
 
 
 def _with_fused(run: StudyRun, number: int, start: Places) -> dict[str, Pick]:
-    """Return the arms that ask the project's `fused`, none where it has no such experiment."""
+    """Return the arms that ask the project's `fused`; none without such an experiment, or few-shot classes to find."""
     experiment = run.bench.project.settings.experiments.get("fused")
     if experiment is None or experiment.variant != DEFAULT_VARIANT or experiment.diversity is not None:
+        return {}
+    if "few" not in run.pool().bins.values():
         return {}
     is_drawn = np.zeros(len(run.pool().ids), dtype=bool)
     is_drawn[start] = True
