@@ -54,8 +54,9 @@ def arms_from_nothing(run: StudyRun) -> dict[str, Pick]:
 def fused_from_nothing(pool: Pool, otherwise: Pick) -> Pick:
     """Return how `fused` picks once there are labels; while they are of one class it is the other that picks.
 
-    None of the labels is a random draw, and the signals are not told that they are: where their classes do not fit
-    those that are predicted for the pool, predictions tell how large classes are (`scoring.class_sizes`).
+    It is the `fused` of a fresh project with labels: that of a project which began without any uses none. No label is a
+    random draw, and the signals are not told that they are: where the labelled classes do not fit those that are
+    predicted for the pool, predictions tell how large classes are (`scoring.class_sizes`).
     """
     experiment = default_experiments()["fused"]
 
