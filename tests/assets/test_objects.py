@@ -119,14 +119,15 @@ def test_status_counts_outcomes_of_objects_and_lists_their_failures(boxed):
     assert failed["unmatched_boxes"]["failure"] == "no image of the dataset has this name"
 
 
-def test_a_changed_box_file_makes_objects_stale_and_a_changed_margin_does_not(boxed):
+def test_a_changed_box_file_size_or_margin_makes_objects_stale_and_nothing_else(boxed):
     def state(table: str, partition: str) -> str:
         bench = boxed.bench
         return Freshness(GRAPH, bench, bench.source.shards()).state(Unit(GRAPH.stage_of(table)), partition)
 
     made_of(boxed, "objects", "a")
-    boxed.settings(objects={"boxes": "boxes.json", "context": 0.5})
     assert state("objects", "a") == "fresh"
+    boxed.settings(objects={"boxes": "boxes.json", "context": 0.5})  # another crop is another picture to a model
+    assert state("objects", "a") == "stale"
     boxed.settings(objects={"boxes": "boxes.json", "min_size": 5})
     assert state("objects", "a") == "stale"
     boxed.settings(objects={"boxes": "boxes.json"})

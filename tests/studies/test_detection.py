@@ -96,6 +96,19 @@ def test_the_study_asks_again_when_a_list_changes_and_says_what_it_lacks(listed)
         conduct(STUDY, listed.bench)
 
 
+def test_a_list_of_objects_is_judged_by_the_images_that_they_are_in(listed):
+    labels = {"boxes": True, "few_under": 3, "many_over": 3}
+    listed.settings(unit="object", dataset={"kind": "webdataset", "root": "data", "labels": labels})
+    ranked = {"image_id": ["a/2#7", "a/2#6", "a/1#4", "a/0#1"], "rank": [1, 2, 3, 4], "front": [1] * 4}
+    listed.bench.lake.publish("pareto_set", "good", plain_rows(PARETO_SET, **ranked), inputs="y")
+
+    report = conduct(STUDY, listed.bench)
+
+    table = report.tables["Recall of objects of rare classes, by the share of images that is labelled"]
+    # Two objects of one image cost one image; three of five images are a/2, a/1 and a/0.
+    assert next(row for row in table if row["list"] == "good") == {"list": "good", "20%": "0.750", "60%": "1.000"}
+
+
 def test_a_project_without_box_files_has_no_classes_to_find(listed):
     listed.settings(objects=None)
 
