@@ -6,6 +6,7 @@ import pytest
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.discriminant import fit_discriminant
 from vlmine_dagster.mining.isolation import NeighbourLists, neighbour_lists
+from vlmine_dagster.mining.main_axes import main_axes
 from vlmine_dagster.mining.propagation import log_share, neighbour_graph, spread
 
 
@@ -89,3 +90,14 @@ def test_an_image_that_no_label_reaches_is_of_any_class():
 
     np.testing.assert_allclose(shares[2:], 0.5, atol=1e-3)
     assert shares[0] > 0.5 > shares[1]
+
+
+def test_main_axes_are_the_same_by_rows_and_by_columns():
+    tall = np.random.default_rng(0).normal(size=(40, 6)) * [5, 4, 3, 2, 1, 0.5]
+    tall -= tall.mean(axis=0)
+    wide = np.hstack([tall, np.zeros((40, 60))])
+
+    (by_columns, axes), (by_rows, others) = main_axes(tall), main_axes(wide)
+
+    np.testing.assert_allclose(by_rows[:6], by_columns, atol=1e-9)
+    np.testing.assert_allclose(np.abs(others[:6, :6]), np.abs(axes), atol=1e-6)

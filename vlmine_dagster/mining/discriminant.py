@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.mining.main_axes import main_axes
 
 _LEAST_SPREAD = 1e-3
 
@@ -88,8 +89,8 @@ def fit_discriminant(
         )
     sample = np.asarray(everything, dtype=np.float64)
     mean = sample.mean(axis=0)
-    variances, axes = np.linalg.eigh((sample - mean).T @ (sample - mean) / len(sample))
-    kept = np.flatnonzero(variances > 1e-9 * variances[-1])[::-1][: max(min(axis_count, len(sample) // 2), 1)]
+    variances, axes = main_axes(sample - mean)
+    kept = np.flatnonzero(variances > 1e-9 * variances[0])[: max(min(axis_count, len(sample) // 2), 1)]
     main, spread = axes[:, kept], variances[kept]
     projected = (rows - mean) @ main
     centres = np.zeros((class_count, len(kept)))

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.mining.main_axes import main_axes
 from vlmine_dagster.mining.neighbours import Blocks, nearest_neighbours
 
 FEWEST_KINDS, MOST_KINDS = 2, 20
@@ -83,9 +84,8 @@ def half_whitened(vectors: Blocks) -> Blocks:
     """
     sample = _sample(vectors)
     mean = sample.mean(axis=0)
-    centred = sample - mean
-    variances, axes = np.linalg.eigh((centred.T @ centred) / max(len(sample), 1))
-    kept = np.flatnonzero(variances > 1e-6 * max(variances[-1], 1e-30))[::-1][:_AXES]
+    variances, axes = main_axes(sample - mean)
+    kept = np.flatnonzero(variances > 1e-6 * max(float(variances[0]), 1e-30))[:_AXES]
     scaled = np.asarray(axes[:, kept] * variances[kept] ** -0.25, dtype=np.float32)
 
     def read() -> Iterator[Singles]:
