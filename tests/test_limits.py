@@ -1,16 +1,14 @@
 """Who waits for whom: pools of steps, and how many runs there may be at once."""
 
+import sys
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from conftest import Made
-from dagster._cli import cli as dagster_cli
-from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
-from dagster._core.run_coordinator import QueuedRunCoordinator
 
 from vlmine_dagster.automation.jobs import GLOBAL_JOB, SHARD_JOB
 from vlmine_dagster.automation.runner import open_instance
@@ -72,19 +70,17 @@ def test_under_the_dagster_yaml_that_comes_along_one_step_has_the_accelerator(ma
     made = make_project({"pool/a": {}})
     definitions = build_definitions(made.project, settings_file=str(made.file))
     with open_instance(made.project) as instance:
-        describing = instance.create_run_for_job(definitions.resolve_job_def(SHARD_JOB))
-        training = instance.create_run_for_job(definitions.resolve_job_def(GLOBAL_JOB))
-        with (
-            InstanceConcurrencyContext(instance, describing) as first,
-            InstanceConcurrencyContext(instance, training) as second,
-        ):
-            assert first.claim("accelerator", "descriptions")
-            assert not second.claim("accelerator", "task_model")
-            assert second.claim("cores", "embeddings")
-            instance.event_log_storage.free_concurrency_slot_for_step(describing.run_id, "descriptions")
-            assert instance.event_log_storage.claim_concurrency_slot(
-                "accelerator", training.run_id, "task_model"
-            ).is_claimed
+        describing = instance.create_run_for_job(definitions.resolve_job_def(SHARD_JOB)).run_id
+        training = instance.create_run_for_job(definitions.resolve_job_def(GLOBAL_JOB)).run_id
+        history = instance.event_log_storage
+        for pool in ("accelerator", "cores"):
+            history.initialize_concurrency_limit_to_default(pool)
+
+        assert history.claim_concurrency_slot("accelerator", describing, "descriptions").is_claimed
+        assert not history.claim_concurrency_slot("accelerator", training, "task_model").is_claimed
+        assert history.claim_concurrency_slot("cores", training, "embeddings").is_claimed
+        history.free_concurrency_slot_for_step(describing, "descriptions")
+        assert history.claim_concurrency_slot("accelerator", training, "task_model").is_claimed
 
 
 def test_a_pool_gets_more_slots_by_the_command_of_the_operators_page(make_project, monkeypatch):
@@ -92,16 +88,19 @@ def test_a_pool_gets_more_slots_by_the_command_of_the_operators_page(make_projec
     with open_instance(made.project) as instance:
         monkeypatch.setenv("DAGSTER_HOME", instance.root_directory)
 
-        words = ["instance", "concurrency", "set", "accelerator", "2"]
-        done = CliRunner().invoke(dagster_cli, words, catch_exceptions=False)
+        monkeypatch.setattr(sys, "argv", ["dagster", "instance", "concurrency", "set", "accelerator", "2"])
+        (command,) = entry_points(group="console_scripts", name="dagster")
 
-        assert done.exit_code == 0
+        with pytest.raises(SystemExit) as ended:
+            command.load()()
+
+        assert ended.value.code == 0
         assert instance.event_log_storage.get_concurrency_info("accelerator").slot_count == 2
 
 
 def test_runs_are_capped_and_slots_of_dead_runs_come_back(make_project):
     with open_instance(make_project({"pool/a": {}}).project) as instance:
-        assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
+        assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] == 30
