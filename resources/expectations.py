@@ -222,16 +222,20 @@ def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]]) -> tuple[Any,
 
 @cache
 def _batch_definition(table: str) -> Any:
-    """Return what makes a batch of a table's rows, in a context that keeps nothing."""
+    """Return what makes a batch of a table's rows."""
+    return _data_source().add_dataframe_asset(table).add_batch_definition_whole_dataframe("rows")
+
+
+@cache
+def _data_source() -> Any:
+    """Return the data source of all tables, in a context that keeps nothing."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    return (
-        context.data_sources.add_pandas("lake").add_dataframe_asset(table).add_batch_definition_whole_dataframe("rows")
-    )
+    return context.data_sources.add_pandas("lake")
 
 
 def _finding(result: Any, check: str, *, row_count: int, evaluated_count: int) -> Finding:
