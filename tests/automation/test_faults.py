@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import Made, members
+from conftest import FEW_ARMS, Made, members
 from test_kills import OWN_COLUMNS
 
 from vlmine_dagster.assets.images import images
@@ -59,6 +59,7 @@ def clean(_finished: Made) -> dict:
 
 
 def test_a_full_disk_is_told_and_what_is_there_stays_whole(finished: Made, monkeypatch):
+    finished.keep_experiments(*FEW_ARMS)
     before = content(finished)
     finished.replace_shard("pool/a", members({"coffee": 4, "rocket": 2}, start=70))
 
@@ -134,6 +135,7 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
 
 
 def test_an_mlflow_that_lost_everything_is_told_again_without_training(finished: Made, monkeypatch):
+    finished.keep_experiments(*FEW_ARMS)
     shutil.rmtree(finished.folder / ".vlmine" / "mlflow")
     with pytest.raises(MissingInputError, match="`vlmine run` mines what is missing and tells MLflow again"):
         compared_experiments(finished.bench)
@@ -147,6 +149,7 @@ def test_an_mlflow_that_lost_everything_is_told_again_without_training(finished:
 
 
 def test_another_budget_opens_a_run_in_mlflow_that_has_all_curves(finished: Made):
+    finished.keep_experiments(*FEW_ARMS)
     finished.settings(budget=3)
 
     outcome = finished.run()
@@ -261,7 +264,8 @@ def test_a_home_from_before_layouts_were_marked_goes_on(finished: Made):
     assert mark.read_text() == "1"
 
 
-def test_a_clock_that_goes_back_changes_nothing(finished: Made, make_project, monkeypatch):
+def test_a_clock_that_goes_back_changes_nothing(finished: Made, monkeypatch):
+    finished.keep_experiments("entropy", "fused")
     finished.replace_shard("pool/a", members({"coffee": 4, "chelsea": 3, "rocket": 2}, start=70))
     yesterday = time.time() - 86_400
     started = time.monotonic()
