@@ -82,7 +82,7 @@ def test_three_prompts_over_a_pool_without_labels_are_compared_by_what_they_put_
     for pooling in ("min", "mean"):
         assert found["default, places", pooling] == found["politely, places", pooling]
         assert float(found["default, places", pooling][0].split()[0]) < 0.95
-    assert report.words[0].startswith("novelty by min depends on how is asked: the least alike are")
+    assert report.words[0].startswith("novelty by min depends on the prompt: the least alike are")
 
 
 def test_a_prompt_whose_answer_is_the_same_for_every_image_is_taken_for_one_that_saw_none(make_project, monkeypatch):

@@ -3,7 +3,7 @@
 A description names things that can be seen; a failure speaks of the request. So the words of an answer are divided into
 function words, words about the request (`meta_words`) and the rest, which name something. The share of the rest, the person
 that speaks, and how the answer begins decide (`_WEIGHTS`, fitted on answers written for it); no single phrase does. What
-is quoted is taken out before: signs, screens and letters in a picture may say anything.
+is quoted is taken out before: signs, screens and writing in a picture may say anything.
 
 The weights were fitted on answers of tests/data/answers that are not held out (benchmarks/answers.py), and the constant is
 lower by 0.25: to lose a rare image costs more than to keep one bad answer.
@@ -174,7 +174,7 @@ _REFUSAL = regex.compile(
     r"|as an ai\b|unfortunately,?\s+i\b)",
     regex.IGNORECASE,
 )
-_LONGEST_REFUSAL = 600  # letters; longer texts that begin with an apology go on to describe
+_LONGEST_REFUSAL = 600  # characters; longer texts that begin with an apology go on to describe
 
 
 @dataclass(frozen=True)
@@ -277,22 +277,22 @@ _ERROR = Failure("unparseable", "the text is a server's error")
 def _no_sentence(text: str) -> Failure | None:
     """Return a failure for nothing, placeholders, templates, names of files and runs of one sign."""
     text = _TAG.sub(" ", text).strip() if _TAG.search(text) and not _MARKUP.search(text) else text
-    letters = _WORD.findall(text)
+    words = _WORD.findall(text)
     core = regex.sub(r"^[\W_]+|[\W_]+$", "", text)
     is_empty = (
         not regex.search(r"[\p{L}\p{N}]", text)
         or "\ufffd\ufffd" in text
         or _NOTHING.fullmatch(core) is not None
-        or (_WRAPPED.fullmatch(text) is not None and (len(letters) < 8 and not _has_content([text])))
+        or (_WRAPPED.fullmatch(text) is not None and (len(words) < 8 and not _has_content([text])))
         or (_SLOT.search(text) is not None and not _has_content([_SLOT.sub(" ", text)]))
         or (_TEMPLATE.search(text) is not None and not _has_content([_TEMPLATE.sub(" ", text)]))
         or _FILE_NAME.fullmatch(text) is not None
         or _LOREM.match(text) is not None
         or _DATA_URL.search(text) is not None
-        or (text.endswith((":", "\uff1a")) and len(letters) < 12 and "\n" not in text)
+        or (text.endswith((":", "\uff1a")) and len(words) < 12 and "\n" not in text)
         or (len(_TURNS.findall(text)) >= 2)
-        or (len(letters) >= 8 and len({word.lower() for word in letters}) <= 2)
-        or (len(letters) >= 3 and len({word.lower() for word in letters}) == 1)
+        or (len(words) >= 8 and len({word.lower() for word in words}) <= 2)
+        or (len(words) >= 3 and len({word.lower() for word in words}) == 1)
         or regex.search(r"(\S)\1{14,}", text) is not None
     )
     return _EMPTY if is_empty else None

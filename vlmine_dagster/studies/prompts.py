@@ -92,8 +92,8 @@ def _of_known(rows: Sequence[Row], pooling: str, budget: str) -> str:
     pair = f"{worst['first']} and {worst['second']}"
     numbers = f"Spearman {_text(worst, 'spearman')}, overlap of the first {budget} {_text(worst, 'jaccard')}"
     if worst["spearman_low"] >= _ALIKE and worst["jaccard_low"] >= _ALIKE:
-        return f"novelty by {pooling} hardly depends on how is asked: the least alike, {pair}, have {numbers}"
-    return f"novelty by {pooling} depends on how is asked: the least alike are {pair} with {numbers}"
+        return f"novelty by {pooling} hardly depends on the prompt: the least alike, {pair}, have {numbers}"
+    return f"novelty by {pooling} depends on the prompt: the least alike are {pair} with {numbers}"
 
 
 def _text(row: Row, name: str) -> str:
