@@ -97,7 +97,8 @@ def ranked_truth(reader: Reader, labels: Labels) -> Truth:
     known = [name for name in pool if name in classes]
     places = {name: place for place, name in enumerate(known)}
     ranked = reader.read("pareto_set", ["image_id", "rank"]).sort_by("rank").column("image_id").to_pylist()
-    if reader.project.settings.experiments[reader.partition].deliver == "image":
+    experiment = reader.project.settings.experiments.get(reader.partition)
+    if experiment is not None and experiment.deliver == "image":
         ranked = _image_by_image(ranked, reader.project.settings.items)
     order = [places[name] for name in ranked if name in places]
     names = [known[place] for place in unranked_last(order, id_hashes(known))]
