@@ -4,11 +4,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
-# SlipCover measures lines at 1.25 times the CPU time of tests without it, coverage.py (on Python 3.11) at 1.7 times.
-# What numba compiles must stay as it is written.
-COVERED := $(BIN)/python -m slipcover --source vlmine_dagster --skip-covered --fail-under 90 \
-	--omit vlmine_dagster/__main__.py,vlmine_dagster/mining/front_tree.py
-
 .PHONY: demo check test bench clean
 
 demo: .venv/.user
@@ -27,7 +22,7 @@ test: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(COVERED) -m pytest -q -n logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 # Sizes that end within half an hour on 2 cores; docs/benchmarks.md names the sizes behind its numbers. Each line also
 # runs alone. The peers print what vlmine and others take for the same work in one run.
