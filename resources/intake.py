@@ -130,7 +130,7 @@ def refuse_failures(
     failures = [str(reason) for reason in rows.column("failure").to_pylist() if reason is not None]
     if rows.num_rows == 0 or len(failures) / rows.num_rows <= max_share:
         return
-    commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(failures).most_common(3))
+    commonest = "; ".join(f"{count} x {reason.rstrip('.')}" for reason, count in Counter(failures).most_common(3))
     raise TooManyFailuresError(
         f"{where}: {len(failures)} of {rows.num_rows} images failed, more than max_failure_share {max_share:g}. "
         f"Commonest: {commonest}. {advice}"
