@@ -229,7 +229,7 @@ class TestWhatAProjectSkips:
         graph = definitions.resolve_asset_graph()
 
         assert {key.to_user_string() for key in graph.get(dg.AssetKey("pareto_set")).parent_keys} == {
-            *("images", "descriptions", "keywords", "novelty_scores", "experiments"),
+            *("images", "descriptions", "keywords", "vocab_counts", "novelty_scores", "experiments"),
         }
 
 

@@ -122,7 +122,8 @@ def test_only_failures_are_asked_about_again_even_when_the_cache_was_pruned(insi
 
     endpoint.script = script
     assert vlmine("run").exit_code == 0
-    assert json.loads(vlmine("status", "--json").output)[2]["outcomes"] == {"ok": 10, "timed_out": 1}
+    rows = {row["table"]: row for row in json.loads(vlmine("status", "--json").output)}
+    assert rows["descriptions"]["outcomes"] == {"ok": 10, "timed_out": 1}
     (row,) = json.loads(vlmine("cache", "--json").output)["variants"]
     vlmine("cache", "prune", "--variant", row["variant"], "--yes")
     calls = len(endpoint.calls)

@@ -99,7 +99,7 @@ class TestKeywords:
             (lambda words, _s, k: [] if k % 5 == 0 else words, "20% of the images have no keyword"),
             (lambda words, s, k: [*words, f"the {s}-{k}-th photo"], "of the keywords occur in only one image"),
             (lambda words, _s, _k: ["photo", *words], "keyword 'photo' occurs in 100% of the images"),
-            (lambda words, _s, _k: words[:1], "an image has 1.0 keywords"),
+            (lambda _w, _s, k: [f"thing {k % 48}"], "an image has 1.0 keywords"),
         ],
         ids=["none", "seen once", "everywhere", "too few"],
     )

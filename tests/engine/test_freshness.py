@@ -103,6 +103,9 @@ class TestReads:
     def test_every_stage_works_with_what_it_declares_and_not_with_less(self, finished: Made, table):
         if table in ("neighbour_scores",):
             finished.settings(experiments={"far": {"signals": ["embedding_sparsity", "entropy"]}})
+        if table in ("objects", "unmatched_boxes"):
+            (finished.folder / "boxes.csv").write_text("image_id,x,y,width,height,label\ncoffee-0,9,9,60,50,cup\n")
+            finished.settings(objects={"boxes": "boxes.csv"})
         unit = Unit(GRAPH.stage_of(table))
         partition = unit.stage.partitions(finished.project, ["pool/a"])[0]
         needed = unit.stage.needed(unit.part(finished.project, partition))

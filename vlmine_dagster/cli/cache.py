@@ -71,7 +71,7 @@ def print_cache(path: str, byte_count: int, rows: Sequence[Mapping[str, Any]]) -
             "calls": "right",
             "spent": "right",
             "of it estimated": "right",
-            "": "left",
+            "use": "right",
         }
     )
     for row in rows:

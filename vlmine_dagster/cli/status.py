@@ -71,7 +71,11 @@ def table_states(bench: "Workbench", shards: Sequence[str], history: History | N
     from vlmine_dagster.engine.freshness import Freshness
 
     freshness = Freshness(GRAPH, bench, shards)
-    rows = [_row(bench, freshness, unit, shards) for unit in GRAPH.units(bench.project)]
+    # A project of images has nothing to do with the stages of objects, so these are not told as skipped.
+    units = [
+        one for one in GRAPH.units(bench.project) if one.stage.group != "ingest" or not one.why_skipped(bench.project)
+    ]
+    rows = [_row(bench, freshness, unit, shards) for unit in units]
     if history is not None and any(row.get("not_fresh") for row in rows):
         with history() as instance:
             for row in rows:
