@@ -109,7 +109,7 @@ class Labels:
             image_id: The item's id.
             key: Its key within the shard.
             sequence: The sequence that it is of, if any.
-            box_class: The class that a box file gives the object.
+            box_class: The class that a box file gives the object, "" for none; None looks it up.
         """
         shown, split = self._shown(self._find(image_id, key, box_class), image_id, sequence)
         returned = self._returned.get(composed(image_id))
@@ -174,10 +174,11 @@ class Labels:
 
     def _find(self, image_id: str, key: str, box_class: str | None = None) -> Label | None:
         label = self._labels.get(composed(image_id)) or self._labels.get(composed(key))
-        if label is not None or self._kind is IMAGE:
+        is_object = self._kind.part_of(image_id) != image_id
+        if label is not None or not is_object or not self._settings.boxes:
             return label
-        name = box_class or self._box_classes().get(image_id)
-        return None if name is None else Label(self._split_of(image_id), name)
+        name = self._box_classes().get(image_id) if box_class is None else box_class
+        return Label(self._split_of(image_id), name) if name else None
 
     def _split_of(self, image_id: str) -> Split:
         """Return the split of the image that an object is part of, by the file."""
@@ -289,21 +290,22 @@ def _keys_of(image_ids: Collection[str], project: Project) -> dict[str, str]:
 class BoxClasses:
     """The classes that box files give to objects, from the published table `objects`.
 
+    They are read once, when the first is asked for: labels belong to one run, and whoever asks comes after `objects`.
+
     Args:
         lake: Holds the table.
     """
 
     def __init__(self, lake: "Lake"):
         self._lake = lake
-        self._known: tuple[list[str], dict[str, str]] = ([], {})
 
     def read(self) -> Mapping[str, str]:
-        """Return class name by object id of all objects that can be mined; read again once a shard has changed."""
+        """Return class name by object id of all objects that can be mined."""
+        return self._by_id
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, str]:
         shards = self._lake.partitions(OBJECT.table)
-        stamps = [self._lake.stamp(OBJECT.table, shard) for shard in shards]
-        versions = [stamp.version(_CLASS_COLUMNS) for stamp in stamps if stamp is not None]
-        if versions != self._known[0]:
-            rows = self._lake.read_all(OBJECT.table, shards, columns=_CLASS_COLUMNS).to_pydict()
-            found = zip(*(rows[name] for name in _CLASS_COLUMNS), strict=True)
-            self._known = versions, {name: label for name, label, outcome in found if label and outcome == "ok"}
-        return self._known[1]
+        rows = self._lake.read_all(OBJECT.table, shards, columns=_CLASS_COLUMNS).to_pydict()
+        found = zip(*(rows[name] for name in _CLASS_COLUMNS), strict=True)
+        return {name: label for name, label, outcome in found if label and outcome == "ok"}

@@ -98,7 +98,7 @@ def labelled(rows: pa.Table, shard: str, labels: Labels | None) -> pa.Table:
     start = len(image_id(shard, ""))
     columns = (rows.column(name).to_pylist() for name in ("object_id", "sequence_id", "class_name"))
     shown = [
-        labels.visible(name, name[start:], sequence, box_class=label)
+        labels.visible(name, name[start:], sequence, box_class=label or "")
         for name, sequence, label in zip(*columns, strict=True)
     ]
     for name, values in (("label", [one[0] for one in shown]), ("split", [one[1].value for one in shown])):

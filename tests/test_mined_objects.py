@@ -16,6 +16,7 @@ from PIL import Image
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.resources.label_import import import_labels
+from vlmine_dagster.resources.lake import Lake
 
 CLASSES = ("coffee", "chelsea", "rocket")
 SIDE = 60
@@ -230,3 +231,30 @@ def test_another_margin_makes_other_crops(made, tmp_path):
     copy.job("shard_job", copy.bench.source.shards()[1])
 
     assert not before & set(copy.frame("objects").query("outcome == 'ok'").sha256)
+
+
+def test_classes_of_boxes_are_guesses_unless_the_settings_call_them_labels(made, tmp_path):
+    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    shutil.copytree(made.folder, copy.folder)
+    rows = "\n".join(f"scene-{number}.jpg,seed,street" for number in range(10))
+    (copy.folder / "images.csv").write_text(f"key,split,class_id\n{rows}\n")
+    dataset = yaml.safe_load(copy.file.read_text())["dataset"]
+    copy.settings(dataset={**dataset, "labels": {"file": "images.csv"}})
+    labels = copy.bench.labels
+
+    name = copy.frame("objects").object_id.iloc[0]
+
+    assert labels.visible(name, name.partition("/")[2], box_class="rocket")[0] is None
+    assert labels.truth(name, name.partition("/")[2]) is None
+
+
+def test_classes_of_boxes_are_read_once_however_many_objects_are_asked_about(made, monkeypatch):
+    labels, objects = made.bench.labels, made.frame("objects").query("outcome == 'ok'")
+    reads = []
+    listed = Lake.partitions
+    monkeypatch.setattr(Lake, "partitions", lambda *a, **k: reads.append(a[1]) or listed(*a, **k))
+
+    truths = [labels.truth(name, name.partition("/")[2]) for name in objects.object_id]
+
+    assert truths == objects.class_name.tolist()
+    assert reads == ["objects"]
