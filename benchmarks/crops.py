@@ -8,7 +8,6 @@ cut from their scenes, each scene decoded once. Processor seconds are compared, 
 """
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -17,7 +16,7 @@ import click
 import numpy as np
 import yaml
 
-from benchmarks.measuring import machine, print_table
+from benchmarks.measuring import machine, print_table, rates_of
 from vlmine_dagster.resources.encoder import Encoder, prepare_pixels
 from vlmine_dagster.resources.intake import inspect_shard, read_bytes
 from vlmine_dagster.resources.objects import object_rows
@@ -43,7 +42,7 @@ def main(count: int, rounds: int, models: Path) -> None:
             "encoder on ready crops": lambda: encoder.encode(ready, max_pixels=limit),
             "encoder on scenes": lambda: encoder.encode(read_bytes(bench.pictures, shard, names), max_pixels=limit),
         }
-        found = measured(ways, len(ready), rounds=rounds)
+        found = rates_of(ways, len(ready), rounds=rounds)
     rows = []
     for name, rates in found.items():
         share = median(bare[1] / own[1] for bare, own in zip(next(iter(found.values())), rates, strict=True))
@@ -77,18 +76,6 @@ def engine(encoder: Encoder, pixels: list[np.ndarray], *, batch: int = 16) -> No
         same = np.stack([one for one in pixels if len(one) == side])
         for at in range(0, len(same), batch):
             encoder.session.run(None, {"pixels": same[at : at + batch]})
-
-
-def measured(ways: dict[str, Callable[[], object]], count: int, *, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Return objects a second and processor milliseconds an object of each way, turn by turn."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            started, spent = time.perf_counter(), time.process_time()
-            way()
-            seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - spent
-            found[name].append((count / seconds, cpu_seconds / count * 1e3))
-    return found
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ the engine needs over what the whole way needs. One against two workers shows wh
 """
 
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import click
 import numpy as np
 import yaml
 
-from benchmarks.measuring import machine, print_table
+from benchmarks.measuring import machine, print_table, rates_of
 from benchmarks.synthetic_pool import key, photo, write_tar
 from vlmine_dagster.assets.descriptions import description_row
 from vlmine_dagster.assets.embeddings import embedding_rows
@@ -131,14 +130,7 @@ def measured(photos: Photos, count: int, *, rounds: int) -> dict[str, list[Rate]
         PUBLISHED: lambda: photos.publish(is_checked=False),
         WHOLE: lambda: photos.publish(is_checked=True),
     }
-    found: dict[str, list[Rate]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            started, spent = time.perf_counter(), time.process_time()
-            way()
-            seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - spent
-            found[name].append((count / seconds, cpu_seconds / count * 1e3))
-    return found
+    return rates_of(ways, count, rounds=rounds)
 
 
 if __name__ == "__main__":

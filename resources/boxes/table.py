@@ -40,7 +40,7 @@ _ROLES = {
 def read_table(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     """Yield the images and boxes of a table; a row without any side of a box is an image without objects.
 
-    A box is told by x, y, width and height, or by its left, top, right and bottom edges; beside edges, width and
+    A box is given by x, y, width and height, or by its left, top, right and bottom edges; beside edges, width and
     height are those of the picture. Edges are pixels from 0. Columns of other names become attributes.
     """
     rows = _parquet_rows(file) if posixpath.splitext(file.path)[1].lower() in _PARQUET else _text_rows(file)
