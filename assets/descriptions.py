@@ -60,14 +60,14 @@ def descriptions(run: StageRun) -> Product:
     progress = run.progress(len(wanted))
     reads = run.project.settings.variant(run.variant).describer.capabilities.reads
     load = extraction.loader(
-        reads, run.pictures, run.partition, lambda: vectors_by_id(run.read("embeddings"), "tag_probabilities")
+        reads, run.requests, run.partition, lambda: vectors_by_id(run.read("embeddings"), "tag_probabilities")
     )
     rows, bill = extraction.describe(
         describer, wanted, load, progress=progress, is_failure_retried=run.is_failure_retried
     )
     pixels = run.project.settings.dataset.max_pixels
     if isinstance(describer, ModelDescriber):
-        features = feature_reader(run.encoder, run.pictures, [run.partition], max_pixels=pixels)
+        features = feature_reader(run.encoder, run.encoder_inputs, [run.partition], max_pixels=pixels)
         rows = without_unseen(describer, rows, wanted, features, shard=run.partition, log=run.log)
     share = run.project.settings.dataset.max_failure_share
     refuse_failures(failures_when_seen(rows), where=f"descriptions[{run.partition}]", max_share=share, advice=ASK_AGAIN)

@@ -26,7 +26,7 @@ def embeddings(run: StageRun) -> Product:
     wanted = [row["image_id"] for row in images if row["outcome"] == "ok"]
     progress = run.progress(len(wanted))
     found = run.encoder.encode(
-        read_bytes(run.pictures, run.partition, wanted) if wanted else (),
+        read_bytes(run.encoder_inputs, run.partition, wanted) if wanted else (),
         max_pixels=run.project.settings.dataset.max_pixels,
         on_progress=progress.add,
     )

@@ -47,6 +47,7 @@ def images(run: StageRun) -> Product:
         rows = inspect_shard(
             run.source,
             run.partition,
+            medium=run.medium,
             labels=run.labels,
             max_pixels=dataset.max_pixels,
             sequences=dataset.sequences,

@@ -26,6 +26,21 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
     return [None if bench.labels is None else bench.labels.fingerprint]
 
 
+def _context(run: StageRun) -> Any:
+    from vlmine_dagster.reporting.report_content import Context
+
+    is_whole = run.project.settings.unit != OBJECT.name
+    return Context(
+        pictures=run.pictures,
+        frames=run.frames,
+        recordings=run.source if run.medium.is_playable and is_whole else None,
+        medium=run.medium,
+        labels=run.labels,
+        tracking=run.tracking,
+        rivals=_rivals(Part(run.project, run.partition)),
+    )
+
+
 @stage(
     "mining_report",
     group="evaluate",
@@ -58,10 +73,9 @@ def mining_report(run: StageRun) -> Product:
     import dagster as dg
 
     from vlmine_dagster.reporting.mlflow_runs import record_page
-    from vlmine_dagster.reporting.report_content import Context, page_row, report_of, write_page
+    from vlmine_dagster.reporting.report_content import page_row, report_of, write_page
 
-    rivals = _rivals(Part(run.project, run.partition))
-    report = report_of(run, Context(run.pictures, run.source, run.labels, run.tracking, rivals))
+    report = report_of(run, _context(run))
     page = write_page(report, run.project.state_folder("reports"))
     record = partial(record_page, run, run.tracking, page, report)
     facts = {"report": dg.MetadataValue.path(str(page)), "pictures": len(report.cards)}

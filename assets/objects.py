@@ -77,7 +77,7 @@ def objects(run: StageRun) -> Product:
         boxes,
         min_size=0 if settings.objects is None else settings.objects.min_size,
         context=0 if settings.objects is None else settings.objects.context,
-        orientations=partial(exif_orientations, run.source, run.partition, max_pixels=settings.dataset.max_pixels),
+        orientations=partial(exif_orientations, run.frames, run.partition, max_pixels=settings.dataset.max_pixels),
     )
     with_objects = len(set(found.rows.column("image_id").to_pylist()))
     facts = {"outcomes": outcome_counts(found.rows), "images with objects": with_objects, **more}
@@ -111,7 +111,7 @@ def _from_detector(run: StageRun, detector: "Detector", images: "pa.Table") -> "
     progress = run.progress(len(wanted))
     found = detected_boxes(
         detector,
-        detector.detect(read_bytes(run.source, run.partition, wanted) if wanted else ()),
+        detector.detect(read_bytes(run.frames, run.partition, wanted) if wanted else ()),
         on_progress=progress.add,
     )
     for name, reason in found.failures.items():

@@ -58,7 +58,7 @@ def retrain_metrics(run: StageRun) -> Product:
         return _skipped("the project has no labels (dataset.labels in vlmine.yaml)")
     previous = run.previous()  # a list that is made again teaches a model nothing new
     kept = previous.read().to_pylist() if previous is not None and previous.is_of_same_inputs else []
-    judged = judged_rows(run, run.pictures, run.labels, kept=kept)
+    judged = judged_rows(run, run.encoder_inputs, run.labels, kept=kept)
     if not judged.rows:
         return _skipped(
             "the label file knows no class of any pool image, so nobody can say what was found, and not both seed and "

@@ -51,5 +51,7 @@ def task_model(run: StageRun) -> Product:
 
     previous = run.previous()
     published = None if previous is None else str(previous.read().column("path")[0].as_py())
-    rows, facts = task_model_row(run, run.pictures, run.labels, models_folder=run.models_folder, published=published)
+    rows, facts = task_model_row(
+        run, run.encoder_inputs, run.labels, models_folder=run.models_folder, published=published
+    )
     return Product(rows, facts)

@@ -45,5 +45,5 @@ def uncertainty_scores(run: StageRun) -> Product:
     """
     from vlmine_dagster.scoring.uncertainty import uncertainty_scores
 
-    rows = uncertainty_scores(run, run.pictures, models_folder=run.models_folder)
+    rows = uncertainty_scores(run, run.encoder_inputs, models_folder=run.models_folder)
     return Product(rows, {"judged": rows.num_rows})

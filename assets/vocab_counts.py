@@ -77,5 +77,5 @@ def _refuse_unseen(run: StageRun) -> None:
     shared = shared_answers(run)
     if shared and isinstance(describer, ModelDescriber):
         pixels = run.project.settings.dataset.max_pixels
-        features = feature_reader(run.encoder, run.pictures, run.shards, max_pixels=pixels)
+        features = feature_reader(run.encoder, run.encoder_inputs, run.shards, max_pixels=pixels)
         refuse_unseen(shared, describer, features, project=run.project, shards=run.shards)

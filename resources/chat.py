@@ -25,6 +25,7 @@ from vlmine_dagster.resources.refusals import Course, Refusal, refusal_in
 from vlmine_dagster.resources.replies import Reply, Request
 from vlmine_dagster.resources.responses import error_status
 from vlmine_dagster.resources.retries import FIRST_PAUSE_S, RetryPolicy, refusal_of
+from vlmine_dagster.resources.sounds import sound_format
 
 _logger = logging.getLogger(__name__)
 _MOST_THROTTLED = 30  # answers 429 to one call before it is given up
@@ -88,9 +89,9 @@ class ChatModel:
         return self._question.worst_cost_usd(request)
 
     def _prepared(self, request: Request) -> tuple[Request, str | None]:
-        """Reduce the image of a request; with the reason where it cannot be read."""
+        """Reduce the picture of a request, where it has one; with the reason where it cannot be read."""
         side = self._question.image_side
-        if request.image is None or side is None:
+        if request.image is None or side is None or sound_format(request.image):
             return request, None
         try:
             image = jpeg_for_model(request.image, side=side, max_pixels=self._question.max_pixels)

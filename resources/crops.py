@@ -4,13 +4,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
-
 from vlmine_dagster.domain.errors import PictureError
 from vlmine_dagster.domain.items import OBJECT
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.ordered import core_count, map_in_order
-from vlmine_dagster.resources.pictures import decode_picture
+from vlmine_dagster.resources.pictures import decode_picture, ppm
 from vlmine_dagster.resources.sources import ImageSource, RawImage, image_id
 from vlmine_dagster.resources.sources.contract import Glance
 
@@ -135,8 +133,3 @@ def box_uri(uri: str, crop: Any) -> str:
         'a.jpg#xywh=10.25,20,40,10'
     """
     return f"{uri}#xywh={crop.x:.6g},{crop.y:.6g},{crop.width:.6g},{crop.height:.6g}"
-
-
-def ppm(picture: Image.Image) -> bytes:
-    """Return an RGB picture as PPM: its pixels as they are, which costs nothing to write or read."""
-    return f"P6 {picture.width} {picture.height} 255\n".encode("ascii") + picture.tobytes()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.media.contract import Medium
+from vlmine_dagster.resources.media.photo import PHOTO
 from vlmine_dagster.resources.replies import Asker, Reply, Request
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class DescriberInput:
 
     Attributes:
         image_id: Its id.
-        data: The encoded bytes, for a describer that reads pixels; else empty.
+        data: The encoded picture or sound, for a describer that reads pixels; else empty.
         tag_probabilities: Shape (C,), what the encoder saw of its C classes, for a describer that reads encodings; else
             None.
     """
@@ -99,10 +101,12 @@ class ModelDescriber:
 
     Args:
         asker: Who is asked what.
+        medium: What the images are.
     """
 
-    def __init__(self, asker: Asker):
+    def __init__(self, asker: Asker, medium: Medium = PHOTO):
         self._asker = asker
+        self.medium = medium
         self.model = asker.model
 
     @property

@@ -1,6 +1,5 @@
 """From a shard's files to rows of `images`: every image opened and checked, good or bad."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -13,8 +12,10 @@ from PIL import Image
 from vlmine_dagster.domain.errors import MissingInputError, TooManyFailuresError
 from vlmine_dagster.domain.tables import IMAGES, Outcome, Split
 from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.resources.media.contract import Medium
+from vlmine_dagster.resources.media.photo import PHOTO
 from vlmine_dagster.resources.ordered import core_count, map_in_order
-from vlmine_dagster.resources.pictures import PictureFacts, decode_picture, exif_orientation, inspect_picture
+from vlmine_dagster.resources.pictures import PictureFacts, decode_picture, exif_orientation
 from vlmine_dagster.resources.sources import ImageSource, RawImage, image_id, shard_of
 from vlmine_dagster.resources.sources.sequences import moment_of
 from vlmine_dagster.settings.sequences import SequenceSettings
@@ -32,6 +33,7 @@ def inspect_shard(
     *,
     labels: Labels | None,
     max_pixels: int,
+    medium: Medium = PHOTO,
     sequences: SequenceSettings | None = None,
     on_progress: Callable[[int], None] = lambda _count: None,
 ) -> pa.Table:
@@ -42,6 +44,7 @@ def inspect_shard(
         shard: Which of them.
         labels: What the miner may know of them, None without labels.
         max_pixels: Larger pictures are refused.
+        medium: What the images are.
         sequences: How frames are recognized by their names; None where the source says, or nobody.
         on_progress: Called with the number of images that were opened since.
 
@@ -50,7 +53,7 @@ def inspect_shard(
     """
 
     def row(raw: RawImage) -> dict[str, Any]:
-        return _row(raw, shard=shard, labels=labels, max_pixels=max_pixels, sequences=sequences)
+        return _row(raw, medium, shard=shard, labels=labels, max_pixels=max_pixels, sequences=sequences)
 
     rows = []
     for found in map_in_order(row, source.read(shard), workers=core_count()):
@@ -76,20 +79,26 @@ def _shown(labels: Labels | None, name: str, key: str, sequence: str | None) -> 
 
 
 def _row(
-    raw: RawImage, *, shard: str, labels: Labels | None, max_pixels: int, sequences: SequenceSettings | None
+    raw: RawImage,
+    medium: Medium,
+    *,
+    shard: str,
+    labels: Labels | None,
+    max_pixels: int,
+    sequences: SequenceSettings | None,
 ) -> dict[str, Any]:
     name = image_id(shard, raw.key)
     moment = raw.moment or moment_of(sequences, name, raw.key)
     sequence = None if moment is None else moment.sequence
     if raw.failure is None:
-        facts = inspect_picture(raw.data, max_pixels=max_pixels)
+        facts = medium.facts(raw.data, max_pixels=max_pixels)
     else:
         facts = PictureFacts(None, None, Outcome.CORRUPT, raw.failure)
     label, split = _shown(labels, name, raw.key, sequence)
     return {
         "image_id": name,
         "uri": raw.uri,
-        "sha256": hashlib.sha256(raw.data).hexdigest(),
+        "sha256": medium.digest(raw.data),
         "width": facts.width,
         "height": facts.height,
         "n_bytes": len(raw.data),

@@ -12,7 +12,7 @@ from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import ImageSource, image_id
-from vlmine_dagster.resources.sources.contract import is_image
+from vlmine_dagster.resources.sources.contract import without_ending
 from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def end_of(path: str) -> str:
         >>> end_of("train/00017.jpg"), end_of("17")
         ('17', '17')
     """
-    return _number(_stem(posixpath.basename(path)))
+    return _number(without_ending(posixpath.basename(path)))
 
 
 def fitting(name: str, images: Sequence[tuple[str, str]]) -> list[str]:
@@ -171,7 +171,7 @@ def fitting(name: str, images: Sequence[tuple[str, str]]) -> list[str]:
         name: A path.
         images: Id and key of the images that may fit.
     """
-    for plain in (str, _stem, _number_of_file):
+    for plain in (str, without_ending, _number_of_file):
         fit = [image for image, key in images if _is_end(plain(name), plain(image)) or _is_end(plain(key), plain(name))]
         if fit:
             return fit
@@ -182,13 +182,9 @@ def _is_end(short: str, long: str) -> bool:
     return f"/{long}".endswith(f"/{short.lstrip('/')}")
 
 
-def _stem(path: str) -> str:
-    return posixpath.splitext(path)[0] if is_image(path) else path
-
-
 def _number_of_file(path: str) -> str:
     """Return a path without ending, whose last part, if it is a number, has no zeros before it."""
-    folder, slash, name = _stem(path).rpartition("/")
+    folder, slash, name = without_ending(path).rpartition("/")
     return f"{folder}{slash}{_number(name)}"
 
 

@@ -6,10 +6,12 @@ would try forty other formats, some of which start programs.
 
 import importlib
 from dataclasses import dataclass
-
-from PIL import ImageFile
+from typing import TYPE_CHECKING
 
 from vlmine_dagster.domain.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL import ImageFile
 
 _BRANDS_AT = 8  # bytes of an ISO media file before its brands: the size of the first box, and `ftyp`
 _LONGEST_BRANDS = 256
@@ -32,7 +34,7 @@ class PictureFormat:
     suffixes: tuple[str, ...]
     decoder: tuple[str, str]
 
-    def open_class(self) -> type[ImageFile.ImageFile]:
+    def open_class(self) -> "type[ImageFile.ImageFile]":
         """Return the class that decodes pictures of this format.
 
         Raises:

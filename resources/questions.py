@@ -12,6 +12,7 @@ from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.prices import Price
 from vlmine_dagster.resources.replies import Reply, Request
 from vlmine_dagster.resources.responses import Completion, Unreadable, completion_in
+from vlmine_dagster.resources.sounds import sound_format
 from vlmine_dagster.settings import EndpointSettings, settings_hash
 
 _RUNAWAY_LETTERS = 12  # an output token has about 4; an answer with 12 letters a token allowed ignores the limit
@@ -69,8 +70,7 @@ class ChatQuestion:
         s = self.settings
         content: Any = prompt
         if image is not None:
-            url = f"data:{_mime(image)};base64,{base64.b64encode(image).decode('ascii')}"
-            content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": prompt}]
+            content = [_part(image), {"type": "text", "text": prompt}]
         body: dict[str, Any] = {"model": s.model, "messages": [{"role": "user", "content": content}]}
         if dialect.has_temperature:
             body["temperature"] = s.temperature
@@ -208,5 +208,10 @@ def _is_unknown(told: str) -> bool:
     return any(sign in told for sign in _UNKNOWN_FIELD)
 
 
-def _mime(image: bytes) -> str:
-    return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
+def _part(item: bytes) -> dict[str, Any]:
+    """Return a picture or a sound as part of a message."""
+    text, sound = base64.b64encode(item).decode("ascii"), sound_format(item)
+    if sound is not None:
+        return {"type": "input_audio", "input_audio": {"data": text, "format": sound}}
+    mime = "image/png" if item.startswith(b"\x89PNG") else "image/jpeg"
+    return {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{text}"}}

@@ -1,5 +1,6 @@
 """The one Dagster resource through which assets reach the project: settings, lake, images, models."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.labels import Labels
     from vlmine_dagster.resources.lake import Lake
+    from vlmine_dagster.resources.media.contract import Medium
     from vlmine_dagster.resources.sources import ImageSource
     from vlmine_dagster.resources.tracking import Tracking
 
@@ -51,21 +53,52 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @cached_property
     def source(self) -> "ImageSource":
-        """The images."""
+        """The dataset's items, as they are in its files."""
         from vlmine_dagster.resources.sources import open_source
 
         return open_source(self.project)
 
     @cached_property
+    def medium(self) -> "Medium":
+        """What the dataset's items are."""
+        settings = self.project.settings.dataset.medium
+        made: Medium = settings.plugins.get(settings.kind).make(self, settings)
+        return made
+
+    @cached_property
+    def frames(self) -> "ImageSource":
+        """The pictures of the dataset's items."""
+        return self._rendered(self.medium.picture)
+
+    @cached_property
     def pictures(self) -> "ImageSource":
-        """The pictures of what is mined: images, or the crops of objects."""
+        """The pictures of what is mined, for people: those of images, or the crops of objects."""
+        return self._crops or self.frames
+
+    @cached_property
+    def encoder_inputs(self) -> "ImageSource":
+        """The pictures of what is mined that the encoder and task models read."""
+        return self._crops or self._rendered(self.medium.encoder_input)
+
+    @cached_property
+    def requests(self) -> "ImageSource":
+        """What describers are sent of what is mined."""
+        return self._crops or self._rendered(self.medium.request)
+
+    @cached_property
+    def _crops(self) -> "ImageSource | None":
         settings = self.project.settings
         if settings.unit == "image" or settings.objects is None:
-            return self.source
+            return None
         from vlmine_dagster.resources.crops import CropSource
 
         context, pixels = settings.objects.context, settings.dataset.max_pixels
-        return CropSource(self.source, self.lake, context=context, max_pixels=pixels)
+        return CropSource(self.frames, self.lake, context=context, max_pixels=pixels)
+
+    def _rendered(self, render: Callable[[bytes], bytes]) -> "ImageSource":
+        from vlmine_dagster.resources.media.contract import RenderedSource
+
+        return self.source if self.medium.shows_itself else RenderedSource(self.source, render)
 
     @cached_property
     def labels(self) -> "Labels | None":

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import jpeg
@@ -50,6 +51,21 @@ def folder(installed, state, tmp_path_factory) -> Path:
     vlmine(installed, folder, "init", "zips")
     change(folder, describer={"kind": "brightness", "threshold": 100}, keyworder={"kind": "capitals"})
     change(folder, experiments={"rare": {"signals": ["novelty_min"]}, "narrow": {"signals": ["narrowness"]}})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def maps(installed, state, tmp_path_factory) -> Path:
+    """A project whose items are grids of heights, not pictures: two low ones, a high one and a broken one."""
+    folder = tmp_path_factory.mktemp("maps")
+    shutil.copytree(state, folder / ".vlmine")
+    (folder / "maps").mkdir()
+    for name, text in {"low-1": "10 20\n30 40", "low-2": "5 5\n5 9", "high": "900 999\n999 990", "bad": "sea"}.items():
+        (folder / "maps" / f"{name}.asc").write_text(text)
+    vlmine(installed, folder, "init", "maps")
+    change(folder, describer={"kind": "brightness"}, keyworder={"kind": "capitals"})
+    change(folder, experiments={"rare": {"signals": ["novelty_min"]}}, budget=3)
+    vlmine(installed, folder, "run")
     return folder
 
 
@@ -97,9 +113,30 @@ def test_the_installed_package_mines_although_a_broken_one_is_beside_it(installe
     assert widths == sorted(widths)
 
 
+def test_a_medium_of_a_plugin_is_recognized_and_mined(maps):
+    lake, settings = maps / ".vlmine" / "lake", yaml.safe_load((maps / "vlmine.yaml").read_text())
+    images = {row["image_id"].rpartition("/")[2]: row for row in pq.read_table(lake / "images").to_pylist()}
+    ranked = pq.read_table(lake / "pareto_set").sort_by("rank").to_pylist()
+
+    assert settings["dataset"] == {"kind": "folder", "root": "maps", "medium": {"kind": "heights"}, "shard_count": 1}
+    assert {name: row["outcome"] for name, row in images.items()} == {
+        "bad.asc": "corrupt",
+        "high.asc": "ok",
+        "low-1.asc": "ok",
+        "low-2.asc": "ok",
+    }
+    assert images["bad.asc"]["failure"].startswith("no grid of heights: could not convert string 'sea'")
+    assert (images["high.asc"]["width"], images["high.asc"]["height"]) == (2, 2)
+    assert ranked[0]["image_id"] == "shard-000/high.asc"
+    assert ranked[0]["reason"].startswith('keyword "bright" in 1 image')
+    assert pq.read_table(lake / "embeddings").num_rows == len(ranked) == 3
+    assert (maps / ".vlmine/reports/rare.html").read_text().count('src="data:image/jpeg') == 3
+
+
 def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor):
     assert doctor["describers"]["found"] == "tagger, transformers, openai, captions, brightness"
     assert doctor["sources"]["found"] == "folder, webdataset, parquet, video, zips"
+    assert doctor["media"]["found"] == "photo, heights"
     assert doctor["keyworders"]["found"].endswith("capitals")
     assert doctor["task models"]["found"] == "probe, cnn, predictions, transformers"
     assert doctor["formats"]["found"] == "csv, parquet, label-studio, jsonl"

@@ -18,13 +18,16 @@ def load_prompt(project: Project, name: str, *, takes_description: bool = False)
 
     Args:
         project: Relative paths start at its folder.
-        name: Name of a shipped prompt, or path of a text file.
+        name: Name of a shipped prompt, for which the medium may have a text of its own, or path of a text file.
         takes_description: Whether the text must say where the description goes.
 
     Raises:
         ConfigError: there is no such prompt, it is empty, or `{description}` is missing.
     """
-    if name in shipped_prompts():
+    of_medium = project.settings.dataset.medium.prompts
+    if name in of_medium:
+        text = of_medium[name]
+    elif name in shipped_prompts():
         text = files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8")
     else:
         text = _own(project, name)

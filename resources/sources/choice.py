@@ -41,7 +41,8 @@ class FileChoice:
         include: Patterns of relative paths, any of which must match; none means all. `*` matches `/` too, and a
             pattern that ends in `/` stands for everything below.
         exclude: Patterns of what is left out, in the same form.
-        endings: Endings of images' names (`jpg`; `""` for names without an ending); None means those of all formats.
+        endings: Endings of images' names (`jpg`; `""` for names without an ending); None means those of the medium.
+        of_medium: Endings of the medium's files, with the dot.
         are_links_followed: Whether links may lead out of the root.
         used_otherwise: Relative paths that are no images and not ignored either, such as the label file.
     """
@@ -49,6 +50,7 @@ class FileChoice:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     endings: Sequence[str] | None = None
+    of_medium: tuple[str, ...] = IMAGE_SUFFIXES
     are_links_followed: bool = False
     used_otherwise: frozenset[str] = frozenset()
 
@@ -64,7 +66,7 @@ class FileChoice:
         if name.startswith("."):
             return False
         if self.endings is None:
-            return name.lower().endswith(IMAGE_SUFFIXES)
+            return name.lower().endswith(self.of_medium)
         return any(_ends_in(name.lower(), ending) for ending in self.endings)
 
     def is_image_member(self, name: str) -> bool:
@@ -92,6 +94,7 @@ def choice_of(settings: DatasetSettings, resolve: Callable[[str], str] = str) ->
         include=settings.include,
         exclude=settings.exclude,
         endings=settings.image_endings,
+        of_medium=settings.medium.endings,
         are_links_followed=settings.follow_links,
         used_otherwise=frozenset(place[len(root) :] for place in places if place.startswith(root)),
     )

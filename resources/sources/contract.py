@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.shard_names import parents
+from vlmine_dagster.settings.media import item_endings
 
 LOST_KEY = "(unreadable rest)"
 """Key of the one row that stands for everything behind a cut or damage in a shard's file."""
@@ -143,6 +144,16 @@ def shard_of(image: str, shards: Collection[str]) -> str:
 def is_image(name: str) -> bool:
     """Whether a file or member name ends like an image and is not hidden."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not posixpath.basename(name).startswith(".")
+
+
+def without_ending(name: str) -> str:
+    """Return a name without the ending that it has as a file of some medium.
+
+    Examples:
+        >>> without_ending("a/1.JPG"), without_ending("v1.2")
+        ('a/1', 'v1.2')
+    """
+    return posixpath.splitext(name)[0] if name.lower().endswith(item_endings()) else name
 
 
 def clean_key(name: str) -> str:

@@ -38,6 +38,7 @@ from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.sources.video import VIDEO_SUFFIXES, VideoSource, is_video, length_of
 from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
+from vlmine_dagster.settings.media import MediumSettings
 
 _logger = logging.getLogger(__name__)
 
@@ -109,10 +110,22 @@ def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
     parquet = tree.paths(partial(is_shard_file, suffixes=PARQUET_SUFFIXES))
     images, videos = tree.paths(is_image), tree.paths(is_video)
     found = _webdataset(tree, tars) or _parquet(tree, parquet) or _folder_or_videos(tree, images, videos)
+    found = found or _of_other_media(root, tars)
     if found is None:
         raise SourceError(_nothing_found(tree, tars=tars, parquet=parquet))
     _log_what_lost(found.settings["kind"], parquet=parquet, images=images, videos=videos)
     return _settings(root, found.settings), found.notes
+
+
+def _of_other_media(root: str, tars: list[str]) -> "_Found | None":
+    """Return tars or loose files of the first medium that has some."""
+    for name, plugin in MediumSettings.plugins.all().items():
+        tree = FileTree(root, FileChoice(of_medium=plugin.settings.endings))
+        files = tree.paths(tree.choice.is_image)
+        found = _webdataset(tree, tars) or (_Found(_as_folder(files), []) if files else None)
+        if found is not None:
+            return _Found({**found.settings, "medium": name}, found.notes)
+    return None
 
 
 def _settings(root: str, found: Mapping[str, Any]) -> DatasetSettings:
@@ -219,8 +232,11 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
         notes.append(f"pictures with few colours that are named like masks are left out: {', '.join(masks)}.")
     if not images:
         return None
-    shard_count = min(_MOST_SHARDS, math.ceil(len(images) / IMAGES_A_SHARD))
-    return _Found({"kind": "folder", "shard_count": shard_count, **settings}, notes)
+    return _Found({**_as_folder(images), **settings}, notes)
+
+
+def _as_folder(paths: Sequence[str]) -> dict[str, Any]:
+    return {"kind": "folder", "shard_count": min(_MOST_SHARDS, math.ceil(len(paths) / IMAGES_A_SHARD))}
 
 
 def _source(settings: DatasetSettings) -> ImageSource:

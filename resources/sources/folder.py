@@ -8,7 +8,6 @@ from functools import cached_property
 from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, require_shard, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
@@ -53,8 +52,9 @@ class FolderSource:
             SourceError: the root is missing or holds no image.
         """
         if not any(self._paths_by_shard.values()):
+            endings = ", ".join(self._tree.choice.of_medium)
             raise SourceError(
-                f"no image below {self._tree.root}: looked for files that end in {', '.join(IMAGE_SUFFIXES)} and are "
+                f"no image below {self._tree.root}: looked for files that end in {endings} and are "
                 f"not hidden. Correct dataset.root or dataset.kind in vlmine.yaml."
             )
         return list(self._paths_by_shard)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.resources.sources.contract import Moment, is_image
+from vlmine_dagster.resources.sources.contract import Moment, without_ending
 from vlmine_dagster.settings.sequences import SequenceSettings
 
 _LARGEST_FRAME = 2**63 - 1
@@ -20,7 +20,7 @@ def moment_of(settings: SequenceSettings | None, image_id: str, key: str) -> Mom
     Args:
         settings: How frames are recognized; None recognizes none.
         image_id: Its id.
-        key: Its key within the shard. The ending of an image's name is not matched.
+        key: Its key within the shard. The ending of a file's name is not matched.
 
     Examples:
         >>> drives = SequenceSettings(pattern=r"(?P<sequence>.+)_(?P<frame>\d+)", frames_per_s=10)
@@ -32,7 +32,7 @@ def moment_of(settings: SequenceSettings | None, image_id: str, key: str) -> Mom
     if settings is None or settings.pattern is None:
         return None
     name = key if settings.name == "key" else image_id
-    found = re.fullmatch(settings.pattern, name.rpartition(".")[0] if is_image(name) else name)
+    found = re.fullmatch(settings.pattern, without_ending(name))
     if found is None or not found["sequence"]:
         return None
     groups = found.groupdict()

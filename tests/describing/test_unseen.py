@@ -10,13 +10,14 @@ from conftest import jpeg, plain_rows
 from scripted_endpoint import Answer, ScriptedEndpoint
 
 from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
-from vlmine_dagster.describing.unseen import GREY, SeenAnswer, failures_when_seen, grey_picture, unseen
+from vlmine_dagster.describing.unseen import GREY, SeenAnswer, failures_when_seen, unseen
 from vlmine_dagster.domain.tables import DESCRIPTIONS, Outcome
 from vlmine_dagster.mining.answers import judge_description
 from vlmine_dagster.resources.cache import ReplyCache
 from vlmine_dagster.resources.chat import ChatModel
 from vlmine_dagster.resources.describers import DescriberInput, ModelDescriber
 from vlmine_dagster.resources.encoder import Encoder
+from vlmine_dagster.resources.media.contract import grey_picture
 from vlmine_dagster.resources.questions import ChatQuestion
 from vlmine_dagster.resources.replies import Asker, Spending
 

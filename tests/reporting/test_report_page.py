@@ -143,6 +143,13 @@ class TestSelfContained:
             with pytest.raises(ContractError, match=r"the thumbnail of 'shard-0/1' starts with .*thumbnail_data_url"):
                 render_report(full_report(cards=(card(1, thumbnail=bad),)))
 
+    def test_a_sound_can_be_played_and_anything_else_in_its_place_is_refused(self):
+        sound = "data:audio/wav;base64,UklGRg=="
+        page = Page(render_report(full_report(cards=(card(1, sound=sound), card(2)))))
+        assert [player["src"] for player in page.all("audio")] == [sound]
+        with pytest.raises(ContractError, match="the sound of 'shard-0/1' starts with .*sounds.sound_data_url"):
+            render_report(full_report(cards=(card(1, sound="https://example.org/a.wav"),)))
+
 
 def everywhere(text: str) -> Report:
     """A report with a text in every place that takes text."""

@@ -182,12 +182,13 @@ def _plugins() -> Iterator[Advice]:
     from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
     from vlmine_dagster.reporting.exporters import EXPORTERS
     from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings
+    from vlmine_dagster.settings.media import MediumSettings
     from vlmine_dagster.settings.objects import BOX_FORMATS, DetectorSettings
 
-    parts = (DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings, DetectorSettings)
+    parts = (MediumSettings, DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings, DetectorSettings)
     registries: list[Registry[Any]] = [*(part.plugins for part in parts), SIGNALS, BOX_FORMATS, EXPORTERS]
     for registry in registries:
-        yield Advice(f"{registry.noun}s", "ok", ", ".join(registry.all()))
+        yield Advice(registry.plural, "ok", ", ".join(registry.all()))
         for one in registry.broken():
             advice = f"Fix or uninstall {one.package}; the others work."
             yield Advice(f"{registry.noun} {one.name}", "warn", f"{one.package}: {one.reason}", advice)

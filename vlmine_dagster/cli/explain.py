@@ -84,7 +84,7 @@ def _identity(bench: "Workbench", shard: str, item_id: str) -> dict[str, Any]:
 def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
     """Return the one image id that is meant by an id, by how an id ends after a slash, or by how a file's name does."""
     from vlmine_dagster.resources.sources import shard_of
-    from vlmine_dagster.resources.sources.contract import is_image, one_line
+    from vlmine_dagster.resources.sources.contract import one_line, without_ending
 
     name = one_line(name)
     with suppress(SourceError):
@@ -92,7 +92,7 @@ def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
             return name
     lake, known = bench.lake, set(shards)
     items = lake.require(ITEMS, [shard for shard in lake.partitions(ITEMS) if shard in known])
-    has_files = lake.kind is IMAGE and is_image(name)
+    has_files = lake.kind is IMAGE and without_ending(name) != name
     places = "ends_with('/' || replace(uri, '#', '/'), '/' || $name)"
     with lake.connect(items=items) as connection:
         query = f"""SELECT image_id FROM items

@@ -160,7 +160,7 @@ def _described(
 
     def load(image_ids: Sequence[str]) -> "Iterator[DescriberInput]":
         for shard, names in by_shard(image_ids, shards).items():
-            for name, data in read_bytes(bench.pictures, shard, names):
+            for name, data in read_bytes(bench.requests, shard, names):
                 yield DescriberInput(name, data)
 
     started = time.monotonic()

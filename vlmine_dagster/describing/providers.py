@@ -6,6 +6,7 @@ from typing import Any, Literal
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.resources.describers import Describer, ModelDescriber
 from vlmine_dagster.resources.keyworders import Keyworder, ModelKeyworder
+from vlmine_dagster.resources.media.photo import PHOTO
 from vlmine_dagster.resources.prices import Price, price_of
 from vlmine_dagster.resources.replies import Asker, ReplyModel, Spending
 from vlmine_dagster.resources.visible import visible_text
@@ -50,10 +51,11 @@ def model_describer(
     """
     from vlmine_dagster.mining.answers import judge_description, judge_keywords
 
+    medium = PHOTO if bench.project.settings.unit == "object" else bench.medium  # crops are pictures
     if answer == "keywords":
-        return ModelDescriber(Asker(model, prompt, judge_keywords, _keyword_lists(), _spending(bench)))
+        return ModelDescriber(Asker(model, prompt, judge_keywords, _keyword_lists(), _spending(bench)), medium)
     judge, name = partial(judge_description, language=language), f"description {DESCRIPTIONS_VERSION} {language}"
-    return ModelDescriber(Asker(model, prompt, judge, name, _spending(bench)))
+    return ModelDescriber(Asker(model, prompt, judge, name, _spending(bench)), medium)
 
 
 def model_keyworder(bench: Workbench, model: ReplyModel, prompt: str) -> ModelKeyworder:

@@ -1,7 +1,5 @@
 """One question to a model, as a run would ask it: what `vlmine doctor` learns that a list of models does not tell."""
 
-import io
-from functools import cache
 from typing import TYPE_CHECKING
 
 from vlmine_dagster.describing.providers import describer_of, keyworder_of
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
 
 SENTENCE = "A brown dog runs across a wet meadow."
-_SIZE = (320, 240)
 _LONGEST_SHOWN = 80
 
 
@@ -31,7 +28,7 @@ def try_describer(bench: "Workbench", variant: str) -> Finding | None:
     describer = describer_of(bench, variant)
     if not isinstance(describer, ModelDescriber):
         return None
-    return _finding(describer.try_once(test_picture()), "describes a test picture")
+    return _finding(describer.try_once(describer.medium.example()), f"describes a test {describer.medium.noun}")
 
 
 def try_keyworder(bench: "Workbench", variant: str) -> Finding | None:
@@ -60,17 +57,3 @@ def _finding(reply: object, what: str) -> Finding:
     price = "price unknown" if reply.cost_usd is None else f"{about}${reply.cost_usd:.4f}"
     tokens = f"{about}{reply.prompt_tokens + reply.output_tokens:,} tokens"
     return Finding("ok", f"{what} in {reply.latency_s:.1f} s, {tokens}, {price}: {shown}")
-
-
-@cache
-def test_picture() -> bytes:
-    """Return a red circle beside a blue square on white, as JPEG."""
-    from PIL import Image, ImageDraw
-
-    image = Image.new("RGB", _SIZE, "white")
-    draw = ImageDraw.Draw(image)
-    draw.ellipse((30, 60, 150, 180), fill="red")
-    draw.rectangle((180, 70, 290, 180), fill="blue")
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=90)
-    return file.getvalue()

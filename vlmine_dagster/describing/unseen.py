@@ -1,9 +1,7 @@
 """Whether a model got the pictures of a shard: what its answers tell together, and a grey picture where that is odd."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from vlmine_dagster.mining.blindness import (
 )
 from vlmine_dagster.resources.describers import ModelDescriber
 from vlmine_dagster.resources.intake import by_shard, read_bytes
+from vlmine_dagster.resources.media.contract import grey_picture
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +33,6 @@ _SAMPLE = 16
 _ROUTINE = 100  # answers of a shard that are worth one grey picture without any suspicion
 _TOKENS_OF_A_PICTURE = 40  # fewer than any vision model takes for one
 _BYTES_A_TOKEN = 3
-_GREY_SIDE = 384
 _GREY_ANSWERS = 3
 _LIKE_GREY = 0.8  # cosine to the grey picture's features: plain surfaces have 0.85 and more, photos under 0.6
 
@@ -79,7 +77,7 @@ class _Look:
 
     def grey(self, number: int = 0) -> "Reply | None":
         """Return the answer to a grey picture, asked once per shard and number and then kept."""
-        return self.describer.probe(f"grey {self.shard} {number}", grey_picture())
+        return self.describer.probe(f"grey {self.shard} {number}", self.describer.medium.blank())
 
 
 def unseen(
@@ -229,16 +227,6 @@ def _spread(answers: Sequence[SeenAnswer]) -> list[SeenAnswer]:
     """Return at most 16 answers, evenly spread by the hash of their images: the same ones each time."""
     ordered = sorted(answers, key=lambda answer: answer.content)
     return ordered[:: max(1, -(-len(ordered) // _SAMPLE))]
-
-
-@cache
-def grey_picture() -> bytes:
-    """Return the picture that shows nothing, as JPEG."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (_GREY_SIDE, _GREY_SIDE * 3 // 4), (128, 128, 128)).save(file, "JPEG", quality=85)
-    return file.getvalue()
 
 
 def feature_reader(encoder: "Encoder", source: "ImageSource", shards: Sequence[str], *, max_pixels: int) -> Features:

@@ -62,12 +62,14 @@ class Registry(Generic[Plugin]):
         group: The entry-point group.
         of_type: What every plug-in of the group must be an instance of.
         noun: What one is called in messages, such as describer.
+        plural: What several are called, where an s is not enough.
         named_by: Attribute of a plug-in that repeats its entry point's name.
     """
 
-    def __init__(self, group: str, of_type: type[Plugin], *, noun: str, named_by: str = "name"):
+    def __init__(self, group: str, of_type: type[Plugin], *, noun: str, plural: str = "", named_by: str = "name"):
         self.group = group
         self.noun = noun
+        self.plural = plural or f"{noun}s"
         self._type = of_type
         self._named_by = named_by
         self._loaded: dict[str, Plugin | BrokenPlugin] = {}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.keyworders import Keyworder
     from vlmine_dagster.resources.labels import Labels
+    from vlmine_dagster.resources.media.contract import Medium
     from vlmine_dagster.resources.sources import ImageSource
     from vlmine_dagster.resources.tracking import Tracking
 
@@ -111,14 +112,34 @@ class StageRun:
         return self._bench.project
 
     @property
+    def medium(self) -> "Medium":
+        """What the dataset's items are."""
+        return self._bench.medium
+
+    @property
     def source(self) -> "ImageSource":
-        """The images."""
+        """The dataset's items, as they are in its files."""
         return self._bench.source
 
     @property
+    def frames(self) -> "ImageSource":
+        """The pictures of the dataset's items."""
+        return self._bench.frames
+
+    @property
     def pictures(self) -> "ImageSource":
-        """The pictures of items: images, or the crops of objects."""
+        """The pictures of what is mined, for people: those of images, or the crops of objects."""
         return self._bench.pictures
+
+    @property
+    def encoder_inputs(self) -> "ImageSource":
+        """The pictures of what is mined that the encoder and task models read."""
+        return self._bench.encoder_inputs
+
+    @property
+    def requests(self) -> "ImageSource":
+        """What describers are sent of what is mined."""
+        return self._bench.requests
 
     @property
     def labels(self) -> "Labels | None":

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from vlmine_dagster.reporting.report_page import (
     SignalValue,
     render_report,
 )
-from vlmine_dagster.resources.intake import load_pictures
+from vlmine_dagster.resources.intake import by_shard, load_pictures, read_bytes
 from vlmine_dagster.resources.labels import Labels
+from vlmine_dagster.resources.media.contract import Medium
 from vlmine_dagster.resources.pictures import thumbnail_data_url, with_box
+from vlmine_dagster.resources.sounds import sound_data_url
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.labelled import true_classes
@@ -52,14 +55,18 @@ class Context:
 
     Attributes:
         pictures: The pictures of what is mined.
-        source: The images.
+        frames: Those of the dataset's items.
+        recordings: The dataset's items, where they can be played; else None.
+        medium: What they are.
         labels: The labels, None where the project has none.
         tracking: MLflow.
         rivals: Experiments whose recall is shown beside.
     """
 
     pictures: ImageSource
-    source: ImageSource
+    frames: ImageSource
+    recordings: ImageSource | None
+    medium: Medium
     labels: Labels | None
     tracking: Tracking
     rivals: Sequence[str]
@@ -123,7 +130,7 @@ def _cards(
     pixels = run.project.settings.dataset.max_pixels
     pictures = load_pictures(context.pictures, names, max_pixels=pixels, smallest_side=_THUMBNAIL_SIDE)
     thumbnails = {name: thumbnail_data_url(picture, _THUMBNAIL_SIDE) for name, picture in pictures}
-    frames = _frames(run, context, names)
+    frames, sounds = _frames(run, context, names), _sounds(context, names)
     keywords, descriptions = _keywords_of(run, names), _descriptions_of(run, names)
     cards = []
     for place, row in enumerate(top.to_pylist()):
@@ -145,6 +152,7 @@ def _cards(
                 shot_bin=shot,
                 description=descriptions.get(name),
                 frame=frames.get(name, ""),
+                sound=sounds.get(name, ""),
             )
         )
     return tuple(cards)
@@ -161,12 +169,22 @@ def _frames(run: Recorded, context: Context, names: Sequence[str]) -> dict[str, 
     for name, image, *box in found:
         boxes[image].append((name, *box))
     pixels = run.project.settings.dataset.max_pixels
-    frames = load_pictures(context.source, list(boxes), max_pixels=pixels)
+    frames = load_pictures(context.frames, list(boxes), max_pixels=pixels)
     return {
         name: thumbnail_data_url(with_box(frame, *box), _THUMBNAIL_SIDE)
         for image, frame in frames
         for name, *box in boxes[image]
     }
+
+
+def _sounds(context: Context, names: Sequence[str]) -> dict[str, str]:
+    """Return what can be played of each item, as data URLs."""
+    source = context.recordings
+    if source is None:
+        return {}
+    shards = by_shard(names, source.shards())
+    items = chain.from_iterable(read_bytes(source, shard, some) for shard, some in shards.items())
+    return {name: sound_data_url(context.medium.recording(data)) for name, data in items}
 
 
 def _keywords_of(run: Recorded, names: Sequence[str]) -> dict[str, tuple[str, int]]:

@@ -26,6 +26,7 @@ from vlmine_dagster.resources.visible import clip, visible_text
 
 SHOT_BINS = ("few", "medium", "many")
 _DATA_URL = re.compile(r"data:image/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/]+={0,2}")
+_SOUND_URL = re.compile(r"data:audio/(wav|mp3|ogg|flac);base64,[A-Za-z0-9+/]+={0,2}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Card:
         label: True class, where it is known.
         shot_bin: many, medium or few, where the true class is known.
         description: What the describer said.
+        sound: Data URL of what can be played of it (`sounds.sound_data_url`), or "".
     """
 
     image_id: str
@@ -68,6 +70,7 @@ class Card:
     shot_bin: str | None = None
     description: str | None = None
     frame: str = ""
+    sound: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def render_report(report: Report) -> str:
     """Render the report as one HTML document. The same report always gives the same text.
 
     Raises:
-        ContractError: a thumbnail is not a data URL of a picture, or a shot bin is not many, medium or few.
+        ContractError: a thumbnail or a sound is no data URL of one, or a shot bin is not many, medium or few.
     """
     _check(report)
     counts = np.asarray(report.keyword_counts, dtype=np.int64)
@@ -198,6 +201,12 @@ def _check(report: Report) -> None:
                 f"render_report: the thumbnail of {card.image_id!r} starts with {picture[:40]!r}. Expected "
                 "an empty string or a base64 data URL of a png, jpeg, webp, gif or avif: make it with "
                 "pictures.thumbnail_data_url."
+            )
+    for card in report.cards:
+        if card.sound and not _SOUND_URL.fullmatch(card.sound):
+            raise ContractError(
+                f"render_report: the sound of {card.image_id!r} starts with {card.sound[:40]!r}. Expected an empty "
+                "string or a base64 data URL of a wav, mp3, ogg or flac: make it with sounds.sound_data_url."
             )
     found = {card.shot_bin for card in report.cards if card.shot_bin} | {row.shot_bin for row in report.class_mix}
     if unknown := sorted(found - set(SHOT_BINS)):

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.settings.base import PublicLocation, Settings
+from vlmine_dagster.settings.media import AnyMedium, usual_medium
 from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
 from vlmine_dagster.settings.sequences import SequenceSettings
 
@@ -93,6 +94,8 @@ class DatasetSettings(ProviderSettings):
 
     root: PublicLocation
     """Folder, by path (relative to vlmine.yaml) or by fsspec URL (s3://bucket/pool)."""
+    medium: AnyMedium = Field(default_factory=usual_medium)
+    """What an item is: the name of a medium, or its kind with settings of its own."""
     include: tuple[str, ...] = ()
     """Patterns of the relative paths of files that belong to the dataset (`train/*`, `*.png`, `2024/`); empty means
     all. `*` matches `/` too; a pattern that ends in `/` stands for everything below. Of tars and Parquet, the files."""
@@ -100,7 +103,7 @@ class DatasetSettings(ProviderSettings):
     """Patterns of what is left out, in the same form."""
     image_endings: tuple[str, ...] | None = None
     """Endings of images' names: `jpg`, `""` for names without one. In tars it is all that follows the first dot of a
-    member, so that `jpg` leaves out `seg.png`. Left out, those of all known formats."""
+    member, so that `jpg` leaves out `seg.png`. Left out, those of the medium."""
     follow_links: bool = False
     """Whether symbolic links may lead out of the root. The caches of the Hugging Face hub, git-annex and DVC work
     without."""
@@ -137,8 +140,10 @@ class DatasetSettings(ProviderSettings):
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """The kind and the settings that it alone has, on which depends what a shard holds, and its sequences."""
+        """The kind and the settings that it alone has, on which depends what a shard holds; medium and sequences."""
         own = self.model_dump(mode="json", exclude=set(DatasetSettings.model_fields) - {"kind"})
+        if self.medium.fingerprint:
+            own["medium"] = self.medium.fingerprint
         return own if self.sequences is None else {**own, "sequences": self.sequences.model_dump(mode="json")}
 
     @property

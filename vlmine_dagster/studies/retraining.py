@@ -91,7 +91,7 @@ def _lessons(run: StudyRun, draw: Draw, *, count: int) -> tuple["Labelled", dict
     }
     read = np.unique(np.concatenate([draw.seed, *orders.values()]))
     classes = {pool.ids[place]: str(pool.truth[place]) for place in read}
-    everything = lesson(PoolReader(run.bench), run.bench.pictures, classes)
+    everything = lesson(PoolReader(run.bench), run.bench.encoder_inputs, classes)
 
     def some(places: Places) -> Labelled:
         return Labelled(everything.inputs[np.searchsorted(read, places)], pool.truth[places].tolist())
@@ -154,7 +154,7 @@ def _judges(run: StudyRun, split: Split) -> "Labelled | None":
     if split not in run.memory:
         reader = PoolReader(run.bench)
         classes = labelled_images(reader, split)
-        run.memory[split] = lesson(reader, run.bench.pictures, classes) if classes else None
+        run.memory[split] = lesson(reader, run.bench.encoder_inputs, classes) if classes else None
     return run.memory[split]  # type: ignore[no-any-return]
 
 

@@ -60,7 +60,7 @@ def labelled_pool(run: StudyRun) -> LabelledPool:
     if LabelledPool not in run.memory:
         pool, reader = run.pool(), PoolReader(run.bench)
         judges = labelled_images(reader, Split.TEST)
-        test = model_inputs(reader, run.bench.source, True, list(judges), side=0)
+        test = model_inputs(reader, run.bench.encoder_inputs, True, list(judges), side=0)
         classes = sorted(pool.bins)
         run.memory[LabelledPool] = LabelledPool(
             *main_axes(pool.evidence.features, np.searchsorted(classes, pool.truth), classes, pool.bins, test),

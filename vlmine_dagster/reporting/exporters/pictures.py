@@ -23,17 +23,19 @@ def copy_pictures(bench: "Workbench", image_ids: Sequence[str], folder: Path) ->
     """
     from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
     from vlmine_dagster.resources.pictures import picture_suffix, png_of
-    from vlmine_dagster.resources.sources.contract import is_image
+    from vlmine_dagster.resources.sources.contract import without_ending
 
+    medium = bench.project.settings.dataset.medium
     root, base = bench.project.resolve(bench.project.settings.dataset.root), folder.resolve()
     if "://" not in root and base.is_relative_to(Path(root).resolve()):
         raise ConfigError(f"{folder} lies in the dataset, which would grow by the copies. Choose another folder.")
     is_compressed = not bench.project.settings.dataset.capabilities.makes_pictures
+    ending = picture_suffix if bench.medium.shows_itself else lambda _data: medium.endings[0]
     copies: dict[str, str] = {}
     for shard, names in by_shard(image_ids, bench.source.shards()).items():
         for name, found in read_bytes(bench.source, shard, names):
             data = found if is_compressed else png_of(found)
-            file = base / (name if is_image(name) else name + picture_suffix(data))
+            file = base / (name if without_ending(name) != name else name + ending(data))
             with refusing_unwritable(folder):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
