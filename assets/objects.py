@@ -22,8 +22,15 @@ def why_no_objects(part: Part) -> str | None:
 
 
 def box_fingerprint(bench: Workbench, _part: Part) -> list[Any]:
-    """Return the hash of the box files, or of the detector."""
+    """Return the hash of all boxes, or of the detector."""
     return [one.fingerprint for one in (bench.boxes, bench.detector) if one is not None]
+
+
+def _shard_boxes(bench: Workbench, part: Part) -> list[Any]:
+    """Return the hash of what a shard's boxes depend on, or of the detector."""
+    if bench.boxes is not None:
+        return [bench.boxes.shard_fingerprint(part.partition)]
+    return box_fingerprint(bench, part)
 
 
 def _pool(part: Part) -> str | None:
@@ -33,7 +40,7 @@ def _pool(part: Part) -> str | None:
 
 def _fingerprints(bench: Workbench, part: Part) -> list[Any]:
     is_labelled = part.settings.unit == "object" and bench.labels is not None
-    return [*box_fingerprint(bench, part), bench.labels.fingerprint if is_labelled and bench.labels else None]
+    return [*_shard_boxes(bench, part), bench.labels.fingerprint if is_labelled and bench.labels else None]
 
 
 def _settings(part: Part) -> list[Any]:

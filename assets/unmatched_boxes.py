@@ -10,7 +10,8 @@ SPELLING_CHECK = "classes_are_spelled_one_way"
 
 def _why_no_files(part: Part) -> str | None:
     objects = part.settings.objects
-    return "the project has no box files (objects.boxes)" if objects is None or not objects.boxes else None
+    has_boxes = objects is not None and (objects.boxes or objects.from_dataset)
+    return None if has_boxes else "the project has no box files (objects.boxes)"
 
 
 @stage(

@@ -1,5 +1,6 @@
 """From a shard's files to rows of `images`: every image opened and checked, good or bad."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -105,6 +106,7 @@ def _row(
         "sequence_id": sequence,
         "frame_index": None if moment is None else moment.frame,
         "timestamp_s": None if moment is None else moment.time_s,
+        "attributes": json.dumps(raw.attributes, ensure_ascii=False, sort_keys=True) if raw.attributes else None,
         "label": label,
         "split": split.value,
         "outcome": facts.outcome.value,

@@ -19,6 +19,7 @@ from vlmine_dagster.settings.project import Project
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.store import BoxStore
+    from vlmine_dagster.resources.drives.own_boxes import OwnBoxes
     from vlmine_dagster.resources.lake import Lake
 
 _CLASS_COLUMNS = ("object_id", "class_name", "outcome")
@@ -193,7 +194,9 @@ class Labels:
         return number < self._settings.seed_fraction * 2**64
 
 
-def load_labels(project: Project, lake: "Lake | None" = None, boxes: "BoxStore | None" = None) -> Labels | None:
+def load_labels(
+    project: Project, lake: "Lake | None" = None, boxes: "BoxStore | OwnBoxes | None" = None
+) -> Labels | None:
     """Read the label file, the class names and the rounds of a project; None where the settings name no labels.
 
     A label that came back in a round makes its image one of the seed; a later round has the last word.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.cache import ReplyCache
     from vlmine_dagster.resources.detectors.contract import Detector
+    from vlmine_dagster.resources.drives.own_boxes import OwnBoxes
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.labels import Labels
     from vlmine_dagster.resources.lake import Lake
@@ -108,8 +109,13 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         return load_labels(self.project, self.lake, self.boxes)
 
     @cached_property
-    def boxes(self) -> "BoxStore | None":
-        """The boxes of objects, None where the project has no box files."""
+    def boxes(self) -> "BoxStore | OwnBoxes | None":
+        """The boxes of objects, of files or of the dataset itself; None where a detector finds them."""
+        from vlmine_dagster.resources.drives.own_boxes import KnowsObjects, OwnBoxes
+
+        objects, source = self.project.settings.objects, self.source
+        if objects is not None and objects.from_dataset and isinstance(source, KnowsObjects):
+            return OwnBoxes(source)
         from vlmine_dagster.resources.boxes.store import open_boxes
 
         return open_boxes(self.project, self.lake)

@@ -2,9 +2,9 @@
 
 import posixpath
 import unicodedata
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
@@ -40,6 +40,7 @@ class RawImage:
         data: The encoded bytes; may be empty.
         failure: Why there are no bytes (too large, a link, behind a cut); None if they were read.
         moment: Of which recording it is a frame, where the source knows.
+        attributes: What else the source says of it, such as the weather.
     """
 
     key: str
@@ -47,6 +48,7 @@ class RawImage:
     data: bytes
     failure: str | None = None
     moment: Moment | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uri", printable(self.uri))

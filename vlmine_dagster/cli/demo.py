@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -17,9 +18,12 @@ _SHOWN = 20
 
 @click.command()
 @click.option("--objects", "has_objects", is_flag=True, help="Mine the objects in scenes, by their boxes.")
-def demo(has_objects: bool) -> None:
+@click.option("--driving", "is_driving", is_flag=True, help="Mine the objects of a small generated world of roads.")
+def demo(has_objects: bool, is_driving: bool) -> None:
     """Mine a sample pool of real photos with a known tail, in this folder, and show the rare ones."""
-    _make_project(Path.cwd(), has_objects=has_objects)
+    if has_objects and is_driving:
+        raise click.UsageError("--objects and --driving are two demos; choose one")
+    _make_project(Path.cwd(), "driving" if is_driving else "objects" if has_objects else "photos")
     outcome = run_pipeline(is_quiet=False)
     print_outcome(outcome)
     if outcome.failures or outcome.is_interrupted:
@@ -27,18 +31,21 @@ def demo(has_objects: bool) -> None:
     _show()
 
 
-def _make_project(folder: Path, *, has_objects: bool) -> None:
+def _make_project(folder: Path, sample: Literal["photos", "objects", "driving"]) -> None:
+    from vlmine_dagster.resources.driving.sample_drives import make_sample_drives
     from vlmine_dagster.resources.sample_pool import make_sample_pool
     from vlmine_dagster.resources.sample_scenes import make_sample_scenes
     from vlmine_dagster.settings import starter
     from vlmine_dagster.settings.project import SETTINGS_FILE
 
-    starter.write_starter(folder, starter.scene_settings() if has_objects else starter.sample_settings())
+    settings, make, place = {
+        "photos": (starter.sample_settings, make_sample_pool, starter.SAMPLE_FOLDER),
+        "objects": (starter.scene_settings, make_sample_scenes, starter.SCENES_FOLDER),
+        "driving": (starter.drive_settings, make_sample_drives, starter.DRIVES_FOLDER),
+    }[sample]
+    starter.write_starter(folder, settings())
     os.environ["VLMINE_PROJECT"] = str(folder / SETTINGS_FILE)
-    if has_objects:
-        make_sample_scenes(folder / starter.SCENES_FOLDER)
-    else:
-        make_sample_pool(folder / starter.SAMPLE_FOLDER)
+    make(folder / place)
 
 
 def _show() -> None:

@@ -99,6 +99,7 @@ IMAGES = Table(
         Column("height", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
         Column("n_bytes", "int64", "size of the image file in bytes", minimum=0),
         *_moment(),
+        Column("attributes", "string", "what else the source says of it, such as the weather, as JSON", nullable=True),
         Column("label", "string", "class name, if the image is labelled", nullable=True),
         Column("split", "string", "seed (labelled), val, test or pool (to be mined)", allowed=tuple(Split)),
         _outcome(),

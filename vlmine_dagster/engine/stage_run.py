@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.describers import Describer
     from vlmine_dagster.resources.detectors.contract import Detector
+    from vlmine_dagster.resources.drives.own_boxes import OwnBoxes
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.keyworders import Keyworder
     from vlmine_dagster.resources.labels import Labels
@@ -147,7 +148,7 @@ class StageRun:
         return self._bench.labels
 
     @property
-    def boxes(self) -> "BoxStore":
+    def boxes(self) -> "BoxStore | OwnBoxes":
         """The boxes of objects.
 
         Raises:

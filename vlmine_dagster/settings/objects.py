@@ -74,6 +74,8 @@ class ObjectSettings(Settings):
     """Names of a table's columns where they are others, such as {image_id: frame, label: category}."""
     detector: AnyDetector | None = None
     """Who finds boxes where no file has them."""
+    from_dataset: bool = False
+    """Whether the dataset's own objects are taken; datasets of driving know them (docs/driving.md)."""
     context: Annotated[float, Field(ge=0, le=4)] = 0.2
     """Margin around a box that belongs to its crop, as a share of the box's sides."""
     min_size: Annotated[float, Field(ge=0)] = 16
@@ -91,8 +93,10 @@ class ObjectSettings(Settings):
 
     @model_validator(mode="after")
     def _boxes_come_from_somewhere(self) -> "ObjectSettings":
-        if bool(self.boxes) == (self.detector is not None):
-            raise ValueError("the objects need boxes from one place: set boxes to a file or folder, or set detector")
+        if bool(self.boxes) + (self.detector is not None) + self.from_dataset != 1:
+            raise ValueError(
+                "the objects need boxes from one place: set boxes to a file or folder, or set detector, or from_dataset"
+            )
         return self
 
     def reading(self) -> dict[str, Any]:

@@ -156,6 +156,8 @@ class ProjectSettings(Settings):
     def _objects_have_boxes(self) -> "ProjectSettings":
         if self.unit == "object" and self.objects is None:
             raise ValueError("unit: objects are mined by their boxes; say in `objects` where these are (boxes: FILE)")
+        if self.objects is not None and self.objects.from_dataset and not self.dataset.capabilities.knows_objects:
+            raise ValueError(f"objects.from_dataset: kind {self.dataset.kind} knows no objects; set objects.boxes")
         if self.unit == "image" and self.dataset.labels is not None and self.dataset.labels.boxes:
             raise ValueError("dataset.labels.boxes: classes of boxes are labels of objects; set `unit: object` too")
         return self

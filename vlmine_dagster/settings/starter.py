@@ -12,6 +12,7 @@ from vlmine_dagster.settings.project import SETTINGS_FILE, ProjectSettings, pars
 
 SAMPLE_FOLDER = ".vlmine/sample-pool"
 SCENES_FOLDER = ".vlmine/sample-scenes"
+DRIVES_FOLDER = ".vlmine/sample-drives"
 
 _HEAD = """\
 # A vlmine project: which images, who describes them, how they are mined.
@@ -46,6 +47,19 @@ def scene_settings() -> ProjectSettings:
         dataset=DatasetSettings.of_kind(scenes),
         unit="object",
         objects=ObjectSettings(boxes=(f"{SCENES_FOLDER}/boxes.json",)),
+    )
+
+
+def drive_settings() -> ProjectSettings:
+    """Return the settings of `vlmine demo --driving`: the sample drives, 20% of them labelled, counted by track."""
+    labels = LabelSettings(boxes=True, oracle=True, seed_fraction=0.2, few_under=60)
+    drives = {"kind": "waymo", "root": f"{DRIVES_FOLDER}/waymo", "kinds": f"{DRIVES_FOLDER}/kinds.parquet"}
+    return ProjectSettings(
+        name="drives",
+        dataset=DatasetSettings.of_kind({**drives, "labels": labels}),
+        unit="object",
+        objects=ObjectSettings(from_dataset=True),
+        count_by="track",
     )
 
 
@@ -109,6 +123,7 @@ def _plain(settings: ProjectSettings) -> dict[str, Any]:
         "name": settings.name,
         "dataset": dataset,
         **({} if settings.unit == "image" else {"unit": settings.unit}),
+        **({} if settings.count_by in (None, settings.unit) else {"count_by": settings.count_by}),
         **(
             {}
             if settings.objects is None

@@ -1,0 +1,35 @@
+"""Dataset `waymo`: the Waymo Open Dataset v2, whose Parquet files lie in a folder per component."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vlmine_dagster.resources.datasets.drives import DriveSettings, open_drives
+from vlmine_dagster.settings.dataset import SourcePlugin
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.drives.source import DriveSource
+    from vlmine_dagster.resources.sources.place import Place
+
+
+class WaymoSettings(DriveSettings):
+    """The Waymo Open Dataset v2."""
+
+    kind: Literal["waymo"]
+    """The Waymo Open Dataset v2: a folder with camera_image, lidar_box and more; a segment is a shard."""
+
+
+def _open(place: "Place", settings: WaymoSettings) -> "DriveSource":
+    from vlmine_dagster.resources.drives.waymo import WaymoLayout
+
+    return open_drives(place, settings, WaymoLayout)
+
+
+def detect(root: str) -> Mapping[str, Any] | None:
+    """Return no further settings where a folder holds components of the data set."""
+    folder = Path(root)
+    has_both = all(any(folder.glob(f"{part}/*.parquet")) for part in ("camera_image", "projected_lidar_box"))
+    return {} if has_both else None
+
+
+PLUGIN = SourcePlugin(WaymoSettings, _open, detect=detect)
