@@ -20,6 +20,7 @@ from filelock import FileLock
 from vlmine_dagster.domain.errors import TrackingError
 from vlmine_dagster.domain.secrets import masked, masked_values
 from vlmine_dagster.resources.addresses import DAGSTER_VARIABLE, MLFLOW_VARIABLE, web_address
+from vlmine_dagster.resources.sqlite_files import keep_open, write_ahead
 from vlmine_dagster.settings.project import Project
 
 EXPERIMENT_TAG = "vlmine.experiment"
@@ -200,6 +201,9 @@ class Tracking:
         if not self.is_local:  # a server that is gone must say so before work starts, not after minutes of retries
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        else:
+            write_ahead(self._folder / "mlflow.db")
+            keep_open(self._folder)
         from mlflow import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri)

@@ -8,6 +8,7 @@ from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.jobs import build_core, build_jobs
 from vlmine_dagster.automation.schedules import build_chain, build_continuous, build_schedules, new_shards
 from vlmine_dagster.engine.asset_factory import build_assets
+from vlmine_dagster.resources.sqlite_files import keep_open
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.jobs import build_study_jobs
@@ -50,4 +51,6 @@ def guest_definitions(settings_file: str, *, key_prefix: Sequence[str] = ()) -> 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load the project that `VLMINE_PROJECT` or the working folder names."""
-    return build_definitions(Project.load())
+    project = Project.load()
+    keep_open(project.dagster_home)
+    return build_definitions(project)

@@ -29,6 +29,7 @@ from vlmine_dagster.resources.data_docs import build_index
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
 from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.resources.sources.shard_names import nearest
+from vlmine_dagster.resources.sqlite_files import kept_open
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.project import Project
@@ -69,7 +70,7 @@ class Outcome:
 def open_instance(project: Project) -> Iterator[dg.DagsterInstance]:
     """Open the project's Dagster instance: DAGSTER_HOME if set, else `dagster/` under the home."""
     home = prepare_dagster_home(project)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with kept_open(home), dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
 
 
