@@ -21,6 +21,10 @@ def _few_under(part: Part) -> int | None:
     return None if labels is None else labels.few_under
 
 
+def _is_unlabelled_asked(part: Part) -> bool:
+    return "unlabelled_rarity" in part.settings.asked_signals("rarity_scores", variant=part.variant)
+
+
 def _labels(bench: Workbench, _part: Part) -> list[Any]:
     return [None if bench.labels is None else bench.labels.fingerprint]
 
@@ -37,12 +41,12 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
         Reads("keyword_answers", ("image_id", "outcome")),
         Reads("vocab_counts", ("keyword", "unit_count")),
     ],
-    settings=lambda part: [_few_under(part), part.settings.neighbour_search],
+    settings=lambda part: [_few_under(part), part.settings.neighbour_search, _is_unlabelled_asked(part)],
     fingerprints=_labels,
     skipped=lambda part: unless_asked("rarity_scores", part),
     is_on_demand=True,
     pool=ACCELERATOR_POOL,
-    version=5,
+    version=6,
 )
 def rarity_scores(run: StageRun) -> Product:
     """How rare each image of the pool may be, by more than its rarest keyword.
@@ -54,13 +58,15 @@ def rarity_scores(run: StageRun) -> Product:
     """
     from vlmine_dagster.scoring.evidence import SeedAndPool
     from vlmine_dagster.scoring.labelled import labelled_when_mined
-    from vlmine_dagster.scoring.rarity import naming_of, rarity_scores
+    from vlmine_dagster.scoring.names import naming_of
+    from vlmine_dagster.scoring.rarity import rarity_scores
     from vlmine_dagster.scoring.sequences import sequences_of
 
     known = SeedAndPool(run)
     is_mined = labelled_when_mined(run.labels, known.seed_ids, run.shards, sequences=sequences_of(run, known.seed_ids))
     naming = naming_of(run.project, run.labels, run.encoder.classes, run.variant)
     scratch = run.project.state_folder("scratch")
-    rows = rarity_scores(run, known, naming=naming, is_mined=is_mined, scratch=scratch)
+    asked = run.project.settings.asked_signals("rarity_scores", variant=run.variant)
+    rows = rarity_scores(run, known, naming=naming, is_mined=is_mined, asked=asked, scratch=scratch)
     facts = {"labelled by chance": int((~is_mined).sum()), "labelled when mined": int(is_mined.sum())}
     return Product(rows, {**facts, "scored": rows.num_rows})

@@ -25,7 +25,7 @@ from vlmine_dagster.resources.workbench import Workbench
 CLASSES, LABELLED_SHARE, INPUTS = 200, 0.02, "synthetic"
 WIDTHS = {"rarity_scores": ENCODER.embedding_size + ENCODER.class_count, "neighbour_scores": ENCODER.embedding_size}
 EXPERIMENTS = {
-    "fused": {"signals": ["class_rank_rarity", "chosen_isolation"], "fusion": "fisher"},
+    "fused": {"signals": ["class_rank_rarity", "chosen_sparsity", "chosen_isolation"], "fusion": "fisher"},
     "lonely": {"signals": ["embedding_sparsity", "seed_distance"]},
 }
 

@@ -14,7 +14,7 @@ from vlmine_dagster.mining.longtail import long_tail_sizes
 from vlmine_dagster.mining.novelty import POOLINGS, novelty_scores
 from vlmine_dagster.mining.vocabulary import count_images
 from vlmine_dagster.scoring.evidence import Evidence
-from vlmine_dagster.scoring.rarity import Naming
+from vlmine_dagster.scoring.names import Naming
 from vlmine_dagster.studies.pool import Floats, Places, Pool
 
 

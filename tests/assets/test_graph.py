@@ -525,11 +525,11 @@ def test_sources_of_a_folder_run_too(make_project, tmp_path):
 def test_the_fused_list_knows_why(finished: Made):
     ranked = finished.frame("pareto_set", "fused").sort_values("rank")
 
-    assert list(ranked.columns[-2:]) == ["class_rank_rarity", "chosen_isolation"]
+    assert list(ranked.columns[-3:]) == ["class_rank_rarity", "chosen_sparsity", "chosen_isolation"]
     said = ranked["reason"][ranked["selected"]]
     assert said.iloc[0].startswith("unlike any labelled class")  # none has a name here
     assert any(reason.startswith('perhaps rare class "') for reason in said)
-    assert said.str.contains("least similar to the rest").all()
+    assert said.str.contains("most isolated in appearance").all()
     assert set(finished.frame("rarity_scores")["image_id"]) == set(finished.frame("pareto_set", "random")["image_id"])
 
 

@@ -132,7 +132,7 @@ def test_top_shows_ranks_and_reasons(inside: Made):
 
     assert shown.exit_code == 0
     assert "Top images of fused" in shown.output
-    assert "least similar to the rest" in shown.output
+    assert "isolated in appearance" in shown.output
     assert "front 1" in vlmine("top", "--experiment", "pareto", "-n", "3").output
 
 
@@ -172,7 +172,7 @@ def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_oft
     shown = " ".join(vlmine("explain", first).output.split())
 
     assert "mined by fused: unlike any labelled class · " in shown
-    assert ", weight 3), chosen_isolation" in shown
+    assert ", weight 4), chosen_sparsity" in shown
 
 
 def test_the_card_and_the_list_give_a_signal_the_same_value_and_rank(inside: Made):

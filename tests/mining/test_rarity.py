@@ -3,16 +3,16 @@ import pytest
 from scipy.stats import binom
 
 from vlmine_dagster.domain.errors import ContractError
-from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_probability, unseen_share
+from vlmine_dagster.mining.class_names import name_shares, named_posterior, posterior_with_others
+from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_by_size, few_shot_probability, unseen_share
 from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.rarity import (
     class_rank_rarity,
     class_scores,
     expected_rarity,
     keyword_worth,
-    name_shares,
-    named_posterior,
     soft_novelty,
+    unlabelled_rarity,
 )
 
 
@@ -181,3 +181,29 @@ def test_among_equal_chances_the_first_class_is_the_likeliest_and_without_any_th
     _, nobody = class_rank_rarity([[0.9], [0.1]], [0.0], [1.0])
 
     assert (likeliest.tolist(), nobody.tolist()) == ([0, 0], [-1, -1])
+
+
+def test_what_goes_by_no_name_is_another_class_the_more_the_fewer_classes_have_names():
+    half, nearly_all = (posterior_with_others([[0.2, 0.3]], coverage=share) for share in (0.5, 0.98))
+
+    assert half == pytest.approx(np.array([[0.2, 0.3, 0.25]]) / 0.75)
+    assert nearly_all[0, -1] == pytest.approx(0.01 / 0.51)
+    assert posterior_with_others([[0.0, 0.0]], coverage=1.0).tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_a_class_of_as_many_images_as_the_bound_is_as_likely_few_shot_as_not():
+    assert few_shot_by_size([9.0], few_under=10) == pytest.approx([0.5])
+    assert (np.diff(few_shot_by_size(np.arange(60))) < 0).all()
+
+
+def test_names_count_by_the_square_of_the_share_of_classes_that_have_one():
+    tags, names = [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]
+    nobody = np.zeros(3)
+
+    mixed = unlabelled_rarity(nobody, [tags], weight=1.0, by_names=[names], coverage=0.5)
+
+    alone = [unlabelled_rarity(nobody, [one], weight=1.0) for one in (tags, names)]
+    assert mixed == pytest.approx(0.75 * alone[0] + 0.25 * alone[1])
+    assert unlabelled_rarity(nobody, [tags], weight=0.0, by_names=[names], coverage=1.0) == pytest.approx(
+        unlabelled_rarity(nobody, [tags], weight=0.0)
+    )

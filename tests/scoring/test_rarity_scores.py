@@ -12,7 +12,8 @@ from vlmine_dagster.mining.census import Census
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.class_sizes import class_sizes
 from vlmine_dagster.scoring.evidence import Evidence
-from vlmine_dagster.scoring.rarity import Naming, rarity_by_labels
+from vlmine_dagster.scoring.names import ClassNames, Naming
+from vlmine_dagster.scoring.rarity import rarity_by_labels
 from vlmine_dagster.scoring.surroundings import Placed, surroundings
 
 TAGS = ("road", "tram", "yak", "fern")
@@ -50,6 +51,17 @@ def placed(pool, seed):
 AROUND = placed(POOL, SEED)
 
 
+def looked_at(naming, *, pool=POOL, size=1000):
+    """What is known without labels where these are the names; tags are read some images at a time."""
+    blocks = InBlocks(pool, size)
+    features, tags = (
+        lambda name=name: (getattr(block, name) for block in blocks.blocks())
+        for name in ("features", "tag_probabilities")
+    )
+    names = ClassNames(naming, lambda: iter(pool.keywords), 20)
+    return surroundings(Searching(), features, tags, names=names)
+
+
 def told(pool=POOL, **more):
     given = {"naming": Naming(("Yak",), TAGS), "few_under": 20, "is_mined": None, "around": AROUND}
     return rarity_by_labels(pool, SEED, LABELS, COUNTS, **given | more)
@@ -60,6 +72,41 @@ def test_a_class_that_is_known_by_name_alone_tops_its_list():
 
     assert found["rare_class"][-2:] == ["Yak", "Yak"]
     assert found["class_rank_rarity"][-2:].min() > np.median(found["class_rank_rarity"][:160])
+
+
+def test_where_nothing_is_labelled_images_of_small_classes_are_known_by_their_names():
+    draw = np.random.default_rng(0)
+    shown = np.repeat(np.arange(30), [*np.full(25, 40), *np.full(5, 4)])  # 25 classes of 40 images, 5 of 4
+    other = 30 + draw.integers(0, 200, size=len(shown))  # what else the tagger sees, seldom the same twice
+    tags = np.full((len(shown), 230), 1e-4)
+    tags[np.arange(len(shown)), shown] = 0.25
+    tags[np.arange(len(shown)), other] = 0.75
+    words = [f"thing {number}" for number in range(230)]
+    pool = Evidence(tags, tags / tags.sum(axis=1, keepdims=True), [[words[k]] for k in other])
+
+    told = looked_at(Naming(words[:30], words), pool=pool)
+
+    few = shown >= 25
+    order = np.argsort(-told.columns["unlabelled_rarity"], kind="stable")
+    assert few[order[:20]].all()
+    assert few[np.argsort(-told.nameless_rarity, kind="stable")[:20]].mean() < 0.5
+    assert (told.nameless().columns["unlabelled_rarity"] == told.nameless_rarity).all()
+
+
+@pytest.mark.parametrize("are_keywords_tags", [True, False])
+def test_names_say_the_same_of_a_pool_that_is_read_in_blocks(are_keywords_tags):
+    naming = Naming(("Yak", "Fern", "x-17"), TAGS, are_keywords_tags)
+
+    at_once, in_blocks = (looked_at(naming, size=size).columns["unlabelled_rarity"] for size in (1000, 7))
+
+    assert in_blocks == pytest.approx(at_once)
+
+
+def test_names_that_nothing_is_known_by_change_nothing():
+    told = looked_at(Naming(("x-17",), TAGS))
+
+    assert (told.columns["unlabelled_rarity"] == told.nameless_rarity).all()
+    assert np.isfinite(told.nameless_rarity).all()
 
 
 def test_without_announced_names_nobody_is_said_to_be_of_an_unseen_class():

@@ -19,7 +19,7 @@ from vlmine_dagster.learning import retraining as learning
 from vlmine_dagster.mining.sign_flips import sign_flip_p_values
 from vlmine_dagster.mining.significance import compare_arms
 from vlmine_dagster.resources.tracking import Tracking
-from vlmine_dagster.scoring.rarity import Naming
+from vlmine_dagster.scoring.names import Naming
 from vlmine_dagster.studies import QUESTIONS, correlation, draws, retraining, study_of
 from vlmine_dagster.studies.jobs import run_study
 from vlmine_dagster.studies.study import StudyRun, conduct

@@ -10,6 +10,9 @@ _SIZE_ERROR = 0.3
 
 _FARTHEST_SIZE = 8
 
+_NAMED_SIZE_ERROR = 0.5
+"""The same of a size by names alone. 0.3 to 1.2 find as much (docs/log.md)."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -66,6 +69,28 @@ def few_shot_probability(
         for m, n, size, few in zip(counts.tolist(), least.tolist(), predicted.tolist(), by_labels.tolist(), strict=True)
     ]
     return np.asarray(by_both, dtype=np.float64)
+
+
+def few_shot_by_size(predicted_sizes: npt.ArrayLike, *, few_under: int = 20) -> Floats:
+    """Return P(class size < few_under | what tags predict), where nothing is labelled.
+
+    The logarithm of a class's size N has ln N ~ Normal(ln(n + 1), 0.5) for the predicted size n.
+
+    Args:
+        predicted_sizes: Shape (C,), images of each class by posteriors summed over the pool, >= 0.
+        few_under: A class is few-shot with fewer images than this.
+
+    Returns:
+        Shape (C,), float64, in (0, 1).
+
+    Examples:
+        >>> few_shot_by_size([5.0, 19.0, 99.0]).round(3)
+        array([0.992, 0.5  , 0.001])
+    """
+    from scipy.stats import norm
+
+    predicted = np.asarray(predicted_sizes, dtype=np.float64)
+    return np.asarray(norm.cdf(np.log(few_under / (predicted + 1)) / _NAMED_SIZE_ERROR))
 
 
 def _few_by_both(drawn: int, least: int, predicted: float, fraction: float, few_under: int) -> float:

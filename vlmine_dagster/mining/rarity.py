@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.mining.keywords import tag_keywords
 from vlmine_dagster.mining.neighbours import Blocks
 from vlmine_dagster.mining.selection import mid_ranks
 
@@ -15,70 +14,6 @@ _LEAST = np.float32(1e-7)
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
-
-
-def name_shares(
-    class_names: Sequence[str],
-    tag_names: Sequence[str],
-    tag_probabilities: npt.ArrayLike,
-    keywords: Sequence[Sequence[str]] | None = None,
-) -> tuple[Singles, npt.NDArray[np.bool_]]:
-    """Return how much of what is seen in an image goes by a class's own name.
-
-    Names agree when they are the same keyword (`mining.keywords.tag_keywords`: lower case, single spaces). A class that
-    the tags know has their probability (the sum, where tags share a name); an image whose K keywords hold the name of a
-    class has at least 1 / K of it.
-
-    Args:
-        class_names: C names.
-        tag_names: T names.
-        tag_probabilities: Shape (N, T).
-        keywords: N lists by another describer than the tags' own; None where keywords are the tags.
-
-    Returns:
-        Shares, shape (N, C), float32, in [0, 1]; and whether a class is known by its name at all, shape (C,).
-
-    Examples:
-        >>> said = [["yak", "snow"]]
-        >>> shares, is_named = name_shares(["Tabby", "yak", "x-17"], ["tabby", "fox"], [[0.75, 0.25]], said)
-        >>> shares, is_named
-        (array([[0.75, 0.5 , 0.  ]], dtype=float32), array([ True,  True, False]))
-    """
-    tags = np.asarray(tag_probabilities)
-    places: dict[str, list[int]] = {}
-    for place, word in enumerate(_name(tag) for tag in tag_names):
-        places.setdefault(word, []).append(place)
-    words = [_name(name) for name in class_names]
-    shares = np.zeros((len(tags), len(words)), dtype=np.float32)
-    for k, word in enumerate(words):
-        if word in places:
-            shares[:, k] = tags[:, places[word]].sum(axis=1, dtype=np.float32)
-    is_named = np.array([word in places for word in words], dtype=bool)
-    classes = {word: k for k, word in enumerate(words)}
-    for i, said in enumerate(keywords or ()):
-        for k in {classes[word] for word in said if word in classes}:
-            shares[i, k] = max(shares[i, k], 1 / len(said))
-            is_named[k] = True
-    return shares, is_named
-
-
-def named_posterior(shares: npt.ArrayLike, weights: npt.ArrayLike) -> Singles:
-    """Return class posteriors by names: shares times class sizes, made to sum to 1.
-
-    Args:
-        shares: Shape (N, C), from `name_shares`.
-        weights: Shape (C,), >= 0, proportional to the size that each class is thought to have; 0 leaves it out.
-
-    Returns:
-        Shape (N, C), float32; rows sum to 1, or to 0 where no class is named in an image.
-
-    Examples:
-        >>> named_posterior([[0.5, 0.5], [0.0, 0.0]], [3, 1])
-        array([[0.75, 0.25],
-               [0.  , 0.  ]], dtype=float32)
-    """
-    weighed = np.asarray(shares, dtype=np.float32) * np.asarray(weights, dtype=np.float32)
-    return np.asarray(weighed / np.maximum(weighed.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny))
 
 
 def class_scores(
@@ -221,10 +156,14 @@ def height_of_rare(values: npt.ArrayLike, places: npt.ArrayLike, few_shot: npt.A
     return float((weights[is_known] * of_labelled[is_known]).sum() / total) if total > 0 else 0.5
 
 
-def chosen_isolation(
-    signals: Mapping[str, npt.ArrayLike], places: npt.ArrayLike, few_shot: npt.ArrayLike
-) -> tuple[Floats, str | None]:
-    """Return the signal that ranks the labelled images of rare classes highest, of some that know no label.
+def chosen_signal(
+    signals: Mapping[str, npt.ArrayLike],
+    places: npt.ArrayLike,
+    few_shot: npt.ArrayLike,
+    *,
+    trust: Mapping[str, float] | None = None,
+) -> str | None:
+    """Return which of some signals that know no label ranks the labelled images of rare classes highest.
 
     Since none of them has seen a label, nothing has to be held out to judge them by the labels.
 
@@ -232,36 +171,52 @@ def chosen_isolation(
         signals: Shape (N,) each, of all images, higher is rarer.
         places: Shape (M,), int, which images are labelled.
         few_shot: Shape (M,), P(few-shot) of the class of each.
+        trust: From 0 to 1 by signal, 1 if left out: how far its `height_of_rare` is believed to differ from 0.5.
 
     Returns:
-        The signal, shape (N,), and its name, the first of equal ones; zeros and None where even the best ranks them
-        lower than chance would (`height_of_rare` below 0.5).
+        Its name, the first of equal ones; None where even the best ranks them lower than chance would (height below
+        0.5).
 
     Examples:
         >>> signals = {"sparsity": [4.0, 3.0, 2.0], "local_isolation": [1.0, 2.0, 3.0]}
-        >>> chosen_isolation(signals, [0, 2], [0.1, 0.9])
-        (array([1., 2., 3.]), 'local_isolation')
-        >>> chosen_isolation({"sparsity": [4.0, 3.0, 2.0]}, [0, 2], [0.1, 0.9])
-        (array([0., 0., 0.]), None)
+        >>> chosen_signal(signals, [0, 2], [0.1, 0.9])
+        'local_isolation'
+        >>> chosen_signal({"sparsity": [4.0, 3.0, 2.0]}, [0, 2], [0.1, 0.9]) is None
+        True
+        >>> chosen_signal({"a": [3.0, 2.0, 1.0], "b": [2.0, 3.0, 1.0]}, [0], [1.0], trust={"a": 0.0})
+        'a'
     """
-    heights = {name: height_of_rare(values, places, few_shot) for name, values in signals.items()}
-    best = max(heights, key=heights.__getitem__)
-    values = np.asarray(signals[best], dtype=np.float64)
-    return (values, best) if heights[best] >= _HEIGHT_BY_CHANCE else (np.zeros_like(values), None)
+    trusted = dict.fromkeys(signals, _HEIGHT_BY_CHANCE)
+    for name, values in signals.items():
+        above = height_of_rare(values, places, few_shot) - _HEIGHT_BY_CHANCE
+        trusted[name] += above * (trust or {}).get(name, 1.0)
+    best = max(trusted, key=trusted.__getitem__)
+    return best if trusted[best] >= _HEIGHT_BY_CHANCE else None
 
 
-def unlabelled_rarity(isolation: npt.ArrayLike, by_tags: Sequence[npt.ArrayLike], *, weight: float) -> Floats:
+def unlabelled_rarity(
+    isolation: npt.ArrayLike,
+    by_tags: Sequence[npt.ArrayLike],
+    *,
+    weight: float,
+    by_names: Sequence[npt.ArrayLike] = (),
+    coverage: float = 0.0,
+) -> Floats:
     """Score images by how rare they are to features and to tags, where nothing is labelled.
 
-    `strangeness` of local isolation with weight 1 - w, and of what counts as far as tags do with w shared equally.
-    Where tags tell images apart (w near 1), they tell how large the groups are, and a small group among small groups is
-    no outlier. Where they do not, a rare kind is what stands apart from the crowd.
+    `strangeness` of local isolation with weight 1 - w, and of what counts as far as tags do with w, of which names of
+    classes take the share c^2 and the tags alone the rest; either shares its part equally. Where tags tell images apart
+    (w near 1), they tell how large the groups are, and a small group among small groups is no outlier. Where they do
+    not, a rare kind is what stands apart from the crowd. Where most classes are known by name (c near 1), what the tags
+    say of other things is noise.
 
     Args:
         isolation: Shape (N,), local isolation by features.
         by_tags: S arrays of shape (N,), higher is rarer: sparsity and soft novelty by tags, and the distance of
             neighbours over half-whitened features.
         weight: w, how much tags count (`mining.isolation.tag_weight`).
+        by_names: Arrays of shape (N,), higher is rarer, by posteriors over named classes; none without names.
+        coverage: c, share of the classes that the tags know by name.
 
     Returns:
         Shape (N,), float64, higher is rarer.
@@ -271,9 +226,13 @@ def unlabelled_rarity(isolation: npt.ArrayLike, by_tags: Sequence[npt.ArrayLike]
         array([1.386, 0.288])
         >>> unlabelled_rarity([1.0, 2.0], [[5.0, 3.0]], weight=0.0).round(3)
         array([0.288, 1.386])
+        >>> unlabelled_rarity([1.0, 2.0], [[5.0, 3.0]], weight=1.0, by_names=[[1.0, 2.0]], coverage=0.5).round(3)
+        array([1.112, 0.562])
     """
-    shares = [weight / len(by_tags)] * len(by_tags) if by_tags else []
-    return strangeness([isolation, *by_tags], [1 - weight, *shares])
+    of_names = coverage**2 if by_names else 0.0
+    parts = [(by_tags, weight * (1 - of_names)), (by_names, weight * of_names)]
+    shares = [part / len(signals) for signals, part in parts for _ in signals]
+    return strangeness([isolation, *by_tags, *by_names], [1 - weight, *shares])
 
 
 def class_rank_rarity(
@@ -375,7 +334,3 @@ def keyword_value(keywords: Sequence[Sequence[str]], worth: Mapping[str, float])
         array([0.85, 0.15,  nan])
     """
     return np.array([max((worth[word] for word in words), default=np.nan) for words in keywords], dtype=np.float64)
-
-
-def _name(text: str) -> str:
-    return next(iter(tag_keywords([text])), "")

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.signals import SIGNALS
 
+_CHOSEN = ("chosen_sparsity", "chosen_isolation")
+"""Signals that are 0 for every image where the labelled set chooses another."""
+
 
 def selection_reason(
     signals: Mapping[str, tuple[float, float]],
@@ -36,6 +39,8 @@ def selection_reason(
         keyword "rocket" in 4 images · 18th least certain prediction · front 1
         >>> print(selection_reason({"class_rank_rarity": (3.5, 4.0), "sparsity": (-49.0, 14.0)}))
         unlike any labelled class · 14th least similar to the rest
+        >>> print(selection_reason({"chosen_sparsity": (0.0, 14.0), "chosen_isolation": (3.5, 4.0)}))
+        4th most isolated in appearance
         >>> print(selection_reason(values, keyword="rocket", keyword_count=4, are_tags_meaningful=False))
         3rd rarest content · 18th least certain prediction
         >>> selection_reason({"novelty_min": (0.5, 1)}, keyword="rocket", keyword_count=2, counted=COUNTED["sequence"])
@@ -57,6 +62,8 @@ def selection_reason(
     }
     parts = []
     for name, (value, rank) in signals.items():
+        if name in _CHOSEN and not value:
+            continue
         text = SIGNALS[name].reason if are_tags_meaningful else SIGNALS[name].untagged or SIGNALS[name].reason
         numbers = {"value": value, "inverse": 1 / value if value else 0.0, "complement": 1 - value, "negated": -value}
         parts.append(text.format(nth=_nth(rank), **numbers, **words))

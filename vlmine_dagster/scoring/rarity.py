@@ -1,7 +1,6 @@
 """The columns of `rarity_scores`: what the labelled set, the names of classes and the tags say about rarity."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,32 +11,28 @@ import pyarrow as pa
 
 from vlmine_dagster.domain.tables import RARITY_SCORES
 from vlmine_dagster.mining.census import Census
+from vlmine_dagster.mining.class_names import Singles, named_posterior
 from vlmine_dagster.mining.novelty import novelty_scores
 from vlmine_dagster.mining.rarity import (
-    Singles,
     class_rank_rarity,
     class_scores,
     expected_rarity,
     keyword_value,
     keyword_worth,
     learned_weights,
-    name_shares,
-    named_posterior,
     strangeness,
 )
 from vlmine_dagster.mining.uncertainty import predictive_entropy
-from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.spill import ColumnSpill
 from vlmine_dagster.scoring.class_sizes import ClassSizes, class_sizes
 from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks, SeedAndPool
+from vlmine_dagster.scoring.names import ClassNames, Naming, few_shot_under
 from vlmine_dagster.scoring.posteriors import Learned, predicted_sizes
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.surroundings import Placed, Propagation, surroundings
 from vlmine_dagster.scoring.vocabulary import unit_counts as counts_by_keyword
-from vlmine_dagster.settings.project import Project
 
-_BY_LABELS = ("expected_rarity", "class_rank_rarity", "keyword_value", "chosen_isolation")
-_DEFAULT_FEW_UNDER = 20
+_BY_LABELS = ("expected_rarity", "class_rank_rarity", "keyword_value", "chosen_sparsity", "chosen_isolation")
 _NO_DRAW = (
     "rarity_scores: the labelled images are no random draw of the pool: {distance:.0%} of them would have to be of "
     "other classes to match what is predicted for it. These predictions, not the labels, tell how large classes are."
@@ -46,37 +41,14 @@ _NO_DRAW = (
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Naming:
-    """By which names classes may be told.
-
-    Attributes:
-        announced: Classes that the project names, those without any label too.
-        tags: Names of the tags, in the order of their probabilities.
-        are_keywords_tags: Whether keywords are these tags again, and so tell nothing more.
-    """
-
-    announced: Sequence[str] = ()
-    tags: Sequence[str] = ()
-    are_keywords_tags: bool = True
-
-    def shares(self, images: Evidence, classes: Sequence[str]) -> tuple[Singles, npt.NDArray[np.bool_]]:
-        """Return `name_shares` of images."""
-        words = None if self.are_keywords_tags else images.keywords
-        return name_shares(classes, self.tags, images.tag_probabilities, words)
-
-    def named(self, pool: EvidenceBlocks, classes: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Return which classes can be told by their names, shape (C,); where keywords are tags, one block tells."""
-        is_named = np.zeros(len(classes), dtype=bool)
-        for block in pool.blocks():
-            is_named |= self.shares(block, classes)[1]
-            if self.are_keywords_tags:
-                break
-        return is_named
-
-
 def rarity_scores(
-    reader: Reader, known: SeedAndPool, *, naming: Naming, is_mined: npt.NDArray[np.bool_], scratch: Path | None = None
+    reader: Reader,
+    known: SeedAndPool,
+    *,
+    naming: Naming,
+    is_mined: npt.NDArray[np.bool_],
+    asked: Collection[str] = ("unlabelled_rarity",),
+    scratch: Path | None = None,
 ) -> pa.Table:
     """Return `rarity_scores` of the pool, by image id.
 
@@ -85,10 +57,15 @@ def rarity_scores(
         known: The images.
         naming: By which names classes may be told.
         is_mined: Shape (M,), whether a label came back for a mined image.
+        asked: Signals that experiments name; `unlabelled_rarity` takes two more searches for neighbours, and is empty
+            where none does.
         scratch: Folder for the file of lists.
     """
     vectors = (partial(known.everything.vectors, name) for name in ("embedding", "tag_probabilities"))
-    around = surroundings(reader, *vectors)
+    names = None
+    if "unlabelled_rarity" in asked:
+        names = ClassNames(naming, known.everything.keywords, few_shot_under(reader.project))
+    around = surroundings(reader, *vectors, names=names)
     columns: dict[str, Any] = {name: values[known.is_pool] for name, values in around.columns.items()}
     columns["tag_weight"] = np.full(len(known.ids), around.tag_weight)
     columns |= rarity_by_labels(
@@ -106,25 +83,6 @@ def rarity_scores(
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     rows = pa.table({"image_id": known.ids, **arrays}).select(RARITY_SCORES.schema.names)
     return rows.cast(RARITY_SCORES.schema).sort_by("image_id")
-
-
-def few_shot_under(project: Project) -> int:
-    """Return the number of images below which a class is few-shot."""
-    settings = project.settings.dataset.labels
-    return _DEFAULT_FEW_UNDER if settings is None else settings.few_under
-
-
-def naming_of(project: Project, labels: Labels | None, tags: Sequence[str], variant: str) -> Naming:
-    """Return by which names a project's classes may be told.
-
-    Args:
-        project: The project.
-        labels: Its labels, which announce classes.
-        tags: Names of the encoder's tags, in the order of their probabilities.
-        variant: Extraction variant whose keywords count.
-    """
-    announced = labels.announced if labels is not None else ()
-    return Naming(announced, tags, project.settings.variant(variant).describer.capabilities.names_encoder_classes)
 
 
 def rarity_by_labels(
@@ -164,8 +122,8 @@ def rarity_by_labels(
         warn: Called with a sentence where the labels are no random draw.
 
     Returns:
-        expected_rarity, class_rank_rarity, keyword_value, chosen_isolation: shape (N,), higher is rarer; rare_class: N
-        names or None.
+        expected_rarity, class_rank_rarity, keyword_value, chosen_sparsity, chosen_isolation: shape (N,), higher is
+        rarer; rare_class: N names or None.
     """
     from vlmine_dagster.learning.examples import class_numbers
 
@@ -199,7 +157,7 @@ def rarity_by_labels(
         spreading = around.propagation(numbers, sizes.shift)
         columns = _columns(lists, judge, spreading, strange if census.nameless_count else None)
         rank_rarity, likeliest = class_rank_rarity(columns, *census.list_terms, count=len(pool))
-    judged["chosen_isolation"], _ = around.chosen_isolation(census.few_shot[numbers])
+    judged |= around.chosen(census.few_shot[numbers])
     names = [*(classes[k] for k in census.listed.tolist()), None, None]  # the nameless; -1: on no list
     return {**judged, "class_rank_rarity": rank_rarity, "rare_class": [names[k] for k in likeliest.tolist()]}
 

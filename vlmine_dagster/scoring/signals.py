@@ -210,22 +210,34 @@ LOCAL_ISOLATION = Signal(
     "mining.isolation.local_outlier_factor",
 )
 
+CHOSEN_SPARSITY = Signal(
+    "chosen_sparsity",
+    "rarity_scores",
+    "sparsity, where it ranks the labelled images of rare classes higher than local_isolation does; else 0",
+    "{nth}least similar to the rest",
+    "mining.rarity.chosen_signal",
+    needs="labels",
+)
+
 CHOSEN_ISOLATION = Signal(
     "chosen_isolation",
     "rarity_scores",
-    "sparsity or local_isolation, whichever ranks the labelled images of rare classes higher",
-    "{nth}least similar to the rest",
-    "mining.rarity.chosen_isolation",
+    "local_isolation, where it ranks the labelled images of rare classes higher than sparsity does; else 0",
+    "{nth}most isolated in appearance",
+    "mining.rarity.chosen_signal",
     needs="labels",
+    version=2,
 )
 
 UNLABELLED_RARITY = Signal(
     "unlabelled_rarity",
     "rarity_scores",
-    "how isolated it is by features at several scales, and by tags as far as they tell this pool's images apart",
+    "how isolated it is by features at several scales, and how rare by tags and class names as far as they tell this "
+    "pool's images apart",
     "{nth}most isolated{rarest}",
     "mining.rarity.unlabelled_rarity",
     untagged="{nth}most isolated",
+    version=2,
 )
 
 EMBEDDING_SPARSITY = Signal(

@@ -1,7 +1,7 @@
 """What is known of images without any label: how rare their tags are, and how isolated they are among neighbours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ from vlmine_dagster.mining.isolation import (
 )
 from vlmine_dagster.mining.neighbours import Blocks
 from vlmine_dagster.mining.propagation import log_share, neighbour_graph, spread
-from vlmine_dagster.mining.rarity import chosen_isolation, soft_novelty, strangeness, unlabelled_rarity
+from vlmine_dagster.mining.rarity import chosen_signal, soft_novelty, strangeness, unlabelled_rarity
+from vlmine_dagster.scoring.names import ClassNames, RarityByNames, rarity_by_names
 from vlmine_dagster.scoring.reading import Reader
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _SCALES = (5, 10, 20)
 """Neighbours of the local outlier factors: groups of fewer images than these are noticed."""
+
+_CHOSEN_FROM = {"sparsity": "chosen_sparsity", "local_isolation": "chosen_isolation"}
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -38,14 +41,20 @@ class Surroundings:
 
     Attributes:
         columns: Shape (N,) each, higher is rarer: sparsity and soft_novelty, by tags; local_isolation, by features;
-            unlabelled_rarity, of all that.
+            unlabelled_rarity, of all that and of names of classes, NaN where nobody asks for it.
         tag_weight: How much tags count in this pool, from 0 to 1.
         lists: Nearest neighbours by features.
+        nameless_rarity: Shape (N,), unlabelled_rarity as it is without names of classes.
     """
 
     columns: Mapping[str, Floats]
     tag_weight: float
     lists: NeighbourLists
+    nameless_rarity: Floats
+
+    def nameless(self) -> "Surroundings":
+        """Return the same where classes have no names."""
+        return replace(self, columns={**self.columns, "unlabelled_rarity": self.nameless_rarity})
 
     @cached_property
     def graph(self) -> "csr_array":
@@ -53,7 +62,7 @@ class Surroundings:
         return neighbour_graph(self.lists)
 
 
-def surroundings(reader: Reader, features: Blocks, tags: Blocks) -> Surroundings:
+def surroundings(reader: Reader, features: Blocks, tags: Blocks, *, names: ClassNames | None = None) -> Surroundings:
     """Look at N images by their tags and by their features at several scales.
 
     local_isolation joins local outlier factors over 5, 10 and 20 neighbours by Fisher's rule.
@@ -62,23 +71,30 @@ def surroundings(reader: Reader, features: Blocks, tags: Blocks) -> Surroundings
         reader: Tells how neighbours are searched for.
         features: Shape (N, D) in blocks.
         tags: Shape (N, T) in blocks, probabilities.
+        names: Of classes, for unlabelled_rarity; None where nobody asks for it.
     """
     search = reader.project.settings.neighbour_search
     lists = neighbour_lists(features, count=_SCALES[-1], search=search)
-    isolation = strangeness([local_outlier_factor(lists, neighbours=scale) for scale in _SCALES])
-    sparsity = 0.0 - semantic_density(tags, search=search)
-    weight = tag_weight(tag_information(tags))
-    novelty = soft_novelty(tags)
-    by_tags = [sparsity, novelty]
-    if weight > 0 and len(lists) > 1:
-        by_tags.append(0.0 - embedding_density(half_whitened(features), search=search))
     columns = {
-        "sparsity": sparsity,
-        "soft_novelty": novelty,
-        "local_isolation": isolation,
-        "unlabelled_rarity": unlabelled_rarity(isolation, by_tags, weight=weight),
+        "sparsity": 0.0 - semantic_density(tags, search=search),
+        "soft_novelty": soft_novelty(tags),
+        "local_isolation": strangeness([local_outlier_factor(lists, neighbours=scale) for scale in _SCALES]),
     }
-    return Surroundings(columns, weight, lists)
+    weight = tag_weight(tag_information(tags))
+    rarity = nameless = np.full(len(lists), np.nan)
+    if names is not None:
+        by_tags = [columns["sparsity"], columns["soft_novelty"]]
+        by_names = RarityByNames()
+        if weight > 0 and len(lists) > 1:
+            by_tags.append(0.0 - embedding_density(half_whitened(features), search=search))
+            by_names = rarity_by_names(tags, names, search=search)
+        rarity, nameless = (
+            unlabelled_rarity(
+                columns["local_isolation"], by_tags, weight=weight, by_names=named, coverage=by_names.coverage
+            )
+            for named in ([*by_names.columns, columns["sparsity"]] if by_names.columns else [], [])
+        )
+    return Surroundings({**columns, "unlabelled_rarity": rarity}, weight, lists, nameless)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +115,23 @@ class Placed:
         """Return a column of the images that can be mined, shape (N,)."""
         return self.around.columns[name][self.pool]
 
-    def chosen_isolation(self, few_shot: Floats) -> tuple[Floats, str | None]:
-        """Return `chosen_isolation` of the images that can be mined, shape (N,), and what was chosen.
+    def chosen(self, few_shot: Floats) -> dict[str, Floats]:
+        """Return what the labelled set chooses of sparsity and local_isolation, for the images that can be mined.
+
+        The other one is 0 for all images. Tags are believed as far as they count in this pool.
 
         Args:
             few_shot: Shape (M,), P(few-shot) of the class of each labelled image.
+
+        Returns:
+            `chosen_sparsity` and `chosen_isolation`, shape (N,).
         """
-        candidates = {name: self.around.columns[name] for name in ("sparsity", "local_isolation")}
-        values, name = chosen_isolation(candidates, self.seed, few_shot)
-        return values[self.pool], name
+        columns = {name: self.around.columns[name] for name in _CHOSEN_FROM}
+        name = chosen_signal(columns, self.seed, few_shot, trust={"sparsity": self.around.tag_weight})
+        return {
+            chosen: values[self.pool] if one == name else np.zeros(len(self.pool))
+            for (one, values), chosen in zip(columns.items(), _CHOSEN_FROM.values(), strict=True)
+        }
 
     def propagation(self, numbers: npt.NDArray[np.int64], shift: Floats | None) -> "Propagation":
         """Return posteriors by labels that spread over the graph of neighbours."""

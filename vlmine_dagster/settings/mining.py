@@ -181,7 +181,9 @@ def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSetting
         "pareto": ExperimentSettings(signals=("novelty_min", "entropy")),
         "rank_sum": ExperimentSettings(signals=("novelty_min", "entropy"), fusion="rank_sum"),
         "fused": ExperimentSettings(
-            signals=("class_rank_rarity", "chosen_isolation"), fusion="fisher", weights={"class_rank_rarity": 3.0}
+            signals=("class_rank_rarity", "chosen_sparsity", "chosen_isolation"),
+            fusion="fisher",
+            weights={"class_rank_rarity": 4.0, "chosen_isolation": 3.0},
         )
         if labelled
         else ExperimentSettings(signals=("unlabelled_rarity",)),

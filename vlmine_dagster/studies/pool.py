@@ -24,8 +24,9 @@ from vlmine_dagster.resources.labels import Labels, load_labels
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.evidence import DESCRIBED, Evidence, StoredEvidence
 from vlmine_dagster.scoring.moments import thinned
+from vlmine_dagster.scoring.names import ClassNames, Naming, few_shot_under, naming_of
 from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
-from vlmine_dagster.scoring.rarity import Naming, few_shot_under, naming_of, rarity_by_labels
+from vlmine_dagster.scoring.rarity import rarity_by_labels
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.sequences import frames_of
 from vlmine_dagster.scoring.surroundings import Placed, Surroundings, surroundings
@@ -176,7 +177,8 @@ class Pool:
     def surroundings(self) -> Surroundings:
         """What is known of the N images without a label."""
         known = self.evidence
-        return surroundings(self._reader, lambda: [known.features], lambda: [known.tag_probabilities])
+        names = ClassNames(self.naming, lambda: map(list, known.keywords), few_shot_under(self._bench.project))
+        return surroundings(self._reader, lambda: [known.features], lambda: [known.tag_probabilities], names=names)
 
     @cached_property
     def drawn_model(self) -> TaskModelSettings:
@@ -201,9 +203,13 @@ class Pool:
     def nameless(self) -> "Pool":
         """Return the same images with classes that have no names; what names do not change is not made again."""
         other = copy(self)
-        for name in ("constant", "evidence", "surroundings"):
-            other.__dict__[name] = getattr(self, name)
-        other.__dict__["naming"] = Naming()
+        around = self.surroundings.nameless()
+        other.__dict__ |= {
+            "evidence": self.evidence,
+            "naming": Naming(),
+            "surroundings": around,
+            "constant": {**self.constant, **around.columns},
+        }
         other._kept = None if self._kept is None else self._kept / "nameless"
         return other
 
