@@ -126,7 +126,7 @@ OBJECT_ROWS = pa.schema(
 
 
 def _moment(frame: Mapping[str, Any] | None) -> Moment | None:
-    if frame is None:
+    if frame is None or frame["sequence"] is None:
         return None
     return Moment(frame["sequence"], frame["frame_index"], frame["timestamp_us"] / 1e6)
 

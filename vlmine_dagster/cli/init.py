@@ -37,12 +37,12 @@ def init(dataset: str, *, name: str | None, boxes: str | None, is_forced: bool, 
     for note in surveyed.notes:
         click.echo(note)
     found = _with_offer(surveyed, is_accepted=is_accepted, is_forced=is_forced)
-    file = write_starter(
-        Path.cwd(), settings_for(found, name=_project_name(name, dataset), boxes=boxes), is_forced=is_forced
-    )
+    settings = settings_for(found, name=_project_name(name, dataset), boxes=boxes)
+    file = write_starter(Path.cwd(), settings, is_forced=is_forced)
     click.echo(surveyed.contents)
     labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
-    click.echo(f"{file}: {found.kind}{'' if boxes is None else f', objects by {boxes}'}, {labels}.")
+    mined = "" if settings.objects is None else f", objects by {boxes or 'the data set itself'}"
+    click.echo(f"{file}: {found.kind}{mined}, {labels}.")
     if found.labels:
         advice = advice_on_labels(Workbench(settings_file=str(file)))
         if advice.state != "ok":

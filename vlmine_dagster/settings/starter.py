@@ -69,8 +69,11 @@ def settings_for(dataset: DatasetSettings, *, name: str, boxes: str | None = Non
     Args:
         dataset: The images.
         name: Name of the project.
-        boxes: Box file or folder: objects are mined. None mines images.
+        boxes: Box file or folder: objects are mined. None mines the objects that the dataset itself knows, else images.
     """
+    if boxes is None and dataset.capabilities.knows_objects:
+        own = ObjectSettings(from_dataset=True)
+        return ProjectSettings(name=name, dataset=dataset, unit="object", objects=own, count_by="track")
     if boxes is None:
         return ProjectSettings(name=name, dataset=dataset)
     return ProjectSettings(name=name, dataset=dataset, unit="object", objects=ObjectSettings(boxes=(boxes,)))

@@ -1,0 +1,172 @@
+"""Four layouts of one world give the same frames and objects, and points that lie in the boxes."""
+
+import shutil
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from driving_world import SIZE, open_waymo, world, write_world
+
+from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.geometry.lidar import points_in_boxes
+from vlmine_dagster.geometry.overlap import box_iou
+from vlmine_dagster.resources.datasets import argoverse2, kitti, nuscenes
+from vlmine_dagster.resources.drives.contract import BOX_SIDES, box_array
+from vlmine_dagster.resources.driving.argoverse2_files import write_argoverse2
+from vlmine_dagster.resources.driving.kitti_files import write_kitti
+from vlmine_dagster.resources.driving.nuscenes_files import write_nuscenes
+from vlmine_dagster.resources.intake import inspect_shard
+from vlmine_dagster.resources.sources import survey
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.place import Place
+
+PLUGINS = {"nuscenes": nuscenes.PLUGIN, "argoverse2": argoverse2.PLUGIN, "kitti": kitti.PLUGIN}
+WRITERS = {"nuscenes": write_nuscenes, "argoverse2": write_argoverse2, "kitti": write_kitti}
+
+
+def open_layout(kind, folder, **settings):
+    plugin = PLUGINS[kind]
+    chosen = plugin.settings(kind=kind, root=str(folder), **settings)
+    return plugin.make(Place(chosen, FingerprintCache()), chosen)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    top = tmp_path_factory.mktemp("layouts")
+
+    @cache
+    def written(kind):
+        if kind == "waymo":
+            return write_world(top / kind)
+        WRITERS[kind](top / kind, world(), random_seed=0)
+        return top / kind
+
+    return written
+
+
+def all_of(source, part):
+    return [row for shard in source.shards() for row in getattr(source.layout, part)(shard).to_pylist()]
+
+
+def by_moment(rows):
+    """Objects by time and size, which all layouts have in common; tracks and keys have names of their own."""
+    return sorted(rows, key=lambda row: (row["timestamp_us"], round(row["length"], 3), row["x"]))
+
+
+def boxes_of(rows):
+    return np.array([[row[name] for name in BOX_SIDES] for row in rows])
+
+
+@pytest.mark.parametrize("kind", ["nuscenes", "argoverse2"])
+def test_the_same_world_gives_the_same_objects_in_every_layout(folders, kind):
+    source, known = open_layout(kind, folders(kind)), open_waymo(folders("waymo"))
+    assert len(source.shards()) == 2
+    rows, expected = by_moment(all_of(source, "objects")), by_moment(all_of(known, "objects"))
+    assert len(rows) == len(expected) > 30
+    for row, truth in zip(rows, expected, strict=True):
+        for side in ("x", "y", "width", "height"):
+            assert row[side] == pytest.approx(truth[side], abs=0.01)
+        assert row["point_count"] == truth["point_count"]
+        assert row["heading"] == pytest.approx(truth["heading"], abs=1e-6)
+    assert len({row["track_id"] for row in rows}) == len({row["track_id"] for row in expected})
+
+
+@pytest.mark.parametrize("kind", ["nuscenes", "argoverse2", "kitti"])
+def test_pictures_are_read_and_points_lie_in_the_boxes(folders, kind):
+    source = open_layout(kind, folders(kind))
+    cameras = 1 if kind == "kitti" else 5
+    frames = 0
+    for shard in source.shards():
+        rows = inspect_shard(source, shard, labels=None, max_pixels=10**8)
+        assert Counter(rows["outcome"].to_pylist()).keys() == {"ok"}
+        frames += rows.num_rows
+        boxes, counted = source.boxes(shard), 0
+        for sweep in source.sweeps(shard):
+            here = boxes.filter(pc.equal(boxes["timestamp_us"], sweep.timestamp_us))
+            inside = points_in_boxes(sweep.points, box_array(here) + np.array([0, 0, 0, 0.3, 0.3, 0.3, 0]))
+            assert (inside >= here["point_count"].to_numpy()).all()
+            counted += inside.sum()
+        assert counted > 50
+        key = rows["image_id"].to_pylist()[-1][len(shard) + 1 :]
+        assert [raw.key for raw in source.read(shard, keys={key})] == [key]
+        assert source.fingerprint(shard) != source.object_fingerprint(shard)
+    assert frames == SIZE.segments * SIZE.frames * cameras
+
+
+def test_kitti_puts_the_boxes_of_its_camera_where_the_lidar_sees_them(folders):
+    rows = all_of(open_layout("kitti", folders("kitti")), "objects")
+    known = [row for row in all_of(open_waymo(folders("waymo")), "objects") if row["key"].endswith("_FRONT")]
+    assert len(rows) == len(known) > 10
+    found, expected = boxes_of(rows), boxes_of(known)
+    found[:, :3] += [1.4, 0, 2.0]  # where the LiDAR stands on the vehicle
+    for box in found:
+        assert box_iou(np.repeat(box[None], len(known), axis=0), expected).max() > 0.97
+
+
+def test_scenes_say_where_when_and_in_which_weather(folders):
+    source = open_layout("nuscenes", folders("nuscenes"))
+    by_name = {drive.name: drive for drive in world()}
+    for shard in source.shards():
+        frame = source.layout.frames(shard).to_pylist()[0]
+        assert frame["location"] == by_name[shard].location
+        assert (frame["weather"] == "rain") == (by_name[shard].weather == "rain")
+
+
+@pytest.mark.parametrize("kind", ["nuscenes", "argoverse2", "kitti", "waymo"])
+def test_init_recognizes_the_layout(folders, kind):
+    found = survey(str(folders(kind))).settings
+    assert found.kind == kind
+    assert found.capabilities.knows_objects
+
+
+@pytest.mark.parametrize("kind", ["nuscenes", "argoverse2", "kitti"])
+def test_a_folder_of_something_else_is_refused(tmp_path, kind):
+    (tmp_path / "a.txt").write_text("nothing")
+    with pytest.raises(SourceError, match="Give the folder"):
+        open_layout(kind, tmp_path).shards()
+
+
+def test_what_is_missing_or_broken_is_told_and_the_rest_is_read(folders, tmp_path):
+    folder = shutil.copytree(folders("kitti"), tmp_path / "kitti") / "training"
+    (folder / "image_2/000001.png").write_bytes(b"no picture")
+    (folder / "velodyne/000002.bin").write_bytes(b"12345")
+    (folder / "label_2/000003.txt").unlink()
+    source = open_layout("kitti", tmp_path / "kitti")
+    (shard,) = source.shards()
+    rows = inspect_shard(source, shard, labels=None, max_pixels=10**8).to_pylist()
+    outcomes = {row["image_id"][-6:]: row["outcome"] for row in rows}
+    assert outcomes.pop("000001") == "corrupt" and set(outcomes.values()) == {"ok"}
+    assert not any(row["key"] == "000003" for row in source.layout.objects(shard).to_pylist())
+    with pytest.raises(SourceError, match="5 bytes, which are no points of 4 numbers"):
+        list(source.sweeps(shard))
+    (folder / "label_2/000003.txt").write_text("Car 0 0\n")
+    with pytest.raises(SourceError, match="line 1 is no label of 15 fields: 'Car 0 0'"):
+        open_layout("kitti", tmp_path / "kitti").layout.objects(shard)
+    (folder / "label_2/000003.txt").write_text("Car 0 0 0 1 2 3 4 1 1 1 0 0 9 0\n")
+    (folder / "calib/000003.txt").write_text("P2: 1\n")
+    with pytest.raises(SourceError, match="calib of training/000003"):
+        open_layout("kitti", tmp_path / "kitti").layout.objects(shard)
+
+
+def test_a_log_without_annotations_has_pictures_and_no_objects(folders, tmp_path):
+    folder = shutil.copytree(folders("argoverse2"), tmp_path / "av2")
+    shard = open_layout("argoverse2", folder).shards()[0]
+    (folder / shard / "annotations.feather").unlink()
+    source = open_layout("argoverse2", folder)
+    assert source.objects(shard).num_rows == 0 and len(list(source.read(shard))) == 15
+    (folder / shard / "city_SE3_egovehicle.feather").write_bytes(b"no feather")
+    (folder / shard / "annotations.feather").write_bytes(b"nor this")
+    with pytest.raises(SourceError, match="no readable feather file"):
+        open_layout("argoverse2", folder).objects(shard)
+
+
+def test_of_several_versions_one_is_named(folders, tmp_path):
+    folder = shutil.copytree(folders("nuscenes"), tmp_path / "nu")
+    shutil.copytree(folder / "v1.0-mini", folder / "v1.0-test")
+    with pytest.raises(ConfigError, match=r"v1.0-mini, v1.0-test .* name one as dataset.version"):
+        open_layout("nuscenes", folder).shards()
+    assert len(open_layout("nuscenes", folder, version="v1.0-test").shards()) == 2
+    with pytest.raises(ConfigError, match="there are v1.0-mini, v1.0-test"):
+        open_layout("nuscenes", folder, version="v9").shards()
