@@ -19,9 +19,9 @@ import dagster as dg
 
 from benchmarks.measuring import Cost, cost_of, machine, print_table
 from benchmarks.synthetic_pool import SyntheticPool, shard_name
+from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import GLOBAL_JOB, MINING_JOB, SCORE_JOB
 from vlmine_dagster.automation.planner import RANGE_TAGS
-from vlmine_dagster.automation.runner import open_instance
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.resources.progress import duration
 

@@ -84,7 +84,7 @@ def describe(
     for answer in describer.describe(wanted, load, is_failure_retried=is_failure_retried):
         rows.add(description_row(answer, describer.fingerprint))
         bill.add(answer)
-        progress.add(1, str(bill))
+        progress.add(1, str(bill), failed=bill.failed, cost_usd=bill.cost_usd)
     return rows.table().sort_by("image_id"), bill
 
 
@@ -149,7 +149,7 @@ def extract(
             words.add({"image_id": answer.image_id, "keyword": word, "variant_hash": variant_hash})
         answers.add(answer_row(answer, variant_hash))
         bill.add(answer)
-        progress.add(1, str(bill))
+        progress.add(1, str(bill), failed=bill.failed, cost_usd=bill.cost_usd)
     order = [("image_id", "ascending"), ("keyword", "ascending")]
     return Extraction(words.table().sort_by(order), answers.table().sort_by("image_id"), bill)
 

@@ -23,6 +23,8 @@ class Step:
         total: Units in all, None where unknown.
         seconds: Time since the start.
         note: More to show: failures, dollars.
+        failed: Units that failed.
+        cost_usd: US dollars spent.
     """
 
     work: str
@@ -31,6 +33,8 @@ class Step:
     total: int | None
     seconds: float
     note: str = ""
+    failed: int = 0
+    cost_usd: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -81,11 +85,19 @@ class Progress:
         """Units a second since the start."""
         return round(self._done / max(time.monotonic() - self._started, 1e-9), 1)
 
-    def add(self, count: int, note: str = "") -> None:
-        """Report that `count` more units are done."""
+    def add(self, count: int, note: str = "", *, failed: int = 0, cost_usd: float = 0.0) -> None:
+        """Report that `count` more units are done.
+
+        Args:
+            count: Units.
+            note: More to show.
+            failed: Units that have failed so far.
+            cost_usd: US dollars spent so far.
+        """
         self._done += count
         now = time.monotonic()
-        step = Step(self._work, self._unit, self._done, self._total, now - self._started, note)
+        seconds = now - self._started
+        step = Step(self._work, self._unit, self._done, self._total, seconds, note, failed, cost_usd)
         listener = _listener.get()
         if listener is not None:
             listener(step)

@@ -91,28 +91,33 @@ def answer_row(answer: Answered, variant_hash: str) -> dict[str, Any]:
 
 
 class Bill:
-    """Tokens, dollars and failures so far; its text goes behind the progress."""
+    """Tokens, dollars and failures so far; its text goes behind the progress.
+
+    Attributes:
+        failed: Answers that are not ok.
+        cost_usd: Sum of the prices that are known.
+    """
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._prompt_tokens = self._output_tokens = self._failures = self._unpriced = self._estimated = 0
-        self._cost_usd = 0.0
+        self._prompt_tokens = self._output_tokens = self.failed = self._unpriced = self._estimated = 0
+        self.cost_usd = 0.0
 
     def add(self, answer: Answered) -> None:
         """Count an answer."""
         self._prompt_tokens += answer.prompt_tokens
         self._output_tokens += answer.output_tokens
-        self._failures += answer.outcome is not Outcome.OK
+        self.failed += answer.outcome is not Outcome.OK
         self._unpriced += answer.cost_usd is None
         self._estimated += answer.is_estimated
-        self._cost_usd += answer.cost_usd or 0.0
+        self.cost_usd += answer.cost_usd or 0.0
 
     def facts(self) -> dict[str, Any]:
         """Return the sums; the price is None where any answer's is unknown, and an estimate where any answer's is."""
         facts = {
             "prompt_tokens": self._prompt_tokens,
             "output_tokens": self._output_tokens,
-            "cost_usd": "unknown" if self._unpriced else round(self._cost_usd, 6),
+            "cost_usd": "unknown" if self._unpriced else round(self.cost_usd, 6),
         }
         if self._estimated:
             facts["estimated"] = (
@@ -126,7 +131,7 @@ class Bill:
         if tokens:
             parts.append(f"{tokens / max(time.monotonic() - self._started, 1e-9):,.0f} tokens/s")
             about = "about " if self._estimated else ""
-            parts.append("price unknown" if self._unpriced else f"{about}${self._cost_usd:.4f}")
-        if self._failures:
-            parts.append(f"{self._failures:,} failed")
+            parts.append("price unknown" if self._unpriced else f"{about}${self.cost_usd:.4f}")
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
         return ", ".join(parts)

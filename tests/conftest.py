@@ -18,7 +18,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from vlmine_dagster.automation.runner import Outcome, Runner
+from vlmine_dagster.automation.outcome import Outcome
+from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.tables import Column, Table
 from vlmine_dagster.engine.partitions import SHARDS

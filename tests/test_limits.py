@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import Made
 
+from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import GLOBAL_JOB, SHARD_JOB
-from vlmine_dagster.automation.runner import open_instance
 from vlmine_dagster.definitions import build_definitions
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ from browse_ui import CHROMIUM, Person, open_browser, play
 from conftest import Made, small_pool
 from web_uis import Page, until, web_uis
 
+from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import MINING_JOB
-from vlmine_dagster.automation.runner import open_instance
 from vlmine_dagster.engine.partitions import SHARDS
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from vlmine_dagster.automation.dead_runs import fail_dead_runs
+from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import GLOBAL_JOB
-from vlmine_dagster.automation.runner import open_instance
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.engine.stage import COMMAND_TAG
 

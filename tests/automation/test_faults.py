@@ -15,8 +15,9 @@ from conftest import FEW_ARMS, Made, members
 from test_kills import OWN_COLUMNS
 
 from vlmine_dagster.assets.images import images
+from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import GLOBAL_JOB
-from vlmine_dagster.automation.runner import Runner, open_instance
+from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import (

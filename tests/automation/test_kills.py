@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from conftest import FEW_ARMS, Made, Maker, members, run_together, small_pool
 
+from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import SHARD_JOB
-from vlmine_dagster.automation.runner import Runner, open_instance
+from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.cli.compare import compared_experiments
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.tables import TABLES

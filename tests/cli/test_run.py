@@ -3,8 +3,8 @@
 import pytest
 from conftest import members
 
-from vlmine_dagster.automation.runner import Outcome
-from vlmine_dagster.cli.progress import RunDisplay
+from vlmine_dagster.automation.outcome import Outcome
+from vlmine_dagster.cli.progress import RunDisplay, Totals
 from vlmine_dagster.cli.run import print_outcome
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress, Step
@@ -31,6 +31,34 @@ def test_each_finished_line_tells_how_far_all_shards_have_come(capsys):
     assert first.startswith("a images 0.0 s, 1 of 2 shards, ") and first.endswith(" left")
     assert "2 of 2 shards" in second
     assert third.startswith("vocab_counts 0.0 s") and "shards" not in third
+
+
+def test_rates_of_all_workers_are_added_and_money_and_failures_stay(capsys):
+    totals = Totals()
+    totals.add(Step("descriptions[a]", "images", 100, 200, 10.0, failed=1, cost_usd=0.5), place=0)
+    totals.add(Step("descriptions[b]", "images", 50, 200, 10.0, failed=2, cost_usd=0.25), place=1)
+    together = str(totals)
+    totals.add(Step("descriptions[a]", "images", 200, 200, 20.0, failed=1, cost_usd=1.0), place=0)
+    totals.add(Step("keywords[a]", "descriptions", 80, 200, 1.0), place=0)
+    totals.leave(1)
+
+    assert together == "15 images/s, $0.7500, 3 failed"
+    assert str(totals) == "80 descriptions/s, $1.2500, 3 failed"
+
+
+def test_the_line_of_all_shards_tells_what_all_workers_do(capsys):
+    with RunDisplay(is_quiet=False) as display:
+        overall = Progress(ALL_SHARDS, total=2, unit="shards")
+        for place, shard in enumerate(("a", "b")):
+            display.on_run("images, descriptions", shard, place)
+            display.on_step(Step(f"descriptions[{shard}]", "images", 5, 10, 1.0, cost_usd=0.5), place)
+        display.on_done(1)
+        overall.add(1)
+        display.on_run("vocab_counts", "pool", 1)
+
+    first, *_ = capsys.readouterr().out.strip().splitlines()
+    assert first.startswith("b images, descriptions 0.0 s, 1 of 2 shards, ")
+    assert first.endswith(" left, 5 images/s, $1.0000")
 
 
 def test_what_waits_is_told_in_a_line_an_asset_with_an_example_and_where_all_is(capsys):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import Made
 
-from vlmine_dagster.automation.runner import open_instance, prepare_dagster_home
+from vlmine_dagster.automation.history import open_instance, prepare_dagster_home
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.resources.addresses import keep_addresses

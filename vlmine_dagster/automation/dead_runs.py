@@ -14,8 +14,9 @@ from typing import Any
 
 import dagster as dg
 
+from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import SERVER_TAG, free_slots_of_ended_runs, is_history_local
-from vlmine_dagster.engine.stage import COMMAND_TAG
+from vlmine_dagster.engine.stage import COMMAND_TAG, WORKER_TAG
 
 _AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _PATIENCE_S = 5.0
@@ -44,6 +45,27 @@ def fail_dead_runs(instance: dg.DagsterInstance, *, locked: str | None = None) -
             failed.append(run.run_id)
     free_slots_of_ended_runs(instance)
     return failed
+
+
+def fail_runs_of(instance: dg.DagsterInstance, worker: str, reason: str) -> list[tuple[str, str]]:
+    """End the runs of a process that is gone, and give back the slots of pools that they hold.
+
+    Returns:
+        (asset, partition) pairs that these runs had made.
+    """
+    made = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(_AT_WORK), tags={WORKER_TAG: worker})):
+        instance.report_run_failed(run, reason)
+        made += made_by(instance, run.run_id)
+    free_slots_of_ended_runs(instance)
+    return made
+
+
+def made_by(instance: dg.DagsterInstance, run_id: str) -> list[tuple[str, str]]:
+    """Return the (asset, partition) pairs that a run has made so far."""
+    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    found = [entry.asset_materialization for entry in logs]
+    return [(one.asset_key.to_user_string(), one.partition or WHOLE_POOL) for one in found if one is not None]
 
 
 def _cause_of_death(run: dg.DagsterRun, *, is_ours_alone: bool, locked: str | None) -> str:

@@ -1,13 +1,9 @@
 """What `vlmine run` does: find what is not fresh, materialize it in order, into the history that the UI shows."""
 
-import os
-import shutil
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,11 +11,12 @@ from filelock import FileLock, Timeout
 
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.dead_runs import fail_dead_runs
+from vlmine_dagster.automation.execution import Executor, Maker, Report, ThisProcess, Unwatched, Watcher, Work
 from vlmine_dagster.automation.jobs import build_core
+from vlmine_dagster.automation.outcome import Outcome
 from vlmine_dagster.automation.planner import Batch, Planner, ranges
-from vlmine_dagster.domain.errors import BudgetExceededError, ConfigError
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.tables import WHOLE_POOL
-from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
 from vlmine_dagster.engine.freshness import Place
 from vlmine_dagster.engine.graph import Wave
 from vlmine_dagster.engine.partitions import SHARDS
@@ -29,81 +26,13 @@ from vlmine_dagster.resources.data_docs import build_index
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
 from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.resources.sources.shard_names import nearest
-from vlmine_dagster.resources.sqlite_files import kept_open
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.project import Project
 
 VIEWS_FILE = "vlmine.duckdb"
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-
-@dataclass
-class Outcome:
-    """What a run did.
-
-    Attributes:
-        materialized: (asset, partition) pairs that were made.
-        fresh_count: Pairs that were fresh already.
-        failures: What failed, by (asset, partition).
-        waiting: Why assets had to wait, by asset.
-        skipped: Why stages do not apply, by table; not of those that nobody asked for.
-        stopped: Why the run was stopped early, empty where it was not.
-        is_interrupted: Whether that was Ctrl-C, or another signal that asks a process to end.
-    """
-
-    materialized: list[tuple[str, str]] = field(default_factory=list)
-    fresh_count: int = 0
-    failures: dict[tuple[str, str], str] = field(default_factory=dict)
-    waiting: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    stopped: str = ""
-    is_interrupted: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything asked for is fresh now."""
-        return not self.failures and not self.waiting and not self.is_interrupted
-
-
-@contextmanager
-def open_instance(project: Project) -> Iterator[dg.DagsterInstance]:
-    """Open the project's Dagster instance: DAGSTER_HOME if set, else `dagster/` under the home."""
-    home = prepare_dagster_home(project)
-    with kept_open(home), dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
-
-
-def prepare_dagster_home(project: Project) -> Path:
-    """Return the folder of the Dagster instance, with a `dagster.yaml` in it.
-
-    A DAGSTER_HOME of the user's own is taken as it is; one that is not there is made.
-
-    Raises:
-        ConfigError: it cannot be made.
-    """
-    home = project.dagster_home
-    if os.environ.get("DAGSTER_HOME") and home.is_dir():
-        return home
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"the folder DAGSTER_HOME={home} cannot be made ({error.strerror}). Make it, name another or unset "
-            f"DAGSTER_HOME: Dagster's history is then kept with the project."
-        ) from error
-    home = plain_path(home)
-    if not (home / "dagster.yaml").exists():
-        with packaged_dagster_yaml() as source:
-            shutil.copy(source, home / "dagster.yaml")
-    return home
-
-
-@contextmanager
-def packaged_dagster_yaml() -> Iterator[Path]:
-    """Give the `dagster.yaml` that comes with the project, from a checkout or from a wheel."""
-    checkout = Path(__file__).parent.parent.parent / "dagster.yaml"
-    yield checkout if checkout.exists() else Path(str(files("vlmine_dagster").joinpath("dagster.yaml")))
+Chain = Generator[Batch, bool, None]
+"""Runs that follow each other: it yields a run, is sent whether that was made, and says what comes next."""
 
 
 class Runner:
@@ -112,7 +41,8 @@ class Runner:
     Args:
         settings_file: `vlmine.yaml`.
         instance: Dagster's instance.
-        on_run: Called before each Dagster run with (assets, partition).
+        executor: Where runs are made; in this process if None.
+        watcher: Who is told what happens.
         allow_missing_shards: Go on with the shards that exist where the whole pool is read.
         is_failure_retried: Ask models again where their kept answer is a failure.
     """
@@ -122,18 +52,22 @@ class Runner:
         settings_file: str,
         instance: dg.DagsterInstance,
         *,
-        on_run: Callable[[str, str], None] = lambda _assets, _partition: None,
+        executor: Executor | None = None,
+        watcher: Watcher | None = None,
         allow_missing_shards: bool = False,
         is_failure_retried: bool = False,
     ):
         self._bench = Workbench(settings_file=settings_file)
         self._project = self._bench.project
-        self._definitions = build_core(self._project, settings_file=settings_file)
         self._instance = instance
-        self._on_run = on_run
+        if executor is None:
+            maker = Maker(build_core(self._project, settings_file=settings_file), instance)
+            executor = ThisProcess(maker, watcher or Unwatched())
+        self._executor = executor
         self._allow_missing = allow_missing_shards
         self._is_failure_retried = is_failure_retried
         self._left: set[Place] = set()
+        self._shards: Sequence[str] = []
         self.outcome = Outcome()
 
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
@@ -151,7 +85,7 @@ class Runner:
                 cannot be as it is set.
             LakeError: the lake cannot be written.
         """
-        with _locked(self._project), self._interruptible():
+        with _locked(self._project), self._interruptible(), self._executor:
             self._bench.lake.check_writable()
             self._check_models()
             fail_dead_runs(self._instance, locked=self._place)
@@ -163,6 +97,7 @@ class Runner:
             }
             self.outcome.skipped = GRAPH.skipped(self._project)
             for wave, units in self._planner().waves:
+                self._shards = self._instance.get_dynamic_partitions(SHARDS)  # a sensor may have registered more
                 if wave.kind != "shard" and shards and not experiments:
                     break
                 self._make_wave(wave, units, chosen[wave.kind])
@@ -206,14 +141,14 @@ class Runner:
         Raises:
             ConfigError: another run is at work.
         """
-        with _locked(self._project):
+        with _locked(self._project), self._executor:
             fail_dead_runs(self._instance, locked=self._place)
             known = self.sync_shards()
             wave, units = self._planner().waves[0]
             images = [unit for unit in units if unit.stage.table == "images"]
-            for shard in known:
-                if not self._planner().is_current(images, shard):
-                    self._bring_up(wave, shard, images)
+            planner = self._planner()
+            todo = [shard for shard in known if not planner.is_current(images, shard)]
+            self._work_off([self._bring_up(wave, shard, images) for shard in todo])
         return known
 
     def sync_shards(self) -> list[str]:
@@ -223,6 +158,7 @@ class Runner:
         self._instance.add_dynamic_partitions(SHARDS, [shard for shard in found if shard not in set(known)])
         for shard in set(known) - set(found):
             self._instance.delete_dynamic_partition(SHARDS, shard)
+        self._shards = self._instance.get_dynamic_partitions(SHARDS)
         return found
 
     @property
@@ -231,31 +167,66 @@ class Runner:
         return ignored_line(self._bench.source)
 
     def _make_wave(self, wave: Wave, units: Sequence[Unit], partitions: Sequence[str]) -> None:
-        """Bring the partitions of a wave up to date, one after the other or as ranges."""
+        """Bring the partitions of a wave up to date, as many at once as the executor has places, or as ranges."""
         if wave.is_range:
             for unit in units:
                 self._make_range(wave, unit, set(partitions))
             return
         if wave.kind != "shard":
-            for name in partitions:
-                self._bring_up(wave, name, units)
+            self._work_off([self._bring_up(wave, name, units) for name in partitions])
             return
         planner = self._planner()
         todo = [name for name in partitions if self._left_to_do(planner, units, name)]
         self.outcome.fresh_count += len(units) * (len(partitions) - len(todo))
         progress = Progress(ALL_SHARDS, total=len(todo), unit="shards")
-        for place, shard in enumerate(todo):
-            self._bring_up(wave, shard, units)
-            progress.add(1)
-            if self.outcome.stopped:
-                self.outcome.waiting[f"{len(todo) - place - 1} more shards"] = "the money is spent"
-                return
+        if todo:
+            progress.add(0)
+        left = self._work_off([self._bring_up(wave, shard, units) for shard in todo], on_end=lambda: progress.add(1))
+        if self.outcome.stopped and left:
+            self.outcome.waiting[f"{left} more shards"] = "the money is spent"
+
+    def _work_off(self, chains: Iterable[Chain], *, on_end: Callable[[], None] = lambda: None) -> int:
+        """Make the runs of chains, as many chains at once as the executor has places.
+
+        Once the money is spent no further chain is begun; those at work end by themselves.
+
+        Returns:
+            How many chains were not begun.
+        """
+        waiting, at_work = deque(chains), dict[Work, Chain]()
+        try:
+            while True:
+                while waiting and len(at_work) < self._executor.places and not self.outcome.stopped:
+                    self._go_on(waiting.popleft(), None, at_work, on_end)
+                if not at_work:
+                    return len(waiting)
+                work, report = self._executor.wait()
+                chain = at_work.pop(work)
+                self._note(work, report)
+                self._go_on(chain, report.is_success, at_work, on_end)
+        except KeyboardInterrupt:
+            for work, report in self._executor.stop():
+                self._count(work, report)
+            raise
+
+    def _go_on(
+        self, chain: Chain, is_made: bool | None, at_work: dict[Work, Chain], on_end: Callable[[], None]
+    ) -> None:
+        """Start the next run of a chain, if there is one."""
+        try:
+            batch = next(chain) if is_made is None else chain.send(is_made)
+        except StopIteration:
+            on_end()
+            return
+        work = self._work(batch)
+        at_work[work] = chain
+        self._executor.start(work)
 
     def _left_to_do(self, planner: Planner, units: Sequence[Unit], partition: str) -> bool:
         is_current = planner.is_current(units, partition)
         return not is_current or any(self._is_asked_again(unit, partition) for unit in units)
 
-    def _bring_up(self, wave: Wave, partition: str, units: Sequence[Unit]) -> None:
+    def _bring_up(self, wave: Wave, partition: str, units: Sequence[Unit]) -> Chain:
         """Materialize what is not current; what follows is looked at again, for it may stay as it is."""
         tried: set[Unit] = set()
         while True:
@@ -269,7 +240,7 @@ class Runner:
                 self._wait(first, partition, reason)
                 break
             tried |= set(batch)
-            if not self._execute(Batch(wave, tuple(batch), partition, partition)):
+            if not (yield Batch(wave, tuple(batch), partition, partition)):
                 break
         self._leave(self._planner(), units, [partition])
 
@@ -311,17 +282,19 @@ class Runner:
     def _make_range(self, wave: Wave, unit: Unit, chosen: set[str]) -> None:
         """Make the partitions that need it, each unbroken range of them in one run."""
         planner = self._planner()
-        order = [shard for shard in self._instance.get_dynamic_partitions(SHARDS) if shard in chosen]
+        order = [shard for shard in self._shards if shard in chosen]
         reasons = {shard: planner.why_waiting(unit, shard) for shard in order}
         blocked = [shard for shard, reason in reasons.items() if reason]
         todo = [shard for shard in order if not reasons[shard] and not planner.freshness.is_current(unit, shard)]
         self.outcome.fresh_count += len(order) - len(blocked) - len(todo)
         if blocked and not self._allow_missing:
             self._wait(unit, blocked[0], reasons[blocked[0]])
-        made = [
-            self._execute(Batch(wave, (unit,), first, last))
-            for first, last in ranges(order, todo=todo, blocked=blocked)
-        ]
+        made: list[bool] = []
+
+        def whole(first: str, last: str) -> Chain:
+            made.append((yield Batch(wave, (unit,), first, last)))
+
+        self._work_off([whole(first, last) for first, last in ranges(order, todo=todo, blocked=blocked)])
         if blocked or not all(made):
             self._leave(self._planner(), [unit], order)
 
@@ -335,39 +308,31 @@ class Runner:
         return f"{socket.gethostname()}:{self._project.state_folder('locks')}"
 
     def _planner(self) -> Planner:
-        shards = self._instance.get_dynamic_partitions(SHARDS)
-        return Planner(self._bench, shards, left=self._left, is_partial=self._allow_missing)
+        return Planner(self._bench, self._shards, left=self._left, is_partial=self._allow_missing)
 
-    def _execute(self, batch: Batch) -> bool:
-        names = ", ".join(unit.key.to_user_string() for unit in batch.units)
-        self._on_run(names, batch.first if batch.first == batch.last else f"{batch.first} ... {batch.last}")
-        config = {unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in batch.units}
-        result = self._definitions.resolve_job_def(batch.wave.job).execute_in_process(
-            instance=self._instance,
-            asset_selection=batch.keys,
-            raise_on_error=False,
-            run_config={**_QUIET, "ops": config},
+    def _work(self, batch: Batch) -> Work:
+        return Work(
+            job=batch.wave.job,
+            assets=tuple(unit.key.to_user_string() for unit in batch.units),
+            first=batch.first,
+            last=batch.last,
+            config={unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in batch.units},
             tags={COMMAND_TAG: self._place, **batch.tags},
-            partition_key=batch.partition_key,
         )
-        self._note(result, batch.first)
-        if is_interrupted(result):
-            raise KeyboardInterrupt
-        return bool(result.success)
 
     def _config(self, stage: Stage) -> dict[str, Any]:
         asks = {"retry_failed": self._is_failure_retried} if issubclass(stage.config, ModelConfig) else {}
         return {"allow_missing_shards": self._allow_missing, **asks}
 
-    def _note(self, result: dg.ExecuteInProcessResult, partition: str) -> None:
-        for event in result.all_events:
-            if event.is_step_materialization:
-                made = event.step_materialization_data.materialization
-                self.outcome.materialized.append((made.asset_key.to_user_string(), made.partition or WHOLE_POOL))
-        for failure in step_failures(result):
-            self.outcome.failures[failure.step, partition] = failure.text
-            if failure.cause == BudgetExceededError.__name__:
-                self.outcome.stopped = failure.text
+    def _note(self, work: Work, report: Report) -> None:
+        self._count(work, report)
+        if report.is_interrupted:
+            raise KeyboardInterrupt
+
+    def _count(self, work: Work, report: Report) -> None:
+        self.outcome.materialized += report.materialized
+        self.outcome.failures |= {(step, work.first): text for step, text in report.failures}
+        self.outcome.stopped = self.outcome.stopped or report.spent
 
 
 @contextmanager

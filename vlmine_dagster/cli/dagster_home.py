@@ -1,7 +1,7 @@
 """Dagster's home made ready for its web UI and daemon: `python -m vlmine_dagster.cli.dagster_home`."""
 
 from vlmine_dagster.automation.dead_runs import fail_dead_runs
-from vlmine_dagster.automation.runner import open_instance
+from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.settings.project import Project
 
 

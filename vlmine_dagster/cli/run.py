@@ -11,7 +11,7 @@ from vlmine_dagster.cli.session import open_bench, open_runner
 from vlmine_dagster.cli.terminal import SHOWN_FAILURES, console, plain, print_json, print_more_failures
 
 if TYPE_CHECKING:
-    from vlmine_dagster.automation.runner import Outcome
+    from vlmine_dagster.automation.outcome import Outcome
 
 
 @click.command()
@@ -24,11 +24,27 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Ask models again about images whose answer was a failure, and nothing else.",
 )
+@click.option(
+    "--workers",
+    "worker_count",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Make this many shards at once, each in a process of its own.",
+)
 @as_json
-def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool, is_retry: bool, is_json: bool) -> None:
+def run(
+    shards: tuple[str, ...],
+    experiments: tuple[str, ...],
+    *,
+    is_partial: bool,
+    is_retry: bool,
+    worker_count: int,
+    is_json: bool,
+) -> None:
     """Materialize everything that is missing or stale. The runs appear in the history that the UI shows."""
     options = {"allow_missing_shards": is_partial, "is_failure_retried": is_retry}
-    outcome = run_pipeline(shards, experiments, is_quiet=is_json, **options)
+    outcome = run_pipeline(shards, experiments, is_quiet=is_json, worker_count=worker_count, **options)
     if is_json:
         print_json({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]})
     else:
@@ -38,10 +54,15 @@ def run(shards: tuple[str, ...], experiments: tuple[str, ...], is_partial: bool,
 
 
 def run_pipeline(
-    shards: Sequence[str] = (), experiments: Sequence[str] = (), *, is_quiet: bool, **options: bool
+    shards: Sequence[str] = (),
+    experiments: Sequence[str] = (),
+    *,
+    is_quiet: bool,
+    worker_count: int = 1,
+    **options: bool,
 ) -> "Outcome":
-    """Make what is missing or stale; options are those of `Runner`."""
-    with open_runner(is_quiet=is_quiet, **options) as runner:
+    """Make what is missing or stale; other options are those of `Runner`."""
+    with open_runner(is_quiet=is_quiet, worker_count=worker_count, **options) as runner:
         outcome = runner.run(shards=shards, experiments=experiments)
     if runner.ignored and not is_quiet:
         console().print(f"[dim]{plain(runner.ignored)}[/]")

@@ -28,33 +28,30 @@ def settings_file() -> str:
 @contextmanager
 def open_history(*, is_quiet: bool) -> "Iterator[tuple[dg.DagsterInstance, RunDisplay]]":
     """Open Dagster's history and a display of what happens in it; libraries keep quiet meanwhile."""
-    from vlmine_dagster.automation.runner import open_instance
+    from vlmine_dagster.automation.history import open_instance, quiet_libraries
     from vlmine_dagster.cli.progress import RunDisplay
     from vlmine_dagster.settings.project import Project
 
     project = Project.load()
-    with _quiet_libraries(), open_instance(project) as instance, RunDisplay(is_quiet=is_quiet) as display:
+    with quiet_libraries(), open_instance(project) as instance, RunDisplay(is_quiet=is_quiet) as display:
         yield instance, display
 
 
 @contextmanager
-def open_runner(*, is_quiet: bool, **options: bool) -> "Iterator[Runner]":
-    """Open the planner of the project's runs; options are those of `Runner`."""
+def open_runner(*, is_quiet: bool, worker_count: int = 1, **options: bool) -> "Iterator[Runner]":
+    """Open the planner of the project's runs.
+
+    Args:
+        is_quiet: Show no progress.
+        worker_count: Processes that make runs; 1 makes them here.
+        options: Those of `Runner`.
+    """
     from vlmine_dagster.automation.runner import Runner
+    from vlmine_dagster.automation.workers import Workers
 
     open_bench().tracking.check_address()  # before a model is paid
     with open_history(is_quiet=is_quiet) as (instance, display):
-        yield Runner(settings_file(), instance, on_run=display.on_run, **options)
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep the chatter of libraries out of the terminal; what matters is in Dagster's log."""
-    import logging
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in ("mlflow", "alembic", "great_expectations"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        yield
+        executor = None
+        if worker_count > 1:
+            executor = Workers(settings_file(), worker_count, instance=instance, watcher=display)
+        yield Runner(settings_file(), instance, executor=executor, watcher=display, **options)

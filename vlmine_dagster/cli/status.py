@@ -38,7 +38,7 @@ History = Callable[[], "AbstractContextManager[dg.DagsterInstance]"]
 @as_json
 def status(is_failures: bool, is_json: bool) -> None:
     """Show each stage: what is fresh, missing or stale, rows, outcomes, tokens, money, and why shards failed."""
-    from vlmine_dagster.automation.runner import open_instance
+    from vlmine_dagster.automation.history import open_instance
 
     bench = open_bench()
     if is_failures:

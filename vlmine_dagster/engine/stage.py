@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from vlmine_dagster.settings import ExperimentSettings
 
 COMMAND_TAG = "vlmine/command"
-"""Marks the runs of `vlmine run`, which run in its own process, with the place that it locks."""
+"""Marks the runs of `vlmine run`, which end with its process, with the place that it locks."""
+
+WORKER_TAG = "vlmine/worker"
+"""Marks a run with the process that makes it, where that is another than that of `vlmine run`."""
 
 CORES_POOL = "cores"
 """Steps that take every core."""

@@ -1,0 +1,216 @@
+"""Where a run executes, as a value: this process, workers beside it, a Ray cluster, the launcher of Dagster's instance.
+
+The planner says what has to be made, the runner hands it out; an executor makes it. All hand out the same work and
+bring back the same reports, so that nothing else knows where something was made.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import dagster as dg
+
+from vlmine_dagster.domain.errors import BudgetExceededError
+from vlmine_dagster.domain.tables import WHOLE_POOL
+from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
+from vlmine_dagster.resources.progress import Step
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One Dagster run to be made, in plain data that travels to other processes and machines.
+
+    Attributes:
+        job: The job.
+        assets: Its assets, in topological order, as Dagster writes their keys.
+        first: Its partition, or the first of a range.
+        last: The last of a range.
+        config: Configuration by step.
+        tags: Tags of the run.
+    """
+
+    job: str
+    assets: tuple[str, ...]
+    first: str
+    last: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def partition_key(self) -> str | None:
+        """Its partition, None where it has none or a range."""
+        return self.first if self.first == self.last and self.first != WHOLE_POOL else None
+
+    @property
+    def names(self) -> str:
+        """Its assets, for people."""
+        return ", ".join(self.assets)
+
+    @property
+    def where(self) -> str:
+        """Its partition or range, for people."""
+        return self.first if self.first == self.last else f"{self.first} ... {self.last}"
+
+    @property
+    def run_config(self) -> dict[str, Any]:
+        """Configuration of the run: what happens is in Dagster's history, not on the terminal."""
+        return {**_QUIET, "ops": dict(self.config)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a run.
+
+    Attributes:
+        is_success: Whether all of it was made.
+        materialized: (asset, partition) pairs that were made.
+        failures: (step, reason) of the steps that failed.
+        spent: Why no more money may be spent, empty while it may.
+        is_interrupted: Whether a signal ended it.
+    """
+
+    is_success: bool = False
+    materialized: Sequence[tuple[str, str]] = ()
+    failures: Sequence[tuple[str, str]] = ()
+    spent: str = ""
+    is_interrupted: bool = False
+
+
+class Watcher(Protocol):
+    """Who is told what happens; places are numbered from 0."""
+
+    def on_run(self, assets: str, partition: str, place: int = 0) -> None:
+        """A run begins."""
+
+    def on_step(self, step: Step, place: int = 0) -> None:
+        """Work goes on."""
+
+    def on_done(self, place: int = 0) -> None:
+        """The run at a place has ended."""
+
+
+class Unwatched:
+    """Tells nobody."""
+
+    def on_run(self, assets: str, partition: str, place: int = 0) -> None:
+        """A run begins."""
+
+    def on_step(self, step: Step, place: int = 0) -> None:
+        """Work goes on."""
+
+    def on_done(self, place: int = 0) -> None:
+        """The run at a place has ended."""
+
+
+class Executor(Protocol):
+    """Makes runs, several at once where it has several places."""
+
+    @property
+    def places(self) -> int:
+        """How many runs it makes at once."""
+
+    def __enter__(self) -> Self:
+        """Be ready for work; nothing is started before there is some."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what it started."""
+
+    def start(self, work: Work) -> None:
+        """Begin a run; only while a place is free."""
+
+    def wait(self) -> tuple[Work, Report]:
+        """Return the next run that ends, with what came of it.
+
+        Raises:
+            VlmineError: what no run can be made without is missing or wrong.
+        """
+
+    def stop(self) -> list[tuple[Work, Report]]:
+        """End all that is at work, which publishes nothing more; return what came of it."""
+
+
+class Maker:
+    """Makes runs in this process, whoever asked for them.
+
+    Args:
+        definitions: Assets and jobs of the project.
+        instance: Dagster's instance.
+    """
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance):
+        self._definitions, self._instance = definitions, instance
+
+    def make(self, work: Work, *, tags: Mapping[str, str] | None = None) -> Report:
+        """Make a run.
+
+        Args:
+            work: What.
+            tags: More tags: where it is made.
+        """
+        result = self._definitions.resolve_job_def(work.job).execute_in_process(
+            instance=self._instance,
+            asset_selection=[dg.AssetKey.from_user_string(name) for name in work.assets],
+            raise_on_error=False,
+            run_config=work.run_config,
+            tags={**work.tags, **(tags or {})},
+            partition_key=work.partition_key,
+        )
+        made = [event.step_materialization_data.materialization for event in _materializations(result)]
+        failures = list(step_failures(result))
+        return Report(
+            is_success=bool(result.success),
+            materialized=[(one.asset_key.to_user_string(), one.partition or WHOLE_POOL) for one in made],
+            failures=[(failure.step, failure.text) for failure in failures],
+            spent=next((one.text for one in failures if one.cause == BudgetExceededError.__name__), ""),
+            is_interrupted=is_interrupted(result),
+        )
+
+
+def _materializations(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
+    return [event for event in result.all_events if event.is_step_materialization]
+
+
+class ThisProcess:
+    """Makes one run after the other in this process.
+
+    Args:
+        maker: Makes them.
+        watcher: Who is told what happens; steps come to whoever listens in this process.
+    """
+
+    places = 1
+
+    def __init__(self, maker: Maker, watcher: Watcher):
+        self._maker, self._watcher = maker, watcher
+        self._work: Work | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._work = None
+
+    def start(self, work: Work) -> None:
+        """Take a run; `wait` makes it."""
+        self._watcher.on_run(work.names, work.where)
+        self._work = work
+
+    def wait(self) -> tuple[Work, Report]:
+        """Make the run."""
+        work, self._work = self._work, None
+        if work is None:
+            raise RuntimeError("there is no run to wait for")
+        report = self._maker.make(work)
+        self._watcher.on_done()
+        return work, report
+
+    def stop(self) -> list[tuple[Work, Report]]:
+        """Do nothing: a run in this process ends before anybody can ask."""
+        return []
