@@ -1,4 +1,4 @@
-"""Dataset `video`: a folder tree of video files, from which frames are taken."""
+"""Dataset `video`: a folder tree of video files, from which frames are taken, and of images if asked for."""
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -22,6 +22,8 @@ class VideoSettings(DatasetSettings):
     """Seconds between frames, from the first on. Another number takes other frames; a frame keeps its id."""
     scene_change: Annotated[float, Field(gt=0, le=1)] = 0.15
     """A scene begins where the mean brightness of the picture's parts changes by more than this share."""
+    images: bool = False
+    """Also take the image files below the root, each for itself."""
     shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
     """Number of shards, fixed at `vlmine init`: another number changes every image id. A video lies in one shard."""
 

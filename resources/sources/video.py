@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import PictureError, SourceError
 from vlmine_dagster.resources.sources.clip import Clip, Shown, open_clip, upright
-from vlmine_dagster.resources.sources.contract import Glance, Moment, RawImage, UniqueKeys
+from vlmine_dagster.resources.sources.contract import Glance, Moment, RawImage, UniqueKeys, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
 from vlmine_dagster.resources.sources.tree import FileTree
@@ -27,7 +27,7 @@ _AT = re.compile(r"(?P<video>.+)@(?P<seconds>\d+\.\d{3})s")
 
 
 class VideoSource:
-    """Video files below a root; a stable hash of the relative path says to which shard a video belongs.
+    """Video files below a root, and images if asked for; a hash of the relative path says to which shard each belongs.
 
     A key is the video's relative path and when the frame appears: `clip.mp4@12.400s`. It stays the same whatever other
     frames are taken. A frame that should be there and cannot be decoded is an unreadable image; so is a video that
@@ -47,9 +47,11 @@ class VideoSource:
 
     @property
     def _files(self) -> FolderSource:
-        """The videos, cut into shards as a folder of images is."""
+        """The files, cut into shards as a folder of images is."""
         if self._listed is None:
             found = self._tree.paths(is_video)
+            if self._settings.images:
+                found = sorted([*found, *self._tree.paths(self._tree.choice.is_image)])
             if not found:
                 raise SourceError(
                     f"no video below {self._tree.root}: looked for files that end in {', '.join(VIDEO_SUFFIXES)} and "
@@ -86,7 +88,7 @@ class VideoSource:
         return self._tree.unused([path for shard in self.shards() for path in self._files.paths(shard)])
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
-        """Yield the frames of a shard's videos, by path and time; see `ImageSource.read`.
+        """Yield a shard's images and the frames of its videos, by path and time; see `ImageSource.read`.
 
         With keys, only what lies between a keyframe and such a frame is decoded.
         """
@@ -94,8 +96,19 @@ class VideoSource:
         name_of = {path: names.take(path) for path in self._files.paths(shard)}
         wanted = None if keys is None else _times_by_video(keys)
         for path, name in sorted(name_of.items()):
-            if wanted is None or name in wanted:
+            if not is_video(path):
+                if keys is None or name in keys:
+                    yield self._image(path, name)
+            elif wanted is None or name in wanted:
                 yield from self._frames(path, name, None if wanted is None else wanted[name])
+
+    def _image(self, path: str, name: str) -> RawImage:
+        uri, problem = self._tree.uri(path), self._files.refusal(path)
+        problem = problem or too_large(self._tree.entry(path).n_bytes, self._settings.max_bytes)
+        if problem:
+            return RawImage(name, uri, b"", problem)
+        [(_, found)] = self._tree.read_each([path])
+        return RawImage(name, uri, found) if isinstance(found, bytes) else RawImage(name, uri, b"", str(found))
 
     def _frames(self, path: str, name: str, times: list[float] | None) -> Iterator[RawImage]:
         uri = self._tree.uri(path)

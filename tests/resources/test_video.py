@@ -57,6 +57,12 @@ def read(folder, keys=None, **settings):
     return {raw.key: raw for raw in source(folder, **settings).read("shard-000", keys=keys)}
 
 
+def png(pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 def number_of(raw) -> int:
     """The number that a frame tells, at its lower right."""
     with Image.open(io.BytesIO(raw.data)) as picture:
@@ -285,3 +291,18 @@ def test_without_pyav_the_command_that_installs_it_is_told(tmp_path, monkeypatch
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(ConfigError, match=r"pip install 'vlmine-dagster\[video\]'"):
         read(tmp_path)
+
+
+def test_images_beside_videos_are_taken_if_asked_for_each_for_itself(tmp_path):
+    write_video(tmp_path / "clip.mp4", [grey(number) for number in range(30)])
+    (tmp_path / "still.png").write_bytes(png(grey(7)))
+    (tmp_path / "large.png").write_bytes(png(grey(8)) + b" " * 5000)
+
+    assert "still.png" not in read(tmp_path)
+    found = read(tmp_path, images=True, max_bytes=4000)
+
+    assert list(found) == ["clip.mp4@0.000s", "clip.mp4@1.000s", "large.png", "still.png"]
+    assert found["still.png"].data == (tmp_path / "still.png").read_bytes()
+    assert found["still.png"].moment is None
+    assert "max_bytes" in found["large.png"].failure
+    assert list(read(tmp_path, keys={"still.png"}, images=True)) == ["still.png"]

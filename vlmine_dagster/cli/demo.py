@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -33,14 +34,17 @@ def demo(has_objects: bool, is_driving: bool) -> None:
 
 def _make_project(folder: Path, sample: Literal["photos", "objects", "driving"]) -> None:
     from vlmine_dagster.resources.driving.sample_drives import make_sample_drives
+    from vlmine_dagster.resources.sample_clip import can_make_clip, make_scenes_and_clip
     from vlmine_dagster.resources.sample_pool import make_sample_pool
-    from vlmine_dagster.resources.sample_scenes import make_sample_scenes
     from vlmine_dagster.settings import starter
     from vlmine_dagster.settings.project import SETTINGS_FILE
 
+    has_clip = can_make_clip()
+    if sample == "objects" and not has_clip:
+        click.echo("Without a short video, which PyAV reads: pip install 'vlmine-dagster[video]'")
     settings, make, place = {
         "photos": (starter.sample_settings, make_sample_pool, starter.SAMPLE_FOLDER),
-        "objects": (starter.scene_settings, make_sample_scenes, starter.SCENES_FOLDER),
+        "objects": (partial(starter.scene_settings, has_clip=has_clip), make_scenes_and_clip, starter.SCENES_FOLDER),
         "driving": (starter.drive_settings, make_sample_drives, starter.DRIVES_FOLDER),
     }[sample]
     starter.write_starter(folder, settings())

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.feature_maps import FeatureMap
 
 METRICS = {f"{name}_ap": f"average precision of {name} classes" for name in (*FREQUENCIES, "all")}
+_COMPARED = ("rare_ap", "all_ap")
 _COLUMNS = ("image_id", "x", "y", "width", "height", "class_name", "attributes", "split", "outcome")
 _HELD_OUT = 1 / 3
 _MOST_JUDGES = 1000
@@ -205,8 +206,12 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         curves = ArmCurves(rows, metric, start=None)
         title = f"{name[0].upper()}{name[1:]}"
         tables[f"{title}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
+        plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
+        if metric not in _COMPARED:
+            continue
         for reference in dict.fromkeys([reference_of(curves.arms), *(arm for arm in curves.arms if arm == "random")]):
             compared = curves.compared(reference, fewest=FEWEST_TRAINED)
+            tables[f"{title} minus {reference}, paired, 95% interval; * is shown"] = difference_table(compared)
             words += [
                 comparison_sentence(
                     one,
@@ -215,9 +220,8 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
                     less=f"has a lower {name} than",
                 )
                 for one in compared[share_name(headline)]
+                if metric == _COMPARED[0]
             ]
-            tables[f"{title} minus {reference}, paired, 95% interval; * is shown"] = difference_table(compared)
-        plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
     words.append(
         "lists are of one labelled set: draws vary the images that judge, the initial weights and the order of training"
     )
