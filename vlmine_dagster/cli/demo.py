@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,6 +14,9 @@ from vlmine_dagster.cli.mined import mined
 from vlmine_dagster.cli.run import print_outcome, run_pipeline
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.top import print_top
+
+if TYPE_CHECKING:
+    from vlmine_dagster.settings.project import ProjectSettings
 
 _SHOWN = 20
 
@@ -42,11 +46,12 @@ def _make_project(folder: Path, sample: Literal["photos", "objects", "driving"])
     has_clip = can_make_clip()
     if sample == "objects" and not has_clip:
         click.echo("Without a short video, which PyAV reads: pip install 'vlmine-dagster[video]'")
-    settings, make, place = {
+    demos: dict[str, tuple[Callable[[], ProjectSettings], Callable[[Path], object], str]] = {
         "photos": (starter.sample_settings, make_sample_pool, starter.SAMPLE_FOLDER),
         "objects": (partial(starter.scene_settings, has_clip=has_clip), make_scenes_and_clip, starter.SCENES_FOLDER),
         "driving": (starter.drive_settings, make_sample_drives, starter.DRIVES_FOLDER),
-    }[sample]
+    }
+    settings, make, place = demos[sample]
     starter.write_starter(folder, settings())
     os.environ["VLMINE_PROJECT"] = str(folder / SETTINGS_FILE)
     make(folder / place)

@@ -42,25 +42,20 @@ def scene_settings(*, has_clip: bool) -> ProjectSettings:
     """Return the settings of `vlmine demo --objects`: the sample scenes, the objects in 15% of them labelled.
 
     Args:
-        has_clip: Whether a short video is among them. An object that stays in sight then counts once, and lists keep
-            two seconds between frames of the video.
+        has_clip: Whether a short video is among them; an object that stays in sight then counts once.
     """
     labels = LabelSettings(boxes=True, oracle=True, seed_fraction=0.15, few_under=10)
     video = {"kind": "video", "images": True, "every_s": 0.5}
     kind = video if has_clip else {"kind": "folder"}
     scenes = {**kind, "root": f"{SCENES_FOLDER}/scenes", "labels": labels, "shard_count": 2}
     files = ("boxes.json", "clip-boxes.json") if has_clip else ("boxes.json",)
-    settings = ProjectSettings(
+    return ProjectSettings(
         name="scenes",
         dataset=DatasetSettings.of_kind(scenes),
         unit="object",
         objects=ObjectSettings(boxes=tuple(f"{SCENES_FOLDER}/{file}" for file in files)),
         count_by="track" if has_clip else None,
     )
-    if not has_clip:
-        return settings
-    apart = {name: arm.model_copy(update={"gap_s": 2.0}) for name, arm in settings.experiments.items()}
-    return settings.model_copy(update={"experiments": apart})
 
 
 def drive_settings() -> ProjectSettings:
