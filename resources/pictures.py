@@ -168,13 +168,18 @@ def _is_small_jpeg(data: bytes, side: int) -> bool:
     return is_plain and max(header.size) <= side
 
 
-def thumbnail_data_url(image: Image.Image, size: int) -> str:
-    """Return a picture as a JPEG data URL that fits into a square of `size` pixels; smaller ones keep their size."""
+def thumbnail_jpeg(image: Image.Image, size: int) -> bytes:
+    """Return a picture as a JPEG that fits into a square of `size` pixels; smaller ones keep their size."""
     small = image.convert("RGB")
     small.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=2.0)
     file = io.BytesIO()
     small.save(file, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return file.getvalue()
+
+
+def thumbnail_data_url(image: Image.Image, size: int) -> str:
+    """Return the JPEG of `thumbnail_jpeg` as a data URL."""
+    return "data:image/jpeg;base64," + base64.b64encode(thumbnail_jpeg(image, size)).decode("ascii")
 
 
 def with_box(image: Image.Image, x: float, y: float, width: float, height: float) -> Image.Image:

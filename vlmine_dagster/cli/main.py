@@ -17,6 +17,7 @@ from vlmine_dagster.cli.group import ErrorReportingGroup
 from vlmine_dagster.cli.init import init
 from vlmine_dagster.cli.labels import labels
 from vlmine_dagster.cli.protocol import protocol
+from vlmine_dagster.cli.review import review
 from vlmine_dagster.cli.run import run
 from vlmine_dagster.cli.settings import settings
 from vlmine_dagster.cli.status import status
@@ -48,6 +49,7 @@ for command in (
     labels,
     cache,
     top,
+    review,
     export,
     explain,
     compare,

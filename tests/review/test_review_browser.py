@@ -1,0 +1,121 @@
+"""A person at the review page, played by a headless chromium."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from browse_ui import CHROMIUM, open_browser
+from conftest import Made
+
+from vlmine_dagster.resources.verdicts import verdict_log
+from vlmine_dagster.review.app import review_app
+from vlmine_dagster.review.desk import Desk
+from vlmine_dagster.review.server import HOST, listening
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists() or find_spec("playwright") is None,
+        reason=f"needs {CHROMIUM} and playwright (pip install 'vlmine-dagster[browser]')",
+    ),
+]
+
+ALL_SHOWN = """() => [...document.querySelectorAll('.cell:not([hidden]) img')].length > 0
+    && [...document.querySelectorAll('.cell:not([hidden]) img')].every(image => image.dataset.state === 'shown')"""
+OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@contextmanager
+def served(made: Made) -> Iterator[str]:
+    import uvicorn
+
+    with listening(0) as listener:
+        host = f"{HOST}:{listener.getsockname()[1]}"
+        app = review_app(Desk(made.bench), experiment="pareto", token="key", hosts=(host,), reviewer="ana")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://{host}/key/"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+def verdicts(made: Made) -> list[tuple[int, str, str, str | None]]:
+    standing = verdict_log(made.project).standing()
+    return [(one.rank, one.reviewer, one.verdict.value, one.class_name) for one in standing]
+
+
+def settle(page: Any) -> None:
+    page.wait_for_function("() => !document.querySelector('.mark.pending')")
+
+
+def test_a_person_judges_by_keys_alone(finished: Made):
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(30_000)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+
+        # One key per verdict, undo, a class, one by one and back.
+        for key in ("r", "j", "u", "z", "l"):
+            page.keyboard.press(key)
+        page.keyboard.type("rocket")
+        for key in ("Enter", "r", "Enter", "c", "Escape"):
+            page.keyboard.press(key)
+        settle(page)
+        page.wait_for_function("() => document.getElementById('progress').textContent.includes('4 judged, 2 rare')")
+        assert verdicts(finished) == [
+            (1, "ana", "rare", None),
+            (2, "ana", "junk", None),
+            (3, "ana", "rare", "rocket"),
+            (4, "ana", "common", None),
+        ]
+
+        # A screen reader hears what it is on, and what was said of it.
+        page.keyboard.press("Home")
+        grid = page.get_by_role("grid", name="Mined images")
+        active = page.locator(f"#{grid.get_attribute('aria-activedescendant')}")
+        assert active.get_attribute("role") == "gridcell"
+        assert active.get_attribute("aria-label").endswith("judged rare by ana")
+        assert page.get_by_role("button", name="rare").get_attribute("aria-pressed") == "true"
+        unnamed = page.evaluate(
+            "() => [...document.querySelectorAll('input, select, button')].filter(one => !one.labels?.length"
+            " && !one.textContent.trim() && !one.getAttribute('aria-label')).map(one => one.id)"
+        )
+        assert unnamed == []
+
+        # Filters by keyboard; nothing is wider than a phone, nor than a window at 200% zoom.
+        page.keyboard.press("/")
+        page.keyboard.type("pool/a/")
+        page.keyboard.press("Escape")
+        page.wait_for_function("() => /^1 of [0-9]+ /.test(document.getElementById('progress').textContent)")
+        for width, height in ((390, 760), (640, 400)):
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate(OVERFLOW) == 0
+            assert page.locator("#grid").bounding_box()["height"] > 0.4 * height
+        assert problems == []
+
+
+def test_what_was_judged_while_the_server_was_gone_arrives_later(finished: Made):
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(30_000)
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+        page.route("**/api/verdicts", lambda route: route.abort())
+        page.keyboard.press("r")
+        page.get_by_role("alert").get_by_text("Not saved yet: 1").wait_for()
+        assert verdicts(finished) == []
+
+        page.unroute("**/api/verdicts")
+        page.reload()  # the window too was closed meanwhile
+        page.wait_for_function(ALL_SHOWN)
+        settle(page)
+        page.locator(".mark.rare").first.wait_for()
+    assert verdicts(finished) == [(1, "ana", "rare", None)]

@@ -1,0 +1,1 @@
+"""The local page on which people look through a mined list and judge it."""
