@@ -20,6 +20,7 @@ from vlmine_dagster.automation.schedules import (
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.partitions import SHARDS
+from vlmine_dagster.settings.plain_paths import plain_path
 
 TICK = datetime.datetime(2026, 3, 1, 2, 0, tzinfo=datetime.UTC)
 
@@ -186,7 +187,7 @@ def test_after_arrivals_replacements_and_removals_all_is_as_after_a_fresh_run(fi
 @pytest.fixture
 def kept(finished, tmp_path):
     """The same project with a history on disk, which schedules want."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
         instance.add_dynamic_partitions(SHARDS, finished.instance.get_dynamic_partitions(SHARDS))
         yield Made(finished.folder, instance)
 
@@ -310,7 +311,7 @@ class TestNightly:
 
         request = tick(kept, "nightly_backfill")[0]
         with monkeypatch.context() as closed:
-            closed.setattr("vlmine_dagster.resources.intake.inspect_picture", None)
+            closed.setattr("vlmine_dagster.resources.pictures.inspect_picture", None)
             carried_out(
                 kept, dg.RunRequest(job_name=SHARD_JOB, partition_key="pool/a", asset_selection=request.asset_selection)
             )
@@ -389,7 +390,7 @@ class TestRefresh:
         assert isinstance(after(kept, carried_out(kept, alone)), dg.SkipReason)
 
     def test_on_a_project_without_labels_it_reaches_mining(self, unlabelled, tmp_path):
-        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
             instance.add_dynamic_partitions(SHARDS, unlabelled.instance.get_dynamic_partitions(SHARDS))
             made = Made(unlabelled.folder, instance)
 

@@ -20,6 +20,7 @@ from web_uis import web_uis
 from benchmarks.measuring import process_tree
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.resources.tracking import dagster_url
+from vlmine_dagster.settings.plain_paths import plain_path
 
 
 def vlmine(*words: str) -> Result:
@@ -357,7 +358,7 @@ def test_dagster_finds_the_definitions_valid(finished: Made):
     workspace = Path(__file__).parent.parent.parent / "workspace.yaml"
     home = finished.folder / "dagster_home"
     home.mkdir()
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    environment = {**os.environ, "DAGSTER_HOME": str(plain_path(home)), "DAGSTER_DISABLE_TELEMETRY": "yes"}
 
     done = subprocess.run(
         [str(Path(sys.executable).parent / "dagster"), "definitions", "validate", "-w", str(workspace)],

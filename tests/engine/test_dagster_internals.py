@@ -18,6 +18,7 @@ from vlmine_dagster.engine.dagster_internals import (
     step_failures,
     version_tags,
 )
+from vlmine_dagster.settings.plain_paths import plain_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +101,7 @@ def test_an_input_that_nobody_made_is_pointed_to_as_nothing():
 def test_history_in_files_is_told_from_history_elsewhere(tmp_path):
     with dg.DagsterInstance.ephemeral() as instance:
         assert not is_history_local(instance)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
         assert is_history_local(instance)
 
 
@@ -112,7 +113,7 @@ def test_slots_are_given_back_by_runs_that_ended_or_that_nobody_knows_and_by_no_
     def job() -> None:
         nothing()
 
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
         history = instance.event_log_storage
         at_work, ended = (instance.create_run_for_job(job).run_id for _ in range(2))
         history.set_concurrency_slots("cores", 3)

@@ -34,8 +34,14 @@ def count(file: Path) -> int:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    file = tmp_path / "home" / "runs.db"
+def folder(tmp_path: Path) -> Path:
+    """A folder whose path SQLAlchemy takes as it is."""
+    return plain_path(tmp_path)
+
+
+@pytest.fixture
+def file(folder: Path) -> Path:
+    file = folder / "home" / "runs.db"
     file.parent.mkdir()
     write_ahead(file)
     return file
@@ -52,24 +58,24 @@ def test_the_log_is_folded_in_once_at_the_end_and_not_at_each_event(file: Path):
     assert not log_of(file).exists()
 
 
-def test_a_file_that_becomes_write_ahead_while_it_is_open_is_kept_from_then_on(tmp_path: Path):
-    file = tmp_path / "runs.db"
-    with kept_open(tmp_path):
+def test_a_file_that_becomes_write_ahead_while_it_is_open_is_kept_from_then_on(folder: Path):
+    file = folder / "runs.db"
+    with kept_open(folder):
         assert write_event(file) == WAITS_AT_EVERY_COMMIT  # else a power failure could break it
         write_ahead(file)
         write_event(file)
         assert log_of(file).exists()
 
 
-def test_files_of_somebody_else_are_left_alone(file: Path, tmp_path: Path):
-    (tmp_path / "home 2").mkdir()
-    write_ahead(tmp_path / "home 2" / "runs.db")
+def test_files_of_somebody_else_are_left_alone(file: Path, folder: Path):
+    (folder / "home 2").mkdir()
+    write_ahead(folder / "home 2" / "runs.db")
     with kept_open(file.parent):
-        assert write_event(tmp_path / "home 2" / "runs.db") == WAITS_AT_EVERY_COMMIT
+        assert write_event(folder / "home 2" / "runs.db") == WAITS_AT_EVERY_COMMIT
 
 
-def test_a_folder_reached_through_a_link_is_the_same_folder(tmp_path: Path):
-    odd = tmp_path / "pool? 100%20 #2"
+def test_a_folder_reached_through_a_link_is_the_same_folder(folder: Path):
+    odd = folder / "pool? 100%20 #2"
     odd.mkdir()
     file = plain_path(odd) / "runs.db"
     write_ahead(file)
@@ -77,13 +83,13 @@ def test_a_folder_reached_through_a_link_is_the_same_folder(tmp_path: Path):
         assert write_event(file) == WAITS_FOR_THE_LOG_ONLY
 
 
-def test_as_many_files_as_runs_do_not_stay_open(tmp_path: Path):
-    with kept_open(tmp_path):
+def test_as_many_files_as_runs_do_not_stay_open(folder: Path):
+    with kept_open(folder):
         for number in range(_MOST_FILES + 3):
-            file = tmp_path / f"{number}.db"
+            file = folder / f"{number}.db"
             write_ahead(file)
             write_event(file)
-        assert len(list(tmp_path.glob("*-wal"))) == _MOST_FILES
+        assert len(list(folder.glob("*-wal"))) == _MOST_FILES
 
 
 def test_a_forked_process_writes_too_and_closes_nothing_of_its_parent(file: Path):
