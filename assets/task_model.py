@@ -32,6 +32,11 @@ def checkpoint_digest(bench: Workbench, path: str | None) -> list[str]:
     kinds={"pytorch", "parquet"},
     reads=[
         Reads(ITEMS, ("image_id", "label", "split", "outcome"), when=lambda part: _reads(part, "features", "pixels")),
+        Reads(
+            ITEMS,
+            ("image_id", "sequence_id"),
+            when=lambda part: part.settings.dataset.has_sequences and _reads(part, "features", "pixels"),
+        ),
         Reads(ITEMS, ("image_id", "split", "outcome"), when=lambda part: _reads(part, "ids")),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _reads(part, "features")),
     ],

@@ -140,6 +140,16 @@ def test_an_unknown_kind_is_refused():
         train_task_model("forest", np.ones((2, 2), np.float32), ["a", "b"])
 
 
+def test_held_out_accuracy_keeps_the_frames_of_a_scene_together():
+    draw = np.random.default_rng(5)
+    features = np.repeat(draw.normal(size=(12, 8)), 5, axis=0) + draw.normal(0, 0.01, (60, 8))
+    labels = [str(scene % 2) for scene in range(12) for _ in range(5)]  # nothing tells the classes but the scene itself
+    scenes = [f"drive-{scene}" for scene in range(12) for _ in range(5)]
+
+    assert held_out_accuracy("probe", features, labels) > 0.95
+    assert held_out_accuracy("probe", features, labels, scenes=scenes) < 0.75
+
+
 def test_held_out_accuracy_is_high_on_clouds_and_unknown_for_few():
     features, labels = clouds(count=30)
 

@@ -1,7 +1,6 @@
 """The task model: one classifier, or an ensemble of them, trained on the labelled seed."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -126,16 +125,33 @@ def _bags(count: int, members: int, *, seed: int) -> Iterator[npt.NDArray[np.int
 
 
 def held_out_accuracy(
-    kind: str, inputs: npt.NDArray[Any], labels: Sequence[str], *, epochs: int = 30, seed: int = 0, dropout: float = 0.0
+    kind: str,
+    inputs: npt.NDArray[Any],
+    labels: Sequence[str],
+    *,
+    scenes: Sequence[str] | None = None,
+    epochs: int = 30,
+    seed: int = 0,
+    dropout: float = 0.0,
 ) -> float | None:
     """Return the share of images that models trained on the other folds get right, of three folds.
 
     Images of classes with one image count as wrong: nothing could have learnt them. None with fewer than 10 images.
-    The models are single ones: an ensemble is judged by one member.
+    The models are single ones: an ensemble is judged by one member. Images of one scene, such as the frames of a
+    sequence, are in one fold: a model that saw one of them has all but seen the others.
+
+    Args:
+        kind: `probe` or a network.
+        inputs: N rows, as the model reads them.
+        labels: N class names.
+        scenes: The scene of each image; left out, each is one of its own.
+        epochs: Passes over the images.
+        seed: Of the folds and the models.
+        dropout: Share of features that is dropped.
     """
     if len(labels) < _FEWEST_TO_JUDGE or len(set(labels)) < 2:
         return None
-    fold = _folds(labels, seed=seed)
+    fold = _folds(labels, scenes or [str(place) for place in range(len(labels))], seed=seed)
     truth = np.asarray(labels)
     right = 0
     for held in range(_FOLDS):
@@ -148,13 +164,24 @@ def held_out_accuracy(
     return right / len(labels)
 
 
-def _folds(labels: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
-    """Deal the images of each class onto the folds, in random order."""
+def _folds(labels: Sequence[str], scenes: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
+    """Deal scenes onto the folds in random order, each to the fold with the fewest images of its first image's class.
+
+    Examples:
+        >>> _folds(["car"] * 6, ["a", "a", "b", "c", "d", "d"], seed=0).tolist()
+        [0, 0, 1, 0, 2, 2]
+    """
     fold = np.zeros(len(labels), dtype=np.int64)
-    seen: Counter[str] = Counter()
-    for place in np.random.default_rng(seed).permutation(len(labels)):
-        fold[place] = seen[labels[place]] % _FOLDS
-        seen[labels[place]] += 1
+    members: dict[str, list[int]] = {}
+    for place in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        members.setdefault(scenes[place], []).append(place)
+    counts: dict[str, list[int]] = {label: [0] * _FOLDS for label in labels}
+    for places in members.values():
+        dealt = counts[labels[places[0]]]
+        into = dealt.index(min(dealt))
+        for place in places:
+            fold[place] = into
+            counts[labels[place]][into] += 1
     return fold
 
 

@@ -21,6 +21,7 @@ from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import ImageSource, shard_of
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.sequences import sequences_of
 from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.settings import TaskModelSettings
 
@@ -52,7 +53,8 @@ def train(reader: Reader, source: ImageSource, labels: Labels | None) -> Trained
     """Train the project's task model on its labelled set.
 
     Args:
-        reader: Reads `images` (image_id, label, split, outcome) and, for a probe, `embeddings`.
+        reader: Reads `images` (image_id, label, split, outcome, and sequence_id where there are sequences) and, for a
+            probe, `embeddings`.
         source: The pictures, which a network looks at.
         labels: The labels, to say why no image has any.
 
@@ -72,7 +74,11 @@ def train(reader: Reader, source: ImageSource, labels: Labels | None) -> Trained
     names, known = list(classes), list(classes.values())
     inputs = model_inputs(reader, source, settings.capabilities.reads == "features", names, side=settings.image_size)
     model = fit(settings, inputs, known)
-    accuracy = held_out_accuracy(settings.kind, inputs, known, epochs=settings.epochs, dropout=settings.dropout_share)
+    part_of = reader.project.settings.items.part_of
+    scenes = [frames or part_of(name) for frames, name in zip(sequences_of(reader, names), names, strict=True)]
+    accuracy = held_out_accuracy(
+        settings.kind, inputs, known, scenes=scenes, epochs=settings.epochs, dropout=settings.dropout_share
+    )
     return Trained(model, len(names), accuracy)
 
 
