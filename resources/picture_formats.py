@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmine_dagster.domain.errors import PictureError
+from vlmine_dagster.resources.stand_ins import stand_in
 
 if TYPE_CHECKING:
     from PIL import ImageFile
@@ -90,6 +91,8 @@ def format_of(data: bytes) -> PictureFormat:
     """
     form = known_format(data)
     if form is None:
+        if (instead := stand_in(data)) is not None:
+            raise PictureError(f"no image: it is {instead}")
         known = ", ".join(form.name for form in FORMATS)
         raise PictureError(f"no image: it begins with {data[:8]!r}, which is none of {known}")
     return form

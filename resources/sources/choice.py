@@ -71,7 +71,9 @@ class FileChoice:
 
     def is_image_member(self, name: str) -> bool:
         """Whether a member of a tar is an image; a chosen ending is all that follows the first dot of its name."""
-        base = posixpath.basename(name)
+        folder, base = posixpath.split(name)
+        if not HOUSEKEEPING.isdisjoint(folder.split("/")):
+            return False
         if self.endings is None or base.startswith("."):
             return self.is_image(name)
         ending = base.lower().partition(".")[2]

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -318,6 +319,12 @@ def _log_what_lost(kind: str, *, parquet: Sequence[str], images: Sequence[str], 
             )
 
 
+_PACKED = re.compile(
+    r"\.(zip|rar|7z|zst|lz4|[zr]\d\d|(tar|tgz|tar\.gz|zip|7z)\.?(part)?[-_.]?([a-z]{2}|\d{1,3}))$", re.IGNORECASE
+)
+"""Endings of archives that are not read, and of parts into which archives are cut (`.z01`, `.tar.00`, `.tar.gz.aa`)."""
+
+
 def _nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> str:
     notes = [_tars_without_images(tree, tars), _parquet_without_images(tree, parquet)]
     if tree.paths(lambda path: path.endswith(".arrow")):
@@ -325,6 +332,9 @@ def _nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> st
             "Arrow files are there, as `save_to_disk` writes them: write Parquet with "
             "`datasets.load_from_disk(FOLDER).to_parquet(FILE)`."
         )
+    packed = tree.paths(lambda path: bool(_PACKED.search(path)))
+    if packed:
+        notes.append(f"Archives that are not read are there ({packed[0]}, ...): unpack them first.")
     there = (describe_ignored(tree.unused([])) or "ignored: nothing").removeprefix("ignored: ")
     said = " ".join(note for note in (*notes, f"There: {there}.") if note)
     return (

@@ -22,6 +22,7 @@ from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.sequences import moments_of_columns
 from vlmine_dagster.resources.sources.shard_files import ShardFiles
 from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.stand_ins import stand_in
 from vlmine_dagster.settings.sequences import SequenceSettings
 
 PARQUET_SUFFIXES = (".parquet",)
@@ -244,13 +245,19 @@ def open_parquet(raw: Any, uri: str) -> pq.ParquetFile:
         groups = (file.metadata.row_group(index).num_rows for index in range(file.num_row_groups))
         row_count = sum(groups)
     except DAMAGE as error:
-        raise _damaged(uri, error) from error
+        raise _damaged(uri, _what_lies_there(raw) or error) from error
     if row_count != file.metadata.num_rows:
         raise _damaged(uri, ValueError(f"{file.metadata.num_rows:,} rows, but its row groups have {row_count:,}"))
     return file
 
 
-def _damaged(uri: str, error: Exception) -> SourceError:
+def _what_lies_there(raw: Any) -> str | None:
+    raw.seek(0)
+    instead = stand_in(raw.read(512))
+    return None if instead is None else f"it is {instead}"
+
+
+def _damaged(uri: str, error: Exception | str) -> SourceError:
     return SourceError(
         f"{uri} is no readable Parquet file: {error}. Fetch or make it again, or move it out of the dataset."
     )

@@ -13,6 +13,7 @@ from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, RawImage
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.shard_files import ShardFiles
 from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.stand_ins import stand_in
 
 TAR_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar", ".tgz", ".tbz2", ".txz")
 
@@ -140,6 +141,8 @@ def read_tar(
     except Exception as error:  # damaged bytes make tarfile raise nearly anything; the store's errors are SourceError
         problem = str(error) or type(error).__name__
     if tar is None:
+        if (instead := stand_in(file.last_read)) is not None:
+            problem = f"it is {instead}"
         raise SourceError(f"{uri} is no tar: {problem}. Fetch or make the file again, or move it out of the dataset.")
     if problem and (missing is None or LOST_KEY in missing):
         yield RawImage(LOST_KEY, uri, b"", _lost(problem, file.tell(), found))
