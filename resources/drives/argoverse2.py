@@ -171,11 +171,12 @@ class ArgoverseLayout:
         return {time: ([self._row(rows[place]) for place in places], boxes[places]) for time, places in by_time.items()}
 
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        track = row["track_uuid"]
+        track, category = row["track_uuid"], str(row["category"]).lower().replace("_", " ")
         return {
             "timestamp_us": row["timestamp_ns"] // 1000,
             "track_id": track,
-            "class_name": self._kinds.get(track, str(row["category"]).lower().replace("_", " ")),
+            "class_name": self._kinds.get(track, category),
+            "type_name": category,
             "point_count": row["num_interior_pts"],
         }
 

@@ -32,12 +32,16 @@ BOXES = pa.schema(
         ("timestamp_us", pa.int64()),
         ("track_id", pa.string()),
         ("class_name", pa.string()),
+        ("type_name", pa.string()),
         *((name, pa.float64()) for name in BOX_SIDES),
         ("point_count", pa.int64()),
         ("speed", pa.float64()),
     ]
 )
-"""One row per box in space, seen by a camera or not: metres, radians, metres per second."""
+"""One row per box in space, seen by a camera or not: metres, radians, metres per second.
+
+`class_name` is the kind that somebody gave the track, else the data set's own class, which is `type_name`.
+"""
 
 OBJECTS = pa.schema(
     [

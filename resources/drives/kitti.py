@@ -153,13 +153,14 @@ class KittiLayout:
                 lidar_from_camera = self._lidar_from_camera(one)
             centre = moved([[x, y - height / 2, z]], lidar_from_camera)[0].tolist()
             box = [*centre, length, width, height, float(wrapped(-turn - np.pi / 2))]
-            track = f"{_name(one)}-{number}"
+            track, category = f"{_name(one)}-{number}", fields[0].lower().replace("_", " ")
             found.append(
                 {
                     "key": _name(one),
                     "timestamp_us": _time(one),
                     "track_id": track,
-                    "class_name": self._kinds.get(track, fields[0].lower().replace("_", " ")),
+                    "class_name": self._kinds.get(track, category),
+                    "type_name": category,
                     **{"x": left, "y": top, "width": right - left, "height": bottom - top},
                     "visibility": 1 - 0.3 * min(max(values[1], 0), 2),
                     **dict(zip(BOX_SIDES, box, strict=True)),

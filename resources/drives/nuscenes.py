@@ -161,6 +161,7 @@ class NuscenesLayout:
             "timestamp_us": sample["timestamp"],
             "track_id": instance,
             "class_name": self._kinds.get(instance, category),
+            "type_name": category,
             "point_count": row.get("num_lidar_pts"),
         }
 

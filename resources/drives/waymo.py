@@ -137,10 +137,11 @@ class WaymoLayout:
                 "timestamp_us": rows.column(TIME),
                 "track_id": rows.column(OBJECT),
                 "class_name": self._classes(rows, f"{_PROJECTED}.type"),
+                "type_name": [type_name(number) for number in rows.column(f"{_PROJECTED}.type").to_pylist()],
                 "camera_object_id": self._camera_objects(shard, rows),
             }
         )
-        boxes = self.boxes(shard).drop_columns(["class_name"])
+        boxes = self.boxes(shard).drop_columns(["class_name", "type_name"])
         joined = found.join(boxes, ["timestamp_us", "track_id"]).append_column(
             "visibility", pa.nulls(found.num_rows, pa.float64())
         )
@@ -161,6 +162,7 @@ class WaymoLayout:
             "timestamp_us": rows.column(TIME),
             "track_id": rows.column(OBJECT),
             "class_name": self._classes(rows, f"{_BOX}.type"),
+            "type_name": [type_name(number) for number in rows.column(f"{_BOX}.type").to_pylist()],
             **{name: rows.column(column) for name, column in _SIDES.items()},
             "speed": speed,
         }

@@ -21,6 +21,7 @@ QUESTIONS: dict[str, str] = {
     "unseen": "Are few-shot classes found of which no image is labelled, with and without their names?",
     "detection": "How many rare objects, images that hold one, and rare classes does labelling a list's images reach?",
     "detector": "Does a small detector find more of the rare classes once the images of a list are labelled?",
+    "driving": "Do keywords of camera pictures find more of the rare objects in space than a 3D detector's own doubt?",
     "verify": "Would a person call the mined images rare, more often than images drawn at random?",
 }
 """What each study asks, by name; its module, of the same name, is imported when it is done."""
