@@ -10,12 +10,19 @@ import ast
 import io
 import re
 import tokenize
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median_low
+from typing import Any
+
+from vlmine_dagster.domain.plugins import Registry
+from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
+from vlmine_dagster.reporting.exporters import EXPORTERS
+from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings
+from vlmine_dagster.settings.media import MediumSettings
+from vlmine_dagster.settings.objects import BOX_FORMATS, DetectorSettings
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = ("vlmine_dagster", "assets", "resources")
@@ -67,20 +74,20 @@ def sizes_of(file: Path) -> tuple[Size, list[Size]]:
 
 def parts() -> Iterator[tuple[str, str, str]]:
     """Yield the kind, the name and the module of every part."""
-    for group, entries in _project()["entry-points"].items():
-        for name, target in entries.items():
-            yield group.removeprefix("vlmine."), name, target.partition(":")[0]
+    for registry in _registries():
+        for name in registry.names:
+            yield registry.group.removeprefix("vlmine."), name, registry.module_of(name)
     for file in sorted((ROOT / "assets").glob("[a-z]*.py")):
         yield "stages", file.stem, f"vlmine_dagster.assets.{file.stem}"
 
 
 def files_naming(name: str, module: str) -> list[str]:
-    """Return the product's files that hold a part's name in quotes or its module's, pyproject.toml among them."""
+    """Return the product's files that hold a part's name in quotes or its module's."""
     named = re.compile(rf"""["']{re.escape(name)}["']|^{re.escape(name)} = |\b{re.escape(module)}\b""", re.MULTILINE)
     own = module.rpartition(".")[2]
     return [
         str(file.relative_to(ROOT))
-        for file in [*product_files(), ROOT / "pyproject.toml"]
+        for file in product_files()
         if named.search(_text(file)) or (file.stem == own and module.split(".")[-2] == file.parent.name)
     ]
 
@@ -124,9 +131,9 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
-@cache
-def _project() -> dict[str, dict[str, dict[str, str]]]:
-    return dict(tomllib.loads(_text(ROOT / "pyproject.toml"))["project"])
+def _registries() -> list[Registry[Any]]:
+    settings = [MediumSettings, DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings]
+    return [SIGNALS, *(one.plugins for one in settings), DetectorSettings.plugins, BOX_FORMATS, EXPORTERS]
 
 
 if __name__ == "__main__":

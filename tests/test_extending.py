@@ -134,12 +134,12 @@ def test_a_medium_of_a_plugin_is_recognized_and_mined(maps):
 
 
 def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor):
-    assert doctor["describers"]["found"] == "tagger, transformers, openai, captions, brightness"
-    assert doctor["sources"]["found"] == "folder, webdataset, parquet, video, zips"
+    assert doctor["describers"]["found"] == "captions, openai, tagger, transformers, brightness"
+    assert doctor["sources"]["found"] == "folder, parquet, video, webdataset, zips"
     assert doctor["media"]["found"] == "photo, heights"
     assert doctor["keyworders"]["found"].endswith("capitals")
-    assert doctor["task models"]["found"] == "probe, cnn, predictions, transformers"
-    assert doctor["formats"]["found"] == "csv, parquet, label-studio, jsonl"
+    assert doctor["task models"]["found"] == "cnn, predictions, probe, transformers"
+    assert doctor["formats"]["found"] == "csv, label-studio, parquet, jsonl"
     assert "describer.threshold = 128" in vlmine(installed, folder, "settings")
     assert "jsonl" in vlmine(installed, folder, "export", "--help")
 
@@ -156,7 +156,7 @@ def test_a_broken_plugin_is_named_with_its_package_and_reason(doctor):
     [
         (
             {"kind": "brightnes"},
-            "describer.kind: expected tagger, transformers, openai, captions, brightness, crash, got 'brightnes' "
+            "describer.kind: expected captions, openai, tagger, transformers, brightness, crash, got 'brightnes' "
             "(did you mean 'brightness'?)",
         ),
         ({"kind": "crash"}, "describer.kind: the plug-in vlmine.describers 'crash' of package vlmine-broken: broken_"),

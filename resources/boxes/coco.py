@@ -72,4 +72,4 @@ def _is_coco(_path: str, head: bytes) -> bool:
     return start.startswith(b"[") and b'"bbox"' in start and b'"image_id"' in start
 
 
-FORMAT = BoxFormat("coco", (".json",), _is_coco, read_coco)
+PLUGIN = BoxFormat("coco", (".json",), _is_coco, read_coco)

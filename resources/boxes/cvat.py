@@ -86,4 +86,4 @@ def _upright(shape: Element) -> tuple[Box, str | None]:
     return NOWHERE, f"a {shape.tag} gives no box"
 
 
-FORMAT = BoxFormat("cvat", (".xml",), lambda _path, head: root_tag(head) == "annotations", read_cvat)
+PLUGIN = BoxFormat("cvat", (".xml",), lambda _path, head: root_tag(head) == "annotations", read_cvat)

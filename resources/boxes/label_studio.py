@@ -116,4 +116,4 @@ def _is_label_studio(_path: str, head: bytes) -> bool:
     return start.startswith(b"[") and not (b'"bbox"' in start and b'"image_id"' in start)
 
 
-FORMAT = BoxFormat("label_studio", (".json",), _is_label_studio, read_label_studio)
+PLUGIN = BoxFormat("label_studio", (".json",), _is_label_studio, read_label_studio)

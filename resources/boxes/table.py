@@ -143,4 +143,4 @@ def _is_table(path: str, head: bytes) -> bool:
     return b"x" in first and b"y" in first and any(mark.encode() in first for mark in _DELIMITERS)
 
 
-FORMAT = BoxFormat("table", (".parquet", ".pq", ".csv", ".tsv"), _is_table, read_table)
+PLUGIN = BoxFormat("table", (".parquet", ".pq", ".csv", ".tsv"), _is_table, read_table)

@@ -63,4 +63,4 @@ def _image_path(path: str) -> str:
     return "/".join("JPEGImages" if part == "Annotations" else part for part in parts)
 
 
-FORMAT = BoxFormat("voc", (".xml",), lambda _path, head: root_tag(head) == "annotation", read_voc)
+PLUGIN = BoxFormat("voc", (".xml",), lambda _path, head: root_tag(head) == "annotation", read_voc)

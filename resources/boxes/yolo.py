@@ -110,4 +110,4 @@ def is_yolo(path: str, head: bytes) -> bool:
     return all(len(cells) >= 5 and all(number_of(cell) == number_of(cell) for cell in cells[:5]) for cells in whole)
 
 
-FORMAT = BoxFormat("yolo", (".txt",), is_yolo, read_yolo)
+PLUGIN = BoxFormat("yolo", (".txt",), is_yolo, read_yolo)

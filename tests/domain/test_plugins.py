@@ -49,6 +49,25 @@ def test_names_come_from_metadata_and_a_plugin_is_imported_when_it_is_asked_for(
     assert module in sys.modules
 
 
+def test_an_entry_point_may_offer_a_folder_or_a_module_of_plugins(tmp_path, monkeypatch):
+    group, folder = f"test.{tmp_path.name}", tmp_path / f"folder_{tmp_path.name}"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "dark_red.py").write_text(f"from {__name__} import Colour\nPLUGIN = Colour('dark-red')\n")
+    (folder / "shades.py").write_text("raise RuntimeError('no plug-in, and never imported')\n")
+    module = f"shades_{tmp_path.name}"
+    code = f"from {__name__} import Colour\nLIGHT = Colour('light')\nDARK = Colour('dark')\nother = 1\n"
+    offers = {"mine": folder.name, "more": module, "gone": f"gone_{tmp_path.name}"}
+    install(tmp_path, "paint", group, offers, **{module: code})
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry(group, Colour, noun="colour", dash="-")
+
+    assert registry.names == ("gone", "dark-red", "light", "dark")
+    assert module not in sys.modules
+    assert list(registry.all().values()) == [Colour("dark-red"), Colour("light"), Colour("dark")]
+    assert [(broken.name, broken.package) for broken in registry.broken()] == [("gone", "paint")]
+
+
 def test_broken_plugins_are_named_with_their_package_and_reason_and_the_others_work(registry):
     assert list(registry.all()) == ["red"]
     assert [(broken.name, broken.package) for broken in registry.broken()] == [
@@ -57,7 +76,7 @@ def test_broken_plugins_are_named_with_their_package_and_reason_and_the_others_w
     told = [broken.reason for broken in registry.broken()]
     assert told[0] == "expected a Colour, got str"
     assert "cannot be loaded (ModuleNotFoundError: No module named" in told[1]
-    assert told[2] == "its entry point is called 'pink', the plug-in itself 'rose'"
+    assert told[2] == "it is offered as 'pink' and calls itself 'rose'"
     assert told[3] == "package paint has one of this name"
 
 

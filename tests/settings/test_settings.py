@@ -47,7 +47,7 @@ def test_a_misspelt_setting_is_answered_with_its_path_and_the_nearest_one_of_tha
     [
         (
             {"describer": {"kind": "taggr"}},
-            "describer.kind: expected tagger, transformers, openai, captions, got 'taggr' (did you mean 'tagger'?)",
+            "describer.kind: expected captions, openai, tagger, transformers, got 'taggr' (did you mean 'tagger'?)",
         ),
         ({"describer": {"top": 3}}, "describer.kind: is missing; it says which of several this is"),
         (

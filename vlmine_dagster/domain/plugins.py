@@ -1,16 +1,21 @@
 """Plug-ins: parts that this package and others offer by entry points, found by name and loaded when asked for.
 
-A group holds the plug-ins of one sort, such as `vlmine.describers`. Names come from the metadata of installed packages
-and cost next to nothing; a plug-in's module is imported when that plug-in is asked for. One that cannot be loaded is
+A group holds the plug-ins of one sort, such as `vlmine.describers`. An entry point offers one (`package.module:NAME`),
+all of a folder (`package.folder`: each module that assigns PLUGIN is one, by the module's name), or all of a module
+(`package.module`: each constant that is made of the group's type is one, by the constant's name).
+
+Names cost next to nothing: a plug-in's module is imported when that plug-in is asked for. One that cannot be loaded is
 named where it is asked for and in `vlmine doctor`, and takes no other down.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -63,24 +68,55 @@ class Registry(Generic[Plugin]):
         of_type: What every plug-in of the group must be an instance of.
         noun: What one is called in messages, such as describer.
         plural: What several are called, where an s is not enough.
-        named_by: Attribute of a plug-in that repeats its entry point's name.
+        named_by: Attribute of a plug-in that repeats its name.
+        dash: What stands in names for the underscore of a module's name.
     """
 
-    def __init__(self, group: str, of_type: type[Plugin], *, noun: str, plural: str = "", named_by: str = "name"):
+    def __init__(
+        self, group: str, of_type: type[Plugin], *, noun: str, plural: str = "", named_by: str = "name", dash: str = "_"
+    ):
         self.group = group
         self.noun = noun
         self.plural = plural or f"{noun}s"
         self._type = of_type
         self._named_by = named_by
+        self._dash = dash
         self._loaded: dict[str, Plugin | BrokenPlugin] = {}
 
     @cached_property
     def _offers(self) -> dict[str, Offer]:
         """What is offered, by name: ours first. Of two offers of one name, the first counts."""
         offers: dict[str, Offer] = {}
-        for offer in _offers(self.group):
+        for offer in self._all_offers():
             offers.setdefault(offer.name, offer)
         return offers
+
+    def _all_offers(self) -> list[Offer]:
+        return [one for offer in _offers(self.group) for one in self._single(offer)]
+
+    def _single(self, offer: Offer) -> list[Offer]:
+        """Return what an entry point offers, one by one; itself where it offers one, or cannot be looked into."""
+        if ":" in offer.entry.value:
+            return [offer]
+        try:
+            spec = find_spec(offer.entry.value)
+        except Exception:  # it imports the parent, somebody else's code; loading the offer says what is wrong
+            return [offer]
+        if spec is None or spec.origin is None:
+            return [offer]
+        if spec.submodule_search_locations is None:
+            text = Path(spec.origin).read_text(encoding="utf-8")
+            names = re.findall(rf"^([A-Z]\w*) = {self._type.__name__}\(", text, re.MULTILINE)
+            return [self._at(offer, name.lower(), f"{offer.entry.value}:{name}") for name in names]
+        modules = (file for at in spec.submodule_search_locations for file in sorted(Path(at).glob("[a-z]*.py")))
+        return [
+            self._at(offer, file.stem.replace("_", self._dash), f"{offer.entry.value}.{file.stem}:PLUGIN")
+            for file in modules
+            if re.search(r"^PLUGIN\b", file.read_text(encoding="utf-8"), re.MULTILINE)
+        ]
+
+    def _at(self, offer: Offer, name: str, value: str) -> Offer:
+        return Offer(offer.package, EntryPoint(name, value, self.group))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,13 +144,17 @@ class Registry(Generic[Plugin]):
         failed = [found for name in self.names if isinstance(found := self._load(name), BrokenPlugin)]
         return failed + [
             BrokenPlugin(self.group, offer.name, offer.package, f"package {first.package} has one of this name")
-            for offer in _offers(self.group)
-            if (first := self._offers[offer.name]) is not offer
+            for offer in self._all_offers()
+            if (first := self._offers[offer.name]) != offer
         ]
 
     def package_of(self, name: str) -> str:
         """Return the distribution that offers a plug-in."""
         return self._offers[name].package
+
+    def module_of(self, name: str) -> str:
+        """Return the module that holds a plug-in."""
+        return self._offers[name].entry.module
 
     def _load(self, name: str) -> Plugin | BrokenPlugin:
         if name not in self._offers:
@@ -136,7 +176,7 @@ class Registry(Generic[Plugin]):
         if not isinstance(plugin, self._type):
             return f"expected a {self._type.__name__}, got {type(plugin).__name__}"
         own = getattr(plugin, self._named_by)
-        return None if own == name else f"its entry point is called {name!r}, the plug-in itself {own!r}"
+        return None if own == name else f"it is offered as {name!r} and calls itself {own!r}"
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

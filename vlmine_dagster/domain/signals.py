@@ -7,11 +7,15 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Literal
 
 from vlmine_dagster.domain.plugins import OURS, Registry
 
 Needs = Literal["nothing", "labels", "passes", "members", "oracle"]
+
+Measures = Literal["probabilities", "passes", "pass_votes", "members", "member_votes"]
+"""Answers of a task model, by which the columns of `uncertainty_scores` are computed."""
 
 CONTEXT = {
     "novelty_scores": ("min_count", "rarest_keyword"),
@@ -19,6 +23,7 @@ CONTEXT = {
     "rarity_scores": ("rare_class",),
 }
 """Columns that reasons use besides a table's signals."""
+
 
 _MADE = itertools.count()
 
@@ -48,6 +53,7 @@ class Signal:
             mining, NaN for unknown.
         reads: What `make` reads through the reader: columns by table.
         untagged: The same in a pool whose tags mean nothing, where a reason must not use them; empty: as `reason`.
+        measures: For a column of `uncertainty_scores`: what `source` is called with.
         version: Raised when `make` returns other values, so that lists that were mined by it are made again.
     """
 
@@ -62,8 +68,16 @@ class Signal:
     make: Callable[[Any, Any], Any] | None = None
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     untagged: str = ""
+    measures: Measures | None = None
     version: int = 1
     _place: int = field(default_factory=_MADE.__next__, init=False, repr=False, compare=False)
+
+    @property
+    def formula(self) -> Callable[..., Any]:
+        """The function that `source` names."""
+        module, _, name = self.source.rpartition(".")
+        function: Callable[..., Any] = getattr(import_module(f"vlmine_dagster.{module}"), name)
+        return function
 
 
 REGISTRY: Registry[Signal] = Registry("vlmine.signals", Signal, noun="signal")

@@ -88,6 +88,7 @@ ENTROPY = Signal(
     "{nth}least certain prediction{guess}",
     "mining.uncertainty.predictive_entropy",
     needs="labels",
+    measures="probabilities",
 )
 
 VARIATION_RATIO = Signal(
@@ -97,6 +98,7 @@ VARIATION_RATIO = Signal(
     "model {complement:.0%} sure of {best}",
     "mining.uncertainty.variation_ratio",
     needs="labels",
+    measures="probabilities",
 )
 
 MARGIN = Signal(
@@ -106,6 +108,7 @@ MARGIN = Signal(
     "model prefers {best} to the next class by {value:.0%}",
     "mining.uncertainty.margin",
     needs="labels",
+    measures="probabilities",
     is_negated=True,
 )
 
@@ -116,6 +119,7 @@ DROPOUT_VARIATION_RATIO = Signal(
     "{value:.0%} of dropout passes disagree{guess}",
     "mining.uncertainty.variation_ratio_of_votes",
     needs="passes",
+    measures="pass_votes",
 )
 
 DROPOUT_BALD = Signal(
@@ -125,6 +129,7 @@ DROPOUT_BALD = Signal(
     "{nth}strongest disagreement between dropout passes{guess}",
     "mining.uncertainty.bald",
     needs="passes",
+    measures="passes",
 )
 
 ENSEMBLE_VARIATION_RATIO = Signal(
@@ -134,6 +139,7 @@ ENSEMBLE_VARIATION_RATIO = Signal(
     "{value:.0%} of the ensemble disagrees{guess}",
     "mining.uncertainty.variation_ratio_of_votes",
     needs="members",
+    measures="member_votes",
 )
 
 ENSEMBLE_BALD = Signal(
@@ -143,6 +149,7 @@ ENSEMBLE_BALD = Signal(
     "{nth}strongest disagreement within the ensemble{guess}",
     "mining.uncertainty.bald",
     needs="members",
+    measures="members",
 )
 
 VOTE_ENTROPY = Signal(
@@ -152,6 +159,7 @@ VOTE_ENTROPY = Signal(
     "{nth}most divided vote of the ensemble{guess}",
     "mining.uncertainty.vote_entropy",
     needs="members",
+    measures="member_votes",
 )
 
 TAIL_FIRST = Signal(

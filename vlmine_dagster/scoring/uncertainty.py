@@ -2,28 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.domain.tables import JUDGES, UNCERTAINTY_SCORES, Outcome
-from vlmine_dagster.mining.uncertainty import (
-    bald,
-    margin,
-    predictive_entropy,
-    variation_ratio,
-    variation_ratio_of_votes,
-    vote_entropy,
-)
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.task_model import Answers, task_model_of
-
-if TYPE_CHECKING:
-    pass
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,27 +46,28 @@ def asked_images(reader: Reader) -> list[str]:
 
 
 def uncertainty_columns(answers: Answers) -> dict[str, Sequence[Any] | Floats]:
-    """Return the columns of `uncertainty_scores`, N values each."""
-    probabilities = answers.probabilities
-    unknown = [None] * len(answers.image_ids)
-    passes, members = answers.passes, answers.members
-    return {
-        "image_id": answers.image_ids,
-        "entropy": predictive_entropy(probabilities),
-        "variation_ratio": variation_ratio(probabilities),
-        "margin": margin(probabilities),
-        "predicted_label": [answers.classes[place] for place in probabilities.argmax(axis=1)],
-        "dropout_variation_ratio": unknown if passes is None else variation_ratio_of_votes(_votes(passes)),
-        "dropout_bald": unknown if passes is None else bald(passes),
-        "ensemble_variation_ratio": unknown if members is None else variation_ratio_of_votes(_votes(members)),
-        "ensemble_bald": unknown if members is None else bald(members),
-        "vote_entropy": unknown if members is None else vote_entropy(_votes(members)),
+    """Return the columns of `uncertainty_scores`, N values each: of each signal the function that it names."""
+    measured = {
+        "probabilities": answers.probabilities,
+        "passes": answers.passes,
+        "pass_votes": _votes(answers.passes),
+        "members": answers.members,
+        "member_votes": _votes(answers.members),
     }
+    columns: dict[str, Sequence[Any] | Floats] = {
+        "image_id": answers.image_ids,
+        "predicted_label": [answers.classes[place] for place in answers.probabilities.argmax(axis=1)],
+    }
+    for signal in map(SIGNALS.__getitem__, signals_of(SIGNALS, UNCERTAINTY_SCORES.name)):
+        if signal.measures is not None:
+            given = measured[signal.measures]
+            columns[signal.name] = [None] * len(answers.image_ids) if given is None else signal.formula(given)
+    return columns
 
 
-def _votes(probabilities: Floats) -> npt.NDArray[np.int64]:
+def _votes(probabilities: Floats | None) -> npt.NDArray[np.int64] | None:
     """Return the class that each of S passes or members chose, shape (N, S), for probabilities of shape (S, N, C)."""
-    return np.asarray(probabilities.argmax(axis=2).T, dtype=np.int64)
+    return None if probabilities is None else np.asarray(probabilities.argmax(axis=2).T, dtype=np.int64)
 
 
 def _ask(reader: Reader, source: ImageSource, names: Sequence[str], *, models_folder: Path) -> Iterator[Answers]:

@@ -58,7 +58,7 @@ class Exporter(Protocol):
         """
 
 
-EXPORTERS: Registry[Exporter] = Registry("vlmine.exporters", Exporter, noun="format")  # type: ignore[type-abstract]
+EXPORTERS: Registry[Exporter] = Registry("vlmine.exporters", Exporter, noun="format", dash="-")  # type: ignore[type-abstract]
 
 
 def exporter_for(file: Path, name: str | None = None) -> Exporter:
