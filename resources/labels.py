@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.lake import Lake
 
 _CLASS_COLUMNS = ("object_id", "class_name", "outcome")
-_READING = {"columns", "default_split", "splits", "key_format", "encoding"}
 
 
 class Labels:
@@ -232,9 +231,6 @@ def load_labels(
     digests = [hashlib.sha256(part).hexdigest() for part in (content, classes_content)]
     digests += [boxes.fingerprint] if settings.boxes and boxes is not None else []
     rounded = [rounds_fingerprint(rounds)] if rounds else []
-    seeded = [settings.seed_fraction, settings.draw] if settings.oracle else []
-    reading = settings.model_dump(mode="json", include=_READING, exclude_defaults=True)
-    read_by = [reading] if reading else []
     uses_boxes = settings.boxes and lake is not None
     return Labels(
         labels,
@@ -242,8 +238,8 @@ def load_labels(
         box_classes=BoxClasses(lake).read if uses_boxes and lake is not None else dict,
         names_by_id=names,
         settings=settings,
-        content=settings_hash(*digests, *read_by, *rounded),
-        fingerprint=settings_hash(*digests, settings.oracle, *seeded, *read_by, *rounded),
+        content=settings_hash(*digests, *settings.reading, *rounded),
+        fingerprint=settings_hash(*digests, *settings.splits_depend_on, *rounded),
         returned=returned,
         returned_keys=partial(_keys_of, returned, project),
         round_count=len(rounds),

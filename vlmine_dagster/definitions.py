@@ -1,5 +1,7 @@
 """The one place where all parts meet: what `vlmine ui` loads."""
 
+import logging
+import os
 from collections.abc import Sequence
 
 import dagster as dg
@@ -8,10 +10,13 @@ from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.jobs import build_core, build_jobs
 from vlmine_dagster.automation.schedules import build_chain, build_continuous, build_schedules, new_shards
 from vlmine_dagster.engine.asset_factory import build_assets
+from vlmine_dagster.engine.versions import observe_experiments
 from vlmine_dagster.resources.sqlite_files import keep_open
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
 from vlmine_dagster.studies.jobs import build_study_jobs
+
+_logger = logging.getLogger(__name__)
 
 
 def build_definitions(project: Project, *, settings_file: str = "") -> dg.Definitions:
@@ -50,7 +55,20 @@ def guest_definitions(settings_file: str, *, key_prefix: Sequence[str] = ()) -> 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Load the project that `VLMINE_PROJECT` or the working folder names."""
+    """Load the project that `VLMINE_PROJECT` or the working folder names.
+
+    Settings of experiments are recorded, so that "Reload definitions" marks at once whose list has become stale.
+    """
     project = Project.load()
     keep_open(project.dagster_home)
+    if os.environ.get("DAGSTER_HOME"):
+        _record_experiments(project)
     return build_definitions(project)
+
+
+def _record_experiments(project: Project) -> None:
+    try:
+        with dg.DagsterInstance.get() as instance:
+            observe_experiments(instance, GRAPH, project)
+    except Exception as error:  # any storage may hold the history; the sensor records them later
+        _logger.warning("Settings of experiments were not recorded (%s); the UI's marks may lag.", error)

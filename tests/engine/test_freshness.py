@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import dagster as dg
 import pytest
+import yaml
 from click.testing import CliRunner
 from conftest import Made, members
 
@@ -13,15 +14,27 @@ from vlmine_dagster.automation.planner import Planner
 from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.cli.status import table_states
-from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.definitions import build_definitions, defs
 from vlmine_dagster.domain.errors import ContractError, VlmineError
-from vlmine_dagster.domain.tables import WHOLE_POOL
+from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.engine import making
 from vlmine_dagster.engine.freshness import Freshness
 from vlmine_dagster.engine.stage import Unit
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.engine.versions import code_versions, experiment_versions
 
+EDITS = [
+    {"keyworder": {"kind": "rules"}},
+    {"describer": {"kind": "tagger", "top": 3}},
+    {"task_model": {"kind": "probe", "members": 2}},
+    {"dataset": {"max_pixels": 10**7}},
+    {"dataset": {"max_failure_share": 0.9}},
+    {"dataset": {"labels": {"draw": 1}}},
+    {"retraining": {"epochs": 7}},
+    {"budget": 3},
+    {"experiments": {"entropy": {"budget": 4}}},
+    {"name": "another"},
+]
 FOLLOWS_KEYWORDS = {"keywords", "vocab_counts", "novelty_scores", "rarity_scores", "pareto_set"}
 
 
@@ -33,6 +46,20 @@ def states(made: Made) -> dict[tuple[str, str], str]:
         for unit in GRAPH.applicable(made.project)
         for name in unit.stage.partitions(made.project, made.bench.source.shards())
     }
+
+
+def merged(content, edit):
+    """Settings with an edit, which may reach into them."""
+    both = {name: merged(content[name], edit[name]) for name in content.keys() & edit if isinstance(edit[name], dict)}
+    return {**content, **edit, **both}
+
+
+def observed() -> dict[str, str]:
+    """The data version last observed of each experiment, in the instance that DAGSTER_HOME names."""
+    with dg.DagsterInstance.get() as instance:
+        records = instance.fetch_observations(dg.AssetKey("experiments"), limit=100).records
+    seen = [record.asset_observation for record in reversed(records)]
+    return {one.partition: one.tags["dagster/data_version"] for one in seen}
 
 
 def test_a_changed_keyworder_makes_all_that_follows_stale(finished: Made):
@@ -170,6 +197,30 @@ class TestDagster:
 
         assert {name for name in before if before[name] != one[name]} == {"entropy"}
         assert {name for name in before if before[name] != words[name]} == set(before)
+
+    def test_after_an_edit_both_mark_the_same_once_definitions_are_loaded(self, finished: Made, tmp_path, monkeypatch):
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+        monkeypatch.setenv("VLMINE_PROJECT", str(finished.file))
+        arms = {name: arm.model_dump(mode="json") for name, arm in finished.project.settings.experiments.items()}
+        content = {**yaml.safe_load(finished.file.read_text()), "experiments": arms}
+        finished.file.write_text(yaml.safe_dump(content))
+        before, codes = experiment_versions(GRAPH, finished.project), code_versions(GRAPH, finished.project)
+        differing = {}
+        for edit in EDITS:
+            finished.file.write_text(yaml.safe_dump(merged(content, edit)))
+            defs()
+            after, now = observed(), code_versions(GRAPH, finished.project)
+            found = states(finished)
+            recoded = {unit.stage.table for unit in codes if codes[unit] != now[unit]}
+            lists = {place for place in found if TABLES[place[0]].partition == "experiment"}
+            marked = {place for place in found if place[0] in recoded}
+            moved = {name for name in before if before[name] != after[name]}
+            marked |= {(table, name) for table, name in lists if name in moved}
+            marked |= {("mining_report", name) for name in before if moved}  # it shows its rivals' recall
+            stale = {place for place, state in found.items() if state == "stale"}
+            if marked != stale:
+                differing[str(edit)] = {"Dagster alone": marked - stale, "status alone": stale - marked}
+        assert differing == {}
 
     def test_what_stays_fresh_after_a_change_upstream_is_confirmed(self, finished: Made):
         assert finished.run().materialized == []

@@ -9,6 +9,7 @@ and the labels) and `experiments` (the entry of each experiment in `vlmine.yaml`
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -44,8 +45,16 @@ def code_versions(graph: Graph, project: Project) -> dict[Unit, str]:
                 continue
             variant = unit.variant if graph.has_variants(table) else "default"
             above.add(found.get(Unit(parent, variant), ""))
-        found[unit] = settings_hash([unit.stage.version, unit.stage.settings(part), sorted(above)])
+        of_files = [] if unit.stage.source is None else [_dataset_settings(project)]
+        found[unit] = settings_hash([unit.stage.version, unit.stage.settings(part), *of_files, sorted(above)])
     return found
+
+
+def _dataset_settings(project: Project) -> list[Any]:
+    """Return the settings that decide what is read of a file and of its label."""
+    dataset = project.settings.dataset
+    labels = None if dataset.labels is None else dataset.labels.splits_depend_on
+    return [dataset.max_pixels, dataset.max_bytes, dataset.own_settings, labels]
 
 
 def experiment_versions(graph: Graph, project: Project) -> dict[str, str]:
@@ -97,17 +106,22 @@ def observe(
         shards: The shards to look at.
         is_quick: Whether to leave out shards whose files would have to be read.
     """
-    found = {
-        DATASET: dataset_versions(Freshness(graph, bench, shards), bench, shards, is_quick=is_quick),
-        EXPERIMENTS: experiment_versions(graph, bench.project),
-    }
-    for name, versions in found.items():
-        known = _recorded(instance, dg.AssetKey(name), versions)
-        for partition, version in versions.items():
-            if known.get(partition) != version:
-                instance.report_runless_asset_event(
-                    dg.AssetObservation(name, partition=partition, tags={DATA_VERSION_TAG: version})
-                )
+    files = dataset_versions(Freshness(graph, bench, shards), bench, shards, is_quick=is_quick)
+    _record(instance, DATASET, files)
+    observe_experiments(instance, graph, bench.project)
+
+
+def observe_experiments(instance: dg.DagsterInstance, graph: Graph, project: Project) -> None:
+    """Record the data versions of the experiments that have changed; needs the settings alone."""
+    _record(instance, EXPERIMENTS, experiment_versions(graph, project))
+
+
+def _record(instance: dg.DagsterInstance, name: str, versions: Mapping[str, str]) -> None:
+    known = _recorded(instance, dg.AssetKey(name), versions)
+    for partition, version in versions.items():
+        if known.get(partition) != version:
+            observation = dg.AssetObservation(name, partition=partition, tags={DATA_VERSION_TAG: version})
+            instance.report_runless_asset_event(observation)
 
 
 def _recorded(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Collection[str]) -> dict[str, str]:

@@ -52,6 +52,19 @@ class LabelSettings(Settings):
     """Which images of a class are counted for that: those of pool and seed, or those of the file's seed alone
     (what `oracle` draws is not counted)."""
 
+    _READING: ClassVar = {"columns", "default_split", "splits", "key_format", "encoding"}
+
+    @property
+    def reading(self) -> list[dict[str, Any]]:
+        """How the file is read, where that is not the usual way."""
+        changed = self.model_dump(mode="json", include=self._READING, exclude_defaults=True)
+        return [changed] if changed else []
+
+    @property
+    def splits_depend_on(self) -> list[Any]:
+        """The settings that decide which image has which label and split."""
+        return [self.oracle, *([self.seed_fraction, self.draw] if self.oracle else []), *self.reading]
+
     @model_validator(mode="after")
     def _oracle_has_a_file(self) -> "LabelSettings":
         if self.oracle and self.file is None and not self.boxes:
