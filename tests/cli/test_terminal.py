@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -129,3 +130,19 @@ def test_a_reader_who_has_seen_enough_ends_the_command_without_a_traceback(insid
             told = process.stderr.read().decode()
 
         assert told == ""
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "told"),
+    [(">/dev/full", 1, "cannot be written: No space left on device"), (">&-", 0, ""), ("2>&-", 0, "")],
+    ids=["a full disk", "closed output", "closed errors"],
+)
+def test_an_output_that_cannot_be_written_is_one_line_and_a_closed_one_is_nothing(output, code, told):
+    command = f'"{sys.executable}" -m vlmine_dagster settings {output}'
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == code
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == bool(told)

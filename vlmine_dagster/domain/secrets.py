@@ -141,14 +141,22 @@ class MaskingStream:
 
     Args:
         stream: Where the text goes; everything but writing is its own.
+
+    Attributes:
+        failure: Why the last text that failed could not be written.
     """
 
     def __init__(self, stream: TextIO):
         self._stream = stream
+        self.failure: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write a text without secrets; return the length of what was given, as callers expect."""
-        self._stream.write(masked(text))
+        try:
+            self._stream.write(masked(text))
+        except OSError as error:
+            self.failure = error
+            raise
         return len(text)
 
     def writelines(self, lines: Any) -> None:
