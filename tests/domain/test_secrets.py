@@ -85,6 +85,24 @@ SHAPES = [
     "https://host/blob?sig=marked%2Bsignature%3D&se=2026",
     "https://bucket/x?X-Amz-Signature=markedabcdef123456",
     "access_token: marked-abcdef",
+    # As public reports have them, of MLflow, Airflow, Azure, Dask, Frappe, W&B, curl and others.
+    "connect to csghub:marked-0@csghub-postgresql:5432/dataflow",
+    "INFO: Chat API Call - API Key: marked1234",
+    "wandb: API key marked-abcdef0123456789 is wrong",
+    "authentication token api_key:marked-secret",
+    "AccountName=x;AccountKey=marked1234abc==;EndpointSuffix=core.windows.net",
+    '{"private_key_id": "marked1234", "private_key": "x"}',
+    "Set-Cookie: session=marked1234; Path=/",
+    "{'Cookie': 'sessionid=marked1234'}",
+    "[(b'X-Api-Key', b'marked1234')]",
+    "{'Ocp-Apim-Subscription-Key': 'marked1234'}",
+    "https://hooks.slack.com/services/T000/B000/marked1234abcdefghij",
+    "https://discord.com/api/webhooks/1234/marked-abc_def",
+    "curl -s -u user:marked1234 https://host",
+    "(('account', 'prod'), ('password', 'marked1234'))",
+    "<password>marked1234</password>",
+    '{"auths": {"r.io": {"auth": "marked1234=="}}}',
+    "passphrase=marked1234",
 ]
 PLAIN = [
     "A photo of a dog on a beach, number 42.",
@@ -96,6 +114,11 @@ PLAIN = [
     "scikit-learn sk-learn",
     "/home/user/.vlmine/lake/keywords/shard-000.parquet",
     "max_output_tokens 96",
+    "('keyword', 'fox squirrel'), ('key', 'a/b.jpg')",
+    "a cookie on a plate, a key beside it, cookies: 12",
+    "ssh bob@example.com:22 and 10:30@night",
+    "an API key is missing, the api keys of two models",
+    "author: somebody, authors=3, signal=novelty_min",
     "s3://bucket/pool/a@b.jpg",
 ]
 

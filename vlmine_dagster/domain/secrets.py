@@ -43,14 +43,30 @@ _SHAPE_STARTS = tuple(
     "sk- sk_ rk- rk_ AIza ya29. ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- hf_ gsk_ xai- nvapi- pplx- r8_ fw_ "  # noqa: SIM905
     "AKIA ASIA xox dapi eyJ PRIVATE".split()
 )
-_HEADERS = re.compile(r"\b((?i:Bearer|Basic|Token))(\s+)(?=\S*[\d=_-]|\S*\.\S|\S+[A-Z])[\w.~+/=*-]{6,}")
-_FIELDS = re.compile(
-    r"((?:\b|_)(?:x-)?(?:api[_-]?key|access[_-]?key|secret[_-]?key|client[_-]?secret|secret|passw(?:or)?d|pwd"
+_HEADERS = re.compile(r"\b((?i:Bearer|Basic|Token))(\s+)(?=\S*[\d=_-]|\S*\.\S|\S+[A-Z])[\w.~+/=*:-]{6,}")
+_FIELD_NAME = (
+    r"(?:x-)?(?:api[_-]?key|access[_-]?key|account[_-]?key|subscription[_-]?key|secret[_-]?key"
+    r"|private[_-]?key(?:[_-]?id)?|client[_-]?secret|secret|passw(?:or)?d|pwd|passphrase"
     r"|(?:access|auth|refresh|session|id)[_-]?token|token|authorization|x-amz-signature|signature|sig|credential)"
-    r"[\"']?\s*(?:=|:)\s*[\"']?)(?!(?:Bearer|Basic|Token)\s)(?!there is )(?![\s\"'{\[(])[^\s\"',;&)}\]]{4,}",
+)
+_FIELDS = re.compile(
+    rf"((?:\b|_){_FIELD_NAME}[\"']?\s*(?:=|:)\s*(?:b(?=[\"']))?[\"']?)"
+    r"(?!(?:Bearer|Basic|Token)\s)(?!there is )(?![\s\"'{\[(])[^\s\"',;&)}\]]{4,}",
     re.IGNORECASE,
 )
-_FIELD_WORDS = ("key", "token", "secret", "passw", "pwd", "authorization", "sig", "credential")
+_PAIRS = re.compile(  # ('password', 'value'), <password>value</password>, "auth": "value", API Key: value
+    rf"([\"'](?:\w+[_-])?{_FIELD_NAME}[\"']\s*,\s*b?[\"'])(?!(?:Bearer|Basic|Token)\s)[^\"']{{4,}}"
+    rf"|(<{_FIELD_NAME}>)[^<]{{4,}}"
+    r"|([\"']auth[\"']\s*:\s*[\"'])[^\"']{8,}"
+    r"|(\bapi key(?:\s*[:=]\s*|\s+)[\"']?)(?=\S*\d)[\w./+=-]{8,}"
+    r"|(\b(?:set-)?cookie[\"']?\s*[:=]\s*[\"']?[\w.-]+=)[^\s;\"']{4,}"
+    r"|(\bcurl\b[^\n]*?\s-u\s+[^\s:]+:)\S+",
+    re.IGNORECASE,
+)
+_FIELD_WORDS = ("key", "token", "secret", "pass", "pwd", "auth", "sig", "credential", "cookie", "curl")
+_PAIR_MARKS = ("',", '",', "</", "auth'", 'auth"', "api key", "cookie", "curl")
+_HOOKS = re.compile(r"(hooks\.slack\.com/\w+|discord(?:app)?\.com/api/webhooks)/[\w/-]+")
+_USER_AND_PORT = re.compile(r"(\b[\w.-]+:)[^\s:@/\"']{4,}(@[\w.-]+:\d+)")
 _QUERY = re.compile(r"([?&](?:key|code|sv|se|sp)=)[^&\s\"'#]{6,}", re.IGNORECASE)
 
 
@@ -66,13 +82,17 @@ def masked(text: str) -> str:
     """
     text = without_known(text)
     if "://" in text:
-        text = _USER.sub(rf"\1{MASK}@", text)
+        text = _HOOKS.sub(rf"\1/{MASK}", _USER.sub(rf"\1{MASK}@", text))
+    if "@" in text:
+        text = _USER_AND_PORT.sub(rf"\1{MASK}\2", text)
     if any(start in text for start in _SHAPE_STARTS):  # the pattern costs a microsecond per character
         text = _SHAPES.sub(_short_shape, text)
     text = _HEADERS.sub(rf"\1\2{MASK}", text)
     lower = text.lower()
     if any(word in lower for word in _FIELD_WORDS):
         text = _FIELDS.sub(rf"\1{MASK}", text)
+        if any(mark in lower for mark in _PAIR_MARKS):
+            text = _PAIRS.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
     return _QUERY.sub(rf"\1{MASK}", text) if "=" in text else text
 
 
