@@ -9,6 +9,7 @@ from vlmine_dagster import __version__
 from vlmine_dagster.cli.cache import cache
 from vlmine_dagster.cli.compare import compare
 from vlmine_dagster.cli.demo import demo
+from vlmine_dagster.cli.detections import detections
 from vlmine_dagster.cli.doctor import doctor
 from vlmine_dagster.cli.explain import explain
 from vlmine_dagster.cli.export import export
@@ -54,6 +55,7 @@ for command in (
     explain,
     compare,
     study,
+    detections,
     ui,
     doctor,
     settings,
