@@ -34,7 +34,7 @@ from vlmine_dagster.mining.significance import mean_interval
 from vlmine_dagster.mining.verdicts import interval_text
 from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.settings import ExperimentSettings
+from vlmine_dagster.settings import ExperimentSettings, default_experiments
 from vlmine_dagster.studies.pool import Draw, Places, Pool
 
 LONGEST = 30
@@ -49,7 +49,7 @@ SIGNALS: Mapping[str, dict[str, Any]] = {
     "entropy": {"signals": ["entropy"]},
     "novelty_min": {"signals": ["novelty_min"]},
     "rank_sum": {"signals": ["novelty_min", "entropy"], "fusion": "rank_sum"},
-    "fused": {"signals": ["class_rank_rarity", "sparsity"], "fusion": "fisher", "weights": {"class_rank_rarity": 3.0}},
+    "fused": default_experiments()["fused"].model_dump(mode="json", include={"signals", "fusion", "weights"}),
 }
 WAYS: Mapping[str, Mapping[str, dict[str, float]]] = {
     "image": {"plain": {}, "gap_s": {"gap_s": GAP_S}},
