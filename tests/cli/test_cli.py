@@ -173,7 +173,7 @@ def test_the_card_says_in_words_why_fused_mined_an_image_and_what_counts_how_oft
     shown = " ".join(vlmine("explain", first).output.split())
 
     assert "mined by fused: unlike any labelled class · " in shown
-    assert ", weight 4), chosen_sparsity" in shown
+    assert ", weight 8), chosen_sparsity" in shown
 
 
 def test_the_card_and_the_list_give_a_signal_the_same_value_and_rank(inside: Made):

@@ -183,7 +183,7 @@ def default_experiments(*, labelled: bool = True) -> dict[str, ExperimentSetting
         "fused": ExperimentSettings(
             signals=("class_rank_rarity", "chosen_sparsity", "chosen_isolation"),
             fusion="fisher",
-            weights={"class_rank_rarity": 4.0, "chosen_isolation": 3.0},
+            weights={"class_rank_rarity": 8.0, "chosen_isolation": 2.0},
         )
         if labelled
         else ExperimentSettings(signals=("unlabelled_rarity",)),
