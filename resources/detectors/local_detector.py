@@ -38,7 +38,7 @@ class LocalDetector:
     hub is never run.
 
     Args:
-        settings: Which model and how.
+        settings: Which model and how; prompts that are read elsewhere have been read.
         name: What the settings call the model.
         folder: Where the hub revision and the hashes of a local checkpoint's files are written down.
         max_pixels: Larger images are not decoded.
@@ -46,6 +46,7 @@ class LocalDetector:
 
     def __init__(self, settings: "TransformersDetectorSettings", *, name: str, folder: Path, max_pixels: int):
         self._settings = settings
+        self._prompts = settings.prompts if isinstance(settings.prompts, tuple) else ()
         self._name = name
         self._checkpoint = Checkpoint(settings.model, settings.revision, folder)
         self._max_pixels = max_pixels
@@ -61,7 +62,7 @@ class LocalDetector:
         """Changes with weights, prompts and threshold."""
         s = self._settings
         name = "" if self._checkpoint.is_local else s.model  # a folder may move: its content counts
-        return settings_hash("detector 1", name, self._checkpoint.revision, list(s.prompts), s.threshold, s.dtype)
+        return settings_hash("detector 1", name, self._checkpoint.revision, list(self._prompts), s.threshold, s.dtype)
 
     @property
     def kind(self) -> str:
@@ -70,7 +71,7 @@ class LocalDetector:
         Raises:
             ModelError: it is none, cannot be reached, or lacks prompts.
         """
-        return f"zero-shot, {len(self._settings.prompts)} prompts" if self._is_zero_shot else "classes of its own"
+        return f"zero-shot, {len(self._prompts)} prompts" if self._is_zero_shot else "classes of its own"
 
     def detect(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Sequence[Detection] | str]]:
         """Yield (image_id, objects), best first; why an image cannot be read in place of its objects.
@@ -119,7 +120,7 @@ class LocalDetector:
         return [_best_first(one, self._names(one)) for one in self._read(outputs, inputs, sizes)]
 
     def _inputs(self, pictures: Sequence[Image.Image]) -> Any:
-        prompts = list(self._settings.prompts)
+        prompts = list(self._prompts)
         texts = {"text": [prompts] * len(pictures), "padding": True} if self._is_zero_shot else {}
         return self._loaded.processor(images=list(pictures), return_tensors="pt", **texts)
 
@@ -130,7 +131,7 @@ class LocalDetector:
         if not self._is_zero_shot:
             return list(processor.post_process_object_detection(outputs, **common))
         read = processor.post_process_grounded_object_detection
-        common["text_labels"] = [list(self._settings.prompts)] * len(sizes)
+        common["text_labels"] = [list(self._prompts)] * len(sizes)
         if "input_ids" in inspect.signature(read).parameters:
             common["input_ids"] = inputs["input_ids"]
         return list(read(outputs, **common))
@@ -159,7 +160,7 @@ class LocalDetector:
         except _LOADING as error:
             raise self._not_loaded(error) from error
         if type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING:
-            if not self._settings.prompts:
+            if not self._prompts:
                 raise ModelError(
                     f"{self._name} is a zero-shot detector: it finds what it is asked for. Set "
                     f"objects.detector.prompts to names of objects, such as rare keywords."

@@ -1,18 +1,24 @@
 """Detectors on this machine: tiny random ones, with the real processors."""
 
 import io
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import jpeg
+from conftest import jpeg, plain_rows
 from PIL import Image
 from pydantic import ValidationError
 from tiny_models import make_detr, make_owlvit
 
-from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.domain.errors import ConfigError, ModelError
+from vlmine_dagster.domain.tables import VOCAB_COUNTS, WHOLE_POOL
 from vlmine_dagster.resources.detectors.contract import Detection, detected_boxes
 from vlmine_dagster.resources.detectors.local_detector import LocalDetector
-from vlmine_dagster.resources.detectors.transformers import TransformersDetectorSettings
+from vlmine_dagster.resources.detectors.transformers import (
+    RareKeywords,
+    TransformersDetectorSettings,
+    rare_keywords,
+)
 from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.settings.objects import ObjectSettings
 
@@ -114,6 +120,39 @@ def test_a_zero_shot_detector_looks_for_its_prompts(build):
     assert all(len(objects) == 16 for objects in found.values())  # 4 x 4 patches
     other = dict(build("owlvit", prompts=("dog",)).detect(PICTURES))
     assert {one.label for objects in other.values() for one in objects} == {"dog"}
+
+
+def test_prompts_are_the_rare_keywords_of_a_project_that_mined_whole_images(make_project):
+    images = make_project({"a": {"x.jpg": jpeg("coffee", 0)}})
+    counts = {"cup": 40, "rocket": 2, "typo": 1, "fire engine": 2, "horse": 7}
+    rows = plain_rows(VOCAB_COUNTS, keyword=list(counts), image_count=list(counts.values()))
+    images.bench.lake.publish("vocab_counts", WHOLE_POOL, rows, inputs="x")
+    wanted = RareKeywords(project="../" + images.folder.name, count=3)
+
+    assert rare_keywords(wanted, images.folder) == ("fire engine", "rocket", "horse")
+    file = RareKeywords(project=str(images.folder / "vlmine.yaml"), count=1, at_least=1)
+    assert rare_keywords(file, Path("/elsewhere")) == ("typo",)
+    with pytest.raises(ConfigError, match="no keyword of .* is in 50 images or more"):
+        rare_keywords(RareKeywords(project=".", at_least=50), images.folder)
+    with pytest.raises(ConfigError, match="no .*vlmine.yaml here"):
+        rare_keywords(RareKeywords(project="nowhere"), images.folder)
+
+
+def test_a_project_asks_a_zero_shot_detector_for_the_rare_keywords_of_another(make_project, checkpoints):
+    images = make_project({"a": {"x.jpg": jpeg("coffee", 0)}})
+    prompts = {"project": str(images.folder), "count": 2}
+    objects = {"detector": {"kind": "transformers", "model": str(checkpoints["owlvit"]), "prompts": prompts}}
+    made = make_project({"a": {"x.jpg": jpeg("coffee", 0)}}, unit="object", objects=objects)
+    fingerprints = []
+    for keywords in (["red cup", "rocket", "car"], ["red cup", "dog", "car"]):
+        rows = plain_rows(VOCAB_COUNTS, keyword=keywords, image_count=[2, 3, 4])
+        images.bench.lake.publish("vocab_counts", WHOLE_POOL, rows, inputs=str(keywords))
+        detector = made.bench.detector
+        fingerprints.append(detector.fingerprint)
+
+    assert detector.kind == "zero-shot, 2 prompts"
+    assert fingerprints[0] != fingerprints[1]
+    assert {one.label for one in dict(detector.detect(PICTURES[:1]))["coffee-0"]} <= {"red cup", "dog"}
 
 
 def test_a_zero_shot_detector_without_prompts_and_a_model_that_is_none_say_so(build, tmp_path):
