@@ -16,6 +16,7 @@ def test_where_tags_tell_nothing_novelty_is_advised_against(weight, apart):
     said = strategy_advice(label_count=0, has_names=False, tag_weight=weight, tells_images_apart=apart)
 
     assert "do not mine by novelty" in said
+    assert "Name the classes" not in said
     assert "Label a few dozen images" in said
 
 
@@ -25,3 +26,6 @@ def test_where_tags_tell_images_apart_they_are_mined_by():
 
     assert "goes by what is rare in them" in told
     assert "finds out how much tags tell" in unknown
+    assert "`dataset.labels: {classes: FILE}` needs no label" in told
+    named = strategy_advice(label_count=0, has_names=True, tag_weight=0.9, tells_images_apart=True)
+    assert "Name the classes" not in named

@@ -36,4 +36,8 @@ def strategy_advice(
         first = "`fused` without labels: it finds out how much tags tell about this pool."
     else:
         first = "`fused` without labels: the tags tell this pool's images apart, so it goes by what is rare in them."
+    if not has_names and (tag_weight is None or tag_weight >= _ENOUGH_WEIGHT) and tells_images_apart is not False:
+        first += (
+            " Name the classes (`dataset.labels: {classes: FILE}` needs no label): it finds more where tags know them."
+        )
     return f"{first} {then}"
