@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.learning.heat_maps import PRIOR_LOGIT, CentreTarget, centre_loss, centre_target, peaks
 from vlmine_dagster.learning.training import seeded
 
 Box = tuple[float, float, float, float]
@@ -17,11 +18,10 @@ Box = tuple[float, float, float, float]
 
 _WIDTH = 48
 _GROUPS = 8
-_PRIOR = 0.01
-"""Share of places that are a centre, at first: else the empty places drown the rest (Lin et al. 2017)."""
 _MOST_FOUND = 100
 _SIZE_WEIGHT = 0.3
 _LEAST_SPREAD = 0.7  # places
+_SIDES_PER_SPREAD = 6
 
 
 class PlaceMap(Protocol):
@@ -94,7 +94,7 @@ class CentreDetector(nn.Module):
         self.trunk = nn.Sequential(_layer(_WIDTH), _layer(_WIDTH))
         self.centres = nn.Conv2d(_WIDTH, class_count, 1)
         self.shapes = nn.Conv2d(_WIDTH, 4, 1)
-        nn.init.constant_(self.centres.bias, float(np.log(_PRIOR / (1 - _PRIOR))))  # type: ignore[arg-type]
+        nn.init.constant_(self.centres.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits (N, classes, H, W), and the centre's offset and the log sides in places (N, 4, H, W)."""
@@ -139,7 +139,7 @@ def fit_detector(
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=max(2, steps))
         for rows in _orders(len(scenes), recipe, draw):
             logits, shapes = detector(*_stacked([scenes[row].seen for row in rows]))
-            loss = _loss(logits, shapes, [targets[row] for row in rows])
+            loss = centre_loss(logits, shapes, [targets[row] for row in rows], shape_weight=_SIZE_WEIGHT)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -152,7 +152,7 @@ def detect(
 ) -> Iterator[tuple[str, Box, int, float]]:
     """Yield the image, box, class and score of the up to 100 likeliest objects of each picture.
 
-    A place counts where no neighbour is likelier for the same class.
+    See `heat_maps.peaks`.
     """
     names = list(pictures)
     for at in range(0, len(names), batch_size):
@@ -160,7 +160,6 @@ def detect(
         with torch.inference_mode():
             logits, shapes = detector(*_stacked([pictures[name] for name in batch]))
             likely = logits.sigmoid()
-            likely = likely * (nn.functional.max_pool2d(likely, 3, stride=1, padding=1) == likely)
         for place, name in enumerate(batch):
             yield from (
                 (name, box, label, score)
@@ -183,70 +182,22 @@ def _stacked(seen: Sequence[PlaceMap]) -> tuple[torch.Tensor, torch.Tensor]:
     return fine, torch.from_numpy(np.stack([one.coarse for one in seen]))
 
 
-@dataclass(frozen=True)
-class _Target:
-    """What a detector should say of a picture.
-
-    Attributes:
-        likely: Shape (classes, H, W): 1 at the centres, less around them.
-        places: Row and column of each object's centre, shape (objects, 2).
-        shapes: Offset of the centre and logarithm of the sides, in places, shape (objects, 4).
-    """
-
-    likely: torch.Tensor
-    places: torch.Tensor
-    shapes: torch.Tensor
-
-
-def _target(scene: Scene, class_count: int, stride: int) -> _Target:
+def _target(scene: Scene, class_count: int, stride: int) -> CentreTarget:
     height, width = scene.seen.fine.shape[1:]
-    likely = np.zeros((class_count, height, width), np.float32)
     boxes = np.asarray(scene.boxes, np.float64).reshape(-1, 4) * scene.seen.scale / stride
     sides = np.maximum(boxes[:, 2:], 1e-3)
     centres = boxes[:, :2] + boxes[:, 2:] / 2
-    columns = np.clip(centres[:, 0].astype(int), 0, width - 1)
-    rows = np.clip(centres[:, 1].astype(int), 0, height - 1)
-    for label, row, column, (across, down) in zip(scene.labels, rows, columns, sides, strict=True):
-        spread_x, spread_y = max(_LEAST_SPREAD, across / 6), max(_LEAST_SPREAD, down / 6)
-        bell = np.exp(
-            -(((np.arange(width) - column) / spread_x) ** 2)[None, :] / 2
-            - (((np.arange(height) - row) / spread_y) ** 2)[:, None] / 2
-        )
-        likely[label] = np.maximum(likely[label], bell)
-    shapes = np.column_stack([centres[:, 0] - columns, centres[:, 1] - rows, np.log(sides)])
-    return _Target(
-        torch.from_numpy(likely),
-        torch.from_numpy(np.column_stack([rows, columns])),
-        torch.from_numpy(shapes.astype(np.float32)),
-    )
-
-
-def _loss(logits: torch.Tensor, shapes: torch.Tensor, targets: Sequence[_Target]) -> torch.Tensor:
-    """Return the focal loss of the centres and the absolute error of the shapes, per object."""
-    wanted = torch.stack([target.likely for target in targets])
-    is_centre = wanted == 1
-    likely = logits.sigmoid()
-    hit = nn.functional.logsigmoid(logits) * (1 - likely) ** 2
-    miss = nn.functional.logsigmoid(-logits) * likely**2 * (1 - wanted) ** 4
-    count = max(1, int(is_centre.sum()))
-    loss = -(hit[is_centre].sum() + miss[~is_centre].sum()) / count
-    wrong = [
-        (shapes[place][:, target.places[:, 0], target.places[:, 1]].T - target.shapes).abs().sum()
-        for place, target in enumerate(targets)
-        if len(target.places)
-    ]
-    return loss + _SIZE_WEIGHT * sum(wrong, start=torch.zeros(())) / count
+    corners = np.clip(centres.astype(np.int64), 0, (width - 1, height - 1))
+    places = np.column_stack([np.asarray(scene.labels, np.int64), corners[:, 1], corners[:, 0]])
+    shapes = np.column_stack([centres - corners, np.log(sides)])
+    spreads = np.maximum(_LEAST_SPREAD, sides[:, ::-1] / _SIDES_PER_SPREAD)
+    return centre_target(places, shapes, spreads=spreads, size=(class_count, height, width))
 
 
 def _best(likely: torch.Tensor, shapes: torch.Tensor, pixels: float) -> Iterator[tuple[Box, int, float]]:
     """Yield box, class and score of one picture's likeliest places; pixels of the picture per place."""
-    _, height, width = likely.shape
-    scores, places = likely.flatten().topk(min(_MOST_FOUND, likely.numel()))
-    for score, place in zip(scores.tolist(), places.tolist(), strict=True):
-        if score <= 0:
-            return
-        label, rest = divmod(place, height * width)
-        row, column = divmod(rest, width)
+    scores, places = peaks(likely, at_most=_MOST_FOUND)
+    for score, (label, row, column) in zip(scores.tolist(), places.tolist(), strict=True):
         off_x, off_y, across, down = shapes[:, row, column].tolist()
         sides = float(np.exp(min(across, 6.0))) * pixels, float(np.exp(min(down, 6.0))) * pixels
         centre = (column + off_x) * pixels, (row + off_y) * pixels

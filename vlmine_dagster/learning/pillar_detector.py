@@ -10,13 +10,13 @@ from torch import nn
 from torch.nn import functional
 
 from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.learning.heat_maps import PRIOR_LOGIT, CentreTarget, centre_loss, centre_target, peaks
 from vlmine_dagster.learning.training import seeded
 
 _FEATURES = 8
 _SHAPES = 8
 """Offsets of the centre (2), its height, logarithms of three sides, sine and cosine of the heading."""
 _GROUPS = 8
-_PRIOR = -4.0  # logit of a place being a centre, at first: nearly all are none
 _MOST_FOUND = 60
 _MOST_PER_CELL = 5
 _LEAST_SCORE = 0.03
@@ -111,7 +111,7 @@ class PillarNet(nn.Module):
         self.coarsest = nn.Sequential(_layer(2 * width, 4 * width, stride=2), _layer(4 * width, 4 * width))
         self.merge = nn.Sequential(nn.Conv2d(7 * width, 2 * width, 1, bias=False), nn.ReLU())
         self.heat, self.shape = nn.Conv2d(2 * width, class_count, 1), nn.Conv2d(2 * width, _SHAPES, 1)
-        nn.init.constant_(self.heat.bias, _PRIOR)  # type: ignore[arg-type]
+        nn.init.constant_(self.heat.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, features: torch.Tensor, cells: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits (B, C, H, W) and shapes (B, 8, H, W).
@@ -156,7 +156,8 @@ def fit_pillars(sweeps: Sequence[LabelledSweep], recipe: PillarRecipe, *, random
         for _ in range(recipe.epochs):
             for batch in _batches(examples, recipe.batch_size, draw):
                 logits, shapes = net(*_joined([example.points for example in batch], grid), len(batch))
-                loss = _loss(logits, shapes, [example.target for example in batch])
+                targets = [example.target for example in batch]
+                loss = centre_loss(logits, shapes, targets, shape_weight=_SHAPE_WEIGHT)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -192,20 +193,11 @@ class _Points:
 
 
 @dataclass(frozen=True)
-class _Target:
-    """What a sweep's maps should be: heat (C, H, W); of each centre its class, row, column and shape."""
-
-    heat: torch.Tensor
-    places: npt.NDArray[np.int64]
-    shapes: torch.Tensor
-
-
-@dataclass(frozen=True)
 class _Example:
     """A sweep, ready to be learned from."""
 
     points: _Points
-    target: _Target
+    target: CentreTarget
 
 
 def _example(sweep: LabelledSweep, recipe: PillarRecipe) -> _Example:
@@ -267,46 +259,22 @@ def _joined(clouds: Sequence[_Points], grid: Grid) -> tuple[torch.Tensor, torch.
     return torch.from_numpy(features), torch.from_numpy(np.concatenate(cells))
 
 
-def _target(sweep: LabelledSweep, recipe: PillarRecipe) -> _Target:
+def _target(sweep: LabelledSweep, recipe: PillarRecipe) -> CentreTarget:
     grid = recipe.grid
     exact = (sweep.boxes[:, :2] + grid.reach_m) / grid.cell_m
     place = np.floor(exact).astype(np.int64)
     kept = ((place >= 0) & (place < grid.cells)).all(axis=1)
     boxes, exact, place, classes = sweep.boxes[kept], exact[kept], place[kept], sweep.classes[kept]
-    heat = np.zeros((recipe.class_count, grid.cells, grid.cells), np.float32)
-    across = np.arange(grid.cells)
-    for (x, y), one in zip(place.tolist(), classes.tolist(), strict=True):
-        bump = np.exp(-(((across - x) ** 2)[None] + ((across - y) ** 2)[:, None]) / (2 * _SPREAD**2))
-        np.maximum(heat[one], bump, out=heat[one])
     sides, turn = np.log(np.maximum(boxes[:, 3:6], 1e-3)), boxes[:, 6:]
-    shape = np.concatenate([exact - place - 0.5, boxes[:, 2:3], sides, np.sin(turn), np.cos(turn)], axis=1)
+    shapes = np.concatenate([exact - place - 0.5, boxes[:, 2:3], sides, np.sin(turn), np.cos(turn)], axis=1)
     places = np.stack([classes, place[:, 1], place[:, 0]], axis=1)
-    return _Target(torch.from_numpy(heat), places, torch.from_numpy(shape.astype(np.float32)))
-
-
-def _loss(logits: torch.Tensor, shapes: torch.Tensor, targets: Sequence[_Target]) -> torch.Tensor:
-    """Return the focal loss of the heat and the mean error of shapes at the centres."""
-    heat = torch.stack([target.heat for target in targets])
-    likely = torch.sigmoid(logits).clamp(1e-4, 1 - 1e-4)
-    is_centre = heat == 1
-    of_centres = -((1 - likely) ** 2) * torch.log(likely) * is_centre
-    of_others = -((1 - heat) ** 4) * likely**2 * torch.log(1 - likely) * ~is_centre
-    count = max(1, sum(len(target.places) for target in targets))
-    error = shapes.new_zeros(())
-    for number, target in enumerate(targets):
-        found = shapes[number][:, target.places[:, 1], target.places[:, 2]].T
-        error = error + (found - target.shapes).abs().sum()
-    return (of_centres.sum() + of_others.sum() + _SHAPE_WEIGHT * error) / count
+    spreads = np.full((len(places), 2), _SPREAD)
+    return centre_target(places, shapes, spreads=spreads, size=(recipe.class_count, grid.cells, grid.cells))
 
 
 def _decoded(likely: torch.Tensor, shapes: torch.Tensor, grid: Grid) -> Detections:
-    highest = functional.max_pool2d(likely[None], 3, stride=1, padding=1)[0]
-    peaks = torch.where(likely == highest, likely, 0).flatten()
-    scores, places = peaks.topk(min(_MOST_FOUND, len(peaks)))
-    kept = scores > _LEAST_SCORE
-    scores, places = scores[kept], places[kept]
-    side = grid.cells
-    classes, rows, columns = places // side**2, places % side**2 // side, places % side
+    scores, places = peaks(likely, at_most=_MOST_FOUND, at_least=_LEAST_SCORE)
+    classes, rows, columns = places.T
     shape = shapes[:, rows, columns].T.double().numpy()
     centre = np.stack([columns.numpy(), rows.numpy()], axis=1) + 0.5 + shape[:, :2]
     heading = np.arctan2(shape[:, 6:7], shape[:, 7:8])
