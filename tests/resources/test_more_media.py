@@ -1,0 +1,199 @@
+"""LiDAR sweeps, sounds and medical images as pictures; what is broken or empty is told."""
+
+import io
+import wave
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmine_dagster.domain.errors import PictureError, SourceError
+from vlmine_dagster.domain.tables import Outcome
+from vlmine_dagster.resources.datasets.audio import PLUGIN as AUDIO_FILES
+from vlmine_dagster.resources.datasets.audio import AudioFilesSettings
+from vlmine_dagster.resources.media.audio import Audio, AudioSettings, mel_power, wave_bytes
+from vlmine_dagster.resources.media.dicom import Dicom, DicomSettings
+from vlmine_dagster.resources.media.lidar import Lidar, LidarSettings
+from vlmine_dagster.resources.sounds import sound_format
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.place import Place
+
+CLOUD = np.array([[10.0, 0, 1, 0.5], [0, 5, -1, 1.0], [100, 0, 0, 1.0]], np.float32)
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def lidar(**settings) -> Lidar:
+    return Lidar(LidarSettings(kind="lidar", **{"view": "above", "reach_m": 20, "pixel_m": 1, **settings}))
+
+
+def saved(save, *arguments) -> bytes:
+    stream = io.BytesIO()
+    save(stream, *arguments)
+    return stream.getvalue()
+
+
+def las() -> bytes:
+    import laspy
+
+    cloud = laspy.create(point_format=3, file_version="1.4")
+    cloud.header.scales = [0.01] * 3
+    cloud.x, cloud.y, cloud.z = CLOUD[:2, 0], CLOUD[:2, 1], CLOUD[:2, 2]
+    cloud.intensity = (CLOUD[:2, 3] * 65535).astype(np.uint16)
+    return saved(cloud.write)
+
+
+def pcd() -> bytes:
+    from pypcd4 import PointCloud
+
+    return saved(PointCloud.from_xyzi_points(CLOUD).save)
+
+
+@pytest.mark.parametrize("item", [CLOUD.tobytes(), saved(np.save, CLOUD), pcd()], ids=["bin", "npy", "pcd"])
+def test_a_point_lies_where_it_is_seen_from_above(item):
+    image = pixels(lidar().picture(item))
+    assert image.shape == (40, 40, 3)
+    # 10 m ahead: ten rows above the middle; 5 m to the left: five columns left of it. Higher is redder.
+    ahead, left = image[10 - 1 + 1, 20], image[20, 15]
+    assert (image.sum(axis=2) > 0).sum() == 2  # the third is beyond reach
+    assert ahead[0] > left[0] > 0 and left[1] > ahead[1] > 0
+
+
+def test_surveys_are_seen_around_their_middle():
+    image = pixels(lidar().picture(las()))
+    assert (image.sum(axis=2) > 0).sum() == 2
+
+
+def test_both_views_stand_one_over_the_other_at_one_scale():
+    near = CLOUD[:2]
+    both = pixels(lidar(view="both").picture(near.tobytes()))
+    assert both.shape == (40 + 64, 40, 3) and both[40:].any()
+    five = np.column_stack([near, [0, 0]]).astype(np.float32)
+    again = pixels(lidar(view="both", columns=5).picture(five.tobytes()))
+    assert (again == both).all()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (b"12345", "no readable points"),
+        (np.full((3, 4), np.nan, np.float32).tobytes(), "the sweep has no points"),
+        (saved(np.save, np.zeros(3)), "an array of shape"),
+        (b"LASF" + b"x" * 50, "no readable points"),
+    ],
+)
+def test_sweeps_that_cannot_be_read_say_why(item, message):
+    with pytest.raises(PictureError, match=message):
+        lidar().picture(item)
+    assert lidar().facts(item, max_pixels=10**8).outcome == Outcome.CORRUPT
+
+
+def tone(hertz: float, seconds: float, rate: int = 16_000) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+@pytest.mark.parametrize("hertz", [300, 1000, 4000])
+def test_a_tone_is_loudest_in_its_own_band(hertz):
+    power = mel_power(tone(hertz, 0.5), 16_000, 64)
+    mel = 2595 * np.log10(1 + hertz / 700) / (2595 * np.log10(1 + 8000 / 700))
+    assert abs(power.sum(axis=1).argmax() - (mel * 65 - 1)) <= 1
+    assert power.shape == (64, 48)  # (8000 - 400) // 160 + 1 frames
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3"])
+def test_sounds_of_every_format_are_seen_and_played(form):
+    import soundfile
+
+    stream = io.BytesIO()
+    soundfile.write(stream, np.column_stack([tone(1000, 1, 22_050)] * 2), 22_050, format=form)
+    audio = Audio(AudioSettings(kind="audio"))
+    image = pixels(audio.picture(stream.getvalue()))
+    assert image.shape[0] == 64 * 3 and 90 < image.shape[1] < 105
+    with wave.open(io.BytesIO(audio.recording(stream.getvalue()))) as played:
+        assert (played.getframerate(), played.getnchannels()) == (16_000, 1)
+        assert played.getnframes() == pytest.approx(16_000, rel=0.08)
+    assert audio.request(stream.getvalue()) == audio.picture(stream.getvalue())
+    assert sound_format(Audio(AudioSettings(kind="audio", send="sound")).request(stream.getvalue())) == "wav"
+
+
+def test_sounds_that_cannot_be_read_or_are_silent_from_the_start_say_why():
+    audio = Audio(AudioSettings(kind="audio"))
+    assert audio.facts(b"", max_pixels=10**8).outcome == Outcome.EMPTY
+    assert "has no samples" in audio.facts(wave_bytes(np.empty(0), 16_000), max_pixels=10**8).failure
+    assert "no readable sound" in audio.facts(b"RIFF....WAVEnothing", max_pixels=10**8).failure
+
+
+def sounds(folder, **settings):
+    chosen = AudioFilesSettings(kind="audio", root=str(folder), shard_count=1, **settings)
+    return AUDIO_FILES.make(Place(chosen, FingerprintCache()), chosen)
+
+
+def test_long_sounds_are_cut_into_windows_with_their_times(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wave_bytes(tone(500, 2.8), 16_000))
+    (tmp_path / "b.wav").write_bytes(wave_bytes(tone(500, 2.2), 16_000))
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "mute.wav").write_bytes(wave_bytes(np.empty(0), 16_000))
+    (tmp_path / "text.wav").write_bytes(b"no sound")
+    source = sounds(tmp_path, window_s=1)
+    found = {raw.key: raw for raw in source.read("shard-000")}
+    windows = [key for key in found if "@" in key]
+    # 0.8 s are more than half a window, 0.2 s are not.
+    assert windows == [f"{name}.wav@{start}.000s" for name, count in (("a", 3), ("b", 2)) for start in range(count)]
+    second = found["a.wav@1.000s"]
+    assert (second.moment.sequence, second.moment.frame, second.moment.time_s) == ("a.wav", 1, 1.0)
+    assert sound_format(second.data) == "wav"
+    assert found["empty.wav"].data == b"" and found["empty.wav"].failure is None
+    assert found["mute.wav"].failure == "the sound has no samples"
+    assert "no readable sound" in found["text.wav"].failure
+    wanted = ["b.wav@1.000s", "text.wav"]
+    assert [raw.key for raw in source.read("shard-000", keys=wanted)] == wanted
+    assert source.shards() == ["shard-000"] and source.fingerprint("shard-000")
+    (tmp_path / "nowhere").mkdir()
+    with pytest.raises(SourceError, match="no sound below"):
+        sounds(tmp_path / "nowhere").shards()
+
+
+def dicom(values: np.ndarray, *, has_pixels=True, **more) -> bytes:
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    shape = values.shape if len(values.shape) == 2 else values.shape[1:]
+    data.Rows, data.Columns, data.SamplesPerPixel = shape[0], shape[1], 1
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation = 15, 1
+    data.PhotometricInterpretation = "MONOCHROME2"
+    for name, value in more.items():
+        setattr(data, name, value)
+    if has_pixels:
+        data.PixelData = values.astype("<i2").tobytes()
+    return saved(lambda stream: data.save_as(stream, enforce_file_format=True))
+
+
+def test_a_medical_image_is_seen_through_its_window():
+    values = np.array([[-1000, -160, 40], [140, 240, 3000]])
+    shown = pixels(Dicom(DicomSettings(kind="dicom", window=(40, 400))).picture(dicom(values)))[..., 0]
+    assert shown.tolist() == [[0, 0, 127], [191, 255, 255]]
+    own = Dicom(DicomSettings(kind="dicom"))
+    assert (pixels(own.picture(dicom(values, WindowCenter=40, WindowWidth=400)))[..., 0] == shown).all()
+    inverted = dicom(values, WindowCenter=40, WindowWidth=400, PhotometricInterpretation="MONOCHROME1")
+    assert pixels(own.picture(inverted))[0, 0, 0] == 255
+    rescaled = dicom(values + 1000, WindowCenter=40, WindowWidth=400, RescaleIntercept=-1000, RescaleSlope=1)
+    assert (pixels(own.picture(rescaled))[..., 0] == shown).all()
+    frames = dicom(np.stack([values * 0, values, values * 0]), NumberOfFrames=3, WindowCenter=40, WindowWidth=400)
+    assert (pixels(own.picture(frames))[..., 0] == shown).all()
+
+
+def test_medical_files_without_pixels_or_of_another_kind_say_why():
+    own = Dicom(DicomSettings(kind="dicom"))
+    assert (
+        own.facts(dicom(np.zeros((2, 2)), has_pixels=False), max_pixels=10**8).failure == "the DICOM file has no pixels"
+    )
+    assert "no readable DICOM file" in own.facts(b"no", max_pixels=10**8).failure
+    cut = dicom(np.zeros((20, 20)))[:-100]
+    assert own.facts(cut, max_pixels=10**8).outcome == Outcome.CORRUPT
