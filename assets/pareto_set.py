@@ -9,10 +9,12 @@ from vlmine_dagster.engine.checks import SEQUENCE_CHECK
 from vlmine_dagster.engine.stage import MiningConfig, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.mining.limits import MOST_JACCARD, MOST_SPEARMAN
+from vlmine_dagster.resources.verdicts import has_finished_verdicts
 from vlmine_dagster.resources.workbench import Workbench
 
 AGREEMENT_CHECK = "signals_differ"
 _USED = ("prompt_tokens", "output_tokens", "cost_usd")
+_VERDICT = ("image_id", "reviewer", "verdict", "list_rank", "round")
 _PREVIEW = 20
 
 
@@ -23,6 +25,10 @@ def _signals(table: str) -> Reads:
 
 def _diversity(part: Part) -> str:
     return "" if part.experiment.diversity is None else part.experiment.diversity.kind
+
+
+def _learns(part: Part) -> bool:
+    return part.experiment.can_learn_from_verdicts and has_finished_verdicts(part.project)
 
 
 def _oracle(bench: Workbench, part: Part) -> list[Any]:
@@ -43,6 +49,8 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
         Reads(ITEMS, ("label",), when=lambda part: _diversity(part) == "k_center"),
         Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
+        Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
+        Reads("verdicts", _VERDICT, when=_learns),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
         Reads("vocab_counts", ("keyword", "unit_count"), when=lambda part: _diversity(part) == "coverage"),
         Reads(

@@ -219,7 +219,13 @@ class VerdictLog:
 
 def verdict_log(project: Project) -> VerdictLog:
     """Return the log of a project's verdicts."""
-    return VerdictLog(project.state_folder("verdicts") / FILE)
+    return VerdictLog(project.state_folder("labels") / FILE)
+
+
+def has_finished_verdicts(project: Project) -> bool:
+    """Return whether a round of verdicts was finished, so that lists learn from it."""
+    log = verdict_log(project)
+    return log.file.exists() and log.round_count() > 0
 
 
 def finished_verdicts(project: Project) -> list[Judgement]:

@@ -13,6 +13,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench, open_runner
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
+from vlmine_dagster.cli.verdicts import dollars, finite
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import JUDGES, Outcome
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.describers import DescriberInput, Description, ModelDescriber
     from vlmine_dagster.resources.keyworders import KeywordAnswer
     from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.review.outlook import ReviewOutlook
 
 _Z95 = 1.959964
 
@@ -68,12 +70,14 @@ class Forecast:
         spent_usd: US dollars spent so far, the sample's included.
         cost_usd: US dollars to be paid, None where a price is unknown.
         max_cost_usd: The project's limit, None for none.
+        reviews: What people's review of each list will cost, where the settings name a price and a time is known.
     """
 
     stages: tuple[StageForecast, ...]
     spent_usd: float
     cost_usd: float | None
     max_cost_usd: float | None
+    reviews: "tuple[ReviewOutlook, ...]" = ()
 
 
 @click.command()
@@ -84,7 +88,7 @@ def forecast(sample: int, is_json: bool) -> None:
     with open_runner(is_quiet=is_json) as runner:
         shards = runner.inspect_images()
     made = forecast_run(open_bench(), shards, sample_count=sample)
-    print_json(asdict(made)) if is_json else print_forecast(made)
+    print_json(finite(asdict(made))) if is_json else print_forecast(made)
 
 
 def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int) -> Forecast:
@@ -100,13 +104,16 @@ def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int
         ModelError: no call of a sample was answered.
         MissingInputError: `images` of a shard is missing.
     """
+    from vlmine_dagster.review.outlook import review_outlooks
+
     stages: list[StageForecast] = []
     for variant in bench.project.settings.variant_names:
         stages += _variant(bench, shards, variant, sample_count)
     costs = [stage.cost_usd for stage in stages]
     known = [cost for cost in costs if cost is not None]
     total = sum(known) if len(known) == len(costs) else None
-    return Forecast(tuple(stages), bench.cache.spent_usd(), total, bench.project.settings.max_cost_usd)
+    limit, reviews = bench.project.settings.max_cost_usd, tuple(review_outlooks(bench))
+    return Forecast(tuple(stages), bench.cache.spent_usd(), total, limit, reviews)
 
 
 def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_count: int) -> Iterator[StageForecast]:
@@ -248,6 +255,7 @@ def print_forecast(estimate: Forecast) -> None:
     from vlmine_dagster.resources.progress import duration
 
     out = console()
+    _print_reviews(estimate.reviews)
     if not estimate.stages:
         out.print("Nothing to estimate: this project asks no model (the tagger and the rules run on this machine).")
         return
@@ -274,6 +282,19 @@ def print_forecast(estimate: Forecast) -> None:
         out.print(
             "[yellow]That is more than max_cost_usd: the run will stop at the limit and keep the answers paid for.[/]"
         )
+
+
+def _print_reviews(reviews: "Sequence[ReviewOutlook]") -> None:
+    if not reviews:
+        return
+    names = ("list", "items", "hours", "dollars", "rare, expected", "dollars per rare image")
+    table = table_of({name: "left" if name == "list" else "right" for name in names}, title="Estimate for a review")
+    for one in reviews:
+        share = one.precision
+        expected = "unknown" if share is None else f"{share.mean:.0%} ({share.low:.0%} to {share.high:.0%})"
+        numbers = (f"{one.count:,}", f"{one.hours:.1f}", f"{one.usd:,.2f}", expected, dollars(one.usd_per_rare))
+        table.add_row(plain(one.experiment), *numbers)
+    print_table(table)
 
 
 def _dollars(stage: StageForecast) -> str:

@@ -25,6 +25,7 @@ from vlmine_dagster.cli.status import status
 from vlmine_dagster.cli.study import study
 from vlmine_dagster.cli.top import top
 from vlmine_dagster.cli.ui import ui
+from vlmine_dagster.cli.verdicts import verdicts
 
 
 @click.group(
@@ -51,6 +52,7 @@ for command in (
     cache,
     top,
     review,
+    verdicts,
     export,
     explain,
     compare,

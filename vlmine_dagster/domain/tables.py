@@ -15,6 +15,7 @@ from vlmine_dagster.domain.contracts import (
 from vlmine_dagster.domain.encoders import ENCODER
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.outcomes import JUDGES, Outcome, Split
+from vlmine_dagster.domain.verdicts import Verdict
 
 __all__ = [
     "DESCRIPTIONS",
@@ -36,6 +37,7 @@ __all__ = [
     "UNCERTAINTY_SCORES",
     "UNMATCHED_BOXES",
     "UNRANKED",
+    "VERDICTS",
     "VOCAB_COUNTS",
     "WHOLE_POOL",
     "Column",
@@ -366,6 +368,24 @@ UNCERTAINTY_SCORES = Table(
     ("image_id",),
 )
 
+VERDICTS = Table(
+    "verdicts",
+    "pool",
+    "the last word of one reviewer about one item, of a finished round",
+    (
+        _image_id(),
+        Column("reviewer", "string", "who gave it"),
+        Column("verdict", "string", "what the reviewer said", allowed=tuple(Verdict)),
+        Column("class_name", "string", "the class that the reviewer named", nullable=True),
+        Column("seconds", "float64", "how long the reviewer looked", minimum=0),
+        Column("experiment", "string", "the list on which the item was"),
+        Column("list_rank", "int64", "its rank there", minimum=1),
+        Column("judged_at", "float64", "when, in seconds since 1970", minimum=0),
+        Column("round", "int64", "the round, 1 for the first", minimum=1),
+    ),
+    ("image_id", "reviewer"),
+)
+
 PARETO_SET = Table(
     "pareto_set",
     "experiment",
@@ -428,6 +448,7 @@ TABLES: dict[str, Table] = {
         NEIGHBOUR_SCORES,
         TASK_MODEL,
         UNCERTAINTY_SCORES,
+        VERDICTS,
         PARETO_SET,
         RETRAIN_METRICS,
         MINING_REPORT,

@@ -25,6 +25,7 @@ from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.verdicts import by_verdicts
 from vlmine_dagster.scoring.vocabulary import published_health
 from vlmine_dagster.settings import CountedBudget, ExperimentSettings
 
@@ -86,6 +87,7 @@ def mined_list(
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
+    ranking, told = by_verdicts(reader, experiment, ranking, list(image_ids(pool)))
     counted = reader.project.settings.counted
     kind = reader.project.settings.items
     listed, last, skipped = _without_repeats(pool, ranking, experiment, kind, name=reader.partition)
@@ -93,7 +95,7 @@ def mined_list(
     if experiment.diversity is not None:
         listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
     ranking = joined(listed, last)
-    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader))
+    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader), verdicts=told)
     return MinedList(
         _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, words=words),
         selected_count,
@@ -139,10 +141,11 @@ def _without_repeats(
 
 @dataclass(frozen=True)
 class _Words:
-    """How reasons speak of a pool: what they count, and whether they may use keywords and tags."""
+    """How reasons speak of a pool: what they count, whether they may use keywords and tags, what verdicts add."""
 
     counted: CountedUnit
     are_tags_meaningful: bool
+    verdicts: Mapping[int, str]
 
 
 def _tells_images_apart(reader: Reader) -> bool:
@@ -184,7 +187,9 @@ def _rows(
     reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=has_fronts, words=words)
     copies = selected.column("copy_count").to_pylist()
     more = skipped.notes_of(ranking.order[:selected_count].tolist())
-    said = [f"{why}{picked}{copies_note(n)}{note}" for why, n, note in zip(reasons, copies, more, strict=True)]
+    judged = [words.verdicts.get(place, "") for place in ranking.order[:selected_count].tolist()]
+    told = zip(reasons, copies, more, judged, strict=True)
+    said = [f"{why}{picked}{copies_note(n)}{note}{verdict}" for why, n, note, verdict in told]
     instead = skipped.listed_instead(ids, ranking.order)
     skip = _SKIPPED_OBJECT if experiment.deliver == "image" else _SKIPPED
     columns = {

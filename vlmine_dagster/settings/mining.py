@@ -38,6 +38,8 @@ class DiversitySettings(Settings):
 
 def _is_written(name: str | None, value: Any) -> bool:
     """Whether a setting of an experiment is part of its text: rules about frames and images are where they are set."""
+    if name == "learns_from_verdicts":
+        return value is False
     return value is not None or name not in ("deliver", "per_sequence", "gap_s", "gap_frames")
 
 
@@ -66,6 +68,8 @@ class ExperimentSettings(Settings):
     """The same in frames, where nobody knows when they were taken."""
     variant: str = DEFAULT_VARIANT
     """Extraction variant whose novelty is used."""
+    learns_from_verdicts: bool = True
+    """Whether verdicts of finished reviews change the order (docs/review.md), except that of random and oracle."""
 
     @field_validator("signals")
     @classmethod
@@ -154,6 +158,11 @@ class ExperimentSettings(Settings):
     def needs_labels(self) -> bool:
         """Whether any signal comes from labels, by the task model or by the seed itself."""
         return any(SIGNALS[signal].needs != "nothing" for signal in self.signals)
+
+    @property
+    def can_learn_from_verdicts(self) -> bool:
+        """Whether its order may follow verdicts; what other lists are compared with stays what it is."""
+        return self.learns_from_verdicts and not set(self.signals) <= {"random", "oracle"}
 
     @property
     def uses_oracle(self) -> bool:

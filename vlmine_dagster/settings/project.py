@@ -85,6 +85,17 @@ class AutomationSettings(Settings):
         return timezone
 
 
+class ReviewSettings(Settings):
+    """What people's time and labels cost: from it follow dollars per confirmed rare image."""
+
+    hourly_usd: Annotated[float, Field(ge=0)] = 0.0
+    """An hour of a reviewer, in US dollars."""
+    seconds_per_verdict: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that a verdict takes; measured on the review page if left out."""
+    usd_per_label: Annotated[float, Field(ge=0)] = 0.0
+    """A label of a confirmed image, in US dollars."""
+
+
 class DuckDBSettings(Settings):
     """DuckDB, which counts, scores and joins."""
 
@@ -131,6 +142,8 @@ class ProjectSettings(Settings):
     """What runs by itself."""
     owners: tuple[Annotated[str, Field(pattern=r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$")], ...] = ()
     """Who owns the assets, as Dagster shows it: mail addresses, or teams such as team:perception."""
+    review: ReviewSettings = ReviewSettings()
+    """What people's time and labels cost."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
     count_by: Literal["object", "image", "track", "sequence"] | None = None

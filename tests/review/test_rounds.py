@@ -1,0 +1,87 @@
+"""A round of review: verdicts change the next list, classes become labels, MLflow hears of it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from conftest import Made
+
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.verdicts import Verdict
+from vlmine_dagster.resources.rounds import load_rounds
+from vlmine_dagster.resources.verdicts import Judgement, verdict_log
+from vlmine_dagster.review.rounds import finish_round, named_classes
+
+
+def word(image_id: str) -> Verdict:
+    """Rocket is rare, chelsea is common, coffee is junk."""
+    verdicts = {"rocket": Verdict.RARE, "chelsea": Verdict.COMMON, "coffee": Verdict.JUNK}
+    return verdicts[image_id.rpartition("/")[2].partition("-")[0]]
+
+
+def test_a_finished_round_changes_the_next_list_and_is_recorded(finished: Made, monkeypatch: pytest.MonkeyPatch):
+    finished.keep_experiments("pareto", "random")
+    finished.settings(review={"hourly_usd": 36.0})
+    before = finished.frame("pareto_set", "pareto").sort_values("rank")
+    control = finished.frame("pareto_set", "random")
+    names = before["image_id"].tolist()
+    log = verdict_log(finished.project)
+    rare = [name for name in names if word(name) is Verdict.RARE]
+    assert len(rare) >= 2  # of the four rockets; the others are labelled or test
+    sunk = [name for name in names if word(name) is not Verdict.RARE][:6]
+    for name in [*rare[:1], *sunk]:
+        log.add(Judgement(name, "ana", word(name), seconds=5.0, experiment="pareto", rank=names.index(name) + 1))
+    log.add(Judgement(sunk[0], "ben", Verdict.RARE, seconds=5.0, experiment="pareto", rank=1))
+
+    monkeypatch.chdir(finished.folder)
+    said = CliRunner().invoke(main, ["verdicts", "--finish", "--json"], catch_exceptions=False)
+    done = json.loads(said.output)
+    assert (done["number"], done["label_round"]) == (1, None)
+    assert done["summary"]["disputed"] == {sunk[0]: {"ana": word(sunk[0]).value, "ben": "rare"}}
+    tracking = finished.bench.tracking
+    (run,) = [one for one in tracking.finished("verdicts") if one.experiment == "pareto"]
+    metrics = tracking.client.get_run(run.run_id).data.metrics
+    assert (metrics["judged"], metrics["confirmed_rare"], metrics["minutes"]) == (6, 1, pytest.approx(40 / 60))
+    assert metrics["usd_per_rare"] == pytest.approx(8 * 5 * 36 / 3600)
+    assert metrics["precision"] == pytest.approx(1 / 6)
+
+    outcome = finished.run(experiments=["pareto", "random"])
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    kept = finished.frame("verdicts")
+    assert len(kept) == 8
+    assert set(kept["round"]) == {1}
+    after = finished.frame("pareto_set", "pareto").sort_values("rank")
+    order = after["image_id"].tolist()
+    assert order[0] == rare[0]
+    assert after["reason"].iloc[0].endswith(" · confirmed rare")
+    assert set(order[-5:]) == set(sunk[1:])  # what is disputed counts for neither
+    assert sorted(order) == sorted(names)
+    assert finished.frame("pareto_set", "random").equals(control)
+
+
+def test_a_class_that_all_name_becomes_a_label(finished: Made):
+    log = verdict_log(finished.project)
+    with pytest.raises(SourceError, match="nothing was judged yet"):
+        finish_round(finished.bench)
+    names = finished.frame("pareto_set", "pareto").sort_values("rank")["image_id"].tolist()
+    log.add(Judgement(names[0], "ana", Verdict.RARE, class_name="rocket", experiment="pareto", rank=1))
+    done = finish_round(finished.bench)
+
+    assert done.labels == {names[0]: "rocket"}
+    assert load_rounds(finished.project)[-1].labels == {names[0]: "rocket"}
+    with pytest.raises(SourceError, match="nothing was judged since the last round"):
+        finish_round(finished.bench)
+
+
+def test_reviewers_who_name_two_classes_or_call_it_junk_make_no_label():
+    said = [
+        Judgement("a", "ana", Verdict.RARE, class_name="lion"),
+        Judgement("a", "ben", Verdict.RARE, class_name="tiger"),
+        Judgement("b", "ana", Verdict.RARE, class_name="lion"),
+        Judgement("b", "ben", Verdict.JUNK),
+        Judgement("c", "ana", Verdict.COMMON, class_name="cat"),
+        Judgement("c", "ben", Verdict.UNSURE),
+    ]
+
+    assert named_classes(said) == {"c": "cat"}

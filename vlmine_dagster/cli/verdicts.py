@@ -1,0 +1,106 @@
+"""`vlmine verdicts`: what reviewers said, and the end of a round of review."""
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
+
+if TYPE_CHECKING:
+    from vlmine_dagster.mining.significance import Interval
+    from vlmine_dagster.review.rounds import FinishedRound
+    from vlmine_dagster.review.summary import Summary
+
+_SHOWN = 10
+
+
+@click.command()
+@click.option("--finish", "is_finished", is_flag=True, help="Finish the round: the next lists learn from it.")
+@as_json
+def verdicts(is_finished: bool, is_json: bool) -> None:
+    """Show what reviewers said: precision, agreement, minutes and dollars.
+
+    `--finish` ends the round, so that the next lists learn from it.
+    Classes that reviewers named become a round of labels, as if imported by `vlmine labels import`.
+    """
+    from vlmine_dagster.resources.verdicts import verdict_log
+    from vlmine_dagster.review.rounds import finish_round
+    from vlmine_dagster.review.summary import summarize
+
+    bench = open_bench()
+    if is_finished:
+        done = finish_round(bench)
+        print_json(finite(asdict(done))) if is_json else print_finished(done)
+        return
+    found = summarize(bench, verdict_log(bench.project).standing())
+    print_json(finite(asdict(found))) if is_json else print_summary(found)
+
+
+def finite(value: Any) -> Any:
+    """Return a value as JSON can hold it: null for numbers that are infinite or none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def print_finished(done: "FinishedRound") -> None:
+    """Print what a finished round came to."""
+    print_summary(done.summary)
+    out = console()
+    out.print(f"Round {done.number} is finished: the next lists learn from it.")
+    if done.label_round is not None:
+        out.print(f"{len(done.labels):,} classes that were named are round {done.label_round} of the labels.")
+    for url in done.urls.values():
+        out.print(f"[dim]{plain(url)}[/]")
+    out.print("Next: vlmine run")
+
+
+def print_summary(found: "Summary") -> None:
+    """Print what verdicts come to."""
+    out = console()
+    if not found.judged:
+        out.print("Nothing was judged yet. Start with `vlmine review`.")
+        return
+    said = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_verdict.items())
+    reviewers = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_reviewer.items())
+    out.print(f"{found.judged:,} items judged in {found.minutes:,.1f} minutes (${found.usd:,.2f}), by {reviewers}.")
+    out.print(f"Standing: {said or 'none'}.")
+    columns = ("list", "first", "judged", "rare", "95% interval", "$ per rare")
+    table = table_of({name: "left" if name == "list" else "right" for name in columns})
+    for one in found.lists:
+        for precision in one.precision:
+            share = precision.share
+            shown = ("-", "-") if share is None else (f"{share.mean:.0%}", f"{share.low:.0%} to {share.high:.0%}")
+            is_last = precision is one.precision[-1]
+            cost = dollars(one.cost) if is_last else ""
+            table.add_row(plain(one.experiment), f"{precision.first:,}", f"{precision.judged:,}", *shown, cost)
+    print_table(table)
+    for pair in found.agreements:
+        kappa = "no kappa: both said one thing alone" if math.isnan(pair.kappa) else f"Cohen's kappa {pair.kappa:.2f}"
+        out.print(f"{plain(pair.reviewers[0])} and {plain(pair.reviewers[1])}: {kappa} on {pair.count:,} items.")
+    for name, words in list(found.disputed.items())[:_SHOWN]:
+        out.print(
+            f"[dim]disputed: {plain(name)}: {plain(', '.join(f'{who} {word}' for who, word in words.items()))}[/]"
+        )
+
+
+def dollars(found: "Interval | None") -> str:
+    """Return dollars with their interval.
+
+    Examples:
+        >>> from vlmine_dagster.mining.significance import Interval
+        >>> dollars(Interval(0.5, 0.25, math.inf, 9)), dollars(Interval(math.inf, 1.0, math.inf, 9)), dollars(None)
+        ('0.50 (0.25 to any)', 'none confirmed', '-')
+    """
+    if found is None:
+        return "-"
+    if math.isinf(found.mean):
+        return "none confirmed"
+    high = "any" if math.isinf(found.high) else f"{found.high:,.2f}"
+    return f"{found.mean:,.2f} ({found.low:,.2f} to {high})"

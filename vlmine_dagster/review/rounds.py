@@ -1,0 +1,130 @@
+"""The end of a round of review: verdicts begin to count, named classes become labels, MLflow learns of it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.tables import JUDGES
+from vlmine_dagster.domain.verdicts import Verdict
+from vlmine_dagster.review.summary import Summary, summarize
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.verdicts import Judgement
+    from vlmine_dagster.resources.workbench import Workbench
+
+_LABELLED = (Verdict.RARE, Verdict.COMMON)
+
+
+@dataclass(frozen=True)
+class FinishedRound:
+    """A round of review that was finished.
+
+    Attributes:
+        number: 1 for the first.
+        summary: What it came to.
+        labels: Class by item of those that became labels.
+        label_round: Number of the round of labels; None where nothing new became one.
+        urls: Addresses of its MLflow runs, by experiment.
+    """
+
+    number: int
+    summary: Summary
+    labels: Mapping[str, str]
+    label_round: int | None
+    urls: Mapping[str, str]
+
+
+def finish_round(bench: "Workbench") -> FinishedRound:
+    """Finish the open round: the next lists learn from its verdicts, and classes that were named become labels.
+
+    A class becomes a label where all who named one named the same, and nobody calls the item junk, a duplicate, or
+    listed for a wrong keyword. Labels are written first: a process that dies in between leaves the round open, and
+    finishing it again adds nothing twice.
+
+    Raises:
+        SourceError: nothing was judged since the last round, or a class is not one of the project's.
+    """
+    from vlmine_dagster.resources.verdicts import verdict_log
+
+    log = verdict_log(bench.project)
+    said = log.standing(rounds="open")
+    if not said and not log.standing(rounds="all"):
+        raise SourceError("nothing was judged yet. Judge some of a list first: vlmine review.")
+    labels = named_classes(said)
+    label_round = _write_labels(bench, labels) if labels else None
+    number = log.finish_round()
+    if number is None:
+        raise SourceError("nothing was judged since the last round. Judge some of a list first: vlmine review.")
+    summary = summarize(bench, said)
+    return FinishedRound(number, summary, labels, label_round, _record(bench, number, summary))
+
+
+def named_classes(said: "Sequence[Judgement]") -> dict[str, str]:
+    """Return the class of each item about whose class its reviewers agree."""
+    classes: dict[str, set[str]] = defaultdict(set)
+    refused = {one.image_id for one in said if one.verdict not in (*_LABELLED, Verdict.UNSURE)}
+    for one in said:
+        if one.class_name and one.verdict in _LABELLED:
+            classes[one.image_id].add(one.class_name)
+    return {name: found.pop() for name, found in classes.items() if len(found) == 1 and name not in refused}
+
+
+def _write_labels(bench: "Workbench", labels: Mapping[str, str]) -> int | None:
+    """Write labels as a round, like those that come back from a labelling tool; None where all are known."""
+    from vlmine_dagster.resources.label_import import start_labels
+    from vlmine_dagster.resources.rounds import check_annotations, load_rounds, write_round
+
+    known = () if bench.labels is None else bench.labels.announced
+    with bench.lake.connect(items=bench.lake.require(ITEMS, bench.lake.partitions(ITEMS))) as connection:
+        splits = dict(connection.sql("SELECT image_id, split FROM items").fetchall())
+    tests = {name for name, split in splits.items() if split in JUDGES}
+    check_annotations(labels, known_ids=set(splits), test_ids=tests, class_names=known)
+    earlier = {name: label for back in load_rounds(bench.project) for name, label in back.labels.items()}
+    if labels.items() <= earlier.items():
+        return None
+    taken = write_round(bench.project, labels)
+    if bench.project.settings.dataset.labels is None:
+        start_labels(bench.project)
+    return taken.number
+
+
+def _record(bench: "Workbench", number: int, summary: Summary) -> dict[str, str]:
+    """Tell MLflow of a round: one run per list, beside that of the list itself."""
+    tracking, urls = bench.tracking, {}
+    kappa = {f"kappa_{' '.join(one.reviewers)}": one.kappa for one in summary.agreements if one.kappa == one.kappa}
+    for found in summary.lists:
+        parent = tracking.latest(experiment=found.experiment, asset="pareto_set")
+        tags = {"vlmine.experiment": found.experiment, "vlmine.asset": "verdicts", "vlmine.round": str(number)}
+        with tracking.run(f"{found.experiment}, review {number}", tags=tags, parent_run_id=parent) as tracked:
+            tracked.params({"experiment": found.experiment, "round": number, "reviewers": len(summary.by_reviewer)})
+            points = [(one.first, one.share) for one in found.precision if one.share is not None]
+            tracked.curves([("precision", first, share.mean) for first, share in points])
+            tracked.curves([("precision_low", first, share.low) for first, share in points])
+            tracked.curves([("precision_high", first, share.high) for first, share in points])
+            tracked.metrics(_numbers(found.judged, found.confirmed, summary) | _safe(kappa))
+            if found.cost is not None and found.cost.mean < float("inf"):
+                ends = {"low": found.cost.low, "high": found.cost.high}
+                finite = {f"usd_per_rare_{end}": value for end, value in ends.items() if value < float("inf")}
+                tracked.metrics({"usd_per_rare": found.cost.mean, **finite})
+            urls[found.experiment] = tracked.url
+    return urls
+
+
+def _numbers(judged: int, confirmed: int, summary: Summary) -> dict[str, float]:
+    counted = Counter(summary.by_verdict)
+    return {
+        "judged": judged,
+        "confirmed_rare": confirmed,
+        "minutes": summary.minutes,
+        "review_usd": summary.usd,
+        "disputed": len(summary.disputed),
+        **{f"verdict_{name.replace(' ', '_')}": count for name, count in counted.items()},
+    }
+
+
+def _safe(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics by names that MLflow takes: reviewers are called as they like."""
+    return {"".join(c if c.isalnum() or c in "_-. " else "_" for c in name): value for name, value in metrics.items()}

@@ -1,0 +1,121 @@
+"""What a review came to: who judged how much, how far reviewers agree, how right the lists were, what it cost."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmine_dagster.domain.verdicts import CONFIRMED, Verdict
+from vlmine_dagster.mining.judging import Agreement, Precision, agreements, disputed, precision_at, standing_verdicts
+from vlmine_dagster.mining.review_cost import Prices, cost_per_rare
+from vlmine_dagster.mining.significance import Interval
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.verdicts import Judgement
+    from vlmine_dagster.resources.workbench import Workbench
+
+FIRST = (10, 20, 50, 100, 200, 500, 1000)
+"""How many items from the top precision is told of."""
+
+
+@dataclass(frozen=True)
+class ListSummary:
+    """What verdicts say of one list.
+
+    Attributes:
+        experiment: Whose list.
+        judged: Items of it with a verdict that stands.
+        confirmed: How many of them are rare.
+        precision: Among the first 10, 20, 50 ..., as far down as somebody judged.
+        cost: Dollars per confirmed rare item; None where nothing was judged.
+    """
+
+    experiment: str
+    judged: int
+    confirmed: int
+    precision: tuple[Precision, ...]
+    cost: Interval | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a review came to.
+
+    Attributes:
+        judged: Items with a verdict, of anybody.
+        minutes: Time of all verdicts.
+        usd: What that time costs.
+        by_reviewer: Verdicts by reviewer.
+        by_verdict: Items by the verdict that stands.
+        lists: By experiment, those on whose lists somebody judged.
+        agreements: How far reviewers agree.
+        disputed: Items about which they differ, with who said what.
+    """
+
+    judged: int
+    minutes: float
+    usd: float
+    by_reviewer: Mapping[str, int]
+    by_verdict: Mapping[str, int]
+    lists: tuple[ListSummary, ...]
+    agreements: tuple[Agreement, ...]
+    disputed: Mapping[str, Mapping[str, Verdict]]
+
+
+def summarize(bench: "Workbench", said: "Sequence[Judgement]") -> Summary:
+    """Return what some verdicts come to."""
+    pairs = [(one.image_id, one.reviewer, one.verdict) for one in said]
+    standing = standing_verdicts(pairs)
+    seconds = bench.project.settings.review.seconds_per_verdict
+    spent = sum(one.seconds if seconds is None else seconds for one in said)
+    names = [name for name in bench.project.settings.experiments if any(one.experiment == name for one in said)]
+    return Summary(
+        judged=len({one.image_id for one in said}),
+        minutes=spent / 60,
+        usd=spent / 3600 * bench.project.settings.review.hourly_usd,
+        by_reviewer=dict(Counter(one.reviewer for one in said)),
+        by_verdict=dict(Counter(verdict.value for verdict in standing.values()).most_common()),
+        lists=tuple(_of_list(bench, name, [one for one in said if one.experiment == name], standing) for name in names),
+        agreements=tuple(agreements(pairs)),
+        disputed=disputed(pairs),
+    )
+
+
+def _of_list(
+    bench: "Workbench", experiment: str, said: "Sequence[Judgement]", standing: Mapping[str, Verdict]
+) -> ListSummary:
+    ranks = {one.image_id: one.rank for one in said}
+    deepest = max(rank for name, rank in ranks.items())
+    firsts = [first for first in FIRST if first < deepest]
+    settings = bench.project.settings.review
+    given = settings.seconds_per_verdict
+    seconds: dict[str, float] = dict.fromkeys(ranks, 0.0)
+    for one in said:
+        seconds[one.image_id] += one.seconds if given is None else given
+    return ListSummary(
+        experiment,
+        sum(name in standing for name in ranks),
+        sum(standing.get(name) in CONFIRMED for name in ranks),
+        tuple(precision_at(ranks, standing, first) for first in (*firsts, deepest)),
+        cost_per_rare(
+            list(seconds.values()), [standing.get(name) in CONFIRMED for name in seconds], prices_of(bench, experiment)
+        ),
+    )
+
+
+def prices_of(bench: "Workbench", experiment: str) -> Prices:
+    """Return what judging a list costs: people by the settings, and what its descriptions took."""
+    settings = bench.project.settings
+    arm = settings.experiments[experiment]
+    spent = _spent(bench, arm.variant) if arm.needs_keywords else 0.0
+    return Prices(settings.review.hourly_usd, settings.review.usd_per_label, spent)
+
+
+def _spent(bench: "Workbench", variant: str) -> float:
+    """Return what describing the pool and extracting keywords cost, by the tables that are there."""
+    lake, total = bench.lake, 0.0
+    for table in ("descriptions", "keyword_answers"):
+        for partition in lake.partitions(table, variant=variant):
+            costs = lake.read(table, partition, columns=["cost_usd"], variant=variant).column("cost_usd")
+            total += sum(cost or 0.0 for cost in costs.to_pylist())
+    return total

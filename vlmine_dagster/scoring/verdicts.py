@@ -1,0 +1,179 @@
+"""Lists that learn from verdicts: the table of what was said, and the order that follows from it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vlmine_dagster.domain.tables import VERDICTS
+from vlmine_dagster.domain.verdicts import CONFIRMED, REJECTED, Verdict
+from vlmine_dagster.mining.judging import standing_verdicts
+from vlmine_dagster.mining.main_axes import main_axes
+from vlmine_dagster.mining.selection import Ranking
+from vlmine_dagster.mining.verdict_rule import Judged, next_order, unit_rows
+from vlmine_dagster.resources.verdicts import Judgement
+from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.vectors import matrix
+from vlmine_dagster.settings import ExperimentSettings
+
+AXES = 128
+_SAMPLE = 20_000
+_MOST_VOTES = 4_000
+_OTHERS = 1_000
+_DOUBLED = np.log(2.0)
+_CONFIRMED = " · confirmed rare"
+_ALIKE = " · resembles what was confirmed rare"
+_UNLIKE = " · resembles what was rejected"
+
+Vectors = npt.NDArray[Any]
+View = Callable[[pa.Table], Vectors]
+"""Makes vectors of length 1 of rows of `embeddings`."""
+
+
+def verdict_rows(said: Sequence[Judgement], known: pa.ChunkedArray) -> pa.Table:
+    """Return the rows of `verdicts` about items that are there."""
+    there = set(known.to_pylist())
+    rows = [
+        {
+            "image_id": one.image_id,
+            "reviewer": one.reviewer,
+            "verdict": one.verdict.value,
+            "class_name": one.class_name,
+            "seconds": one.seconds,
+            "experiment": one.experiment,
+            "list_rank": one.rank,
+            "judged_at": one.judged_at,
+            "round": one.round,
+        }
+        for one in sorted(said, key=lambda one: (one.image_id, one.reviewer))
+        if one.image_id in there
+    ]
+    return pa.Table.from_pylist(rows, VERDICTS.schema)
+
+
+def by_verdicts(
+    reader: Reader, experiment: ExperimentSettings, ranking: Ranking, image_ids: Sequence[str]
+) -> tuple[Ranking, Mapping[int, str]]:
+    """Put a ranking into the order that finished verdicts ask for (`mining.verdict_rule`).
+
+    Args:
+        reader: Reads `verdicts` and `embeddings`, if the list learns from verdicts.
+        experiment: The experiment.
+        ranking: Its ranking.
+        image_ids: Ids of the images that the ranking's places mean.
+
+    Returns:
+        The ranking, and what reasons say of it, by place; the same ranking and nothing where there are no verdicts.
+    """
+    if not experiment.can_learn_from_verdicts or not reader.needs("verdicts"):
+        return ranking, {}
+    rows = reader.read("verdicts", ["image_id", "reviewer", "verdict", "list_rank"]).to_pylist()
+    standing = standing_verdicts((row["image_id"], row["reviewer"], Verdict(row["verdict"])) for row in rows)
+    places = {name: place for place, name in enumerate(image_ids)}
+    first = _places_of(standing, places, lambda verdict: verdict in CONFIRMED)
+    last = _places_of(standing, places, lambda verdict: verdict not in CONFIRMED)
+    ranks = {row["image_id"]: row["list_rank"] for row in rows}
+    judged, evidence = evidence_of(reader, standing, ranks, places, len(image_ids))
+    order, lift = next_order(
+        ranking.order, judged, [found[ranking.order] for found in evidence], first=first, last=last
+    )
+    at = {place: number for number, place in enumerate(ranking.order.tolist())}
+    moved = np.array([at[place] for place in order.tolist()], dtype=np.int64)
+    found = replace(ranking, order=order, front=ranking.front[moved], rank_sum=ranking.rank_sum[moved])
+    return found, _notes(order, lift, first)
+
+
+def _places_of(
+    standing: Mapping[str, Verdict], places: Mapping[str, int], is_meant: Callable[[Verdict], bool]
+) -> npt.NDArray[np.int64]:
+    found = [places[name] for name, verdict in standing.items() if is_meant(verdict) and name in places]
+    return np.array(found, dtype=np.int64)
+
+
+def _notes(order: npt.NDArray[np.int64], lift: npt.NDArray[np.float64], first: npt.NDArray[np.int64]) -> dict[int, str]:
+    """Return what reasons add, by place: of confirmed items, and where resemblance doubled or halved the odds."""
+    alike = dict.fromkeys(order[lift >= _DOUBLED].tolist(), _ALIKE)
+    unlike = dict.fromkeys(order[lift <= -_DOUBLED].tolist(), _UNLIKE)
+    return {**alike, **unlike, **dict.fromkeys(first.tolist(), _CONFIRMED)}
+
+
+def evidence_of(
+    reader: Reader,
+    standing: Mapping[str, Verdict],
+    ranks: Mapping[str, int],
+    places: Mapping[str, int],
+    count: int,
+) -> tuple[Judged, list[npt.NDArray[np.float64]]]:
+    """Return the items that vote, and by view how much every item resembles the confirmed ones more than the rejected.
+
+    Args:
+        reader: Reads `embeddings`.
+        standing: The verdicts that stand, by item.
+        ranks: Rank by item, of the list on which it was judged.
+        places: Place by item.
+        count: Places.
+    """
+    voting = [name for name, verdict in standing.items() if verdict in CONFIRMED | REJECTED][-_MOST_VOTES:]
+    views = _views(reader)
+    voting, vectors = _of_items(reader, voting, views)
+    judged = Judged(
+        np.array([ranks[name] for name in voting], dtype=np.int64),
+        np.array([standing[name] in CONFIRMED for name in voting], dtype=np.bool_),
+        tuple(vectors),
+        tuple(_of_items(reader, _sample_of(places, standing), views)[1]),
+    )
+    evidence = [np.zeros(count) for _ in views]
+    if not judged.says_something:
+        return judged, evidence
+    for rows in _shards(reader):
+        names = rows.column("image_id").to_pylist()
+        mine = [number for number, name in enumerate(names) if name in places]
+        at = np.array([places[names[number]] for number in mine], dtype=np.int64)
+        for number, (found, view) in enumerate(zip(evidence, views, strict=True)):
+            found[at] = judged.resemblance_of(view(rows.take(mine)), number)
+    return judged, evidence
+
+
+def _sample_of(places: Mapping[str, int], standing: Mapping[str, Verdict]) -> list[str]:
+    """Return some items without a verdict, evenly over the pool."""
+    left = [name for name in places if name not in standing]
+    return left[:: max(1, len(left) // _OTHERS)][:_OTHERS]
+
+
+def _views(reader: Reader) -> tuple[View, View]:
+    """Return the two ways to look at an item: its features on the main axes of the pool, and its tags.
+
+    Square roots of tag probabilities have the Bhattacharyya coefficient as their inner product.
+    """
+    sample: list[Any] = []
+    for rows in _shards(reader):
+        step = max(1, rows.num_rows * len(reader.shards) // _SAMPLE)
+        sample.append(matrix(rows.take(np.arange(0, rows.num_rows, step)), "embedding"))
+    given = np.concatenate(sample)
+    centre, scale = given.mean(axis=0), given.std(axis=0) + 1e-6
+    axes = main_axes((given - centre) / scale)[1][:, :AXES].astype(np.float32)
+
+    def by_features(rows: pa.Table) -> Vectors:
+        return unit_rows(((matrix(rows, "embedding") - centre) / scale) @ axes)
+
+    def by_tags(rows: pa.Table) -> Vectors:
+        return unit_rows(np.sqrt(np.maximum(matrix(rows, "tag_probabilities"), 0)))
+
+    return by_tags, by_features
+
+
+def _shards(reader: Reader) -> Iterator[pa.Table]:
+    for shard in reader.shards:
+        yield reader.read("embeddings", ["image_id", "embedding", "tag_probabilities"], partitions=[shard])
+
+
+def _of_items(reader: Reader, names: Sequence[str], views: Sequence[View]) -> tuple[list[str], list[Vectors]]:
+    """Return those of some items that have vectors, and by view these."""
+    import pyarrow.compute as pc
+
+    wanted = pa.array(names, pa.string())
+    rows = pa.concat_tables(rows.filter(pc.is_in(rows.column("image_id"), wanted)) for rows in _shards(reader))
+    return rows.column("image_id").to_pylist(), [view(rows) for view in views]
