@@ -46,7 +46,7 @@ def descriptions(run: StageRun) -> Product:
     One row per answer with its outcome, tokens, latency and price. Only `ok` answers go on.
     """
     from vlmine_dagster.describing.unseen import failures_when_seen, feature_reader, without_unseen
-    from vlmine_dagster.engine.facts import table_fact
+    from vlmine_dagster.engine.facts import endpoint_facts, table_fact
     from vlmine_dagster.resources import extraction
     from vlmine_dagster.resources.describers import ModelDescriber
     from vlmine_dagster.resources.intake import ASK_AGAIN, outcome_counts, refuse_failures
@@ -75,4 +75,5 @@ def descriptions(run: StageRun) -> Product:
     facts["preview"] = table_fact(extraction.preview(rows))
     if isinstance(describer, ModelDescriber):
         facts |= {"asked": describer.model.label, "ran on": describer.model.where}
+        facts |= endpoint_facts(describer.model, run.log)
     return Product(rows, facts)

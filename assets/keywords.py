@@ -36,6 +36,7 @@ def keywords(run: StageRun) -> Product:
     One row per (image, keyword). Images whose description yields nothing have no row: they are unknown, not rare. What
     became of each, with tokens and price, is in the table `keyword_answers`.
     """
+    from vlmine_dagster.engine.facts import endpoint_facts
     from vlmine_dagster.resources import extraction
     from vlmine_dagster.resources.intake import ASK_AGAIN, outcome_counts, refuse_failures
     from vlmine_dagster.resources.keyworders import ModelKeyworder
@@ -56,4 +57,5 @@ def keywords(run: StageRun) -> Product:
     facts = {**found.facts(), "outcomes": outcome_counts(found.answers), "variant_hash": digest, **found.bill.facts()}
     if isinstance(keyworder, ModelKeyworder):
         facts |= {"asked": keyworder.model.label, "ran on": keyworder.model.where}
+        facts |= endpoint_facts(keyworder.model, run.log)
     return Product(found.keywords, facts, companions={"keyword_answers": found.answers})

@@ -75,7 +75,9 @@ def access_to(settings: EndpointSettings) -> Access:
 
 
 def address_of(settings: EndpointSettings) -> str:
-    """Return the address of the endpoint as it may be seen: without user and password."""
+    """Return the address of the endpoint as it may be seen, without user and password; of several all."""
+    if isinstance(settings.base_url, tuple):
+        return ", ".join(address_of(one) for one in settings.each_endpoint)
     return masked(settings.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or _OPENAI)
 
 
@@ -113,7 +115,8 @@ def proxy_for(url: str) -> Proxy | None:
 
 def _address(settings: EndpointSettings) -> str:
     source = "base_url" if settings.base_url else "$OPENAI_BASE_URL"
-    url = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).strip().strip("\"'")
+    base_url = settings.each_endpoint[0].base_url
+    url = (str(base_url or "") or os.environ.get("OPENAI_BASE_URL") or _OPENAI).strip().strip("\"'")
     url = url.rstrip("/").removesuffix("/chat/completions")
     try:
         is_address = urlsplit(url).scheme in _PORTS and bool(urlsplit(url).hostname) and (urlsplit(url).port or 1) > 0

@@ -16,7 +16,7 @@ from vlmine_dagster.domain.errors import ModelError, PictureError
 from vlmine_dagster.domain.secrets import masked
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.access import address_of
-from vlmine_dagster.resources.endpoint import Throttle, async_clients, raw_response, unreachable
+from vlmine_dagster.resources.endpoint import raw_response, unreachable
 from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.ordered import core_count, map_in_order
 from vlmine_dagster.resources.pictures import jpeg_for_model
@@ -25,11 +25,13 @@ from vlmine_dagster.resources.refusals import Course, Refusal, refusal_in
 from vlmine_dagster.resources.replies import Reply, Request
 from vlmine_dagster.resources.responses import error_status
 from vlmine_dagster.resources.retries import FIRST_PAUSE_S, RetryPolicy, refusal_of
+from vlmine_dagster.resources.routes import Health, Route, Routes
 from vlmine_dagster.resources.sounds import sound_format
 
 _logger = logging.getLogger(__name__)
 _MOST_THROTTLED = 30  # answers 429 to one call before it is given up
 _FAILURES_BEFORE_GIVING_UP = 20
+_MOST_MOVED = 100  # times that a call is made elsewhere because an endpoint is down
 _GATHERED_S = 0.1  # answers are handed on in groups: to write each down alone costs more than the call
 
 
@@ -42,15 +44,22 @@ class ChatModel:
     same. A field that the endpoint refuses is renamed or left out. A refused key or model ends the work at once, and so
     do many calls in a row without any answer. Tries that timed out count as paid for, by an estimate.
 
+    Of several endpoints each call goes to that which is expected to answer it soonest; one that does not answer rests
+    while others do, and its calls are made elsewhere.
+
     Args:
         question: What is asked.
         first_pause_s: Pause before the second try.
+
+    Attributes:
+        health: What became of the calls to each endpoint, once requests were answered.
     """
 
     def __init__(self, question: ChatQuestion, *, first_pause_s: float = FIRST_PAUSE_S):
         self._question = question
         self._first_pause_s = first_pause_s
         self.label = question.label
+        self.health: list[Health] = []
 
     @property
     def where(self) -> str:
@@ -70,17 +79,19 @@ class ChatModel:
         """
         prepared = map_in_order(self._prepared, requests, workers=core_count())
         with _Calls(self._question, self._first_pause_s).running() as calls:
+            most = 2 * self._question.settings.concurrency * len(calls.routes.all)
             for request, failure in prepared:
                 if failure is not None:
                     yield [(request.content, Reply(None, Outcome.CORRUPT, failure))]
                     continue
                 calls.start(request)
-                if calls.is_ready(keep=2 * self._question.settings.concurrency):
+                if calls.is_ready(keep=most):
                     yield calls.finished()
                 if calls.defect is not None:
                     break
             while calls.is_ready(keep=0):
                 yield calls.finished()
+            self.health = [route.health for route in calls.routes.all]
         if calls.defect is not None:
             raise calls.defect
 
@@ -117,10 +128,8 @@ class _Calls:
     @contextmanager
     def running(self) -> Iterator["_Calls"]:
         """Start the loop; on leaving, drop what is in flight and end it."""
-        self._clients = async_clients(self._question.settings)
-        self._turns = itertools.cycle(self._clients)
+        self.routes = Routes(self._question.settings)
         self._loop = asyncio.new_event_loop()
-        self._throttle = Throttle(self._question.settings.concurrency, self._question.settings.timeout_s)
         thread = threading.Thread(target=self._loop.run_forever, name="vlmine-chat", daemon=True)
         thread.start()
         try:
@@ -165,7 +174,7 @@ class _Calls:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        for client in self._clients:
+        for client in itertools.chain.from_iterable(route.clients for route in self.routes.all):
             await client.close()
 
     async def _answer(self, request: Request) -> tuple[str, Reply | None]:
@@ -180,42 +189,46 @@ class _Calls:
         """Return why there is no answer, and the setting that may help."""
         reason, settings = (reply.failure or "").rstrip("."), self._question.settings
         if "timeout_s" in reason:
-            return (
-                f"{reason}, with {self._throttle.limit} of concurrency {settings.concurrency} at once: raise timeout_s"
-            )
+            return f"{reason}, with {self.routes.limit} of concurrency {settings.concurrency} at once: raise timeout_s"
         if reply.outcome is Outcome.REFUSED:
             return f"{reason}. If it names a field, set it in `extra`; null takes one away"
         return reason
 
     async def _persist(self, request: Request) -> Reply | None:
         """Try until there is an answer or no hope; None where the work ends."""
-        attempts = throttled = late = 0
+        attempts = throttled = late = moved = 0
         miss = _Miss("")
         while attempts < self._retries.max_attempts and throttled < _MOST_THROTTLED:
             if self._is_over():
                 return None
-            async with self._throttle:
+            async with self.routes.turn() as route:
                 if self._is_over():
                     return None
-                found = await self._try(request)
+                started = time.monotonic()
+                found = await self._try(request, route)
             if isinstance(found, Reply):
-                self._throttle.relax()
+                route.throttle.relax()
+                route.note_answer(time.monotonic() - started)
                 return replace(found, lost_usd=self._lost_usd(request, late) or 0.0)
             miss = found
-            if miss.is_asked_otherwise:
+            if miss.is_asked_otherwise or miss.is_refused_here:
                 continue
             if miss.is_throttled:
                 throttled += 1
-                self._throttle.tighten(self._retries.pause_s(throttled, miss.pause_s))
+                route.throttle.tighten(self._retries.pause_s(throttled, miss.pause_s))
                 continue
             if miss.is_late:
                 late += 1
-                self._throttle.slow_down()
+                route.throttle.slow_down()
+            route.note_failure(miss.reason)
+            if not miss.is_late and moved < _MOST_MOVED and self.routes.has_other(route):
+                moved += 1
+                continue
             attempts += 1
             if attempts < self._retries.max_attempts:
                 await asyncio.sleep(self._retries.pause_s(attempts, miss.pause_s))
         outcome = Outcome.UNPARSEABLE if miss.is_unreadable else Outcome.TIMED_OUT
-        reason = f"no answer after {attempts + throttled} tries; the last: {miss.reason}"
+        reason = f"no answer after {attempts + throttled + moved} tries; the last: {miss.reason}"
         cost = self._lost_usd(request, late)
         return Reply(None, outcome, reason, cost_usd=cost, is_estimated=bool(cost))
 
@@ -227,32 +240,35 @@ class _Calls:
     def _is_over(self) -> bool:
         return self.defect is not None
 
-    async def _try(self, request: Request) -> "Reply | _Miss":
+    async def _try(self, request: Request, route: Route) -> "Reply | _Miss":
         import openai
 
         settings, started, dialect = self._question.settings, time.monotonic(), self._dialect
         body = self._question.body(request.prompt, request.image, dialect)
         try:
             async with asyncio.timeout(settings.timeout_s):
-                response = await next(self._turns).post("/chat/completions", body=body, cast_to=raw_response())
+                response = await route.client().post("/chat/completions", body=body, cast_to=raw_response())
                 content = await response.aread()
         except (TimeoutError, openai.APITimeoutError):
             return _Miss(f"no whole answer within timeout_s {settings.timeout_s:g}", is_late=True)
         except openai.APIStatusError as error:
-            return self._refused(refusal_of(error), body, dialect)
+            return self._refused(refusal_of(error), body, dialect, route)
         except openai.APIError as error:
-            return _Miss(shown_line(unreachable(settings, error)))
+            return _Miss(shown_line(unreachable(route.settings, error)))
         status = error_status(content)
         if status is not None:
-            return self._refused(refusal_in(status, response.headers, content), body, dialect)
+            return self._refused(refusal_in(status, response.headers, content), body, dialect, route)
         reply = self._question.read(content, request, latency_s=time.monotonic() - started)
         if reply is None:
             shown = masked(content[:2000].decode("utf-8", "replace"))[:80]
             return _Miss(shown_line(f"the answer is no chat completion: {shown!r}"), is_unreadable=True)
         return reply
 
-    def _refused(self, refusal: Refusal, body: dict[str, Any], dialect: Dialect) -> "Reply | _Miss":
+    def _refused(self, refusal: Refusal, body: dict[str, Any], dialect: Dialect, route: Route) -> "Reply | _Miss":
         if refusal.course is Course.END:
+            if any(not other.is_refused for other in self.routes.all if other is not route):
+                route.refuse(f"{refusal.meaning} ({refusal})")
+                return _Miss(refusal.words, is_refused_here=True)
             self._give_up(f"{refusal.meaning} ({refusal})")
             return _Miss(refusal.words)
         if refusal.course is Course.LEAVE_OUT:
@@ -299,3 +315,4 @@ class _Miss:
     is_asked_otherwise: bool = False
     is_unreadable: bool = False
     is_late: bool = False
+    is_refused_here: bool = False

@@ -164,6 +164,16 @@ class Throttle:
         self._wake()
 
     @property
+    def in_flight(self) -> int:
+        """Calls that are under way."""
+        return self._in_flight
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a call would be let through at once."""
+        return self._in_flight < int(self._limit) and time.monotonic() >= self._resume_at
+
+    @property
     def limit(self) -> int:
         """Calls that go at once now."""
         return int(self._limit)

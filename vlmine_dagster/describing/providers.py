@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, Literal
 
-from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.errors import ConfigError, ModelError
 from vlmine_dagster.resources.describers import Describer, ModelDescriber
 from vlmine_dagster.resources.keyworders import Keyworder, ModelKeyworder
 from vlmine_dagster.resources.media.photo import PHOTO
@@ -90,6 +90,8 @@ def look_at_endpoint(settings: EndpointSettings) -> Finding:
     from vlmine_dagster.resources.access import address_of
     from vlmine_dagster.resources.endpoint import listed_models
 
+    if len(settings.each_endpoint) > 1:
+        return _look_at_each(settings)
     where, names = address_of(settings), listed_models(settings)
     if names is None:
         return Finding("ok", f"{where} answers; it lists no models, so {settings.model} may be there or not")
@@ -97,6 +99,25 @@ def look_at_endpoint(settings: EndpointSettings) -> Finding:
         return Finding("ok", f"{settings.model} at {where}")
     some = visible_text(", ".join(names[:5]))
     return Finding("warn", f"{where} lists no {settings.model}", f"It has: {some or 'none'}.")
+
+
+def _look_at_each(settings: EndpointSettings) -> Finding:
+    """Look at several endpoints: those that do not answer are a warning, unless none does."""
+    found: list[Finding] = []
+    dead: list[ModelError] = []
+    for one in settings.each_endpoint:
+        try:
+            found.append(look_at_endpoint(one))
+        except ModelError as error:
+            dead.append(error)
+    if not found:
+        raise dead[0]
+    text = "; ".join([*(one.found for one in found), *(str(error).rstrip(".") for error in dead)])
+    bad = [one for one in found if one.state != "ok"]
+    if dead or bad:
+        advice = next((one.advice for one in bad), "Start it, or take it out of base_url.")
+        return Finding("warn", text, advice)
+    return Finding("ok", text)
 
 
 def _once(bench: Workbench, name: str, settings: ProviderSettings) -> Any:

@@ -1,6 +1,7 @@
 """Facts with text from data, shown in the Dagster UI as text: never as Markdown, HTML or control characters."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -25,3 +26,19 @@ def _cell(value: Any) -> str | int | float | bool:
     if isinstance(value, bool | int | float):
         return value
     return "" if value is None else visible_text(clip(str(value), LONGEST_CELL))
+
+
+def endpoint_facts(model: object, log: Any) -> dict[str, Any]:
+    """Return, and log, what became of the calls to each endpoint of a model; nothing where it has one or none.
+
+    Args:
+        model: Who was asked.
+        log: Dagster's logger.
+    """
+    from vlmine_dagster.resources.chat import ChatModel
+
+    if not isinstance(model, ChatModel) or len(model.health) < 2:
+        return {}
+    for one in model.health:
+        log.info(str(one))
+    return {"endpoints": table_fact([asdict(one) for one in model.health])}

@@ -1,7 +1,7 @@
 """Settings of who describes an image and who turns descriptions into keywords."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
@@ -47,8 +47,9 @@ class EndpointSettings(Settings):
     """Whether to send a JSON schema where keywords are asked for; `auto` does until the endpoint refuses it."""
     max_output_tokens: Annotated[int, Field(ge=1, le=4096)] = 128
     """An answer that reaches it counts as truncated."""
-    base_url: PublicLocation | None = None
-    """Address such as http://localhost:8000/v1; left out, OPENAI_BASE_URL, else OpenAI's."""
+    base_url: PublicLocation | tuple[PublicLocation, ...] | None = None
+    """Address such as http://localhost:8000/v1, or a list of several that serve the same model; left out,
+    OPENAI_BASE_URL, else OpenAI's."""
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "OPENAI_API_KEY"
     """Environment variable that holds the key. The key itself is never written down."""
     revision: str | None = None
@@ -58,7 +59,7 @@ class EndpointSettings(Settings):
     extra: dict[str, Any] = Field(default_factory=dict)
     """More fields of the request, such as {seed: 1}; null takes one away."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Calls in flight at the most; fewer after a 429, more again as answers come."""
+    """Calls in flight at the most, at each endpoint; fewer after a 429, more again as answers come."""
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """A call without a whole answer by then is tried again."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
@@ -66,10 +67,27 @@ class EndpointSettings(Settings):
 
     @field_validator("base_url")
     @classmethod
-    def _is_a_web_address(cls, base_url: str | None) -> str | None:
-        if base_url is not None and re.match(r"https?://[^/\s]", base_url, re.IGNORECASE) is None:
-            raise ValueError(f"expected an address that begins with http:// or https://, got {base_url[:80]!r}")
+    def _is_a_web_address(cls, base_url: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        given = base_url if isinstance(base_url, tuple) else (base_url,)
+        if not given:
+            raise ValueError("expected an address or a list of them, got an empty list")
+        for url in given:
+            if url is not None and re.match(r"https?://[^/\s]", url, re.IGNORECASE) is None:
+                raise ValueError(f"expected an address that begins with http:// or https://, got {url[:80]!r}")
         return base_url
+
+    @model_validator(mode="after")
+    def _batches_go_to_one(self) -> Self:
+        if self.is_batch and len(self.each_endpoint) > 1:
+            raise ValueError("batch: a job is asked for and fetched at one endpoint; give base_url one address")
+        return self
+
+    @property
+    def each_endpoint(self) -> tuple[Self, ...]:
+        """The settings of each endpoint alone, `base_url` being one address or None."""
+        if not isinstance(self.base_url, tuple):
+            return (self,)
+        return tuple(self.model_copy(update={"base_url": url}) for url in dict.fromkeys(self.base_url))
 
     @property
     def sent_side(self) -> int | None:
