@@ -1,5 +1,6 @@
 """Progress of long work: a line in the log at a sane rate, and every step to whoever listens."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,45 @@ class Step:
         note = f", {self.note}" if self.note else ""
         rate = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
         return f"{self.work}: {self.done:,}{of} {self.unit}, {rate} {self.unit}/s{eta}{note}"
+
+
+_STEP = re.compile(
+    r"(?P<work>\w+\[.+\]): (?P<done>[\d,]+)(?: of (?P<total>[\d,]+))? (?P<unit>\w+), "
+    r"(?P<rate>[\d.,e+-]+) \w+/s(?P<rest>.*)"
+)
+_COST = re.compile(r"\$([\d.]+)")
+_FAILED = re.compile(r"([\d,]+) failed")
+
+
+def read_step(line: str) -> Step | None:
+    """Return the step that a line of the log tells, None where it tells none; what it rounds stays rounded.
+
+    Examples:
+        >>> import dataclasses
+        >>> step = Step("descriptions[pool/a]", "images", 1300, 4000, 10.0, "about $0.1200, 3 failed", 3, 0.12)
+        >>> read_step(str(step)) == dataclasses.replace(step, note="")
+        True
+        >>> read_step("embeddings are there")
+    """
+    found = _STEP.fullmatch(line)
+    if found is None:
+        return None
+    done, total = _number(found["done"]), found["total"]
+    rate = float(found["rate"].replace(",", ""))
+    cost, failed = _COST.search(found["rest"]), _FAILED.search(found["rest"])
+    return Step(
+        found["work"],
+        found["unit"],
+        done,
+        None if total is None else _number(total),
+        done / rate if rate else 0.0,
+        failed=0 if failed is None else _number(failed[1]),
+        cost_usd=0.0 if cost is None else float(cost[1]),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 Listener = Callable[[Step], None]

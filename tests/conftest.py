@@ -24,6 +24,7 @@ from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.tables import Column, Table
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.resources.encoder import Encoder
+from vlmine_dagster.resources.progress import Step
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
@@ -179,6 +180,26 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared_home(state: Path, tmp_path: Path) -> Path:
     """The home of a project in the test's own folder, with what every home starts from."""
     return Path(shutil.copytree(state, tmp_path / ".vlmine", symlinks=True))
+
+
+class Watched:
+    """Notes what is told; `act` may do something about it."""
+
+    def __init__(self, act: Callable[[int, Step | None], None] = lambda _place, _step: None):
+        self.act = act
+        self.began: list[tuple[int, str]] = []
+        self.steps: list[tuple[int, Step]] = []
+
+    def on_run(self, _assets: str, partition: str, place: int = 0) -> None:
+        self.began.append((place, partition))
+        self.act(place, None)
+
+    def on_step(self, step: Step, place: int = 0) -> None:
+        self.steps.append((place, step))
+        self.act(place, step)
+
+    def on_done(self, place: int = 0) -> None:
+        pass
 
 
 Maker = Callable[..., Made]

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from browse_ui import CHROMIUM, Person, open_browser, play
-from conftest import Made, small_pool
+from conftest import Made, Watched, small_pool
 from web_uis import Page, until, web_uis
 
 from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import MINING_JOB
+from vlmine_dagster.automation.launched import Launched
+from vlmine_dagster.automation.runner import Runner
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.engine.dagster_internals import SERVER_TAG
 from vlmine_dagster.engine.partitions import SHARDS
 
 pytestmark = pytest.mark.slow
@@ -110,6 +114,27 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     made = asset(page, "pareto_set")["assetMaterializations"][0]
     (url,) = [entry["url"] for entry in made["metadataEntries"] if entry.get("url")]
     assert finished.bench.tracking.latest(experiment="pareto", asset="pareto_set") in url
+
+    # `vlmine run --on dagster` hands the same plan to the same servers, and follows it.
+    for shard in ("pool/a", "pool/c"):
+        finished.bench.lake.remove("keywords", shard)
+    watched = Watched()
+    with open_instance(finished.project) as instance:
+        executor = Launched(2, url=f"http://127.0.0.1:{page.port}/", instance=instance, watcher=watched)
+        outcome = Runner(str(finished.file), instance, executor=executor, watcher=watched).run(
+            shards=["pool/a", "pool/c"]
+        )
+        runs = [run for run in instance.get_runs(limit=2) if run.tags.get("dagster/partition") in ("pool/a", "pool/c")]
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    assert sorted(outcome.materialized) == [("keywords", "pool/a"), ("keywords", "pool/c")]
+    assert sorted(watched.began) == [(0, "pool/a"), (1, "pool/c")]
+    assert len(runs) == 2 and all(SERVER_TAG in run.tags for run in runs)
+
+
+def test_without_a_web_server_a_run_by_the_launcher_says_which_it_asked(finished: Made):
+    executor = Launched(2, url="http://127.0.0.1:9", instance=finished.instance, watcher=Watched())
+    with pytest.raises(ConfigError, match=r"no Dagster web server answers at http://127.0.0.1:9 .* Start `vlmine ui`"):
+        Runner(str(finished.file), finished.instance, executor=executor).run()
 
 
 @pytest.mark.browser

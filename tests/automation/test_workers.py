@@ -2,12 +2,11 @@
 
 import os
 import signal
-from collections.abc import Callable
 from contextlib import contextmanager
 
 import dagster as dg
 import pytest
-from conftest import Made, Maker, members, small_pool
+from conftest import Made, Maker, Watched, members, small_pool
 from scripted_endpoint import Answer, ScriptedEndpoint
 
 from benchmarks.compare_homes import differences
@@ -21,26 +20,6 @@ from vlmine_dagster.resources.progress import Step
 ONE_ARM = {"novelty_min": {"signals": ["novelty_min"]}}
 SHARDS = {f"pool/{k}": members({"coffee": 3, "rocket": 1}, start=10 * k) for k in range(4)}
 IMAGES = 16
-
-
-class Watched:
-    """Notes what is told; `act` may do something about it."""
-
-    def __init__(self, act: Callable[[int, Step | None], None] = lambda _place, _step: None):
-        self.act = act
-        self.began: list[tuple[int, str]] = []
-        self.steps: list[tuple[int, Step]] = []
-
-    def on_run(self, _assets: str, partition: str, place: int = 0) -> None:
-        self.began.append((place, partition))
-        self.act(place, None)
-
-    def on_step(self, step: Step, place: int = 0) -> None:
-        self.steps.append((place, step))
-        self.act(place, step)
-
-    def on_done(self, place: int = 0) -> None:
-        pass
 
 
 @contextmanager

@@ -53,15 +53,15 @@ def raising(error):
 def test_a_failed_step_says_why_and_by_which_error(error, expected):
     result = result_of(raising(error))
 
-    assert list(step_failures(result)) == [expected]
-    assert not is_interrupted(result)
+    assert list(step_failures(result.all_events)) == [expected]
+    assert not is_interrupted(result.all_events)
 
 
 def test_a_step_that_a_signal_ends_is_an_interruption_and_no_failure():
     result = result_of(lambda: os.kill(os.getpid(), signal.SIGINT))
 
-    assert is_interrupted(result)
-    assert list(step_failures(result)) == []
+    assert is_interrupted(result.all_events)
+    assert list(step_failures(result.all_events)) == []
 
 
 def test_a_materialization_carries_the_tags_that_dagster_writes_itself():

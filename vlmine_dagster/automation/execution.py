@@ -15,6 +15,7 @@ from vlmine_dagster.domain.errors import BudgetExceededError
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
 from vlmine_dagster.resources.progress import Step
+from vlmine_dagster.settings.compute import Needs
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -30,6 +31,7 @@ class Work:
         last: The last of a range.
         config: Configuration by step.
         tags: Tags of the run.
+        needs: What it needs of a node, None where no setting says so.
     """
 
     job: str
@@ -38,6 +40,7 @@ class Work:
     last: str
     config: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    needs: Needs | None = None
 
     @property
     def partition_key(self) -> str | None:
@@ -160,19 +163,20 @@ class Maker:
             tags={**work.tags, **(tags or {})},
             partition_key=work.partition_key,
         )
-        made = [event.step_materialization_data.materialization for event in _materializations(result)]
-        failures = list(step_failures(result))
-        return Report(
-            is_success=bool(result.success),
-            materialized=[(one.asset_key.to_user_string(), one.partition or WHOLE_POOL) for one in made],
-            failures=[(failure.step, failure.text) for failure in failures],
-            spent=next((one.text for one in failures if one.cause == BudgetExceededError.__name__), ""),
-            is_interrupted=is_interrupted(result),
-        )
+        return report_of(result.all_events, is_success=bool(result.success))
 
 
-def _materializations(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
-    return [event for event in result.all_events if event.is_step_materialization]
+def report_of(events: Sequence[dg.DagsterEvent], *, is_success: bool) -> Report:
+    """Return what came of a run, by what happened in it."""
+    made = [event.step_materialization_data.materialization for event in events if event.is_step_materialization]
+    failures = list(step_failures(events))
+    return Report(
+        is_success=is_success,
+        materialized=[(one.asset_key.to_user_string(), one.partition or WHOLE_POOL) for one in made],
+        failures=[(failure.step, failure.text) for failure in failures],
+        spent=next((one.text for one in failures if one.cause == BudgetExceededError.__name__), ""),
+        is_interrupted=is_interrupted(events),
+    )
 
 
 class ThisProcess:

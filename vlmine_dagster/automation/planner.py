@@ -17,6 +17,7 @@ from vlmine_dagster.engine.graph import Wave
 from vlmine_dagster.engine.stage import Unit
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import settings_hash
+from vlmine_dagster.settings.compute import Needs
 
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
@@ -30,12 +31,14 @@ class Batch:
         units: Its assets, in topological order.
         first: Its partition, or the first of a range.
         last: The last of a range.
+        needs: What it needs of a node, None where no setting says so.
     """
 
     wave: Wave
     units: tuple[Unit, ...]
     first: str
     last: str
+    needs: Needs | None = None
 
     @property
     def keys(self) -> list[dg.AssetKey]:
@@ -49,8 +52,9 @@ class Batch:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags that make a run one of a range."""
-        return {} if self.first == self.last else dict(zip(RANGE_TAGS, (self.first, self.last), strict=True))
+        """The tags that make a run one of a range, and those by which Ray or Kubernetes reserve what it needs."""
+        of_range = {} if self.first == self.last else dict(zip(RANGE_TAGS, (self.first, self.last), strict=True))
+        return {**of_range, **({} if self.needs is None else self.needs.run_tags)}
 
 
 class Planner:
@@ -110,10 +114,23 @@ class Planner:
         found = {name: left for name in partitions if (left := self.freshness.unfinished(chosen, name))}
         if wave.is_range and found:
             order = {unit for left in found.values() for unit in left}
-            yield Batch(wave, tuple(unit for unit in chosen if unit in order), next(iter(found)), list(found)[-1])
+            units = [unit for unit in chosen if unit in order]
+            yield self.batch(wave, units, next(iter(found)), list(found)[-1])
             return
         for name, left in found.items():
-            yield Batch(wave, tuple(left), name, name)
+            yield self.batch(wave, left, name)
+
+    def batch(self, wave: Wave, units: Sequence[Unit], first: str, last: str | None = None) -> Batch:
+        """Return a run of some units of a wave.
+
+        Args:
+            wave: The wave.
+            units: Its assets, in topological order.
+            first: Its partition, or the first of a range.
+            last: The last of a range; the first if None.
+        """
+        needs = self.project.settings.needs(unit.stage.table for unit in units)
+        return Batch(wave, tuple(units), first, last or first, needs)
 
     def next_batches(self, *, after: str | None = None, first: int = 0) -> list[Batch]:
         """Return the runs of the first wave in which anything has to be made; empty where all is current.

@@ -240,7 +240,7 @@ class Runner:
                 self._wait(first, partition, reason)
                 break
             tried |= set(batch)
-            if not (yield Batch(wave, tuple(batch), partition, partition)):
+            if not (yield planner.batch(wave, batch, partition)):
                 break
         self._leave(self._planner(), units, [partition])
 
@@ -292,7 +292,7 @@ class Runner:
         made: list[bool] = []
 
         def whole(first: str, last: str) -> Chain:
-            made.append((yield Batch(wave, (unit,), first, last)))
+            made.append((yield planner.batch(wave, [unit], first, last)))
 
         self._work_off([whole(first, last) for first, last in ranges(order, todo=todo, blocked=blocked)])
         if blocked or not all(made):
@@ -318,6 +318,7 @@ class Runner:
             last=batch.last,
             config={unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in batch.units},
             tags={COMMAND_TAG: self._place, **batch.tags},
+            needs=batch.needs,
         )
 
     def _config(self, stage: Stage) -> dict[str, Any]:

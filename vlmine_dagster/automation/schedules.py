@@ -77,8 +77,8 @@ def _content_runs(bench: Workbench, found: Sequence[str]) -> list[dg.RunRequest]
     for shard in found:
         stamp, glance = planner.freshness.stamp(IMAGES.name, shard), bench.source.glance(shard)
         if stamp is None or glance.unread_bytes > _MOST_BYTES_PER_TICK:
-            keys = [unit.key for unit in units_of(SHARD_JOB, bench.project)]
-            runs.append(dg.RunRequest(f"shard:{shard}:{glance.state}", partition_key=shard, asset_selection=keys))
+            batch = planner.batch(planner.waves[0][0], units_of(SHARD_JOB, bench.project), shard)
+            runs.append(_shard_run(batch, f"shard:{shard}:{glance.state}"))
         elif glance.unread_bytes <= left:
             left -= glance.unread_bytes
             source = planner.freshness.source(_IMAGES.stage, shard)
@@ -93,7 +93,7 @@ def _shard_batches(planner: Planner, shards: Sequence[str]) -> list[Batch]:
 
 
 def _shard_run(batch: Batch, key: str) -> dg.RunRequest:
-    return dg.RunRequest(run_key=key, partition_key=batch.first, asset_selection=batch.keys)
+    return dg.RunRequest(run_key=key, partition_key=batch.first, asset_selection=batch.keys, tags=batch.tags)
 
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,9 +28,15 @@ if TYPE_CHECKING:
     "--workers",
     "worker_count",
     type=click.IntRange(1, 1024),
-    default=1,
+    help="Make this many shards at once, each in a process of its own. Default: 1; with --on ray as many as fit.",
+)
+@click.option(
+    "--on",
+    "where",
+    type=click.Choice(["here", "dagster", "ray"]),
+    default="here",
     show_default=True,
-    help="Make this many shards at once, each in a process of its own.",
+    help="Where: on this machine, by the run launcher of Dagster's instance, or on a Ray cluster.",
 )
 @as_json
 def run(
@@ -39,12 +45,14 @@ def run(
     *,
     is_partial: bool,
     is_retry: bool,
-    worker_count: int,
+    worker_count: int | None,
+    where: str,
     is_json: bool,
 ) -> None:
     """Materialize everything that is missing or stale. The runs appear in the history that the UI shows."""
     options = {"allow_missing_shards": is_partial, "is_failure_retried": is_retry}
-    outcome = run_pipeline(shards, experiments, is_quiet=is_json, worker_count=worker_count, **options)
+    places = {"where": where, "worker_count": worker_count}
+    outcome = run_pipeline(shards, experiments, is_quiet=is_json, **places, **options)
     if is_json:
         print_json({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]})
     else:
@@ -58,11 +66,10 @@ def run_pipeline(
     experiments: Sequence[str] = (),
     *,
     is_quiet: bool,
-    worker_count: int = 1,
-    **options: bool,
+    **options: Any,
 ) -> "Outcome":
-    """Make what is missing or stale; other options are those of `Runner`."""
-    with open_runner(is_quiet=is_quiet, worker_count=worker_count, **options) as runner:
+    """Make what is missing or stale; options are those of `open_runner`."""
+    with open_runner(is_quiet=is_quiet, **options) as runner:
         outcome = runner.run(shards=shards, experiments=experiments)
     if runner.ignored and not is_quiet:
         console().print(f"[dim]{plain(runner.ignored)}[/]")

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import dagster as dg
 
+    from vlmine_dagster.automation.execution import Executor
     from vlmine_dagster.automation.runner import Runner
     from vlmine_dagster.cli.progress import RunDisplay
     from vlmine_dagster.resources.workbench import Workbench
+
+_LAUNCHED_AT_ONCE = 4  # as many as the queue of our dagster.yaml lets run
 
 
 def open_bench() -> "Workbench":
@@ -38,20 +41,44 @@ def open_history(*, is_quiet: bool) -> "Iterator[tuple[dg.DagsterInstance, RunDi
 
 
 @contextmanager
-def open_runner(*, is_quiet: bool, worker_count: int = 1, **options: bool) -> "Iterator[Runner]":
+def open_runner(
+    *, is_quiet: bool, where: str = "here", worker_count: int | None = None, **options: bool
+) -> "Iterator[Runner]":
     """Open the planner of the project's runs.
 
     Args:
         is_quiet: Show no progress.
-        worker_count: Processes that make runs; 1 makes them here.
+        where: Where runs are made: `here`, `dagster` or `ray`.
+        worker_count: Runs at once; None leaves it to where they are made.
         options: Those of `Runner`.
     """
     from vlmine_dagster.automation.runner import Runner
-    from vlmine_dagster.automation.workers import Workers
 
-    open_bench().tracking.check_address()  # before a model is paid
+    bench = open_bench()
+    bench.tracking.check_address()  # before a model is paid
     with open_history(is_quiet=is_quiet) as (instance, display):
-        executor = None
-        if worker_count > 1:
-            executor = Workers(settings_file(), worker_count, instance=instance, watcher=display)
+        executor = _executor(bench, instance, display, where=where, count=worker_count)
         yield Runner(settings_file(), instance, executor=executor, watcher=display, **options)
+
+
+def _executor(
+    bench: "Workbench", instance: "dg.DagsterInstance", display: "RunDisplay", *, where: str, count: int | None
+) -> "Executor | None":
+    """Return where runs are made, None for this process."""
+    project = bench.project
+    if where == "dagster":
+        from vlmine_dagster.automation.launched import Launched
+        from vlmine_dagster.resources.addresses import DAGSTER_VARIABLE, web_address
+
+        url = web_address(project, DAGSTER_VARIABLE)
+        return Launched(count or _LAUNCHED_AT_ONCE, url=url, instance=instance, watcher=display)
+    if where == "ray":
+        from vlmine_dagster.automation.ray_workers import RayWorkers
+
+        file = str(project.file.resolve())  # a relative one means another on another node
+        return RayWorkers(file, count, needs=project.settings.most_needs, instance=instance, watcher=display)
+    if (count or 1) > 1:
+        from vlmine_dagster.automation.workers import Workers
+
+        return Workers(settings_file(), count or 1, instance=instance, watcher=display)
+    return None

@@ -67,6 +67,7 @@ def build_asset(
     """
     stage, key = unit.stage, unit.key.with_prefix(key_prefix)
     kinds = {"shard": shards, "experiment": experiments, "pool": None}
+    needs = project.settings.needs([stage.table])
 
     def body(context, workbench, config):  # type: ignore[no-untyped-def]
         secrets.install()
@@ -97,6 +98,7 @@ def build_asset(
         check_specs=check_specs(stage, key),
         backfill_policy=dg.BackfillPolicy.single_run() if stage.is_one_run else None,
         pool=stage.pool(unit.part(project)),
+        op_tags=None if needs is None else needs.tags,
     )(body)
 
 

@@ -3,7 +3,7 @@
 Nothing private is imported: facts that public objects carry are read by the names that Dagster gives them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -34,9 +34,13 @@ class StepFailure:
     cause: str
 
 
-def step_failures(result: dg.ExecuteInProcessResult) -> Iterator[StepFailure]:
-    """Yield the steps of a run that failed, those that a signal ended left out."""
-    for event in result.all_events:
+def step_failures(events: Iterable[dg.DagsterEvent]) -> Iterator[StepFailure]:
+    """Yield the steps of a run that failed, those that a signal ended left out.
+
+    Args:
+        events: What happened in the run.
+    """
+    for event in events:
         if event.is_step_failure and not _is_interrupt(event):
             failed = event.step_failure_data
             given = failed.user_failure_data and failed.user_failure_data.description
@@ -46,12 +50,12 @@ def step_failures(result: dg.ExecuteInProcessResult) -> Iterator[StepFailure]:
             yield StepFailure(str(event.step_key), given or message, cause or "")
 
 
-def is_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+def is_interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
     """Whether a signal ended a run; Dagster takes that for a failure like any other."""
     return any(
         (event.is_step_failure and _is_interrupt(event))
         or (event.is_job_failure and _name(event.job_failure_data.failure_reason) == "UNEXPECTED_TERMINATION")
-        for event in result.all_events
+        for event in events
     )
 
 

@@ -2,6 +2,8 @@
 
 import difflib
 import os
+from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -33,6 +35,7 @@ from vlmine_dagster.settings import (
     usual_keyworder,
     usual_task_model,
 )
+from vlmine_dagster.settings.compute import ComputeSettings, Needs
 from vlmine_dagster.settings.objects import ObjectSettings
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
@@ -146,6 +149,8 @@ class ProjectSettings(Settings):
     """What people's time and labels cost."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
+    compute: dict[str, ComputeSettings] = Field(default_factory=dict)
+    """What stages need of a node where several machines work, by stage, such as descriptions: {num_gpus: 1}."""
     count_by: Literal["object", "image", "track", "sequence"] | None = None
     """What a keyword is counted by: what is mined if left out; images, tracks or sequences, so that what 300 frames of
     one recording show counts once."""
@@ -164,6 +169,25 @@ class ProjectSettings(Settings):
     def items(self) -> ItemKind:
         """What is mined, as a value."""
         return KINDS[self.unit]
+
+    @field_validator("compute")
+    @classmethod
+    def _stages_exist(cls, compute: dict[str, ComputeSettings]) -> dict[str, ComputeSettings]:
+        for name in compute.keys() - TABLES.keys():
+            near = difflib.get_close_matches(name, TABLES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"there is no stage {name!r}.{hint}")
+        return compute
+
+    def needs(self, stages: Iterable[str]) -> Needs | None:
+        """Return what is enough for each of some stages; None where no setting says what any of them needs."""
+        asked = [self.compute[name].needs for name in stages if name in self.compute]
+        return reduce(Needs.most, asked) if asked else None
+
+    @property
+    def most_needs(self) -> Needs:
+        """What is enough for any stage."""
+        return self.needs(self.compute) or Needs()
 
     @model_validator(mode="after")
     def _objects_have_boxes(self) -> "ProjectSettings":

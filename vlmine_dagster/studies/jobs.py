@@ -76,8 +76,8 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
         run_config={**_QUIET, "ops": {_op_name(name): {"config": {"draws": draws}}}},
         raise_on_error=False,
     )
-    if is_interrupted(result):
+    if is_interrupted(result.all_events):
         raise KeyboardInterrupt
-    for failure in step_failures(result):
+    for failure in step_failures(result.all_events):
         raise ConfigError(failure.text)
     return Report(**result.output_for_node(_op_name(name)))
