@@ -14,8 +14,8 @@ from vlmine_dagster.domain.errors import CacheError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.replies import Reply
 
-_SCHEMA_VERSION = 2
-_SCHEMA = """
+SCHEMA_VERSION = 2
+SCHEMA = """
 CREATE TABLE replies (
     variant TEXT NOT NULL, content TEXT NOT NULL, text TEXT, outcome TEXT NOT NULL, failure TEXT,
     prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, latency_s REAL NOT NULL, cost_usd REAL,
@@ -40,6 +40,10 @@ ALTER TABLE ledger ADD COLUMN estimated_usd REAL NOT NULL DEFAULT 0
 _COLUMNS = "text, outcome, failure, prompt_tokens, output_tokens, latency_s, cost_usd, is_estimated"
 _ALL = f"variant, content, {_COLUMNS}"
 _BUSY_S = 120.0
+_INSERT = f"INSERT INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (variant, content) DO "  # noqa: S608
+_KEEP = f"{_INSERT} NOTHING"
+_REPLACE = f"{_INSERT} UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS.split(', '))}"
+_NAME = "INSERT INTO variants VALUES (?, ?) ON CONFLICT (variant) DO NOTHING"
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class ReplyCache:
 
     def __init__(self, folder: Path):
         self.path = folder / "replies.sqlite"
+        self.where = str(self.path)
         self._lock = threading.Lock()
 
     def find(self, variant: str, contents: Sequence[str]) -> dict[str, Reply]:
@@ -96,15 +101,17 @@ class ReplyCache:
         estimated_usd = sum(reply.cost_usd or 0.0 for _, reply in replies if reply.is_estimated) + lost_usd
         today = datetime.now(UTC).date().isoformat()
         with self._guarded() as database, database:
-            database.executemany(f"INSERT OR REPLACE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?,?)", kept)  # noqa: S608
+            database.executemany(_REPLACE, kept)
             database.execute(
-                """INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-                   calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-                   output_tokens = output_tokens + excluded.output_tokens, cost_usd = cost_usd + excluded.cost_usd,
-                   estimated_usd = estimated_usd + excluded.estimated_usd""",
+                """INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (variant, day) DO UPDATE SET
+                   calls = ledger.calls + excluded.calls,
+                   prompt_tokens = ledger.prompt_tokens + excluded.prompt_tokens,
+                   output_tokens = ledger.output_tokens + excluded.output_tokens,
+                   cost_usd = ledger.cost_usd + excluded.cost_usd,
+                   estimated_usd = ledger.estimated_usd + excluded.estimated_usd""",
                 (variant, today, len(replies), prompt_tokens, output_tokens, cost_usd, estimated_usd),
             )
-            database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
+            database.execute(_NAME, (variant, label))
 
     def mark(self, variant: str, reasons: Mapping[str, str], *, outcome: Outcome) -> None:
         """Write down, by content, why kept answers are none; they stay, and are asked for again only on request."""
@@ -116,8 +123,8 @@ class ReplyCache:
         """Take back answers that were paid for before, where they are missing; nothing is written down as spent."""
         rows = [(variant, content, *_values(reply)) for content, reply in replies]
         with self._guarded() as database, database:
-            database.executemany(f"INSERT OR IGNORE INTO replies ({_ALL}) VALUES (?,?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
-            database.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant, label))
+            database.executemany(_KEEP, rows)
+            database.execute(_NAME, (variant, label))
 
     def spent_usd(self) -> float:
         """Return the US dollars that the project ever spent."""
@@ -134,12 +141,12 @@ class ReplyCache:
         query = """
             SELECT variant, coalesce(label, ''), coalesce(replies, 0), coalesce(bytes, 0),
                    coalesce(n, 0), coalesce(usd, 0), coalesce(guess, 0)
-            FROM (SELECT variant FROM ledger UNION SELECT variant FROM replies)
+            FROM (SELECT variant FROM ledger UNION SELECT variant FROM replies) AS asked
             LEFT JOIN variants USING (variant)
-            LEFT JOIN (SELECT variant, count(*) AS replies, sum(length(text)) AS bytes FROM replies GROUP BY 1)
+            LEFT JOIN (SELECT variant, count(*) AS replies, sum(length(text)) AS bytes FROM replies GROUP BY 1) AS kept
                 USING (variant)
             LEFT JOIN (SELECT variant, sum(calls) AS n, sum(cost_usd) AS usd, sum(estimated_usd) AS guess
-                       FROM ledger GROUP BY 1) USING (variant)
+                       FROM ledger GROUP BY 1) AS paid USING (variant)
             ORDER BY 3 DESC, 1"""
         with self._guarded() as database:
             return [CachedVariant(*row) for row in database.execute(query).fetchall()]
@@ -148,11 +155,11 @@ class ReplyCache:
         """Delete the answers of some ways of asking; return how many they were."""
         with self._guarded() as database:
             with database:
-                gone = sum(
+                gone: int = sum(
                     database.execute("DELETE FROM replies WHERE variant = ?", (variant,)).rowcount
                     for variant in variants
                 )
-            database.execute("VACUUM")
+            self._shrink(database)
         return gone
 
     def batch(self, variant: str, contents: str) -> str | None:
@@ -174,8 +181,11 @@ class ReplyCache:
         """Size on disk."""
         return sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}*"))
 
+    def _shrink(self, database: Any) -> None:
+        database.execute("VACUUM")
+
     @contextmanager
-    def _guarded(self) -> Iterator[sqlite3.Connection]:
+    def _guarded(self) -> Iterator[Any]:
         try:
             with self._lock:
                 yield self._database
@@ -186,7 +196,7 @@ class ReplyCache:
             ) from error
 
     @cached_property
-    def _database(self) -> sqlite3.Connection:
+    def _database(self) -> Any:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self.path, timeout=_BUSY_S, check_same_thread=False)
         database.execute("PRAGMA journal_mode = WAL")
@@ -195,14 +205,14 @@ class ReplyCache:
         with database:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     database.execute(statement)
-                version = _set_version(database, _SCHEMA_VERSION)
+                version = _set_version(database, SCHEMA_VERSION)
             while version in _UPGRADES:
                 for statement in _UPGRADES[version].split(";"):
                     database.execute(statement)
                 version = _set_version(database, version + 1)
-        if version != _SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise CacheError(f"{self.path} was written by another version of vlmine (schema {version}). Update vlmine.")
         return database
 
@@ -218,4 +228,5 @@ def _reply(text: str | None, outcome: str, failure: str | None, *usage: Any) -> 
 
 
 def _values(reply: Reply) -> tuple[object, ...]:
-    return (reply.text, reply.outcome.value, reply.failure, *reply.usage)
+    *numbers, is_estimated = reply.usage
+    return (reply.text, reply.outcome.value, reply.failure, *numbers, int(is_estimated))

@@ -1,5 +1,6 @@
 """The one Dagster resource through which assets reach the project: settings, lake, images, models."""
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -153,7 +154,10 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
     def cache(self) -> "ReplyCache":
         """Answers of models that were paid for."""
         from vlmine_dagster.resources.cache import ReplyCache
+        from vlmine_dagster.resources.shared_cache import CACHE_VARIABLE, SharedCache
 
+        if url := os.environ.get(CACHE_VARIABLE):
+            return SharedCache(url, self.project.settings.name)
         return ReplyCache(self.project.state_folder("cache"))
 
     @cached_property

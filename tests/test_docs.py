@@ -30,6 +30,7 @@ ELSEWHERE = {
     "export DAGSTER_HOME": "tests/settings/test_homes.py",
     "export DAGSTER_PG_URL": "a PostgreSQL; tried by hand, as the page says",
     "export MLFLOW_TRACKING_URI": "tests/automation/test_faults.py",
+    "export VLMINE_CACHE_URL": "tests/resources/test_shared_cache.py",
     "export VLMINE_HOME": "tests/settings/test_homes.py",
     "export AWS_": "an S3 server; tried by hand, as the page says",
     "export VLMINE_DAGSTER_URL": "tests/settings/test_homes.py",

@@ -22,7 +22,7 @@ def cache(context: click.Context, is_json: bool) -> None:
         return
     bench = open_bench()
     rows = cached(bench)
-    found = {"path": str(bench.cache.path), "bytes": bench.cache.byte_count, "variants": rows}
+    found = {"path": bench.cache.where, "bytes": bench.cache.byte_count, "variants": rows}
     print_json(found) if is_json else print_cache(found["path"], found["bytes"], rows)  # type: ignore[arg-type]
 
 
