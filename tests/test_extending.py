@@ -136,9 +136,9 @@ def test_a_medium_of_a_plugin_is_recognized_and_mined(maps):
 def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor):
     assert doctor["describers"]["found"] == "captions, openai, tagger, transformers, brightness"
     assert doctor["sources"]["found"] == (
-        "audio, argoverse2, folder, kitti, nuscenes, parquet, video, waymo, webdataset, zips"
+        "argoverse2, audio, folder, kitti, nuscenes, parquet, video, waymo, webdataset, zips"
     )
-    assert doctor["media"]["found"] == "photo, heights"
+    assert doctor["media"]["found"] == "audio, dicom, lidar, photo, heights"
     assert doctor["keyworders"]["found"].endswith("capitals")
     assert doctor["task models"]["found"] == "cnn, predictions, probe, transformers"
     assert doctor["formats"]["found"] == "csv, label-studio, parquet, jsonl"

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+import yaml
 from driving_world import SIZE, open_waymo, world, write_world
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
@@ -21,6 +22,8 @@ from vlmine_dagster.resources.intake import inspect_shard
 from vlmine_dagster.resources.sources import survey
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.place import Place
+from vlmine_dagster.settings.project import parse_settings
+from vlmine_dagster.settings.starter import settings_for, starter_yaml
 
 PLUGINS = {"nuscenes": nuscenes.PLUGIN, "argoverse2": argoverse2.PLUGIN, "kitti": kitti.PLUGIN}
 WRITERS = {"nuscenes": write_nuscenes, "argoverse2": write_argoverse2, "kitti": write_kitti}
@@ -118,7 +121,11 @@ def test_scenes_say_where_when_and_in_which_weather(folders):
 def test_init_recognizes_the_layout(folders, kind):
     found = survey(str(folders(kind))).settings
     assert found.kind == kind
-    assert found.capabilities.knows_objects
+    written = yaml.safe_load(starter_yaml(settings_for(found, name="drives")))
+    assert (written["unit"], written["objects"], written["count_by"]) == ("object", {"from_dataset": True}, "track")
+    parse_settings(written)
+    with pytest.raises(ConfigError, match="kind folder knows no objects"):
+        parse_settings({**written, "dataset": {"kind": "folder", "root": "."}})
 
 
 @pytest.mark.parametrize("kind", ["nuscenes", "argoverse2", "kitti"])
