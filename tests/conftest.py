@@ -1,9 +1,13 @@
 """Small real projects: crops of scikit-image's photos in tars, the real encoder, the real MLflow."""
 
 import io
+import json
+import os
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.process import BaseProcess
@@ -16,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from filelock import FileLock
 from PIL import Image
 
 from vlmine_dagster.automation.outcome import Outcome
@@ -172,8 +177,18 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("template") / "vlmine.yaml"
     file.write_text(yaml.safe_dump({"name": "template", "dataset": {"kind": "folder", "root": "."}}))
     Tracking(Project.load(file)).client.search_experiments()
-    shutil.copytree(file.parent / ".vlmine" / "mlflow", folder / "mlflow")
+    fold_log(file.parent / ".vlmine")
+    shutil.copytree(file.parent / ".vlmine" / "mlflow", folder / "mlflow", ignore=LOGS)
     return folder
+
+
+LOGS = shutil.ignore_patterns("*.db-wal", "*.db-shm")  # which a process that has the file open may take away
+
+
+def fold_log(home: Path) -> None:
+    """Write what SQLite keeps beside MLflow's file into it, so that it can be copied alone."""
+    with closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
 
 @pytest.fixture
@@ -248,19 +263,30 @@ def small_pool() -> tuple[dict[str, dict[str, bytes]], str]:
 
 
 @pytest.fixture(scope="session")
-def _finished(make_project: Maker) -> Made:
-    shards, labels = small_pool()
-    made = make_project(shards, labels=labels)
-    outcome = made.run()
-    assert outcome.is_whole, (outcome.failures, outcome.waiting)
-    return made
+def _finished(make_project: Maker, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A project in which everything was run; the first of pytest-xdist's workers that needs it makes it for all."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "finished.json"
+    with FileLock(f"{place}.lock"):
+        if not place.exists():
+            shards, labels = small_pool()
+            made = make_project(shards, labels=labels)
+            outcome = made.run()
+            assert outcome.is_whole, (outcome.failures, outcome.waiting)
+            fold_log(made.folder / ".vlmine")
+            place.write_text(json.dumps([str(made.folder), list(made.instance.get_dynamic_partitions(SHARDS))]))
+            return made
+    folder, known = json.loads(place.read_text())
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions(SHARDS, known)
+    return Made(Path(folder), instance)
 
 
 @pytest.fixture
 def finished(_finished: Made, tmp_path: Path) -> Made:
     """A copy of a project in which everything was run; free to be broken. Its Dagster history is its own."""
     folder = tmp_path / "finished"
-    shutil.copytree(_finished.folder, folder)
+    shutil.copytree(_finished.folder, folder, ignore=LOGS)
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions(SHARDS, _finished.instance.get_dynamic_partitions(SHARDS))
     return Made(folder, instance)

@@ -95,7 +95,7 @@ def until(look: Callable[[], Any]) -> Any:
     end = time.monotonic() + PATIENCE_S
     while not (found := look()):
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(1)
+        time.sleep(0.3)
     return found
 
 

@@ -160,7 +160,7 @@ def test_after_arrivals_replacements_and_removals_all_is_as_after_a_fresh_run(fi
     finished.run(shards=["pool/d"])
     (finished.folder / "data/pool/a.tar").unlink()
     finished.replace_shard("pool/b", shards["pool/c"])
-    finished.run()
+    finished.run(experiments=["pareto"])
     finished.replace_shard("pool/b", shards["pool/b"])
     finished.replace_shard("pool/a", shards["pool/a"])
     (finished.folder / "data/pool/c.tar").unlink()
