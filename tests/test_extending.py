@@ -138,7 +138,7 @@ def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor
     assert doctor["sources"]["found"] == (
         "argoverse2, audio, folder, kitti, nuscenes, parquet, video, waymo, webdataset, zips"
     )
-    assert doctor["media"]["found"] == "audio, dicom, lidar, photo, heights"
+    assert doctor["media"]["found"] == "audio, bands, dicom, lidar, photo, heights"
     assert doctor["keyworders"]["found"].endswith("capitals")
     assert doctor["task models"]["found"] == "cnn, predictions, probe, transformers"
     assert doctor["formats"]["found"] == "csv, label-studio, parquet, jsonl"

@@ -12,6 +12,7 @@ from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.datasets.audio import PLUGIN as AUDIO_FILES
 from vlmine_dagster.resources.datasets.audio import AudioFilesSettings
 from vlmine_dagster.resources.media.audio import Audio, AudioSettings, mel_power, wave_bytes
+from vlmine_dagster.resources.media.bands import Bands, BandsSettings
 from vlmine_dagster.resources.media.dicom import Dicom, DicomSettings
 from vlmine_dagster.resources.media.lidar import Lidar, LidarSettings
 from vlmine_dagster.resources.sounds import sound_format
@@ -197,3 +198,34 @@ def test_medical_files_without_pixels_or_of_another_kind_say_why():
     assert "no readable DICOM file" in own.facts(b"no", max_pixels=10**8).failure
     cut = dicom(np.zeros((20, 20)))[:-100]
     assert own.facts(cut, max_pixels=10**8).outcome == Outcome.CORRUPT
+
+
+def tiff(values: np.ndarray, **more) -> bytes:
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, values, photometric="minisblack", **more)
+    return stream.getvalue()
+
+
+def test_three_of_many_bands_are_seen_between_limits_or_stretched():
+    bands = np.arange(5 * 30 * 20, dtype=np.uint16).reshape(5, 30, 20)
+    shown = Bands(BandsSettings(kind="bands", shown=(4, 1, 2), limits=(0, 3000)))
+    image = pixels(shown.picture(tiff(bands, planarconfig="separate")))
+    assert image.shape == (30, 20, 3)
+    assert image[0, 0].tolist() == [int(1800 / 3000 * 255), 0, int(600 / 3000 * 255)]
+    last = tiff(np.moveaxis(bands, 0, -1), planarconfig="contig")
+    assert (pixels(shown.picture(last)) == image).all()
+    stretched = pixels(Bands(BandsSettings(kind="bands", stretch=10)).picture(tiff(bands, planarconfig="separate")))
+    assert (stretched[0] == 0).all() and (stretched[-1] == 255).all()
+
+
+def test_gaps_are_black_and_missing_bands_and_other_files_say_why():
+    grey = np.linspace(0, 1, 600, dtype=np.float32).reshape(30, 20)
+    grey[3, 4] = np.nan
+    medium = Bands(BandsSettings(kind="bands", shown=(1, 1, 1)))
+    assert pixels(medium.picture(tiff(grey)))[3, 4].tolist() == [0, 0, 0]
+    with pytest.raises(PictureError, match="there is no band 2: the file has 1"):
+        Bands(BandsSettings(kind="bands")).picture(tiff(grey))
+    with pytest.raises(PictureError, match="no readable TIFF"):
+        medium.picture(b"II*\0no tiff")

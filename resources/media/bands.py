@@ -1,0 +1,83 @@
+"""Medium `bands`: a TIFF of many bands, such as a satellite's, of which three are shown."""
+
+import io
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from vlmine_dagster.domain.errors import PictureError
+from vlmine_dagster.resources.media.contract import Medium
+from vlmine_dagster.settings.media import MediumPlugin, MediumSettings
+
+_ASKED = "This picture was taken from above. Describe in two or three plain sentences what is on the ground."
+_FEW_BANDS = 64
+
+
+class BandsSettings(MediumSettings):
+    """A TIFF of many bands."""
+
+    prompts: ClassVar = {"describe-general-v1": _ASKED}
+
+    kind: Literal["bands"]
+    """A TIFF of many bands in numbers of any type, such as a GeoTIFF of a satellite; name its files by
+    dataset.image_endings: [tif]."""
+    shown: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 2, 3)
+    """Numbers of the bands that are shown as red, green and blue, from 1: [4, 3, 2] of Sentinel-2."""
+    stretch: Annotated[float, Field(ge=0, lt=50)] = 2.0
+    """Percent of the darkest and of the brightest values of a band that become black and full."""
+    limits: tuple[float, float] | None = None
+    """Values that are black and full in all pictures, such as [0, 3000] of reflectances; takes the place of stretch."""
+
+
+class Bands(Medium):
+    """A TIFF of many bands."""
+
+    noun = "picture"
+
+    def picture(self, item: bytes) -> bytes:
+        """Return three bands as a picture; values that are no numbers are black.
+
+        Raises:
+            PictureError: it cannot be read, or lacks a band.
+        """
+        import numpy as np
+        from PIL import Image
+
+        from vlmine_dagster.resources.pictures import ppm
+
+        bands = _bands(item)
+        missing = [number for number in self.settings.shown if number > len(bands)]
+        if missing:
+            raise PictureError(f"there is no band {missing[0]}: the file has {len(bands)} (dataset.medium.shown)")
+        chosen = [self._stretched(np.asarray(bands[number - 1], np.float64)) for number in self.settings.shown]
+        return ppm(Image.fromarray(np.stack(chosen, axis=-1)))
+
+    def _stretched(self, band: Any) -> Any:
+        import numpy as np
+
+        known = band[np.isfinite(band)]
+        if not len(known):
+            return np.zeros(band.shape, np.uint8)
+        tail = self.settings.stretch
+        low, high = self.settings.limits or np.percentile(known, [tail, 100 - tail])
+        level = (np.nan_to_num(band, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-12)
+        return (np.clip(level, 0, 1) * 255).astype(np.uint8)
+
+
+def _bands(item: bytes) -> Any:
+    """Return the bands of a TIFF, shape (bands, rows, columns): pages, planes, or the last axis where it is short."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(item)) as file:
+            found = file.series[0].asarray().squeeze()
+    except Exception as error:  # its decoders raise many kinds
+        raise PictureError(f"no readable TIFF: {error}") from error
+    if found.ndim == 2:
+        return found[None]
+    if found.ndim != 3:
+        raise PictureError(f"a TIFF of {found.ndim} axes, expected bands, rows and columns")
+    return found.transpose(2, 0, 1) if found.shape[2] < min(found.shape[0], _FEW_BANDS) else found
+
+
+PLUGIN = MediumPlugin(BandsSettings, lambda _bench, settings: Bands(settings))
