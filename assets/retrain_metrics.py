@@ -46,8 +46,8 @@ def retrain_metrics(run: StageRun) -> Product:
 
     One row per metric and budget: recall, precision, lift and coverage of the few-shot classes of the mined images
     (seed -1), and many/medium/few/all accuracy on the test split after retraining on the labelled set and the oracle's
-    labels, one row per random seed. Budgets and seeds are the same for every experiment. Where nobody knows classes of
-    the pool, the accuracy of what is labelled so far is all there is. Without labels it is skipped.
+    labels, one row per random seed. Budgets and seeds are the same for every experiment. Where the pool's classes are
+    unknown, there is only the accuracy with the labels so far. Without labels the stage is skipped.
     """
     import dagster as dg
 

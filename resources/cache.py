@@ -75,7 +75,7 @@ class ReplyCache:
     What was spent stays written down when answers are pruned.
 
     Args:
-        folder: Where `replies.sqlite` lies; a local disk, made if it is missing.
+        folder: Folder of `replies.sqlite`; on a local disk, made if it is missing.
     """
 
     def __init__(self, folder: Path):

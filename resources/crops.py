@@ -17,7 +17,7 @@ _COLUMNS = ("object_id", "image_id", "x", "y", "width", "height", "outcome")
 
 @dataclass(frozen=True)
 class Crop:
-    """Where an object lies in its image.
+    """Where an object is in its image.
 
     Attributes:
         key: The object's key within the shard.

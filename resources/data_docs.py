@@ -31,7 +31,7 @@ class Archive:
     """Where the result of a validation is kept.
 
     Attributes:
-        home: Folder in which Great Expectations' `gx` folder lies.
+        home: Folder in which Great Expectations' `gx` folder is.
         partition: What was validated: a shard, the pool, an experiment.
         variant: The extraction variant.
         run_id: The Dagster run.
@@ -112,7 +112,7 @@ def build_index(home: Path, *, is_patient: bool = True) -> str | None:
     """Build the page that lists suites and the latest results.
 
     Args:
-        home: Folder in which Great Expectations' `gx` folder lies.
+        home: Folder in which Great Expectations' `gx` folder is.
         is_patient: Whether to wait for another process that builds; without, its index is good enough.
 
     Returns:
@@ -133,7 +133,7 @@ def build_index(home: Path, *, is_patient: bool = True) -> str | None:
 
 @cache
 def _site(home: Path) -> tuple[Any, Any]:
-    """Return the file context under a home, and what builds its pages; made once a process."""
+    """Return the file context under a home, and what builds its pages; made once per process."""
     import great_expectations as gx
     from great_expectations.render.renderer.site_builder import SiteBuilder
 

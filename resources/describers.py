@@ -51,7 +51,7 @@ class Description:
         prompt_tokens: Tokens read.
         output_tokens: Tokens written.
         latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars, None where nobody knows it.
+        cost_usd: Price in US dollars, None if it is unknown.
         is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
     """
 
@@ -74,7 +74,7 @@ Load = Callable[[Sequence[str]], Iterator[DescriberInput]]
 class Describer(Protocol):
     """What every describer keeps (see tests/resources/test_describers.py).
 
-    It yields exactly one answer an image, in any order, and never raises because of one image. The same image gets the
+    It yields exactly one answer per image, in any order, and never raises because of one image. The same image gets the
     same answer whatever else is asked for.
     """
 
@@ -85,7 +85,7 @@ class Describer(Protocol):
     def describe(
         self, images: Mapping[str, str], load: Load, *, is_failure_retried: bool = False
     ) -> Iterator[Description]:
-        """Yield one answer an image.
+        """Yield one answer per image.
 
         Args:
             images: SHA-256 of the bytes, in hex, by image id.
@@ -97,7 +97,7 @@ class Describer(Protocol):
 class ModelDescriber:
     """Describes an image by what a vision-language model answers to a prompt; keywords in an answer become tags.
 
-    Images with the same bytes are asked about once; what one of them cost stands on its row alone.
+    Images with the same bytes are asked about once; the cost is on the row of one of them alone.
 
     Args:
         asker: Who is asked what.
@@ -117,7 +117,7 @@ class ModelDescriber:
     def describe(
         self, images: Mapping[str, str], load: Load, *, is_failure_retried: bool = False
     ) -> Iterator[Description]:
-        """Yield one answer an image as it comes, from the cache first.
+        """Yield one answer per image as it comes, from the cache first.
 
         Raises:
             BudgetExceededError: the project's limit is reached.

@@ -21,9 +21,9 @@ from vlmine_dagster.resources.sources import ImageSource, RawImage, image_id, sh
 from vlmine_dagster.resources.sources.sequences import moment_of
 from vlmine_dagster.settings.sequences import SequenceSettings
 
-MEND_FILES = "Mend the files, or raise max_failure_share in vlmine.yaml."
+FIX_FILES = "Fix the files, or raise max_failure_share in vlmine.yaml."
 ASK_AGAIN = (
-    "What was paid for is kept. Mend the cause, then `vlmine run --retry-failed`; or raise max_failure_share in "
+    "What was paid for is kept. Fix the cause, then `vlmine run --retry-failed`; or raise max_failure_share in "
     "vlmine.yaml."
 )
 
@@ -124,7 +124,7 @@ def refuse_failures(
     *,
     where: str,
     max_share: float,
-    advice: str = MEND_FILES,
+    advice: str = FIX_FILES,
 ) -> None:
     """Refuse a table in which too many rows failed.
 

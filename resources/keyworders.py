@@ -11,7 +11,7 @@ from vlmine_dagster.resources.prompts import PLACEHOLDER
 from vlmine_dagster.resources.replies import Asker, Reply, Request
 
 RULES_VERSION = 2  # raised when rules or tags may give other keywords
-_LONGEST_DESCRIPTION = 20_000  # letters that are shown to a language model
+_LONGEST_DESCRIPTION = 20_000  # characters that are shown to a language model
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class KeywordAnswer:
         prompt_tokens: Tokens read.
         output_tokens: Tokens written.
         latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars, None where nobody knows it.
+        cost_usd: Price in US dollars, None if it is unknown.
         is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
     """
 

@@ -161,7 +161,7 @@ def labels_of_rows(
         first[key] = row.place
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise SourceError(f"{where}: {'; '.join(problems[:_SHOWN])}{more}. Mend these lines.")
+        raise SourceError(f"{where}: {'; '.join(problems[:_SHOWN])}{more}. Fix these lines.")
     return found
 
 

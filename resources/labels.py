@@ -200,7 +200,7 @@ def load_labels(
 
     A label that came back in a round makes its image one of the seed; a later round has the last word.
 
-    Classes that share a name are told apart by their class_id: `crane (134)`, `crane (517)`.
+    Classes that share a name are distinguished by their class_id: `crane (134)`, `crane (517)`.
 
     Args:
         project: The project.

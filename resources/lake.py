@@ -62,7 +62,7 @@ class Lake:
         self._settings = {name: value for name, value in settings.items() if value is not None}
 
     def path(self, table: str, partition: str = WHOLE_POOL, *, variant: str = DEFAULT_VARIANT) -> UPath:
-        """Return where a partition of a table lies, whether it exists or not."""
+        """Return where a partition of a table is, whether it exists or not."""
         return self._folder(table, variant) / f"{partition}.parquet"
 
     def _folder(self, table: str, variant: str) -> UPath:

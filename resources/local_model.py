@@ -195,7 +195,7 @@ class LocalModel:
         return str(processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
 
     def _load(self) -> _Loaded:
-        """Load the model, once a process."""
+        """Load the model, once per process."""
         with _loaded_lock:
             if self._key not in _loaded:
                 _loaded.clear()  # two models at once seldom fit

@@ -197,7 +197,7 @@ def _failures(
         (~np.isfinite(pixels).all(axis=1), "a side is no number"),
         ((pixels[:, 2:] < 0).any(axis=1), "it is inverted"),
         ((pixels[:, 2:] == 0).any(axis=1), "it has no area"),
-        (((pixels[:, :2] >= size) | (far <= 0)).any(axis=1), "it lies outside of the picture"),
+        (((pixels[:, :2] >= size) | (far <= 0)).any(axis=1), "it is outside the picture"),
     )
     for is_so, reason in reasons:
         for place in np.flatnonzero(is_so).tolist():

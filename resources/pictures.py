@@ -85,7 +85,7 @@ def decode_picture(data: bytes, *, max_pixels: int, smallest_side: int | None = 
     """Decode an image to RGB, upright.
 
     Transparency is laid on white. Of an animation the first frame is taken, of several pictures in one file the main
-    one. How more than 8 bits become 8 is told in `deep_pixels`.
+    one. `deep_pixels` reduces more than 8 bits to 8.
 
     Args:
         data: The encoded image.

@@ -33,7 +33,7 @@ class Price:
 
 
 def price_of(project: Project, model: str, *, is_batch: bool = False) -> Price | None:
-    """Return a model's price; None where nobody knows it."""
+    """Return a model's price; None if it is unknown."""
     own = project.settings.prices.get(model)
     date, table = _shipped()
     found = own or table.get(model)

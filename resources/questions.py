@@ -15,7 +15,7 @@ from vlmine_dagster.resources.responses import Completion, Unreadable, completio
 from vlmine_dagster.resources.sounds import sound_format
 from vlmine_dagster.settings import EndpointSettings, settings_hash
 
-_RUNAWAY_LETTERS = 12  # an output token has about 4; an answer with 12 letters a token allowed ignores the limit
+_RUNAWAY_CHARACTERS = 12  # an output token has about 4; 12 per allowed token is an answer that ignores the limit
 _TOKENS_AN_IMAGE = 1500
 _FEWEST_TOKENS_AN_IMAGE = 85
 _PIXELS_A_TOKEN = 750
@@ -38,7 +38,7 @@ class ChatQuestion:
         settings: Model, endpoint, decoding.
         prompt: The prompt's text, before anything is put into it.
         wants_keywords: Whether the answer is a JSON list of keywords.
-        price: The model's price, None where nobody knows it.
+        price: The model's price, None if it is unknown.
         max_pixels: Larger images are not decoded.
     """
 
@@ -81,7 +81,7 @@ class ChatQuestion:
         return {name: value for name, value in {**body, **s.extra}.items() if value is not None}
 
     def worst_cost_usd(self, request: Request) -> float:
-        """Return the price of the longest answer, with three letters a token read and 1,500 tokens an image."""
+        """Return the price of the longest answer, with three characters per token read and 1,500 tokens per image."""
         if self.price is None:
             return 0.0
         read = len(request.prompt) // 3 + (_TOKENS_AN_IMAGE if request.image is not None else 0)
@@ -90,7 +90,7 @@ class ChatQuestion:
     def unreceived_cost_usd(self, request: Request) -> float | None:
         """Return what a call may have cost whose answer did not come in time: read once, and the longest answer.
 
-        None where nobody knows the price.
+        None if the price is unknown.
         """
         if self.price is None:
             return None
@@ -131,9 +131,9 @@ class ChatQuestion:
         if found.finish != "stop":
             reason = f"the server ended the answer with finish_reason {found.finish!r}: {text}"
             return replace(reply, outcome=Outcome.UNPARSEABLE, failure=shown_line(reason))
-        if len(text) > limit * _RUNAWAY_LETTERS:
-            reason = f"{len(text):,} letters, far beyond max_output_tokens {limit}"
-            return replace(reply, text=text[: limit * _RUNAWAY_LETTERS], outcome=Outcome.TRUNCATED, failure=reason)
+        if len(text) > limit * _RUNAWAY_CHARACTERS:
+            reason = f"{len(text):,} characters, far beyond max_output_tokens {limit}"
+            return replace(reply, text=text[: limit * _RUNAWAY_CHARACTERS], outcome=Outcome.TRUNCATED, failure=reason)
         return reply
 
 

@@ -59,7 +59,7 @@ class Refusal:
     """An error of a server, and what to do.
 
     Attributes:
-        course: Wait and try again; try again more slowly; end the work, which no retry mends; leave this one image.
+        course: Wait and try again; try again more slowly; end the work, as no retry helps; leave this one image.
         status: HTTP status.
         words: What the server said, in one line, free of keys.
         meaning: Why the work ends, for people; empty otherwise.
@@ -113,7 +113,7 @@ def retry_after(headers: Mapping[str, Any]) -> float | None:
 
 
 def _meaning(status: int, words: str) -> str:
-    """Return why no retry mends it; empty where one may, or where it is about one image."""
+    """Return why no retry helps; empty where one may, or where it is about one image."""
     if status >= 500 or status in _PASSING:
         return ""
     takes_no_pictures = _BLIND.search(words) is not None and _BAD_PICTURE.search(words) is None

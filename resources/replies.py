@@ -43,7 +43,7 @@ class Reply:
         prompt_tokens: Tokens read.
         output_tokens: Tokens written.
         latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars, None where nobody knows the model's price.
+        cost_usd: Price in US dollars, None if the model's price is unknown.
         is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
         lost_usd: What earlier tries may have cost that timed out, an estimate: a server may bill what nobody received.
     """
@@ -90,7 +90,7 @@ class ReplyModel(Protocol):
         """
 
     def worst_cost_usd(self, request: Request) -> float:
-        """Return what a call may cost at the most, in US dollars; 0 where nothing is paid or nobody knows."""
+        """Return what a call may cost at the most, in US dollars; 0 where nothing is paid or the price is unknown."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ _ROWS_A_BLOCK = 1000
 
 
 class RowBuffer:
-    """Turns rows into Arrow blocks as they come, so that a large shard does not stand in memory as objects.
+    """Turns rows into Arrow blocks as they come, so that a large shard is not in memory as objects.
 
     Args:
         schema: Columns of the rows.

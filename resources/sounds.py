@@ -1,4 +1,4 @@
-"""Formats of encoded sounds, told by their first bytes."""
+"""Formats of encoded sounds, recognized by their first bytes."""
 
 import base64
 

@@ -19,7 +19,7 @@ class ColumnSpill:
     Args:
         column_count: Columns.
         row_count: N.
-        folder: Where the file lies, 4 bytes a number; the system's folder for such files if None.
+        folder: Where the file is, 4 bytes per number; the system's folder for such files if None.
 
     Examples:
         >>> with ColumnSpill(2, 3) as spill:

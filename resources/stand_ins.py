@@ -1,4 +1,4 @@
-"""What lies where a file should be: pointers that nobody fetched, pages and errors that a server sent in its place."""
+"""What is found in place of a file: pointers that nobody fetched, pages and errors that a server sent in its place."""
 
 import re
 

@@ -54,7 +54,7 @@ _PARENT_TAG = "mlflow.parentRunId"
 
 @dataclass(frozen=True)
 class Source:
-    """The dataset of a run: its name, where it lies, and a digest that changes with what was used of it."""
+    """The dataset of a run: its name, where it is, and a digest that changes with what was used of it."""
 
     name: str
     location: str
@@ -143,7 +143,7 @@ class Tracking:
 
     Args:
         project: The project; its name is the MLflow experiment.
-        part: What else of the project is told, in an experiment of its own: `studies`.
+        part: What else of the project is recorded, in an experiment of its own: `studies`.
     """
 
     def __init__(self, project: Project, *, part: str = ""):

@@ -152,7 +152,7 @@ class VerdictLog:
             return int(database.execute("SELECT coalesce(max(number), 0) FROM judgements").fetchone()[0])
 
     def finish_round(self) -> int | None:
-        """Close the open round: what stands in it is what the next list learns from.
+        """Close the open round: the next list learns from it.
 
         Returns:
             Its number, 1 for the first; None where nothing was said since the last one.

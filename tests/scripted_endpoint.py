@@ -46,7 +46,7 @@ class Answer:
         finish: finish_reason.
         refusal: The message's own refusal.
         raw: Body to send instead of a completion.
-        tokens: (prompt, completion); None counts letters.
+        tokens: (prompt, completion); None counts characters.
         fault: reset (close at once), hang (never answer), cut (close within the body).
         delay_s: Pause before answering.
         code: Error code.

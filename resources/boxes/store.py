@@ -95,7 +95,7 @@ class BoxStore:
 
     Args:
         files: The box files.
-        folder: Where the store lies.
+        folder: Where the store is.
         lake: Opens DuckDB within the bounds of the settings.
     """
 

@@ -25,7 +25,7 @@ class VideoSettings(DatasetSettings):
     images: bool = False
     """Also take the image files below the root, each for itself."""
     shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
-    """Number of shards, fixed at `vlmine init`: another number changes every image id. A video lies in one shard."""
+    """Number of shards, fixed at `vlmine init`: another number changes every image id. A video is in one shard."""
 
     fixed_at_init: ClassVar[tuple[str, ...]] = ("shard_count",)
 

@@ -28,7 +28,7 @@ _INTRINSIC = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
 _SIZE = ("length_m", "width_m", "height_m")
 _POSES = "city_SE3_egovehicle.feather"
 _MOST_APART_NS = 50_000_000
-"""Pictures farther in time from any annotated sweep are no frames: nobody knows their objects."""
+"""Pictures farther in time from any annotated sweep are not frames: their objects are unknown."""
 
 
 class ArgoverseLayout:

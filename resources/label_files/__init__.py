@@ -20,7 +20,7 @@ from vlmine_dagster.resources.label_files.tables import (
 
 __all__ = ["Columns", "LabelRow", "read_label_file"]
 
-_LARGEST = 2**31  # bytes of a label file that comes out of an archive
+_LARGEST = 2**31  # bytes of a label file in an archive
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _OLD_SPREADSHEET = b"\xd0\xcf\x11\xe0"  # OLE2, the container of .xls
 _MEMBERS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".parquet", *_SPREADSHEETS)

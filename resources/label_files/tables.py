@@ -61,7 +61,7 @@ def read_table(text: str, columns: Columns, *, where: str) -> Iterator[tuple[int
                 raise SourceError(f"{where}, line {reader.line_num}: {len(row)} values, expected at least {shortest}.")
             yield reader.line_num, {role: plain_cell(row[at]) if at < len(row) else "" for role, at in places.items()}
     except csv.Error as error:
-        raise SourceError(f"{where}, line {reader.line_num}: no CSV: {error}. Mend the line.") from error
+        raise SourceError(f"{where}, line {reader.line_num}: no CSV: {error}. Fix the line.") from error
 
 
 def rows_of_text(text: str, *, where: str, columns: Columns) -> Iterator[LabelRow]:

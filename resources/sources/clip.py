@@ -174,7 +174,7 @@ class Clip:
         self._is_over = False
 
     def _is_far(self, time: float) -> bool:
-        """Whether it is less work to seek than to decode all that lies between."""
+        """Whether it is less work to seek than to decode all frames between."""
         at = self._queue[-1][0] if self._queue else self._last
         if time - at <= self._frame_s:
             return False

@@ -36,7 +36,7 @@ class RawImage:
 
     Attributes:
         key: Unique within the shard.
-        uri: Where the bytes lie: a path or URL, with `#member` or `#row` for what lies inside a file.
+        uri: Where the bytes are: a path or URL, with `#member` or `#row` for what is inside a file.
         data: The encoded bytes; may be empty.
         failure: Why there are no bytes (too large, a link, behind a cut); None if they were read.
         moment: Of which recording it is a frame, where the source knows.
@@ -129,7 +129,7 @@ def shard_of(image: str, shards: Collection[str]) -> str:
     """Return the shard of an image id; of many ids it is fast with a set of shards.
 
     Raises:
-        SourceError: it lies in none of them.
+        SourceError: it is in none of them.
 
     Examples:
         >>> shard_of("pool/shard-0001/a/17", ["pool/shard-0000", "pool/shard-0001"])
@@ -138,9 +138,7 @@ def shard_of(image: str, shards: Collection[str]) -> str:
     for shard in parents(image):
         if shard in shards:
             return shard
-    raise SourceError(
-        f"image {image!r} lies in no shard of the dataset. An id is shard/key, as `vlmine top` prints it."
-    )
+    raise SourceError(f"image {image!r} is in no shard of the dataset. An id is shard/key, as `vlmine top` prints it.")
 
 
 def is_image(name: str) -> bool:

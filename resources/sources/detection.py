@@ -1,4 +1,4 @@
-"""What kind of dataset lies at a path: for `vlmine init`."""
+"""What kind of dataset is at a path: for `vlmine init`."""
 
 import logging
 import math
@@ -53,7 +53,7 @@ _MAX_BYTES = DatasetSettings.model_fields["max_bytes"].default
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies at a path or URL.
+    """What is at a path or URL.
 
     Attributes:
         settings: Settings for it; a test split that its paths name is left out.
@@ -69,7 +69,7 @@ class Survey:
 
 
 def survey(root: str) -> Survey:
-    """Find out what lies at a path or URL, which of it is mined, and what it says of itself; see `detect`."""
+    """Find out what is at a path or URL, which of it is mined, and which splits and labels it has; see `detect`."""
     settings, notes = _detected(root)
     offer = None if settings.labels is not None else _offer(settings)
     if offer is not None:
@@ -87,7 +87,7 @@ def _contents(source: ImageSource) -> str:
 
 
 def detect(root: str) -> DatasetSettings:
-    """Find out what kind of dataset lies at a path or URL.
+    """Find out what kind of dataset is at a path or URL.
 
     Tars with images win over Parquet files with an image column, and these over loose files, of which images or videos
     win, whichever are more; what loses is

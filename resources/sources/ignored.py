@@ -1,4 +1,4 @@
-"""What lies below the root of a data set and is not used, in one line for people."""
+"""What is below the root of a data set and is not used, in one line for people."""
 
 from collections.abc import Mapping
 

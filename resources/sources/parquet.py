@@ -37,7 +37,7 @@ _BUFFER = 1 << 20
 
 
 class ParquetSource:
-    """Parquet files with the encoded bytes of an image a row; each file is a shard.
+    """Parquet files with the encoded bytes of one image per row; each file is a shard.
 
     A key is the value of the key column, or the row number in six digits. A repeated key gets `~2`, `~3` in the
     order of the file. A row without bytes is an empty image. Of a list of images the first has the row's key, the

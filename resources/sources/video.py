@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov")
 
 _ANY_SIZE = 1 << 62
-_SMALL = (32, 18)  # a picture's parts, by which scenes are told apart
+_SMALL = (32, 18)  # a picture's parts, by which scenes are distinguished
 _AT = re.compile(r"(?P<video>.+)@(?P<seconds>\d+\.\d{3})s")
 
 
@@ -90,7 +90,7 @@ class VideoSource:
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield a shard's images and the frames of its videos, by path and time; see `ImageSource.read`.
 
-        With keys, only what lies between a keyframe and such a frame is decoded.
+        With keys, only what is between a keyframe and such a frame is decoded.
         """
         names = UniqueKeys()
         name_of = {path: names.take(path) for path in self._files.paths(shard)}

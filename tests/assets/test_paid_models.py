@@ -261,7 +261,7 @@ def test_a_limit_of_money_stops_all_shards_and_says_how_to_go_on(make_project):
 def test_a_limit_without_a_price_is_a_wrong_setting(make_project):
     with ScriptedEndpoint(good) as endpoint:
         made = make_project(POOL, **asks(endpoint, prices={}, max_cost_usd=1.0))
-        with pytest.raises(ConfigError, match="nobody knows what vlm costs. Say it in vlmine.yaml"):
+        with pytest.raises(ConfigError, match="the price of vlm is unknown. Set it in vlmine.yaml"):
             made.run()
 
     assert endpoint.calls == []

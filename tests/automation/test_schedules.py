@@ -76,6 +76,22 @@ class TestSensor:
         assert found.run_requests == []
         assert list(found.dynamic_partitions_requests[0].partition_keys) == ["pool/a"]
 
+    def test_a_tick_reads_the_history_only_where_something_changed(self, finished, monkeypatch):
+        bench, read = {"workbench": finished.bench}, []
+        context = dg.build_sensor_context(finished.instance, resources=bench)
+        new_shards(context)
+        monkeypatch.setattr(
+            "vlmine_dagster.engine.versions._record", lambda _instance, name, _versions: read.append(name)
+        )
+        again = dg.build_sensor_context(finished.instance, resources=bench, cursor=context.cursor)
+
+        new_shards(again)
+        assert read == []
+
+        finished.settings(keyworder={"kind": "rules"})
+        new_shards(again)
+        assert read == ["dataset", "experiments"]
+
     def test_labels_that_came_back_are_no_change_of_any_shard(self, finished):
         with (finished.folder / "labels.csv").open("a") as file:
             file.write("\nnobody,pool,coffee")

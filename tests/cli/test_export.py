@@ -122,7 +122,7 @@ def test_what_cannot_be_written_says_why_and_leaves_what_was_there(bench: Workbe
         export_list(bench, "mine", tmp_path / "m.txt")
     with pytest.raises(ConfigError, match="m.csv/x.csv cannot be written"):
         export_list(bench, "mine", tmp_path / "m.csv/x.csv")
-    with pytest.raises(ConfigError, match="lies in the dataset"):
+    with pytest.raises(ConfigError, match="is inside the dataset"):
         export_list(bench, "mine", tmp_path / "m.csv", images=tmp_path / "data/copies")
     with pytest.raises(ConfigError, match="m.csv cannot be written"):
         export_list(bench, "mine", tmp_path / "n.csv", images=tmp_path / "m.csv")

@@ -151,7 +151,7 @@ def test_ten_megabytes_are_no_answer_and_cost_no_time(piece):
 
     for found in (judge_keywords(text), judge_description(text, language="en")):
         assert found.outcome == "unparseable"
-        assert "letters, more than 100,000" in found.failure
+        assert "characters, more than 100,000" in found.failure
     assert time.process_time() - started < 1
 
 

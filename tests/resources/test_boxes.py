@@ -357,8 +357,8 @@ def test_every_broken_box_is_a_row_that_says_why(read):
     assert column(found, "failure") == [
         None,
         None,
-        "it lies outside of the picture: x 300, y 20, width 5, height 5 in a picture of 200 x 100",
-        "it lies outside of the picture: x -20, y 5, width 20, height 5 in a picture of 200 x 100",
+        "it is outside the picture: x 300, y 20, width 5, height 5 in a picture of 200 x 100",
+        "it is outside the picture: x -20, y 5, width 20, height 5 in a picture of 200 x 100",
         "it is inverted: x 10, y 10, width -5, height 5 in a picture of 200 x 100",
         "it has no area: x 10, y 10, width 0, height 5 in a picture of 200 x 100",
         "a side is no number: x 10, y nan, width 5, height 5 in a picture of 200 x 100",

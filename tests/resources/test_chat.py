@@ -85,7 +85,7 @@ class TestFaults:
             (Answer("  \n"), Outcome.EMPTY, "the answer is empty"),
             (Answer(None), Outcome.EMPTY, "the answer is empty"),
             (Answer("a dog and", finish="length"), Outcome.TRUNCATED, "cut at max_output_tokens 128"),
-            (Answer("word " * 10_000), Outcome.TRUNCATED, "50,000 letters, far beyond max_output_tokens 128"),
+            (Answer("word " * 10_000), Outcome.TRUNCATED, "50,000 characters, far beyond max_output_tokens 128"),
             (Answer("bad image", status=400), Outcome.REFUSED, "the endpoint refused the request (400: bad image)"),
         ],
     )

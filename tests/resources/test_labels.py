@@ -249,7 +249,7 @@ def test_a_wrong_label_file_says_which_line_and_what_to_do(tmp_path, text, messa
 
 
 def test_only_the_first_five_problems_are_listed_and_the_rest_counted(tmp_path):
-    with pytest.raises(SourceError, match=r"line 6: .*; and 15 more\. Mend these lines") as caught:
+    with pytest.raises(SourceError, match=r"line 6: .*; and 15 more\. Fix these lines") as caught:
         load(tmp_path, HEAD + "".join(f"{i},wrong,0\n" for i in range(20)))
     assert "line 7" not in str(caught.value)
     with pytest.raises(SourceError, match=r"; and 14 more"):

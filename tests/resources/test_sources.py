@@ -239,7 +239,7 @@ def test_a_protocol_without_a_driver_is_a_config_error(tmp_path):
 def test_the_shard_of_an_image_id_is_found_and_an_unknown_one_refused():
     assert shard_of("pool/s-1/a/b.jpg", ["pool/s-1", "pool/s-10"]) == "pool/s-1"
     assert shard_of("pool/s-10/a", ["pool/s-1", "pool/s-10"]) == "pool/s-10"
-    with pytest.raises(SourceError, match=r"image 'x/y' lies in no shard"):
+    with pytest.raises(SourceError, match=r"image 'x/y' is in no shard"):
         shard_of("x/y", ["pool/s-1"])
 
 

@@ -83,7 +83,7 @@ class Report:
 
 
 class Watcher(Protocol):
-    """Who is told what happens; places are numbered from 0."""
+    """Receives what happens; places are numbered from 0."""
 
     def on_run(self, assets: str, partition: str, place: int = 0) -> None:
         """A run begins."""
@@ -184,7 +184,7 @@ class ThisProcess:
 
     Args:
         maker: Makes them.
-        watcher: Who is told what happens; steps come to whoever listens in this process.
+        watcher: Receives what happens; steps come to whoever listens in this process.
     """
 
     places = 1

@@ -42,7 +42,7 @@ class Runner:
         settings_file: `vlmine.yaml`.
         instance: Dagster's instance.
         executor: Where runs are made; in this process if None.
-        watcher: Who is told what happens.
+        watcher: Receives what happens.
         allow_missing_shards: Go on with the shards that exist where the whole pool is read.
         is_failure_retried: Ask models again where their kept answer is a failure.
     """
@@ -163,7 +163,7 @@ class Runner:
 
     @property
     def ignored(self) -> str | None:
-        """What lies beside the images and is not used, in one line; None where there is nothing."""
+        """What is beside the images and is not used, in one line; None where there is nothing."""
         return ignored_line(self._bench.source)
 
     def _make_wave(self, wave: Wave, units: Sequence[Unit], partitions: Sequence[str]) -> None:

@@ -47,7 +47,9 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
     known = set(context.instance.get_dynamic_partitions(SHARDS))
     come = [shard for shard in found if shard not in known]
     gone = sorted(known - set(found))
-    observe(context.instance, GRAPH, bench, [shard for shard in found if shard in known], is_quick=True)
+    there = [shard for shard in found if shard in known]
+    seen = observe(context.instance, GRAPH, bench, there, is_quick=True, recorded=context.cursor)
+    context.update_cursor(seen)
     is_asking = bench.project.settings.automation.is_on or not _asks_endpoints(bench.project)
     wanted = _content_runs(bench, found) if is_asking else []
     if not come and not gone and not wanted:

@@ -63,7 +63,7 @@ class Workers:
         settings_file: `vlmine.yaml`.
         count: Processes.
         instance: Dagster's instance; the processes open the same one.
-        watcher: Who is told what happens.
+        watcher: Receives what happens.
     """
 
     def __init__(self, settings_file: str, count: int, *, instance: dg.DagsterInstance, watcher: Watcher):

@@ -54,7 +54,7 @@ def comparison(bench: "Workbench", *, reference: str | None = None) -> dict[str,
 
 
 def compared_experiments(bench: "Workbench") -> list[dict[str, Any]]:
-    """Return a row an experiment, from its newest MLflow run: tail recall at each budget with a 95% interval, accuracy.
+    """Return one row per experiment, from its newest MLflow run: tail recall by budget with a 95% interval, accuracy.
 
     Experiments of different rounds of labels have different pools: `round` tells them apart.
 

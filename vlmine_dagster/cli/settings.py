@@ -54,7 +54,7 @@ def print_settings(model: "type[BaseModel]", prefix: str = "") -> None:
 
 
 def _meanings(model: "type[BaseModel]") -> dict[str, str]:
-    """Return the docstring that stands under each setting."""
+    """Return the docstring under each setting."""
     from pydantic import BaseModel
 
     meanings: dict[str, str] = {}

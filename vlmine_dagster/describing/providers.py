@@ -69,12 +69,12 @@ def price_for(bench: Workbench, settings: EndpointSettings) -> Price | None:
     """Return the price of a model behind an endpoint.
 
     Raises:
-        ConfigError: `max_cost_usd` is set, and nobody knows the price.
+        ConfigError: `max_cost_usd` is set, and the price is unknown.
     """
     price = price_of(bench.project, settings.model, is_batch=settings.is_batch)
     if price is None and bench.project.settings.max_cost_usd is not None:
         raise ConfigError(
-            f"max_cost_usd is set, but nobody knows what {settings.model} costs. Say it in vlmine.yaml: "
+            f"max_cost_usd is set, but the price of {settings.model} is unknown. Set it in vlmine.yaml: "
             f"prices: {{{settings.model}: {{input: 0.5, output: 1.5}}}} (US dollars for a million tokens; 0 if it is "
             f"your own)."
         )

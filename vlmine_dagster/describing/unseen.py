@@ -51,7 +51,7 @@ class SeenAnswer:
         image_id: The image.
         content: SHA-256 of its bytes.
         text: The answer.
-        prompt_tokens: Tokens read, 0 where nobody knows.
+        prompt_tokens: Tokens read, 0 if unknown.
     """
 
     image_id: str

@@ -14,7 +14,7 @@ _MACHINE = f"{uuid.getnode():x}"
 def replacing(file: Path) -> Iterator[Path]:
     """Give a path to write to; what was written there takes the file's place at the end, if all went well.
 
-    The path is unique and lies beside the file. Two writers of one file never mix: the last to finish wins. Readers see
+    The path is unique and beside the file. Two writers of one file never mix: the last to finish wins. Readers see
     the old content or the new, even after a power failure.
 
     Args:

@@ -215,7 +215,7 @@ def refusal_of_key(key: str) -> str | None:
     if set(key) & set(_QUOTES) - set("\"'`"):
         return "holds a character that no header can: a typographic quotation mark"
     if any(not "!" <= c <= "~" for c in key):
-        return "holds a character that no header can: only ASCII letters, digits and signs may stand in it"
+        return "holds a character that no header can: only ASCII letters, digits and signs are allowed"
     return None
 
 

@@ -457,5 +457,5 @@ TABLES: dict[str, Table] = {
 
 
 def partition_of(table: str) -> Partition:
-    """Return how a table is cut, `items` too: whatever is mined lies in shards."""
+    """Return how a table is cut, `items` too: whatever is mined is in shards."""
     return "shard" if table == ITEMS else TABLES[table].partition

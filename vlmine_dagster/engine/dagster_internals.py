@@ -68,7 +68,7 @@ def _name(member: object) -> str:
 
 
 def is_history_local(instance: dg.DagsterInstance) -> bool:
-    """Whether the history lies in files of this machine, so that no other machine writes to it."""
+    """Whether the history is in files of this machine, so that no other machine writes to it."""
     return any(base.__name__ == "SqliteRunStorage" for base in type(instance.run_storage).__mro__)
 
 

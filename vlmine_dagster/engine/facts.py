@@ -15,7 +15,7 @@ def table_fact(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
     """Return rows as a table of the UI, whose cells are text: Markdown would be rendered.
 
     Args:
-        rows: Rows with the same columns. Numbers stay numbers; text is cut at 300 letters, None is empty.
+        rows: Rows with the same columns. Numbers stay numbers; text is cut at 300 characters, None is empty.
     """
     if not rows:
         return dg.MetadataValue.text("none")

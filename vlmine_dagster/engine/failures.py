@@ -1,4 +1,4 @@
-"""What failed and was not mended since: `vlmine status` and the checks of the assets tell it until it is."""
+"""What failed and has not been fixed since: `vlmine status` and the checks of the assets show it until it is."""
 
 from collections.abc import Callable
 

@@ -163,7 +163,7 @@ def _parts(run: StageRun, tables: "Mapping[str, pa.Table]") -> "dict[str, dict[s
 def _publish(
     run: StageRun, lake: "Lake", parts: "Mapping[str, Mapping[str, pa.Table]]", inputs: Mapping[str, str]
 ) -> dict[str, tuple[dg.MetadataValue[Any], str]]:
-    """Write all tables of each partition; return where the stage's own lies, and the hash of what was written."""
+    """Write all tables of each partition; return where the stage's own is, and the hash of what was written."""
     stage, variant = run.stage, run.unit.variant
 
     def publish(name: str) -> tuple[dg.MetadataValue[Any], str]:

@@ -8,5 +8,5 @@ shards = dg.DynamicPartitionsDefinition(name=SHARDS)
 
 
 def experiments(names: list[str]) -> dg.StaticPartitionsDefinition:
-    """One partition an experiment, in the order of `vlmine.yaml`."""
+    """One partition per experiment, in the order of `vlmine.yaml`."""
     return dg.StaticPartitionsDefinition(names)

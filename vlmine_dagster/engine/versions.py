@@ -1,4 +1,4 @@
-"""What Dagster is told of freshness, so that the marks of its UI agree with `vlmine status`.
+"""What Dagster knows of freshness, so that the marks of its UI agree with `vlmine status`.
 
 Dagster compares the code version of an asset, and the data versions of what it reads, with those that its last
 materialization recorded. It does not follow staleness further than one edge. So a code version here holds all settings
@@ -95,8 +95,14 @@ def dataset_versions(
 
 
 def observe(
-    instance: dg.DagsterInstance, graph: Graph, bench: Workbench, shards: Sequence[str], *, is_quick: bool = False
-) -> None:
+    instance: dg.DagsterInstance,
+    graph: Graph,
+    bench: Workbench,
+    shards: Sequence[str],
+    *,
+    is_quick: bool = False,
+    recorded: str | None = None,
+) -> str:
     """Record the data versions of both source assets, those that have changed since they were last recorded.
 
     Args:
@@ -105,10 +111,17 @@ def observe(
         bench: The project's resources.
         shards: The shards to look at.
         is_quick: Whether to leave out shards whose files would have to be read.
+        recorded: What the last call returned: if nothing has changed since, the history is not read.
+
+    Returns:
+        A hash of all data versions.
     """
     files = dataset_versions(Freshness(graph, bench, shards), bench, shards, is_quick=is_quick)
-    _record(instance, DATASET, files)
-    observe_experiments(instance, graph, bench.project)
+    digest = settings_hash([files, experiment_versions(graph, bench.project)])
+    if digest != recorded:
+        _record(instance, DATASET, files)
+        observe_experiments(instance, graph, bench.project)
+    return digest
 
 
 def observe_experiments(instance: dg.DagsterInstance, graph: Graph, project: Project) -> None:

@@ -186,7 +186,7 @@ def read_predictions(path: str, image_ids: Sequence[str]) -> Iterator[tuple[list
                 np.add.at(times_found, theirs, 1)
                 if (times_found[theirs] > 1).any():
                     name = names[int((times_found[theirs] > 1).argmax())]
-                    raise ModelError(f"task_model.path {path}: {name!r} stands in it twice. Write one row an image.")
+                    raise ModelError(f"task_model.path {path}: {name!r} is in it twice. Write one row per image.")
                 yield names, _probabilities(path, names, found)
 
 

@@ -132,7 +132,7 @@ def drift_advice(
     for place in used:
         mine, rest = table[place], table.sum(axis=0) - table[place]
         shares, others = mine / mine.sum(), rest / rest.sum()
-        # An image has a keyword or not, so it is images that vary, and a share is of several keywords an image.
+        # An image has a keyword or not, so it is images that vary, and a share is of several keywords per image.
         yielding = np.minimum((mine + rest) / sizes[used].sum(), 1.0)
         keywords_each = (mine.sum() + rest.sum()) / sizes[used].sum()
         spread = 1 / sizes[place] + 1 / (sizes[used].sum() - sizes[place])

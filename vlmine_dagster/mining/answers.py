@@ -156,7 +156,7 @@ def _only_thought(answer: Answer) -> Judgement:
 
 
 def _endless(text: str) -> Judgement:
-    return Judgement("unparseable", f"the answer has {len(text):,} letters, more than {LONGEST_ANSWER:,}")
+    return Judgement("unparseable", f"the answer has {len(text):,} characters, more than {LONGEST_ANSWER:,}")
 
 
 def is_in_language(text: str, language: str) -> bool:
@@ -202,7 +202,7 @@ def parse_keywords(text: str) -> list[str]:
         text: The answer.
 
     Returns:
-        1 to 40 keywords, each of at most 4 words and 64 letters; none where the answer is an empty list.
+        1 to 40 keywords, each of at most 4 words and 64 characters; none where the answer is an empty list.
 
     Raises:
         UnreadableAnswer: it is no such list; the message says why.

@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Census:
-    """What is told about C classes, announced ones without a label among them.
+    """What is known about C classes, announced ones without a label among them.
 
     Attributes:
         known: Shape (C,), labels.

@@ -42,7 +42,7 @@ def few_shot_probability(
         Shape (C,), float64, in [0, 1]; lower with more labels.
 
     Raises:
-        ContractError: the fraction lies outside (0, 1) or a count is negative.
+        ContractError: the fraction is outside (0, 1) or a count is negative.
 
     Examples:
         >>> few_shot_probability([0, 2, 50], seed_fraction=0.2).round(2)

@@ -51,7 +51,7 @@ def is_about_the_request(text: str, *, has_spaces: bool) -> bool:
         count = sum(_REQUEST.fullmatch(word) is not None or _PICTURE.fullmatch(word) is not None for word in words)
         is_short = 0 < len(words) <= _LONGEST
         return is_short and bool(request) and len(request) + len(pictures) >= 2 and count / len(words) >= _LEAST_SHARE
-    letters = sum(map(len, _WORD.findall(text)))
-    if not letters or letters > 6 * _LONGEST:
+    counted = sum(map(len, _WORD.findall(text)))
+    if not counted or counted > 6 * _LONGEST:
         return False
-    return any(sum(map(len, pattern.findall(text))) / letters >= _LEAST_COVER for pattern in _COVERING.values())
+    return any(sum(map(len, pattern.findall(text))) / counted >= _LEAST_COVER for pattern in _COVERING.values())

@@ -80,7 +80,7 @@ def extract_keywords(text: str, *, language: str = "en", max_words: int = 1) -> 
 def tag_keywords(tags: Iterable[str]) -> list[str]:
     """Return a describer's own tags as keywords: whole phrases, lower case, single spaces, no repeats.
 
-    Tags longer than 64 letters are left out.
+    Tags longer than 64 characters are left out.
 
     Examples:
         >>> tag_keywords(["Egyptian  cat", "tabby", "egyptian cat", " "])

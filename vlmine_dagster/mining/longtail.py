@@ -80,7 +80,7 @@ def true_rarity(labels: Sequence[str | None], class_counts: Mapping[str, int]) -
     """Score images by how rare their true class is: 1 / its number of images. Only an oracle knows; it is the ceiling.
 
     Args:
-        labels: N true classes, None where nobody knows.
+        labels: N true classes, None if unknown.
         class_counts: Images by class, as they make classes many-, medium- or few-shot; 0 counts as 1.
 
     Returns:

@@ -17,7 +17,7 @@ def listed_words(name: str) -> list[str]:
 
 FUNCTION_WORDS = frozenset(listed_words("english_function"))
 META_STARTS = tuple(listed_words("english_request"))
-_SHORT = 5  # letters; shorter beginnings are whole words, or words would be taken for others: ai for aisle
+_SHORT = 5  # characters; shorter beginnings are whole words, or words would be taken for others: ai for aisle
 _ENDINGS = r"(?:s|es|ed|d|ing|er|ers|ly|ion|ions|'s)?"
 _ABSTRACT = (
     r"(?!(?:station|constellation|plantation|mansion|television|cushion|lotion|potion|onion|lion|stallion|city|university|trinity|nativity"

@@ -14,7 +14,7 @@ def non_dominated_fronts(signals: npt.ArrayLike) -> npt.NDArray[np.int64]:
     nothing.
 
     Two signals take O(N log N); more take little more than that, however many fronts there are: a million images under
-    three signals 4 s, under six 17 s, and 2 s of compiling, once a process.
+    three signals 4 s, under six 17 s, and 2 s of compiling, once per process.
 
     Args:
         signals: Shape (N, M), finite, higher is more worth mining in every column.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from vlmine_dagster.mining.significance import Comparison, Interval
 
 FEWEST_UNTRAINED = 30
-"""Draws that a claim about mined sets needs; rankings cost seconds a draw."""
+"""Draws that a claim about mined sets needs; rankings cost seconds per draw."""
 FEWEST_TRAINED = 10
 """Draws that a claim about retrained models needs."""
 ONE_DRAW = "one draw only: says nothing about other seeds"

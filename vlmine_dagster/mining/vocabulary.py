@@ -47,7 +47,7 @@ def count_images(keywords: Sequence[Sequence[str]]) -> dict[str, int]:
     """Count in how many images each keyword occurs; repeats within an image count once.
 
     Args:
-        keywords: N lists of keywords, one an image.
+        keywords: N lists of keywords, one per image.
 
     Examples:
         >>> count_images([["car", "road", "car"], ["road"], []])

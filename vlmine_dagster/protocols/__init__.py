@@ -53,7 +53,7 @@ def read_protocol(
         folder: Folder of the project; only CIFAR writes there, its images as tars.
         lists: Folder of the split lists.
         tail: How a balanced set is made long-tailed.
-        test_per_class: `folders` without a part that judges: images a class that are held out.
+        test_per_class: `folders` without a part that judges: images per class that are held out.
         pool: Whether the rest of the full set is needed.
 
     Raises:

@@ -95,7 +95,7 @@ def refuse_overlap(shared: Collection[str], one: str, other: str, *, where: str)
     if shared:
         raise SourceError(
             f"{where}: {one} and {other} share {len(shared):,} images, such as {min(shared)}. What judges must never "
-            f"be mined, and nothing may count twice: mend the lists."
+            f"be mined, and nothing may count twice: fix the lists."
         )
 
 

@@ -77,7 +77,7 @@ def _refuse_pickle(layout: Layout, root: Path) -> None:
     )
     raise SourceError(
         f"{root}: {why}Take the binary version of the dataset ({layout.train[0]}, {layout.test[0]}, {layout.names}), "
-        f"or a folder of images a class with `vlmine protocol folders`."
+        f"or one folder of images per class with `vlmine protocol folders`."
     )
 
 

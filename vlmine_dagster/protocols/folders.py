@@ -58,7 +58,7 @@ def from_folders(name: str, root: Path, tail: Tail, *, test_per_class: int) -> B
     """Read `<root>/train/<class>/...` with `<root>/test` or `<root>/val` beside it, or `<root>/<class>/...`.
 
     The test part judges, a validation part beside it is for early stopping; where there is but one of them, it judges.
-    Without either, so many images a class are taken as the test set before the rest is thinned.
+    Without either, so many images per class are taken as the test set before the rest is thinned.
 
     Raises:
         SourceError: there is no folder with images, or test classes that the train set lacks.
@@ -143,7 +143,7 @@ def _classes_below(root: Path, part: str) -> dict[str, str]:
 
 
 def _held_out(full: Mapping[str, str], per_class: int, seed: int) -> dict[str, str]:
-    """Return so many images a class, but never more than half of them; other lots than `thin` draws."""
+    """Return so many images per class, but never more than half of them; other lots than `thin` draws."""
     by_class: dict[str, list[str]] = {}
     for path, label in full.items():
         by_class.setdefault(label, []).append(path)

@@ -15,7 +15,7 @@ def from_lists(
 ) -> Benchmark:
     """Read `<prefix>_train.txt`, `<prefix>_val.txt` and `<prefix>_test.txt`.
 
-    The rest of the full set is what else lies in the folders that the train list names; a folder is a class.
+    The rest of the full set is what else is in the folders that the train list names; a folder is a class.
 
     Args:
         name: Name of the protocol.

@@ -1,4 +1,4 @@
-"""What MLflow is told: one run per mined list, with its metrics, its page and a child run per retraining."""
+"""What MLflow records: one run per mined list, with its metrics, its page and a child run per retraining."""
 
 import io
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ ORACLE_TAG = "vlmine.oracle"
 
 
 class Recorded(Reader, Protocol):
-    """A stage at work, as MLflow is told of it."""
+    """A stage at work, as MLflow records it."""
 
     @property
     def variant(self) -> str:

@@ -218,7 +218,7 @@ def reviewer_name(given: Any) -> str:
 
 
 def told(judgements: "list[Judgement]") -> list[dict[str, Any]]:
-    """Return what the page is told of the verdicts about an item."""
+    """Return what the page shows of the verdicts about an item."""
     return [
         {
             "number": one.number,

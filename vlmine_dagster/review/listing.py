@@ -332,7 +332,7 @@ def _words(connection: "duckdb.DuckDBPyConnection", rows: "pa.Table", *, has_key
 
 
 def shown(row: Mapping[str, Any], signals: Sequence[str], keywords: Sequence[str]) -> dict[str, Any]:
-    """Return what the page is told of an item."""
+    """Return what the page shows of an item."""
     box = {name: row[name] for name in _BOX} if "parent_id" in row and row["x"] is not None else None
     return {
         "position": row["position"],

@@ -27,7 +27,7 @@ _SAMPLE = 2000  # answers among which others are looked for
 _SHOWN = 5
 
 # A sketch of an answer is the three smallest hashes of its words: texts that share nine of ten words mostly share it,
-# and texts that share it by chance are told apart by their words afterwards.
+# and texts that share it by chance are distinguished by their words afterwards.
 _SKETCHED = """
 SELECT image_id, outcome, description, hash(list_sort(list_transform(words, lambda word: hash(word)))[1:3]) AS sketch
 FROM (SELECT *, string_split_regex(lower(description), '[^\\p{{L}}\\p{{M}}\\p{{N}}]+') AS parts,

@@ -102,7 +102,7 @@ class SourceCapabilities:
 
 
 class DatasetSettings(ProviderSettings):
-    """The images: where they lie and how they are cut into shards. Every kind of dataset adds its own settings."""
+    """The images: where they are and how they are cut into shards. Every kind of dataset adds its own settings."""
 
     fixed_at_init: ClassVar[tuple[str, ...]] = ()
     """Settings that `vlmine init` writes down even where they are the default, because they must not change."""
@@ -179,7 +179,7 @@ class SourcePlugin(Provider[S, Part]):
     `make` gets the place (`vlmine_dagster.resources.sources.Place`) and the settings, and returns an `ImageSource`.
 
     Attributes:
-        detect: For `vlmine init`: returns the kind's own settings if what lies at a path or URL is of this kind, else
+        detect: For `vlmine init`: returns the kind's own settings if what is at a path or URL is of this kind, else
             None. Asked before vlmine looks for images itself. None for kinds that are only written by hand.
     """
 

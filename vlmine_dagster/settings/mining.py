@@ -65,7 +65,7 @@ class ExperimentSettings(Settings):
     gap_s: Annotated[float, Field(ge=0.000001)] | None = None
     """Fewest seconds between images of a sequence: frames that are closer to a better one show the same moment."""
     gap_frames: Annotated[int, Field(ge=1)] | None = None
-    """The same in frames, where nobody knows when they were taken."""
+    """The same in frames, where their times are unknown."""
     variant: str = DEFAULT_VARIANT
     """Extraction variant whose novelty is used."""
     learns_from_verdicts: bool = True

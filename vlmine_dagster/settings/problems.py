@@ -49,7 +49,7 @@ def _told(problem: Any, model: type[BaseModel], content: Any) -> str:
 
 
 def _yaml_path(parts: Sequence[str | int], content: Any) -> list[str]:
-    """Return the parts of pydantic's path that stand in the YAML: it names kinds of a union, and `[key]`, besides."""
+    """Return the parts of pydantic's path that are in the YAML: it names kinds of a union, and `[key]`, besides."""
     path = []
     for part in parts:
         inside: Any = dict(enumerate(content)) if isinstance(content, list) else content

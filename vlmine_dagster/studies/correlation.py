@@ -143,7 +143,7 @@ def _nearest(names: Sequence[str], shared: npt.NDArray[np.float64], budget: str)
     with_ceiling = dict(zip(names, np.nan_to_num(shared[list(names).index(_CEILING)]).tolist(), strict=True))
     nearest = sorted(with_ceiling.keys() - {_CEILING}, key=lambda name: (-with_ceiling[name], name))[:_TOLD]
     told = ", ".join(f"{name} ({with_ceiling[name]:.2f})" for name in nearest)
-    return f"the first {budget} most like those by the true rarity of classes, which nobody knows (Jaccard): {told}"
+    return f"the first {budget} most like those by the true rarity of classes, which is hidden (Jaccard): {told}"
 
 
 def _settings(bench: Workbench) -> list[Any]:

@@ -159,7 +159,7 @@ def judge(run: StudyRun, step: str) -> list[Row]:
 def judged(
     pool: Pool, draw: Draw, experiments: Mapping[str, ExperimentSettings], *, budgets: Sequence[float]
 ) -> list[Row]:
-    """Return a row an experiment that can be ranked and a budget."""
+    """Return one row per budget and experiment that can be ranked."""
     truth = draw.truth.tolist()
     bins = {"few_recall": pool.bins} | {
         name: shot_bins(pool.class_counts, many_over=many, few_under=few) for name, (many, few) in RULES.items()

@@ -1,4 +1,4 @@
-"""A Dagster job a study, and `vlmine study`, which runs that job in its own process."""
+"""One Dagster job per study, and `vlmine study`, which runs that job in its own process."""
 
 import difflib
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from vlmine_dagster.automation.dead_runs import fail_dead_runs
 from vlmine_dagster.domain.errors import ConfigError, VlmineError
 from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL
@@ -26,16 +27,16 @@ class StudyConfig(dg.Config):
 
 
 def build_study_jobs() -> list[dg.JobDefinition]:
-    """Return a job a study, `study_<name>`."""
-    return [_job(name, pool=ACCELERATOR_POOL) for name in QUESTIONS]
+    """Return one job per study, `study_<name>`."""
+    return [_job(name) for name in QUESTIONS]
 
 
 def _op_name(study: str) -> str:
     return f"ask_{study}"  # the job's own name would be taken twice, and the UI would load nothing
 
 
-def _job(name: str, *, pool: str | None = None) -> dg.JobDefinition:
-    @dg.op(name=_op_name(name), description=QUESTIONS[name], out=dg.Out(dict), pool=pool)
+def _job(name: str) -> dg.JobDefinition:
+    @dg.op(name=_op_name(name), description=QUESTIONS[name], out=dg.Out(dict), pool=ACCELERATOR_POOL)
     def ask(context: dg.OpExecutionContext, config: StudyConfig, workbench: Workbench) -> dict[str, Any]:
         from vlmine_dagster.studies.study import conduct
 
@@ -57,7 +58,7 @@ def _job(name: str, *, pool: str | None = None) -> dg.JobDefinition:
 
 
 def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "", draws: int = 0) -> "Report":
-    """Run a study's job here, into the history that the UI shows.
+    """Run a study's job here, into the history that the UI shows; it waits for the accelerator as steps of runs do.
 
     Raises:
         ConfigError: there is no such study, or the project lacks what it needs; the message says what.
@@ -69,8 +70,8 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
         near = difflib.get_close_matches(name, QUESTIONS, n=1)
         hint = f", did you mean {near[0]!r}?" if near else "."
         raise ConfigError(f"there is no study {name!r}{hint} There are: {', '.join(QUESTIONS)}")
-    job = _job(name)
-    result = job.execute_in_process(
+    fail_dead_runs(instance)  # the study would wait for slots that they hold
+    result = _job(name).execute_in_process(
         instance=instance,
         resources={"workbench": Workbench(settings_file=settings_file)},
         run_config={**_QUIET, "ops": {_op_name(name): {"config": {"draws": draws}}}},

@@ -263,7 +263,7 @@ class Pool:
         return Draw(number, seed, rest, ids, self.truth[rest], known, of_rest)
 
     def _kept_name(self, number: int) -> str:
-        """Return where a draw is kept; signals of other members and passes stand in a file of their own."""
+        """Return where a draw is kept; signals of other members and passes are in a file of their own."""
         return "-".join(["draw", str(number), *map(str, model_facts(self.drawn_model))])
 
     def _signals(self, seed: Places, rest: Places, is_mined: npt.NDArray[np.bool_]) -> dict[str, Floats]:

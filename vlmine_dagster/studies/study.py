@@ -37,8 +37,8 @@ class Arm:
 
     Attributes:
         name: Name of the run.
-        params: What tells it from the others: few and short. MLflow's plots show ten letters of a value and take values
-            that agree in these for one, so `signals` are none.
+        params: What sets it apart from the others: few and short. MLflow's plots show ten characters of a value and
+            take values that agree in these for the same, so `signals` are left out.
         metrics: Headline values.
         curves: (metric, step, value).
     """
@@ -211,7 +211,7 @@ class StudyRun:
 
 
 def draw_steps(run: StudyRun) -> list[str]:
-    """Return a step a draw of the seed."""
+    """Return one step per draw of the labelled set."""
     return [f"draw-{number}" for number in range(run.draws)]
 
 

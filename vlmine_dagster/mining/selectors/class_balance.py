@@ -17,7 +17,7 @@ def class_balance(state: PoolState, count: int, ask: Ask) -> Places:
 
     Each turn the class with the lowest level asks. Its level is its number of labels, plus 0.25 for each image that it
     asked about and that was of another class, so that a class that cannot be found does not take the whole budget. With
-    fewer than 10 labels a class asks about its likeliest image: labels of its own are what it needs most. With 10 or
+    fewer than 10 labels per class asks about its likeliest image: labels of its own are what it needs most. With 10 or
     more it asks about the image nearest to its boundary, where p_k and the largest other probability differ least.
     Labels come back after each image; the model stays that of the round. A class without any label asks once one of its
     images has been found.

@@ -27,7 +27,7 @@ class PoolState:
 
     Attributes:
         features: Shape (N, D), float32.
-        labels: Shape (N,), int64, class numbers in [0, C); `UNLABELLED` where nobody knows yet.
+        labels: Shape (N,), int64, class numbers in [0, C); `UNLABELLED` where the class is unknown.
         probabilities: Shape (N, C), by the model that was trained on the labels; rows sum to 1.
         random_seed: Of all that a selector draws.
 

@@ -36,7 +36,7 @@ class LabelStudioExporter:
 
 
 def _task(row: Row, served: Path | None) -> Row:
-    """Return a task's data: Label Studio opens what lies in a folder below the one that it serves."""
+    """Return a task's data: Label Studio opens what is in a folder below the one that it serves."""
     path = row["path"]
     if served is not None and not Path(path).is_relative_to(served):
         raise ConfigError(f"{path} is not below {served}: the dataset was moved since. Pass --images FOLDER.")

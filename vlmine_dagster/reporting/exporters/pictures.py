@@ -18,7 +18,7 @@ def copy_pictures(bench: "Workbench", image_ids: Sequence[str], folder: Path) ->
         Absolute path of the copy by image id.
 
     Raises:
-        ConfigError: the folder lies in the dataset, or cannot be written.
+        ConfigError: the folder is in the dataset, or cannot be written.
         MissingInputError: an image is gone from the dataset.
     """
     from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
@@ -28,7 +28,7 @@ def copy_pictures(bench: "Workbench", image_ids: Sequence[str], folder: Path) ->
     medium = bench.project.settings.dataset.medium
     root, base = bench.project.resolve(bench.project.settings.dataset.root), folder.resolve()
     if "://" not in root and base.is_relative_to(Path(root).resolve()):
-        raise ConfigError(f"{folder} lies in the dataset, which would grow by the copies. Choose another folder.")
+        raise ConfigError(f"{folder} is inside the dataset, which would grow by the copies. Choose another folder.")
     is_compressed = not bench.project.settings.dataset.capabilities.makes_pictures
     ending = picture_suffix if bench.medium.shows_itself else lambda _data: medium.endings[0]
     copies: dict[str, str] = {}
