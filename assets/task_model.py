@@ -52,11 +52,10 @@ def task_model(run: StageRun) -> Product:
     The one row says where the model is, what it is, and how well it does on labelled images that it was not trained on.
     A user's own predictions or checkpoint are only looked at, not trained.
     """
-    from vlmine_dagster.scoring.task_model import task_model_row
+    from vlmine_dagster.scoring.task_model import Workplace, task_model_of
 
     previous = run.previous()
     published = None if previous is None else str(previous.read().column("path")[0].as_py())
-    rows, facts = task_model_row(
-        run, run.encoder_inputs, run.labels, models_folder=run.models_folder, published=published
-    )
+    place = Workplace(run, run.encoder_inputs, run.models_folder, run.labels)
+    rows, facts = task_model_of(run.project.settings.task_model).prepare(place, published=published)
     return Product(rows, facts)

@@ -43,7 +43,8 @@ def uncertainty_scores(run: StageRun) -> Product:
     ensemble is asked as one, by the mean of its members; how much they, or Monte Carlo dropout passes, disagree is in
     columns that are empty where the task model has neither.
     """
+    from vlmine_dagster.scoring.task_model import Workplace
     from vlmine_dagster.scoring.uncertainty import uncertainty_scores
 
-    rows = uncertainty_scores(run, run.encoder_inputs, models_folder=run.models_folder)
+    rows = uncertainty_scores(Workplace(run, run.encoder_inputs, run.models_folder))
     return Product(rows, {"judged": rows.num_rows})

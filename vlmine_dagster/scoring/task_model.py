@@ -181,35 +181,38 @@ class Answers:
     members: Floats | None = None
 
 
+@dataclass(frozen=True)
+class Workplace:
+    """What a task model works with.
+
+    Attributes:
+        reader: Reads what the model needs by its capabilities.
+        source: The pictures.
+        models_folder: Where trained models are kept.
+        labels: The labels, None where there are none.
+    """
+
+    reader: Reader
+    source: ImageSource
+    models_folder: Path
+    labels: Labels | None = None
+
+
 class AskedModel(Protocol):
     """A task model, as a kind of `vlmine.task_models` makes it."""
 
-    def prepare(
-        self,
-        reader: Reader,
-        source: ImageSource,
-        labels: Labels | None,
-        /,
-        *,
-        models_folder: Path,
-        published: str | None = None,
-    ) -> tuple[pa.Table, dict[str, Any]]:
+    def prepare(self, place: Workplace, /, *, published: str | None = None) -> tuple[pa.Table, dict[str, Any]]:
         """Train the model, or look at the one that the user has.
 
         Args:
-            reader: Reads what the model needs by its capabilities.
-            source: The pictures.
-            labels: The labels, None where there are none.
-            models_folder: Where trained models are kept.
+            place: What it works with.
             published: File of the published model; older ones may be deleted.
 
         Returns:
             The one row of `task_model` (see `task_model_table`), and facts for people.
         """
 
-    def ask(
-        self, reader: Reader, source: ImageSource, names: Sequence[str], /, *, models_folder: Path, digest: str
-    ) -> Iterator[Answers]:
+    def ask(self, place: Workplace, names: Sequence[str], /, *, digest: str) -> Iterator[Answers]:
         """Yield what the model says about images, some at a time; `digest` is that of the published row."""
 
 
@@ -217,14 +220,6 @@ def task_model_of(settings: TaskModelSettings) -> AskedModel:
     """Return the task model of some settings."""
     made: AskedModel = settings.plugins.get(settings.kind).make(None, settings)
     return made
-
-
-def task_model_row(
-    reader: Reader, source: ImageSource, labels: Labels | None, *, models_folder: Path, published: str | None
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Return the row of `task_model` and facts about it; see `AskedModel.prepare`."""
-    model = task_model_of(reader.project.settings.task_model)
-    return model.prepare(reader, source, labels, models_folder=models_folder, published=published)
 
 
 def task_model_table(
@@ -252,21 +247,12 @@ class TrainedTaskModel:
     def __init__(self, settings: TaskModelSettings):
         self._settings = settings
 
-    def prepare(
-        self,
-        reader: Reader,
-        source: ImageSource,
-        labels: Labels | None,
-        /,
-        *,
-        models_folder: Path,
-        published: str | None = None,
-    ) -> tuple[pa.Table, dict[str, Any]]:
+    def prepare(self, place: Workplace, /, *, published: str | None = None) -> tuple[pa.Table, dict[str, Any]]:
         """Train it, keep it, and delete those from before the published one."""
-        trained = train(reader, source, labels)
-        path = keep(trained.model, models_folder)
+        trained = train(place.reader, place.source, place.labels)
+        path = keep(trained.model, place.models_folder)
         if published is not None:
-            forget_older(models_folder, Path(published))
+            forget_older(place.models_folder, Path(published))
         count = len(trained.model.classes)
         how_well = {"labelled_count": trained.labelled_count, "accuracy": trained.accuracy}
         table = task_model_table(self._settings.kind, str(path), class_count=count, **how_well)  # type: ignore[arg-type]
@@ -278,15 +264,13 @@ class TrainedTaskModel:
         judged = {} if trained.accuracy is None else {"held-out accuracy on the seed": trained.accuracy}
         return table, {**facts, **judged}
 
-    def ask(
-        self, reader: Reader, source: ImageSource, names: Sequence[str], /, *, models_folder: Path, digest: str
-    ) -> Iterator[Answers]:
+    def ask(self, place: Workplace, names: Sequence[str], /, *, digest: str) -> Iterator[Answers]:
         """Yield what it says about images, some at a time."""
         from vlmine_dagster.learning.task_model import load
 
-        model, settings = load(trained_file(models_folder, digest)), self._settings
+        model, settings = load(trained_file(place.models_folder, digest)), self._settings
         reads_features = settings.capabilities.reads == "features"
-        inputs = model_inputs(reader, source, reads_features, names, side=settings.image_size)
+        inputs = model_inputs(place.reader, place.source, reads_features, names, side=settings.image_size)
         yield from answers_of(model, inputs, names, passes=settings.dropout_passes)
 
 

@@ -1,7 +1,6 @@
 """The columns of `uncertainty_scores`: how unsure the task model is about each image."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,24 @@ import pyarrow as pa
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.domain.tables import JUDGES, UNCERTAINTY_SCORES, Outcome
-from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.scoring.reading import Reader
-from vlmine_dagster.scoring.task_model import Answers, task_model_of
+from vlmine_dagster.scoring.task_model import Answers, Workplace, task_model_of
 
 Floats = npt.NDArray[np.float64]
 
 
-def uncertainty_scores(reader: Reader, source: ImageSource, *, models_folder: Path) -> pa.Table:
+def uncertainty_scores(place: Workplace) -> pa.Table:
     """Return `uncertainty_scores` of the images of the labelled set and the pool, asking the task model some at a time.
 
     Args:
-        reader: Reads `images` (image_id, split, outcome), `task_model` (kind, sha256) and, for a probe, `embeddings`.
-        source: The pictures, which a network or a checkpoint looks at.
-        models_folder: Where trained task models are.
+        place: Its reader reads `images` (image_id, split, outcome), `task_model` (kind, sha256) and, for a probe,
+            `embeddings`; its source has the pictures, which a network or a checkpoint looks at.
     """
+    reader = place.reader
     names = asked_images(reader)
     parts = [UNCERTAINTY_SCORES.schema.empty_table()]
     progress = reader.progress(len(names))
-    for answers in _ask(reader, source, names, models_folder=models_folder):
+    for answers in _ask(place, names):
         parts.append(pa.table(uncertainty_columns(answers), schema=UNCERTAINTY_SCORES.schema))
         progress.add(len(answers.image_ids))
     return pa.concat_tables(parts).sort_by("image_id")
@@ -70,10 +68,11 @@ def _votes(probabilities: Floats | None) -> npt.NDArray[np.int64] | None:
     return None if probabilities is None else np.asarray(probabilities.argmax(axis=2).T, dtype=np.int64)
 
 
-def _ask(reader: Reader, source: ImageSource, names: Sequence[str], *, models_folder: Path) -> Iterator[Answers]:
+def _ask(place: Workplace, names: Sequence[str]) -> Iterator[Answers]:
     """Yield what the task model says, some images at a time: passes and members of all at once would not fit."""
     if not names:
         return
+    reader = place.reader
     digest = reader.read("task_model", ["sha256"]).column("sha256")[0].as_py()
     model = task_model_of(reader.project.settings.task_model)
-    yield from model.ask(reader, source, names, models_folder=models_folder, digest=digest)
+    yield from model.ask(place, names, digest=digest)

@@ -1,7 +1,6 @@
 """Task model `predictions`: what the user's own model says, from a file."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vlmine_dagster.domain.items import ITEMS
@@ -11,11 +10,8 @@ from vlmine_dagster.settings.providers import Finding
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from vlmine_dagster.resources.labels import Labels
-    from vlmine_dagster.resources.sources import ImageSource
     from vlmine_dagster.resources.workbench import Workbench
-    from vlmine_dagster.scoring.reading import Reader
-    from vlmine_dagster.scoring.task_model import Answers
+    from vlmine_dagster.scoring.task_model import Answers, Workplace
 
 
 class PredictionsSettings(TaskModelSettings):
@@ -40,15 +36,7 @@ class Predictions:
     def __init__(self, settings: PredictionsSettings):
         self._settings = settings
 
-    def prepare(
-        self,
-        reader: "Reader",
-        _source: "ImageSource",
-        labels: "Labels | None",
-        *,
-        models_folder: Path,
-        published: str | None = None,
-    ) -> "tuple[pa.Table, dict[str, Any]]":
+    def prepare(self, place: "Workplace", /, *, published: str | None = None) -> "tuple[pa.Table, dict[str, Any]]":
         """Return the row of `task_model` and facts: how much of the pool the file knows.
 
         Raises:
@@ -57,6 +45,7 @@ class Predictions:
         from vlmine_dagster.scoring.predictions import match_predictions
         from vlmine_dagster.scoring.task_model import task_model_table
 
+        reader, labels = place.reader, place.labels
         path = reader.project.resolve(str(self._settings.path))
         match = match_predictions(path, reader.connect(ITEMS))
         match.refuse_foreign()
@@ -71,14 +60,12 @@ class Predictions:
             **shared,
         }
 
-    def ask(
-        self, reader: "Reader", _source: "ImageSource", names: Sequence[str], *, models_folder: Path, digest: str
-    ) -> "Iterator[Answers]":
+    def ask(self, place: "Workplace", names: Sequence[str], /, *, digest: str) -> "Iterator[Answers]":
         """Yield what the file says about images, some at a time."""
         from vlmine_dagster.learning.user_model import prediction_classes, read_predictions
         from vlmine_dagster.scoring.task_model import Answers
 
-        path = reader.project.resolve(str(self._settings.path))
+        path = place.reader.project.resolve(str(self._settings.path))
         classes = prediction_classes(path)
         for image_ids, probabilities in read_predictions(path, names):
             yield Answers(image_ids, classes, probabilities)

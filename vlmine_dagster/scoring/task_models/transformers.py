@@ -1,7 +1,6 @@
 """Task model `transformers`: a local image-classification checkpoint of the user."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vlmine_dagster.settings.learning import TaskModelCapabilities, TaskModelPlugin, TaskModelSettings
@@ -10,11 +9,8 @@ from vlmine_dagster.settings.providers import Finding
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from vlmine_dagster.resources.labels import Labels
-    from vlmine_dagster.resources.sources import ImageSource
     from vlmine_dagster.resources.workbench import Workbench
-    from vlmine_dagster.scoring.reading import Reader
-    from vlmine_dagster.scoring.task_model import Answers
+    from vlmine_dagster.scoring.task_model import Answers, Workplace
 
 _BATCH = 64
 
@@ -40,15 +36,7 @@ class Checkpoint:
     def __init__(self, settings: CheckpointSettings):
         self._settings = settings
 
-    def prepare(
-        self,
-        reader: "Reader",
-        _source: "ImageSource",
-        _labels: "Labels | None",
-        *,
-        models_folder: Path,
-        published: str | None = None,
-    ) -> "tuple[pa.Table, dict[str, Any]]":
+    def prepare(self, place: "Workplace", /, *, published: str | None = None) -> "tuple[pa.Table, dict[str, Any]]":
         """Return the row of `task_model`.
 
         Raises:
@@ -57,22 +45,21 @@ class Checkpoint:
         from vlmine_dagster.learning.user_model import load_checkpoint
         from vlmine_dagster.scoring.task_model import task_model_table
 
-        path = reader.project.resolve(str(self._settings.path))
+        path = place.reader.project.resolve(str(self._settings.path))
         return task_model_table(self._settings.kind, path, class_count=len(load_checkpoint(path).classes)), {}
 
-    def ask(
-        self, reader: "Reader", source: "ImageSource", names: Sequence[str], *, models_folder: Path, digest: str
-    ) -> "Iterator[Answers]":
+    def ask(self, place: "Workplace", names: Sequence[str], /, *, digest: str) -> "Iterator[Answers]":
         """Yield what the checkpoint says about images, some at a time."""
         from vlmine_dagster.learning.user_model import load_checkpoint
         from vlmine_dagster.resources.intake import load_pictures
         from vlmine_dagster.resources.ordered import batches
         from vlmine_dagster.scoring.task_model import Answers
 
-        path, passes = reader.project.resolve(str(self._settings.path)), self._settings.dropout_passes
+        project = place.reader.project
+        path, passes = project.resolve(str(self._settings.path)), self._settings.dropout_passes
         checkpoint = load_checkpoint(path, dropout=self._settings.dropout)
-        max_pixels = reader.project.settings.dataset.max_pixels
-        for batch in batches(load_pictures(source, names, max_pixels=max_pixels), _BATCH):
+        max_pixels = project.settings.dataset.max_pixels
+        for batch in batches(load_pictures(place.source, names, max_pixels=max_pixels), _BATCH):
             pictures = [picture for _, picture in batch]
             disagreement = checkpoint.passes(pictures, passes) if passes else None
             yield Answers(
