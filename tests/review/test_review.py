@@ -1,13 +1,16 @@
 """The page's server: what it shows, who may ask, and where verdicts go."""
 
+import csv
 import io
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from conftest import Made, members
 from PIL import Image
 from starlette.testclient import TestClient
 
+from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.resources.verdicts import verdict_log
@@ -131,6 +134,27 @@ def test_verdicts_are_kept_shown_filtered_and_undone(page: Page, finished: Made)
     undone = page.post("undo", number=2, position=1, reviewer="ana").json()
     assert [one["reviewer"] for one in undone["verdicts"]] == ["ben"]
     assert page.post("undo", number=3, position=1, reviewer="ana").status_code == 409
+
+
+def test_a_round_is_finished_on_the_page_and_what_was_confirmed_is_handed_over(
+    page: Page, finished: Made, monkeypatch: pytest.MonkeyPatch
+):
+    page.judge(0, "rare", seconds=6.0)
+    page.judge(1, "junk", seconds=6.0)
+    page.judge(2, "rare", seconds=6.0)
+    lines = page.client.get("/key/api/round").json()["lines"]
+    assert lines[:3] == ["3 judged in 0.3 minutes", "2 rare", "1 junk"]
+    assert lines[3].startswith("pareto: 67% of the first 3 are rare (95% interval 21% to")
+    assert page.post("round").json() == {"number": 1, "labels": 0}
+    assert page.post("round").status_code == 400
+    assert page.post("undo", number=1, position=0, reviewer="ana").status_code == 409
+
+    monkeypatch.chdir(finished.folder)
+    words = ["export", "--experiment", "pareto", "--verdict", "rare", "--to", "rare.csv"]
+    said = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert "2 images of pareto" in said.output
+    rows = list(csv.DictReader((finished.folder / "rare.csv").open(encoding="utf-8")))
+    assert [row["rank"] for row in rows] == ["1", "3"]
 
 
 def test_another_window_sees_what_was_said(page: Page, finished: Made):

@@ -1,5 +1,6 @@
 """`vlmine export`: a mined list as a file for labelling tools, and the pictures themselves beside it."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import click
 from vlmine_dagster.cli.mined import experiment_of, mined, shown_experiment
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.domain.files import replacing
+from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.reporting.exporters import EXPORTERS, Row
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ _OBJECT_COLUMNS = {"rank": "int64", "object_id": "string", **_COLUMNS, **dict.fr
 @click.option("--budget", type=float, help="Share of the list (up to 1) or number of images.")
 @click.option("--to", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--format", "format_name", type=click.Choice(EXPORTERS.names), help="By the ending.")
+@click.option("--verdict", type=click.Choice([one.value for one in Verdict]), help="Only items with this verdict.")
 @click.option("--context", type=click.IntRange(min=0), default=0, help="Add N frames before and after each mined one.")
 @click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the images into this folder.")
 def export(
@@ -35,6 +38,7 @@ def export(
     budget: float | None,
     file: Path,
     format_name: str | None,
+    verdict: str | None,
     context: int,
     images: Path | None,
 ) -> None:
@@ -47,7 +51,15 @@ def export(
     bench = open_bench()
     name = experiment or shown_experiment(bench)
     made = export_list(
-        bench, name, file, format_name=format_name, count=count, budget=budget, images=images, context=context
+        bench,
+        name,
+        file,
+        format_name=format_name,
+        count=count,
+        budget=budget,
+        images=images,
+        context=context,
+        verdict=None if verdict is None else Verdict(verdict),
     )
     around = " with the frames around them" if context else ""
     copied = f", their pictures in {images}" if images else ""
@@ -67,6 +79,7 @@ def export_list(
     budget: float | None = None,
     images: Path | None = None,
     context: int = 0,
+    verdict: Verdict | None = None,
 ) -> "Exported":
     """Write the first images of an experiment to a file, and copy their pictures if asked to.
 
@@ -85,6 +98,8 @@ def export_list(
         budget: Share of the list or number of images, in place of the experiment's own budget.
         images: Folder for copies of the pictures, as shard/key; None copies none.
         context: Frames to add before, and as many after each mined frame.
+        verdict: Only items about which this verdict stands, of a review that is finished or not, wherever they are on
+            the list; the count is that of these.
 
     Raises:
         ConfigError: there is no such experiment, context is asked of a dataset without sequences, the format is
@@ -102,19 +117,33 @@ def export_list(
     exporter = exporter_for(file, format_name)
     if budget is not None:
         count = budget_count(budget, bench.lake.read("pareto_set", experiment, columns=["rank"]).num_rows)
-    names = (row["image_id"] for row in _listed(bench, experiment, count, context))
+    names = (row["image_id"] for row in _listed(bench, experiment, count, context, verdict))
     ids = [] if images is None else list(dict.fromkeys(names))
     copies = {} if images is None else copy_pictures(bench, ids, images)
-    rows = _rows(bench, _listed(bench, experiment, count, context), copies, columns)
+    rows = _rows(bench, _listed(bench, experiment, count, context, verdict), copies, columns)
     with refusing_unwritable(file), replacing(file) as beside:
         return exporter.write(_mined_list(bench, rows, columns, images), beside)
 
 
-def _listed(bench: "Workbench", experiment: str, count: int | None, context: int) -> Iterator[Row]:
+def _judged(bench: "Workbench", experiment: str, count: int | None, verdict: Verdict) -> Iterator[Row]:
+    """Yield the items of a list about which a verdict stands, best first."""
+    from vlmine_dagster.mining.judging import standing_verdicts
+    from vlmine_dagster.resources.verdicts import verdict_log
+
+    said = verdict_log(bench.project).standing()
+    standing = standing_verdicts((one.image_id, one.reviewer, one.verdict) for one in said)
+    rows = mined(bench, experiment, bench.lake.read("pareto_set", experiment, columns=["rank"]).num_rows)
+    wanted = (row for row in rows if standing.get(row.get("object_id") or row["image_id"]) is verdict)
+    return itertools.islice(wanted, count)
+
+
+def _listed(
+    bench: "Workbench", experiment: str, count: int | None, context: int, verdict: Verdict | None
+) -> Iterator[Row]:
     """Yield the mined images, best first, each followed by the frames around it if these are asked for."""
     from vlmine_dagster.cli.context import context_reason, frames_around
 
-    found = mined(bench, experiment, count)
+    found = mined(bench, experiment, count) if verdict is None else _judged(bench, experiment, count, verdict)
     if not context:
         yield from found
         return

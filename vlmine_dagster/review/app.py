@@ -16,6 +16,8 @@ from vlmine_dagster.domain.errors import ConfigError, ContractError, PictureErro
 from vlmine_dagster.review.desk import Desk, reviewer_name, told
 from vlmine_dagster.review.guard import Guard
 from vlmine_dagster.review.listing import Filter
+from vlmine_dagster.review.rounds import finish_round
+from vlmine_dagster.review.summary import summarize, summary_lines
 
 MOST_AT_ONCE = 300
 """Items in one answer."""
@@ -48,6 +50,8 @@ def review_app(desk: Desk, *, experiment: str, token: str, hosts: Collection[str
         Route("/api/verdicts/{experiment}/{digest}", _answering(desk, _changes)),
         Route("/api/verdicts", _answering(desk, _judge), methods=["POST"]),
         Route("/api/pictures", _answering(desk, _prepare), methods=["POST"]),
+        Route("/api/round", _answering(desk, _round)),
+        Route("/api/round", _answering(desk, _finish), methods=["POST"]),
         Route("/api/undo", _answering(desk, _undo), methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes), token=token, hosts=hosts)
@@ -153,6 +157,16 @@ def _undo(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
     number, position = int(given.get("number", -1)), int(given.get("position", -1))
     desk.log.undo(number, reviewer=reviewer_name(given.get("reviewer")), token=str(given.get("token") or ""))
     return {"verdicts": told(desk.by_item().get(listing.image_id(position), []))}
+
+
+def _round(desk: Desk, _request: Request, _given: Mapping[str, Any]) -> Any:
+    """Return what the open round has come to, a line each."""
+    return {"lines": summary_lines(summarize(desk.bench, desk.log.standing(rounds="open")))}
+
+
+def _finish(desk: Desk, _request: Request, _given: Mapping[str, Any]) -> Any:
+    done = finish_round(desk.bench)
+    return {"number": done.number, "labels": len(done.labels)}
 
 
 def _prepare(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:

@@ -81,6 +81,22 @@ def summarize(bench: "Workbench", said: "Sequence[Judgement]") -> Summary:
     )
 
 
+def summary_lines(found: Summary) -> list[str]:
+    """Return what a review came to, a line each, for people."""
+    lines = [f"{found.judged:,} judged in {found.minutes:,.1f} minutes"]
+    lines += [f"{count:,} {name}" for name, count in found.by_verdict.items()]
+    for one in found.lists:
+        share = one.precision[-1].share
+        if share is not None:
+            first = one.precision[-1].first
+            lines.append(
+                f"{one.experiment}: {share.mean:.0%} of the first {first:,} are rare "
+                f"(95% interval {share.low:.0%} to {share.high:.0%})"
+            )
+    lines += [f"reviewers disagree about {len(found.disputed):,}"] if found.disputed else []
+    return lines
+
+
 def _of_list(
     bench: "Workbench", experiment: str, said: "Sequence[Judgement]", standing: Mapping[str, Verdict]
 ) -> ListSummary:

@@ -4,7 +4,7 @@ import { Grid, short } from "./grid.js";
 import { Items } from "./items.js";
 import { Judging } from "./judging.js";
 import { showOne, showVerdicts } from "./one.js";
-import { get } from "./server.js";
+import { get, post } from "./server.js";
 
 const by = (id) => document.getElementById(id);
 const KEYS = { rare: "r", common: "c", junk: "j", duplicate: "d", "wrong keyword": "w", unsure: "u" };
@@ -85,6 +85,8 @@ function listen() {
   by("theme").addEventListener("click", changeTheme);
   by("help-button").addEventListener("click", () => by("help").showModal());
   by("undo").addEventListener("click", undo);
+  by("finish").addEventListener("click", askToFinish);
+  by("round").addEventListener("close", finish);
   by("mode").addEventListener("click", () => setMode(!page.isOne));
   by("moment-bar").querySelector("button").addEventListener("click", leaveMoment);
   by("class-name").addEventListener("keydown", (event) => { if (event.key === "Enter") focusContent(); });
@@ -94,7 +96,7 @@ function listen() {
 }
 
 function pressed(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || by("help").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || by("help").open || by("round").open) return;
   const isTyping = event.target.matches("input, select, textarea");
   if (event.key === "Escape") return escape(event, isTyping);
   if (isTyping || (event.target.matches("button, a") && ["Enter", " "].includes(event.key))) return;
@@ -225,6 +227,25 @@ function changeTheme() {
   const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = isDark ? "light" : "dark";
   localStorage.setItem("vlmine-theme", root.dataset.theme);
+}
+
+async function askToFinish() {
+  const { lines } = await get("api/round");
+  by("round-lines").replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+  by("round").returnValue = "no";
+  by("round").showModal();
+}
+
+async function finish() {
+  if (by("round").returnValue !== "yes") return;
+  try {
+    const { number } = await post("api/round", {});
+    say(`round ${number} is finished; run vlmine run`);
+    by("progress").textContent = `Round ${number} is finished. Next: vlmine run`;
+    page.judging.done = [];
+  } catch (problem) {
+    tell(problem.message);
+  }
 }
 
 function draw() {
