@@ -13,10 +13,6 @@ def _passes(part: Part) -> list[Any]:
     return [model.dropout_passes, model.dropout] if model.dropout_passes else []
 
 
-def _reads_features(part: Part) -> bool:
-    return part.settings.task_model.capabilities.reads == "features"
-
-
 @stage(
     "uncertainty_scores",
     group="score",

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from vlmine_dagster.domain.tables import Split
 from vlmine_dagster.mining.longtail import shot_accuracy
 from vlmine_dagster.mining.selectors.state import UNLABELLED, Ask, Places, PoolState, Singles
-from vlmine_dagster.mining.selectors.table import SELECTORS
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.task_model import model_inputs
 from vlmine_dagster.settings import ExperimentSettings
@@ -168,11 +167,6 @@ def judged(pool: LabelledPool, labels: Places, start: Places, probe: "BalancedPr
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
-
-
-def picks_of(name: str) -> Pick:
-    """Return the way in which a selector picks, by its name."""
-    return SELECTORS[name].pick
 
 
 def picks_by_experiment(pool: Pool, experiment: ExperimentSettings, number: int, is_drawn: Mask) -> Pick:
