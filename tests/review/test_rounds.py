@@ -6,11 +6,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import Made
 
+from vlmine_dagster.cli.forecast import Forecast, print_forecast
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.resources.rounds import load_rounds
 from vlmine_dagster.resources.verdicts import Judgement, verdict_log
+from vlmine_dagster.review.outlook import review_outlooks
 from vlmine_dagster.review.rounds import finish_round, named_classes
 
 
@@ -85,3 +87,24 @@ def test_reviewers_who_name_two_classes_or_call_it_junk_make_no_label():
     ]
 
     assert named_classes(said) == {"c": "cat"}
+
+
+def test_a_forecast_tells_what_a_review_will_cost(finished: Made, capsys: pytest.CaptureFixture[str]):
+    assert review_outlooks(finished.bench) == []  # nobody said what an hour costs
+    finished.settings(review={"hourly_usd": 36.0, "seconds_per_verdict": 5.0, "usd_per_label": 0.1})
+    (before,) = [one for one in review_outlooks(finished.bench) if one.experiment == "pareto"]
+    names = finished.frame("pareto_set", "pareto").sort_values("rank")["image_id"].tolist()
+    selected = int(finished.frame("pareto_set", "pareto")["selected"].sum())
+
+    assert (before.count, before.usd, before.source) == (selected, pytest.approx(selected * 0.05), "labels")
+    log = verdict_log(finished.project)
+    for rank, name in enumerate(names[:4], start=1):
+        verdict = Verdict.RARE if rank == 1 else Verdict.COMMON
+        log.add(Judgement(name, "ana", verdict, seconds=60.0, experiment="pareto", rank=rank))
+    (after,) = [one for one in review_outlooks(finished.bench) if one.experiment == "pareto"]
+    assert (after.source, after.precision.mean) == ("verdicts", 0.25)
+    assert after.usd_per_rare.mean == pytest.approx(0.05 / 0.25 + 0.1)
+    assert after.usd_per_rare.low < after.usd_per_rare.mean < after.usd_per_rare.high
+
+    print_forecast(Forecast((), 0.0, None, None, (after,)))
+    assert "0.30 (" in capsys.readouterr().out
