@@ -42,6 +42,7 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks.engine --images 200000
 	$(BIN)/python -m benchmarks.ranking --points 10000
 	$(BIN)/python -m benchmarks.geometry
+	$(BIN)/python -m benchmarks.drives --frames 10
 	$(BIN)/python -m benchmarks.peers --images 100000 --vectors 5000
 	$(BIN)/python -m benchmarks.rarity --images 20000
 	$(BIN)/python -m benchmarks.new_shard --images 200000 --shards 20

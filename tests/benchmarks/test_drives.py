@@ -1,0 +1,17 @@
+"""The benchmark of driving data compares the same crops."""
+
+import numpy as np
+
+from benchmarks.drives import bare_crops, make_segment
+from vlmine_dagster.resources.encoder import prepare_pixels
+from vlmine_dagster.resources.intake import read_bytes
+
+
+def test_the_bare_work_makes_the_same_inputs_of_the_same_objects(tmp_path):
+    bench, rows = make_segment(tmp_path, 1)
+    shard = bench.source.shards()[0]
+    names = [row["object_id"] for row in rows if row["outcome"] == "ok"]
+    bare = bare_crops(tmp_path / "waymo/camera_image" / f"{shard}.parquet", rows, 10**8)
+    ours = [prepare_pixels(data, max_pixels=10**8) for _, data in read_bytes(bench.pictures, shard, names)]
+    assert len(bare) == len(ours) == len(names) > 1
+    assert all(np.array_equal(one, other) for one, other in zip(bare, ours, strict=True))
