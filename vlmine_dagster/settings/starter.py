@@ -60,7 +60,7 @@ def scene_settings(*, has_clip: bool) -> ProjectSettings:
 
 def drive_settings() -> ProjectSettings:
     """Return the settings of `vlmine demo --driving`: the sample drives, 20% of them labelled, counted by track."""
-    labels = LabelSettings(boxes=True, oracle=True, seed_fraction=0.2, few_under=60)
+    labels = LabelSettings(boxes=True, oracle=True, seed_fraction=0.2, few_under=30)
     drives = {"kind": "waymo", "root": f"{DRIVES_FOLDER}/waymo", "kinds": f"{DRIVES_FOLDER}/kinds.parquet"}
     return ProjectSettings(
         name="drives",
