@@ -124,7 +124,7 @@ def run_bare_query(bench: Workbench, folder: Path) -> dict[str, float]:
     shards = bench.lake.partitions("keywords")
     files = [str(path) for path in bench.lake.require("keywords", shards)]
     images = sum(stamp.row_count for shard in shards if (stamp := bench.lake.stamp("keyword_answers", shard)))
-    written = {name: folder / file for name, file in _BARE_FILES.items()}
+    written = {name: _in_quotes(folder / file) for name, file in _BARE_FILES.items()}
     with bench.lake.connect() as connection:
         connection.execute("SET preserve_insertion_order = true")  # else what is sorted is not written so
         connection.execute(_BARE.format(keywords=Lake.scan(files), images=images, **written))
@@ -146,14 +146,20 @@ def run_bare_ranking(bench: Workbench) -> dict[str, float]:
     return {"fronts": seconds}
 
 
+def _in_quotes(path: Path) -> str:
+    """Return a path as SQL takes it between single quotes."""
+    return str(path).replace("'", "''")
+
+
 def check_scores(bench: Workbench, folder: Path) -> None:
     """Refuse counts or scores that differ from those of bare DuckDB in any row, by a sum of hashes."""
     for table, name in ((POOL_STAGE, "counts_file"), (SHARD_STAGE, "scores_file")):
         ours = Lake.scan([str(path) for path in bench.lake.require(table, bench.lake.partitions(table))])
         columns = ", ".join(column.name for column in TABLES[table].columns)
         query = f"SELECT count(*), sum(hash({columns})) FROM "  # noqa: S608 - our own names
+        bare = f"'{_in_quotes(folder / _BARE_FILES[name])}'"
         with duckdb.connect() as connection:
-            found = [connection.sql(query + scan).fetchall() for scan in (ours, f"'{folder / _BARE_FILES[name]}'")]
+            found = [connection.sql(query + scan).fetchall() for scan in (ours, bare)]
         if found[0] != found[1]:
             raise SystemExit(f"{table} differs from bare DuckDB's: {found}")
 

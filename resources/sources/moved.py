@@ -12,10 +12,14 @@ def current_uri(uri: str, root: str) -> str:
     """
     if "://" in uri or "://" in root:
         return uri
-    file, mark, inside = (uri, "", "") if Path(uri).exists() or "#" not in uri else uri.rpartition("#")
-    if Path(file).exists():
+    whole = (uri, "", "")
+    readings = [whole, uri.rpartition("#")] if "#" in uri else [whole]  # a name may hold the mark too
+    if any(Path(file).exists() for file, _, _ in readings):
         return uri
-    parts = Path(file).parts[1:]
-    places = (Path(root, *parts[start:]) for start in range(len(parts)))
-    found = next((place for place in places if place.is_file()), None)
-    return uri if found is None else f"{found}{mark}{inside}"
+    for file, mark, inside in readings:
+        parts = Path(file).parts[1:]
+        places = (Path(root, *parts[start:]) for start in range(len(parts)))
+        found = next((place for place in places if place.is_file()), None)
+        if found is not None:
+            return f"{found}{mark}{inside}"
+    return uri

@@ -46,7 +46,8 @@ def test_rates_of_all_workers_are_added_and_money_and_failures_stay(capsys):
     assert str(totals) == "80 descriptions/s, $1.2500, 3 failed"
 
 
-def test_the_line_of_all_shards_tells_what_all_workers_do(capsys):
+def test_the_line_of_all_shards_tells_what_all_workers_do(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # the rate may be in the thousands
     with RunDisplay(is_quiet=False) as display:
         overall = Progress(ALL_SHARDS, total=2, unit="shards")
         for place, shard in enumerate(("a", "b")):

@@ -22,6 +22,7 @@ from vlmine_dagster.engine.freshness import Freshness
 from vlmine_dagster.engine.stage import Unit
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.engine.versions import code_versions, experiment_versions
+from vlmine_dagster.settings.plain_paths import plain_path
 
 EDITS = [
     {"keyworder": {"kind": "rules"}},
@@ -199,7 +200,7 @@ class TestDagster:
         assert {name for name in before if before[name] != words[name]} == set(before)
 
     def test_after_an_edit_both_mark_the_same_once_definitions_are_loaded(self, finished: Made, tmp_path, monkeypatch):
-        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+        monkeypatch.setenv("DAGSTER_HOME", str(plain_path(tmp_path)))
         monkeypatch.setenv("VLMINE_PROJECT", str(finished.file))
         arms = {name: arm.model_dump(mode="json") for name, arm in finished.project.settings.experiments.items()}
         content = {**yaml.safe_load(finished.file.read_text()), "experiments": arms}

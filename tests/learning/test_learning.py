@@ -217,7 +217,7 @@ def test_an_image_with_two_predictions_is_refused(apart, tmp_path):
     names = ["twice", *(f"{number:05}" for number in range(1, apart)), "twice"]
     pq.write_table(pa.table({"image_id": names, "cat": [0.5] * len(names), "dog": [0.5] * len(names)}), path)
 
-    with pytest.raises(ModelError, match="'twice' stands in it twice"):
+    with pytest.raises(ModelError, match="'twice' is in it twice"):
         read_all(path, ["twice", "00001"])
 
 

@@ -91,7 +91,7 @@ def test_no_bytes_are_an_empty_image():
         decode_picture(b"", max_pixels=MAX_PIXELS)
 
 
-@pytest.mark.parametrize("data", [b"Not found\n", b"<html>404</html>", b"%!PS-Adobe-3.0 EPSF", b"\0" * 64])
+@pytest.mark.parametrize("data", [b"Not found\n", b"<svg>404</svg>", b"%!PS-Adobe-3.0 EPSF", b"\0" * 64])
 def test_bytes_of_another_type_are_corrupt_and_the_message_shows_how_they_begin(data):
     facts = inspect_picture(data, max_pixels=MAX_PIXELS)
     assert facts.outcome is Outcome.CORRUPT

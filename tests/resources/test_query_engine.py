@@ -41,7 +41,7 @@ def test_a_file_is_read_as_it_is_now(tmp_path):
     for number in (1, 2):
         pq.write_table(pa.table({"x": [number]}), file)
         with query_engine.connect() as connection:
-            assert connection.sql(f"FROM read_parquet('{file}')").fetchall() == [(number,)]
+            assert connection.sql("FROM read_parquet($file)", params={"file": str(file)}).fetchall() == [(number,)]
 
 
 def test_after_an_error_that_breaks_the_instance_there_is_another():

@@ -41,4 +41,5 @@ def predict_probabilities(
 
 
 def _tensor(rows: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.require(rows, requirements=["C", "W"])).to(device)  # Arrow's arrays are not writable
+    """Return rows in memory of torch's own: the last bit of a product can depend on where its factors begin."""
+    return torch.tensor(np.require(rows, requirements=["C", "W"]), device=device)  # Arrow's arrays are not writable
