@@ -4,20 +4,21 @@ Every file carries a stamp in its footer: one hash a column of what it holds, an
 From the two follows what is missing, fresh or stale, without a database and without running anything.
 """
 
+import errno
 import json
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, SourceError
+from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, ReplacedError, SourceError
 from vlmine_dagster.domain.files import literal_pattern, replacing
 from vlmine_dagster.domain.items import IMAGE, ITEMS, ItemKind
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Table
@@ -27,6 +28,8 @@ from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.settings.plain_paths import plain_temporary_folder
 
 _STAMP_KEY = b"vlmine"
+_Read = TypeVar("_Read")
+_MOST_READS = 5  # of an object that other machines put anew meanwhile
 
 
 class Lake:
@@ -53,6 +56,8 @@ class Lake:
         self.root = UPath(root)
         self.kind = kind
         self._is_local = self.root.protocol in ("", "file", "local")
+        if not self._is_local:  # a list kept would hide what other machines publish
+            self.root = UPath(root, use_listings_cache=False)
         self._folders: dict[tuple[str, str], UPath] = {}
         settings: dict[str, Any] = {
             "temp_directory": None if scratch is None else str(scratch),
@@ -146,8 +151,7 @@ class Lake:
     def _footer(self, table: str, partition: str, variant: str) -> pq.FileMetaData:
         if self._is_local:  # by name: with a thousand shards, joining paths would cost more than reading footers
             return pq.read_metadata(f"{self._folder(table, variant)}/{partition}.parquet")
-        with self.path(table, partition, variant=variant).open("rb") as file:
-            return pq.read_metadata(file)
+        return _settled(self.path(table, partition, variant=variant), pq.read_metadata)
 
     def totals(self, table: str, partition: str, *, variant: str = DEFAULT_VARIANT) -> dict[str, Any]:
         """Return rows by outcome, and the sums of tokens and money where a table has them, from the rows themselves.
@@ -188,8 +192,7 @@ class Lake:
                     raise pa.ArrowInvalid(f"no column {', '.join(unknown)}")
                 rows = local.read(columns=names).select(names)
         else:
-            with path.open("rb") as file:
-                rows = pq.read_table(file, columns=stored)
+            rows = _settled(path, lambda file: pq.read_table(file, columns=stored))
         if not renamed:
             return rows
         in_code = {on_disk: name for name, on_disk in renamed.items()}
@@ -292,7 +295,12 @@ class Lake:
         with duckdb.connect(config=settings) as connection:
             connection.execute("SET enable_progress_bar = false")
             connection.register_filesystem(self.root.fs)
-            yield connection
+            try:
+                yield connection
+            except (OSError, duckdb.Error) as error:
+                if not _is_replaced(error):
+                    raise
+                raise ReplacedError(f"another machine published a table of {self.root} while it was read") from error
 
     def write_views(self, file: Path, *, kept: Mapping[str, Collection[str]] | None = None) -> None:
         """Write a DuckDB file with a view over every table that is there, for people to open and ask.
@@ -340,6 +348,28 @@ def _write_whole(path: UPath, rows: pa.Table, options: Mapping[str, Any]) -> Non
         return
     with replacing(Path(str(path))) as beside:
         pq.write_table(rows, beside, **options)
+
+
+def _settled(path: UPath, read: Callable[[Any], _Read]) -> _Read:
+    """Read an object of a store, from its start again where another machine put it anew meanwhile.
+
+    Raises:
+        ReplacedError: that happened every time.
+    """
+    for _ in range(_MOST_READS):
+        try:
+            with path.open("rb") as file:
+                return read(file)
+        except OSError as error:
+            if not _is_replaced(error):
+                raise
+            last = error
+    raise ReplacedError(f"{path} was put anew {_MOST_READS} times while it was read") from last
+
+
+def _is_replaced(error: BaseException) -> bool:
+    """Tell whether a store says that an object is another one than when it was opened."""
+    return (isinstance(error, OSError) and error.errno == errno.EBUSY) or "no longer exists" in str(error)
 
 
 def _parquet_options(table: str, rows: pa.Table) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def in_mlflow(made: Made) -> list[dict[str, Any]]:
 
 def test_killed_at_fifty_moments_a_run_ends_like_one_left_alone(make_project: Maker):
     clean, made = few_arms(make_project), few_arms(make_project)
-    assert clean.run().is_whole
+    # in a process of its own too: the last bits of a product depend on what other tests set for their threads
+    assert exit_of(run_project, str(clean.file), 0) == 0
     wanted = content(clean)
     draw = random.Random(0)
     killed, reached = 0, set()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def run_project(file: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     with open_instance(Project.load(file)) as instance:
         outcome = Runner(file, instance).run()
+    print(outcome.failures, outcome.waiting, file=sys.stderr, flush=True)  # the only trace of why it was not whole
     os._exit(0 if outcome.is_whole else 1)
 
 

@@ -14,6 +14,7 @@ from vlmine_dagster.resources.expectations import failed_critically, summarize_f
 from vlmine_dagster.resources.progress import Progress, Step, listening
 from vlmine_dagster.resources.rows import Bill
 from vlmine_dagster.resources.tracking import Source, Tracking
+from vlmine_dagster.settings.plain_paths import plain_path
 
 
 def counts(**columns):
@@ -197,7 +198,7 @@ def test_progress_is_logged_at_a_sane_rate(monkeypatch):
 
 
 def test_artifacts_of_a_database_lie_in_the_home_and_not_in_the_working_folder(finished, monkeypatch, tmp_path):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{plain_path(tmp_path) / 'other.db'}")
     tracking = Tracking(finished.project)
 
     tracking.connect()

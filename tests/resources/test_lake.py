@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import threading
 from pathlib import Path
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pytest
 from conftest import plain_rows, run_together
 
-from vlmine_dagster.domain.errors import ContractError, MissingInputError, SourceError
+from vlmine_dagster.domain.errors import ContractError, MissingInputError, ReplacedError, SourceError
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.stamps import conform
@@ -158,6 +159,32 @@ def test_a_lake_may_lie_behind_a_url():
     assert lake.partitions("keywords") == ["pool/a"]
     with lake.connect(keywords=lake.require("keywords", ["pool/a"])) as connection:
         assert connection.sql("SELECT keyword FROM keywords").fetchall() == [("cat",)]
+
+
+def test_what_another_machine_replaces_while_it_is_read_is_read_again(monkeypatch):
+    lake = Lake("memory://replaced")
+    lake.publish("keywords", "pool/a", keywords(("x", "cat")), inputs="1")
+    opened, left = type(lake.root.fs)._open, [2]
+
+    def replaced(*arguments, **options):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.EBUSY, "The remote file no longer exists.")
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(type(lake.root.fs), "_open", replaced)
+
+    assert lake.read("keywords", "pool/a").num_rows == 1
+    left[0] = 1
+    assert lake.stamp("keywords", "pool/a") is not None
+    left[0] = 1_000
+    with pytest.raises(ReplacedError, match="was put anew 5 times"):
+        lake.read("keywords", "pool/a")
+    with (
+        pytest.raises(ReplacedError, match="another machine published"),
+        lake.connect(keywords=lake.require("keywords", ["pool/a"])) as connection,
+    ):
+        connection.sql("SELECT keyword FROM keywords").fetchall()
 
 
 def test_names_with_quotes_are_inert(lake):

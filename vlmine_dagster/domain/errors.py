@@ -9,6 +9,7 @@ VlmineError
 │   └── UnseenPicturesError  a model described pictures that it did not get
 ├── SourceError           a dataset, shard or label file cannot be read
 │   ├── StoreError        a disk or a store fails in another way than that a file is missing or forbidden
+│   │   └── ReplacedError another machine replaced what was being read
 │   └── PictureError      one image cannot be decoded; it becomes a row with an outcome and never ends a run
 ├── MissingInputError     an upstream table, shard or model is not there yet
 ├── ModelError            weights are missing, unreadable or do not fit
@@ -72,6 +73,10 @@ class StoreError(SourceError):
     """A disk or a store fails in another way than that a file is missing or forbidden."""
 
     is_passing = True
+
+
+class ReplacedError(StoreError):
+    """Another machine replaced what was being read; reading again gives the new one."""
 
 
 class PictureError(SourceError):

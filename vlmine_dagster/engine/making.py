@@ -3,12 +3,20 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from vlmine_dagster.domain.errors import ContractError, ExpectationError, MissingInputError, TrackingError, VlmineError
+from vlmine_dagster.domain.errors import (
+    ContractError,
+    ExpectationError,
+    MissingInputError,
+    ReplacedError,
+    TrackingError,
+    VlmineError,
+)
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.freshness import Freshness, pending_mark
 from vlmine_dagster.engine.stage import Part, Product, Unit
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.mining.advice import Advice
     from vlmine_dagster.resources.lake import Lake
 
+_MOST_REPLACED = 3  # times that a batch is made again since other machines replaced what it read
 _MOST_VALUES = 16_000_000  # that partitions made at once read or write: 128 MB as numbers, a few times that as text
 
 
@@ -86,13 +95,21 @@ def attempt(
 ) -> Iterator[tuple[str, Made | VlmineError]]:
     """Make partitions at once; if that fails, each alone, so that only those fail that have to."""
     try:
-        yield from make(runs(partitions=batch), freshness).items()
+        yield from _make_again(runs, batch, freshness).items()
     except VlmineError as error:
         if len(batch) == 1:
             yield batch[0], error
             return
         for name in batch:
             yield from attempt(runs, [name], freshness)
+
+
+def _make_again(runs: Callable[..., StageRun], batch: Sequence[str], freshness: Freshness) -> dict[str, Made]:
+    """Make partitions, and once more as long as other machines replace what is being read."""
+    for _ in range(_MOST_REPLACED):
+        with suppress(ReplacedError):
+            return make(runs(partitions=batch), freshness)
+    return make(runs(partitions=batch), freshness)
 
 
 def make(run: StageRun, freshness: Freshness) -> dict[str, Made]:
