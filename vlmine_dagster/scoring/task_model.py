@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,7 +272,22 @@ class TrainedTaskModel:
         model, settings = load(trained_file(place.models_folder, digest)), self._settings
         reads_features = settings.capabilities.reads == "features"
         inputs = model_inputs(place.reader, place.source, reads_features, names, side=settings.image_size)
-        yield from answers_of(model, inputs, names, passes=settings.dropout_passes)
+        for places in places_by_shard(names, place.reader.shards):
+            asked = [names[one] for one in places]
+            yield from answers_of(model, inputs[places], asked, passes=settings.dropout_passes)
+
+
+def places_by_shard(image_ids: Sequence[str], shards: Sequence[str]) -> list[list[int]]:
+    """Return the places of images by shard, in the order of their ids.
+
+    A model is asked about one shard at a time, because the last bits of an answer depend on what else is in the batch:
+    so a shard gets the same scores whether it is made alone or beside others.
+    """
+    of_shard: dict[str, list[int]] = defaultdict(list)
+    known = frozenset(shards)
+    for place in sorted(range(len(image_ids)), key=image_ids.__getitem__):
+        of_shard[shard_of(image_ids[place], known)].append(place)
+    return list(of_shard.values())
 
 
 def answers_of(

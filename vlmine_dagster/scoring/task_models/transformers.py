@@ -53,18 +53,20 @@ class Checkpoint:
         from vlmine_dagster.learning.user_model import load_checkpoint
         from vlmine_dagster.resources.intake import load_pictures
         from vlmine_dagster.resources.ordered import batches
-        from vlmine_dagster.scoring.task_model import Answers
+        from vlmine_dagster.scoring.task_model import Answers, places_by_shard
 
         project = place.reader.project
         path, passes = project.resolve(str(self._settings.path)), self._settings.dropout_passes
         checkpoint = load_checkpoint(path, dropout=self._settings.dropout)
         max_pixels = project.settings.dataset.max_pixels
-        for batch in batches(load_pictures(place.source, names, max_pixels=max_pixels), _BATCH):
-            pictures = [picture for _, picture in batch]
-            disagreement = checkpoint.passes(pictures, passes) if passes else None
-            yield Answers(
-                [name for name, _ in batch], checkpoint.classes, checkpoint.predict(pictures), passes=disagreement
-            )
+        for places in places_by_shard(names, place.reader.shards):
+            asked = [names[one] for one in places]
+            for batch in batches(load_pictures(place.source, asked, max_pixels=max_pixels), _BATCH):
+                pictures = [picture for _, picture in batch]
+                disagreement = checkpoint.passes(pictures, passes) if passes else None
+                yield Answers(
+                    [name for name, _ in batch], checkpoint.classes, checkpoint.predict(pictures), passes=disagreement
+                )
 
 
 def _make(_bench: object, settings: CheckpointSettings) -> Checkpoint:
