@@ -174,7 +174,8 @@ def fitting(name: str, images: Sequence[tuple[str, str]]) -> list[str]:
     for plain in (str, without_ending, _number_of_file):
         fit = [image for image, key in images if _is_end(plain(name), plain(image)) or _is_end(plain(key), plain(name))]
         if fit:
-            return fit
+            whole = [image for image in fit if plain(image) == plain(name)]
+            return whole or fit
     return []
 
 

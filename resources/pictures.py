@@ -121,7 +121,7 @@ def exif_orientation(data: bytes, *, max_pixels: int) -> int:
 def png_of(data: bytes) -> bytes:
     """Return an encoded picture as a PNG, which loses nothing."""
     file = io.BytesIO()
-    with Image.open(io.BytesIO(data), formats=["BMP"]) as picture:
+    with Image.open(io.BytesIO(data), formats=["BMP", "PPM"]) as picture:
         picture.save(file, "PNG")
     return file.getvalue()
 

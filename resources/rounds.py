@@ -20,7 +20,7 @@ from vlmine_dagster.resources.label_files.contract import CLASS_NAMES, KEY_NAMES
 from vlmine_dagster.resources.label_names import is_gap
 from vlmine_dagster.settings.project import Project
 
-_COLUMNS_READ = {"key": KEY_NAMES, "class_id": CLASS_NAMES}
+_COLUMNS_READ = {"key": ("object_id", *KEY_NAMES), "class_id": CLASS_NAMES}
 _COLUMNS = ("image_id", "class_name")
 
 

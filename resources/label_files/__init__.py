@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.label_files.archives import rows_of_tar, rows_of_yolo
 from vlmine_dagster.resources.label_files.contract import Columns, LabelRow
 from vlmine_dagster.resources.label_files.exports import rows_of_json, rows_of_xml
 from vlmine_dagster.resources.label_files.tables import (
@@ -31,7 +32,8 @@ def read_label_file(content: bytes, *, where: str, columns: Columns, encoding: s
 
     Delimited text (commas, semicolons, tabs or bars; UTF-8, UTF-16 or UTF-32), JSON Lines, Parquet, spreadsheets
     (.xlsx, .xls, .ods), Label Studio's JSON, JSON-MIN and CSV, CVAT's and Datumaro's exports, COCO, FiftyOne's
-    image-classification JSON; each also compressed by gzip, or alone in a zip archive.
+    image-classification JSON and datasets, WebDataset's tars, YOLO's archives; each also compressed by gzip, or alone
+    in a zip archive.
 
     Args:
         content: The bytes of the file.
@@ -47,6 +49,9 @@ def read_label_file(content: bytes, *, where: str, columns: Columns, encoding: s
         content = _gunzipped(content, where=where)
         where = where.removesuffix(".gz")
     if content.startswith(b"PK\x03\x04") and not _is_spreadsheet(content, where):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if (rows := rows_of_yolo(archive, where=where)) is not None:
+                return rows
         content, where = _only_member(content, where=where)
     return _rows(content, where=where, columns=columns, encoding=encoding)
 
@@ -55,6 +60,8 @@ def _rows(content: bytes, *, where: str, columns: Columns, encoding: str | None)
     suffix = PurePosixPath(where.lower()).suffix
     if content.startswith(b"PAR1"):
         return rows_of_parquet(content, where=where, columns=columns)
+    if content[257:262] == b"ustar":
+        return rows_of_tar(content, where=where)
     if content.startswith((b"PK\x03\x04", _OLD_SPREADSHEET)):
         return rows_of_spreadsheet(content, where=where, columns=columns)
     if suffix == ".parquet" or suffix in _SPREADSHEETS:
@@ -112,6 +119,7 @@ def _only_member(content: bytes, *, where: str) -> tuple[bytes, str]:
     """Return the one label file in a zip archive, as CVAT and Label Studio hand out their exports."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [name for name in archive.namelist() if _is_member(name)]
+        members = [name for name in members if PurePosixPath(name).name == "samples.json"] or members  # FiftyOne's
         if len(members) != 1:
             some = f": {', '.join(members[:5])}" if members else ""
             raise SourceError(

@@ -8,6 +8,7 @@ from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_files.contract import Columns, LabelRow, plain_name, rows_of_classes, text_of
 from vlmine_dagster.resources.label_files.tables import rows_of_cells
 
+_NO_CLASSES = ("unlabelled", "mined")
 _CVAT_SHAPES = ("box", "polygon", "polyline", "points", "mask", "cuboid", "ellipse", "skeleton")
 
 
@@ -55,6 +56,8 @@ def _document(document: Mapping[str, Any], *, where: str, columns: Columns) -> I
         return _coco(document, where=where)
     if is_there(items=list, categories=Mapping):
         return _datumaro(document)
+    if is_there(samples=list):
+        return _fiftyone_samples(document)
     if is_there(labels=Mapping, classes=list):
         return _fiftyone(document)
     return _plain_object(document, where=where, columns=columns)
@@ -91,7 +94,7 @@ def _label_studio(tasks: list[Any], *, where: str) -> Iterator[LabelRow]:
             raise SourceError(f"{where}: task {place} is no object. Export the tasks again.")
         choices, shape = _choices(task)
         data = task.get("data")
-        name = data.get("image_id") if isinstance(data, Mapping) else None
+        name = data.get("object_id") or data.get("image_id") if isinstance(data, Mapping) else None
         if choices and not name:
             raise SourceError(
                 f"{where}: task {place} has no image_id in its data. Import tasks with image_id beside image."
@@ -129,19 +132,36 @@ def _labelbox(rows: list[Mapping[str, Any]]) -> Iterator[LabelRow]:
 
 
 def _coco(document: Mapping[str, Any], *, where: str) -> Iterator[LabelRow]:
-    """Yield the classes of each image; several categories in one image are several rows."""
+    """Yield the classes of each image; several categories in one image are several rows.
+
+    An annotation with an `object_id` among its attributes, as `vlmine export --format coco` writes it, is about that
+    object alone.
+    """
     names = {one.get("id"): text_of(one.get("name")) for one in document["categories"]}
     found: dict[Any, dict[str, None]] = {}
+    with_objects = set()
     for place, annotation in enumerate(document.get("annotations") or []):
         if annotation.get("category_id") not in names:
             raise SourceError(
                 f"{where}: annotation {place} has the category_id {annotation.get('category_id')!r}, which is none "
                 f"of the {len(names)} categories. Export it again."
             )
-        found.setdefault(annotation.get("image_id"), {})[names[annotation["category_id"]]] = None
+        name = _class_of_mined(names[annotation["category_id"]])
+        item = (annotation.get("attributes") or {}).get("object_id")
+        if item:
+            with_objects.add(annotation.get("image_id"))
+            yield LabelRow(f"annotation {place}", text_of(item), "", name)
+        elif name:
+            found.setdefault(annotation.get("image_id"), {})[name] = None
     for place, image in enumerate(document["images"]):
-        key = text_of(image.get("file_name"))
-        yield from rows_of_classes(f"image {place}", key, "", list(found.get(image.get("id"), ())), "")
+        if image.get("id") in found or image.get("id") not in with_objects:
+            key = text_of(image.get("file_name"))
+            yield from rows_of_classes(f"image {place}", key, "", list(found.get(image.get("id"), ())), "")
+
+
+def _class_of_mined(name: str) -> str:
+    """Return a class, nothing for the words that a mined list has where nobody has labelled yet."""
+    return "" if name in _NO_CLASSES else name
 
 
 def _datumaro(document: Mapping[str, Any]) -> Iterator[LabelRow]:
@@ -160,6 +180,25 @@ def _fiftyone(document: Mapping[str, Any]) -> Iterator[LabelRow]:
     for key, label in document["labels"].items():
         is_place = isinstance(label, int) and 0 <= label < len(names)
         yield LabelRow(f"entry {key!r}", key.strip(), "", text_of(names[label] if is_place else label))
+
+
+def _fiftyone_samples(document: Mapping[str, Any]) -> Iterator[LabelRow]:
+    """Yield the classes of a `FiftyOneDataset`: the detections that have an `object_id`, or the field of the label."""
+    for place, sample in enumerate(document["samples"]):
+        objects = [
+            one
+            for field in sample.values()
+            if isinstance(field, Mapping) and isinstance(field.get("detections"), list)
+            for one in field["detections"]
+            if one.get("object_id")
+        ]
+        for one in objects:
+            yield LabelRow(f"sample {place}", text_of(one["object_id"]), "", _class_of_mined(text_of(one.get("label"))))
+        if not objects:
+            key = text_of(sample.get("object_id") or sample.get("image_id") or sample.get("filepath"))
+            label = next((sample[name] for name in ("ground_truth", "label") if sample.get(name)), "")
+            label = label.get("label") if isinstance(label, Mapping) else label
+            yield LabelRow(f"sample {place}", key, "", text_of(label))
 
 
 def rows_of_xml(text: str, *, where: str) -> Iterator[LabelRow]:
@@ -188,6 +227,20 @@ def _cvat(root: ElementTree.Element) -> Iterator[LabelRow]:
     for image in root.iter("image"):
         place, key = f"image {image.get('id')}", (image.get("name") or "").strip()
         split = plain_name(image.get("subset") or "")
-        classes = [(tag.get("label") or "").strip() for tag in image.findall("tag")]
+        boxes = [box for box in image.findall("box") if _attribute(box, "object_id")]
+        for box in boxes:
+            yield LabelRow(
+                place, _attribute(box, "object_id"), split, _class_of_mined((box.get("label") or "").strip())
+            )
+        tags = image.findall("tag")
+        classes = [name for tag in tags if (name := _class_of_mined((tag.get("label") or "").strip()))]
+        own = (_attribute(tag, name) for name in ("object_id", "image_id") for tag in tags)
         shape = next((child.tag for child in image if child.tag in _CVAT_SHAPES), "")
-        yield from rows_of_classes(place, key, split, classes, shape)
+        if classes or not boxes:
+            yield from rows_of_classes(place, next(filter(None, own), key), split, classes, shape)
+
+
+def _attribute(mark: ElementTree.Element, name: str) -> str:
+    """Return the text of an attribute of a tag or box, nothing where it has none."""
+    found = (one.text for one in mark.findall("attribute") if one.get("name") == name)
+    return (next(found, None) or "").strip()

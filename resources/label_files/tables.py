@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vlmine_dagster.domain.errors import SourceError
@@ -95,13 +95,29 @@ def rows_of_parquet(content: bytes, *, where: str, columns: Columns) -> Iterator
         names = list(file.schema_arrow.names)
         places = _required(names, columns, where=where)
         chosen = [names[at] for at in sorted(set(places.values()))]
+        classes = _class_labels(file.schema_arrow.metadata)
         count = 0
         for batch in file.iter_batches(columns=chosen):
-            cells = zip(*(batch.column(name).to_pylist() for name in chosen), strict=True)
+            cells = zip(*(_named(batch.column(name).to_pylist(), classes.get(name)) for name in chosen), strict=True)
             yield from rows_of_cells(chosen, cells, where=where, columns=columns, first=count, unit="row")
             count += batch.num_rows
     except pa.ArrowException as error:
         raise SourceError(f"{where} cannot be read: {error}") from error
+
+
+def _class_labels(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Return the class names of columns that Hugging Face's `datasets` wrote as numbers (ClassLabel)."""
+    try:
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _named(cells: list[Any], names: Sequence[str] | None) -> list[Any]:
+    if names is None:
+        return cells
+    return [names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None for cell in cells]
 
 
 def rows_of_spreadsheet(content: bytes, *, where: str, columns: Columns) -> Iterator[LabelRow]:

@@ -1,7 +1,7 @@
 """`vlmine export`: a mined list as a file for labelling tools, and the pictures themselves beside it."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,16 +9,23 @@ import click
 
 from vlmine_dagster.cli.mined import experiment_of, mined, shown_experiment
 from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.reporting.exporters import EXPORTERS, Row
 
 if TYPE_CHECKING:
-    from vlmine_dagster.reporting.exporters import Exported, MinedList
+    from vlmine_dagster.reporting.exporters import Exported, ItemFacts, MinedList
     from vlmine_dagster.resources.workbench import Workbench
 
 _COLUMNS = {"rank": "int64", "image_id": "string", "shard": "string", "path": "string", "reason": "string"}
 _SIDES = ("x", "y", "width", "height")
+_SIZES = {
+    "image": "SELECT image_id, width, height FROM images WHERE image_id IN (SELECT unnest($names))",
+    "object": "SELECT object_id, images.width, images.height FROM objects JOIN images "
+    "ON objects.image_id = images.image_id WHERE object_id IN (SELECT unnest($names))",
+}
+_PREDICTED = "SELECT image_id, predicted_label FROM uncertainty_scores WHERE image_id IN (SELECT unnest($names))"
 _OBJECT_COLUMNS = {"rank": "int64", "object_id": "string", **_COLUMNS, **dict.fromkeys(_SIDES, "float64")}
 
 
@@ -31,6 +38,7 @@ _OBJECT_COLUMNS = {"rank": "int64", "object_id": "string", **_COLUMNS, **dict.fr
 @click.option("--verdict", type=click.Choice([one.value for one in Verdict]), help="Only items with this verdict.")
 @click.option("--context", type=click.IntRange(min=0), default=0, help="Add N frames before and after each mined one.")
 @click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the images into this folder.")
+@click.option("--crops", is_flag=True, help="The picture of an object is its crop, not the whole image.")
 def export(
     *,
     experiment: str | None,
@@ -41,10 +49,11 @@ def export(
     verdict: str | None,
     context: int,
     images: Path | None,
+    crops: bool,
 ) -> None:
     """Write a mined list for a labelling tool: CSV, Parquet, or tasks of Label Studio (.json); and the pictures.
 
-    Installed plug-ins may add formats.
+    By name (--format): coco, cvat, fiftyone, huggingface, webdataset, yolo. Installed plug-ins may add formats.
     """
     if count is not None and budget is not None:
         raise click.UsageError("give -n or --budget, not both")
@@ -59,6 +68,7 @@ def export(
         budget=budget,
         images=images,
         context=context,
+        are_crops=crops,
         verdict=None if verdict is None else Verdict(verdict),
     )
     around = " with the frames around them" if context else ""
@@ -80,6 +90,7 @@ def export_list(
     images: Path | None = None,
     context: int = 0,
     verdict: Verdict | None = None,
+    are_crops: bool = False,
 ) -> "Exported":
     """Write the first images of an experiment to a file, and copy their pictures if asked to.
 
@@ -100,10 +111,12 @@ def export_list(
         context: Frames to add before, and as many after each mined frame.
         verdict: Only items about which this verdict stands, of a review that is finished or not, wherever they are on
             the list; the count is that of these.
+        are_crops: Whether the picture of an object is its crop.
 
     Raises:
-        ConfigError: there is no such experiment, context is asked of a dataset without sequences, the format is
-            unknown, Label Studio could not open the pictures where they lie, or the file or folder cannot be written.
+        ConfigError: there is no such experiment, crops are asked of whole images, context is asked of a dataset
+            without sequences, the format is unknown, Label Studio could not open the pictures where they lie, or the
+            file or folder cannot be written.
         MissingInputError: the experiment was not run yet, or an image is gone from the dataset.
     """
     from vlmine_dagster.mining.selection import budget_count
@@ -111,18 +124,21 @@ def export_list(
     from vlmine_dagster.reporting.exporters.pictures import copy_pictures, refusing_unwritable
 
     settings = experiment_of(bench, experiment)
+    if are_crops and (bench.project.settings.unit != "object" or context):
+        raise ConfigError("--crops cuts objects out: it needs `unit: object` in vlmine.yaml, and no --context.")
     columns = dict.fromkeys(settings.signals, "float64")
     columns |= {"more_frames": "int64"} if settings.skips_frames else {}
     columns |= {"role": "string", "context_of": "string"} if context else {}
     exporter = exporter_for(file, format_name)
     if budget is not None:
         count = budget_count(budget, bench.lake.read("pareto_set", experiment, columns=["rank"]).num_rows)
-    names = (row["image_id"] for row in _listed(bench, experiment, count, context, verdict))
+    key = "object_id" if are_crops else "image_id"
+    names = (row[key] for row in _listed(bench, experiment, count, context, verdict))
     ids = [] if images is None else list(dict.fromkeys(names))
-    copies = {} if images is None else copy_pictures(bench, ids, images)
-    rows = _rows(bench, _listed(bench, experiment, count, context, verdict), copies, columns)
+    copies = {} if images is None else copy_pictures(bench, ids, images, are_crops=are_crops)
+    rows = _rows(bench, _listed(bench, experiment, count, context, verdict), copies, columns, key=key)
     with refusing_unwritable(file), replacing(file) as beside:
-        return exporter.write(_mined_list(bench, rows, columns, images), beside)
+        return exporter.write(_mined_list(bench, rows, columns, images, are_crops=are_crops), beside)
 
 
 def _judged(bench: "Workbench", experiment: str, count: int | None, verdict: Verdict) -> Iterator[Row]:
@@ -156,18 +172,49 @@ def _listed(
             yield {**frame, "role": "context", "reason": context_reason(frame)}
 
 
-def _mined_list(bench: "Workbench", rows: Iterator[Row], more: Mapping[str, str], images: Path | None) -> "MinedList":
+def _mined_list(
+    bench: "Workbench", rows: Iterator[Row], more: Mapping[str, str], images: Path | None, *, are_crops: bool
+) -> "MinedList":
     from vlmine_dagster.reporting.exporters import MinedList
+    from vlmine_dagster.reporting.exporters.pictures import encoded_pictures
 
     dataset = bench.project.settings.dataset
     root = bench.project.resolve(dataset.root)
     is_remote, serves_files = "://" in root, dataset.capabilities.serves_files
     pictures = images if images is not None else Path(root) if serves_files and not is_remote else None
     own = _OBJECT_COLUMNS if bench.project.settings.unit == "object" else _COLUMNS
-    return MinedList({**own, **more}, rows, pictures and pictures.resolve(), images is not None or serves_files)
+    return MinedList(
+        {**own, **more},
+        rows,
+        pictures and pictures.resolve(),
+        images is not None or (serves_files and not are_crops),
+        are_crops=are_crops,
+        class_names=() if bench.labels is None else bench.labels.class_names,
+        facts_of=lambda names: _facts(bench, names),
+        encoded_of=lambda names: {one.item_id: one for one in encoded_pictures(bench, names, are_crops=are_crops)},
+    )
 
 
-def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], more: Iterable[str]) -> Iterator[Row]:
+def _facts(bench: "Workbench", names: Sequence[str]) -> "dict[str, ItemFacts]":
+    """Return size of the image and predicted class of items, by id."""
+    from vlmine_dagster.reporting.exporters import ItemFacts
+
+    lake, kind = bench.lake, bench.project.settings.items
+    tables = {"images": lake.require("images", lake.partitions("images"))}
+    tables |= {} if kind.parent is None else {kind.table: lake.require(kind.table, lake.partitions(kind.table))}
+    scores = lake.partitions("uncertainty_scores")
+    with lake.connect(**tables) as connection:
+        sizes = connection.sql(_SIZES[kind.name], params={"names": list(names)}).fetchall()
+    predicted: dict[str, str] = {}
+    if scores:
+        with lake.connect(uncertainty_scores=lake.require("uncertainty_scores", scores)) as connection:
+            predicted = dict(connection.sql(_PREDICTED, params={"names": list(names)}).fetchall())
+    return {name: ItemFacts(width, height, predicted.get(name)) for name, width, height in sizes}
+
+
+def _rows(
+    bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], more: Iterable[str], *, key: str
+) -> Iterator[Row]:
     from vlmine_dagster.resources.sources import shard_of
     from vlmine_dagster.resources.sources.moved import current_uri
 
@@ -180,7 +227,7 @@ def _rows(bench: "Workbench", found: Iterable[Row], copies: Mapping[str, str], m
             **({"object_id": row["object_id"], **row["box"]} if "object_id" in row else {}),
             "image_id": name,
             "shard": shard_of(name, shards),
-            "path": copies.get(name) or current_uri(row["uri"], root),
+            "path": copies.get(row.get(key, name)) or current_uri(row["uri"], root),
             "reason": row["reason"],
             **{column: row.get(column) for column in more},
         }

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.reporting.exporters import Exported, MinedList, Row
+from vlmine_dagster.reporting.exporters import Exported, ItemFacts, MinedList, Row
 
 
 class LabelStudioExporter:
@@ -15,7 +15,7 @@ class LabelStudioExporter:
     endings = (".json",)
 
     def write(self, mined: MinedList, file: Path) -> Exported:
-        """Write one task per image; its data holds the picture's address and the row.
+        """Write one task per row; its data holds the picture's address and the row, its prediction the model's class.
 
         Raises:
             ConfigError: Label Studio could not open the pictures where they lie.
@@ -28,8 +28,8 @@ class LabelStudioExporter:
         served, count = None if mined.pictures is None else mined.pictures.parent, 0
         with file.open("w", encoding="utf-8") as stream:
             stream.write("[")
-            for count, row in enumerate(mined.rows, start=1):
-                task = json.dumps({"data": _task(row, served)}, ensure_ascii=False)
+            for count, (row, facts) in enumerate(mined.with_facts(), start=1):
+                task = json.dumps({"data": _task(row, served), **_predictions(facts)}, ensure_ascii=False)
                 stream.write(f"{',' if count > 1 else ''}\n{task}")
             stream.write("\n]\n")
         return Exported(count, served)
@@ -43,6 +43,19 @@ def _task(row: Row, served: Path | None) -> Row:
     if served is not None:
         path = f"/data/local-files/?d={quote(Path(path).relative_to(served).as_posix())}"
     return {"image": path, **{name: value for name, value in row.items() if name != "path"}}
+
+
+def _predictions(facts: ItemFacts) -> Row:
+    """Return the task model's class as a prediction for `<Choices name="label" toName="image">`."""
+    if facts.prediction is None:
+        return {}
+    result = {
+        "from_name": "label",
+        "to_name": "image",
+        "type": "choices",
+        "value": {"choices": [facts.prediction]},
+    }
+    return {"predictions": [{"model_version": "vlmine", "result": [result]}]}
 
 
 PLUGIN = LabelStudioExporter()

@@ -6,41 +6,66 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.reporting.exporters import Encoded
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
 
 
-def copy_pictures(bench: "Workbench", image_ids: Sequence[str], folder: Path) -> dict[str, str]:
-    """Copy the encoded bytes of images to folder/shard/key, with an ending that fits them where the key has none.
+def encoded_pictures(bench: "Workbench", names: Sequence[str], *, are_crops: bool = False) -> Iterator[Encoded]:
+    """Yield the encoded pictures of images, or crops of objects, with an ending that fits them where the id has none.
+
+    Args:
+        bench: The project's resources.
+        names: Ids of images, or of objects.
+        are_crops: Whether they are objects, of which the crops are wanted.
+
+    Raises:
+        MissingInputError: an image is gone from the dataset.
+    """
+    from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
+    from vlmine_dagster.resources.pictures import picture_suffix, png_of
+
+    medium, dataset = bench.project.settings.dataset.medium, bench.project.settings.dataset
+    source = bench.pictures if are_crops else bench.source
+    is_picture = are_crops or bench.medium.shows_itself
+    gone = set(names)
+    for shard, wanted in by_shard(names, source.shards()).items():
+        for name, found in read_bytes(source, shard, wanted):
+            data = png_of(found) if are_crops or dataset.capabilities.makes_pictures else found
+            ending = picture_suffix(data) if is_picture else medium.endings[0]
+            gone.discard(name)
+            yield Encoded(name, _named(name, ending, are_crops=are_crops), data)
+    refuse_gone([name for name in names if name in gone])
+
+
+def _named(name: str, ending: str, *, are_crops: bool) -> str:
+    """Return an id as the name of a file; of `street.jpg#12` the crop is `street.jpg#12.png`."""
+    from vlmine_dagster.resources.sources.contract import without_ending
+
+    return name + ending if are_crops or without_ending(name) == name else name
+
+
+def copy_pictures(bench: "Workbench", names: Sequence[str], folder: Path, *, are_crops: bool = False) -> dict[str, str]:
+    """Copy the encoded pictures of images, or crops of objects, to folder/shard/key.
 
     Returns:
-        Absolute path of the copy by image id.
+        Absolute path of the copy by id.
 
     Raises:
         ConfigError: the folder is in the dataset, or cannot be written.
         MissingInputError: an image is gone from the dataset.
     """
-    from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
-    from vlmine_dagster.resources.pictures import picture_suffix, png_of
-    from vlmine_dagster.resources.sources.contract import without_ending
-
-    medium = bench.project.settings.dataset.medium
     root, base = bench.project.resolve(bench.project.settings.dataset.root), folder.resolve()
     if "://" not in root and base.is_relative_to(Path(root).resolve()):
         raise ConfigError(f"{folder} is inside the dataset, which would grow by the copies. Choose another folder.")
-    is_compressed = not bench.project.settings.dataset.capabilities.makes_pictures
-    ending = picture_suffix if bench.medium.shows_itself else lambda _data: medium.endings[0]
     copies: dict[str, str] = {}
-    for shard, names in by_shard(image_ids, bench.source.shards()).items():
-        for name, found in read_bytes(bench.source, shard, names):
-            data = found if is_compressed else png_of(found)
-            file = base / (name if without_ending(name) != name else name + ending(data))
-            with refusing_unwritable(folder):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-            copies[name] = str(file)
-    refuse_gone([name for name in image_ids if name not in copies])
+    for picture in encoded_pictures(bench, names, are_crops=are_crops):
+        file = base / picture.name
+        with refusing_unwritable(folder):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(picture.data)
+        copies[picture.item_id] = str(file)
     return copies
 
 
