@@ -6,6 +6,7 @@ From the two follows what is missing, fresh or stale, without a database and wit
 
 import errno
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -230,6 +231,11 @@ class Lake:
             return []
         found = (path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
         return sorted(name.removesuffix(".parquet") for name in found)
+
+    def last_change_s(self) -> float:
+        """Return when a local file last came, was replaced or went, in seconds since the epoch; 0 behind a URL."""
+        folders = [folder for folder, _, _ in os.walk(str(self.root))] if self._is_local else []
+        return max((Path(folder).stat().st_mtime for folder in folders[1:]), default=0.0)  # the first holds probes
 
     def remove(self, table: str, partition: str, *, variant: str = DEFAULT_VARIANT) -> None:
         """Delete a partition; nothing happens where there is none."""

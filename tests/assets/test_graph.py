@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,12 +19,15 @@ from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.assets.images import images
 from vlmine_dagster.cli.status import table_states
 from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.asset_factory import build_asset, build_assets
 from vlmine_dagster.engine.graph import Graph
 from vlmine_dagster.engine.partitions import SHARDS, experiments
 from vlmine_dagster.engine.stage import MiningConfig, ModelConfig, Product, StageConfig, Unit
+from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.progress import ALL_SHARDS, Step, listening
 from vlmine_dagster.resources.sources import open_source
+from vlmine_dagster.resources.stamps import Stamp
 from vlmine_dagster.studies.jobs import StudyConfig
 
 
@@ -41,6 +46,34 @@ def test_every_table_is_there_and_a_second_run_makes_nothing(finished: Made):
     assert outcome.materialized == []
     assert outcome.is_whole
     assert outcome.fresh_count == 4 * 4 + 3 + 4 * 2 + 8 * 3
+
+
+def test_a_run_that_makes_nothing_reads_each_stamp_once_and_leaves_the_views(finished: Made, monkeypatch):
+    finished.run()
+    views = finished.folder / ".vlmine/vlmine.duckdb"
+    written = views.stat().st_mtime_ns
+    asked: Counter[tuple[str, str]] = Counter()
+    stamp = Lake.stamp
+
+    def counted(lake: Lake, table: str, partition: str = WHOLE_POOL, **variant: str) -> Stamp | None:
+        asked[table, partition] += 1
+        return stamp(lake, table, partition, **variant)
+
+    monkeypatch.setattr(Lake, "stamp", counted)
+    finished.run()
+
+    assert set(asked.values()) == {1}
+    assert views.stat().st_mtime_ns == written
+
+
+def test_the_views_follow_the_experiments(finished: Made):
+    finished.run()
+    finished.keep_experiments("pareto")
+
+    finished.run()
+
+    with duckdb.connect(str(finished.folder / ".vlmine/vlmine.duckdb"), read_only=True) as connection:
+        assert connection.sql("SELECT DISTINCT experiment FROM pareto_set").fetchall() == [("pareto",)]
 
 
 def test_one_shard_is_a_whole_pool(make_project):

@@ -68,6 +68,8 @@ class Runner:
         self._is_failure_retried = is_failure_retried
         self._left: set[Place] = set()
         self._shards: Sequence[str] = []
+        self._known: Planner | None = None
+        self._is_pool_changed = False
         self.outcome = Outcome()
 
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
@@ -115,6 +117,9 @@ class Runner:
     def _write_views(self, kept: Mapping[str, Collection[str]]) -> None:
         """Write the file by which people ask the tables; the tables are there if it cannot be written."""
         file = self._project.state_folder("lake").parent / VIEWS_FILE
+        changed = max(self._bench.lake.last_change_s(), self._project.file.stat().st_mtime)
+        if not self._is_pool_changed and file.exists() and file.stat().st_mtime > changed:
+            return  # DuckDB would open every file of every table for the same views
         try:
             self._bench.lake.write_views(file, kept=kept)
         except OSError as error:
@@ -155,6 +160,7 @@ class Runner:
         """Register shards that came, forget those that went; return all."""
         found = self._bench.source.shards()
         known = self._instance.get_dynamic_partitions(SHARDS)
+        self._is_pool_changed = set(known) != set(found)
         self._instance.add_dynamic_partitions(SHARDS, [shard for shard in found if shard not in set(known)])
         for shard in set(known) - set(found):
             self._instance.delete_dynamic_partition(SHARDS, shard)
@@ -220,6 +226,7 @@ class Runner:
             return
         work = self._work(batch)
         at_work[work] = chain
+        self._known = None
         self._executor.start(work)
 
     def _left_to_do(self, planner: Planner, units: Sequence[Unit], partition: str) -> bool:
@@ -308,7 +315,10 @@ class Runner:
         return f"{socket.gethostname()}:{self._project.state_folder('locks')}"
 
     def _planner(self) -> Planner:
-        return Planner(self._bench, self._shards, left=self._left, is_partial=self._allow_missing)
+        """Return a planner that has read stamps since the last run began or ended, and knows the shards of now."""
+        if self._known is None or self._known.shards != tuple(self._shards):
+            self._known = Planner(self._bench, self._shards, left=self._left, is_partial=self._allow_missing)
+        return self._known
 
     def _work(self, batch: Batch) -> Work:
         return Work(
@@ -326,6 +336,7 @@ class Runner:
         return {"allow_missing_shards": self._allow_missing, **asks}
 
     def _note(self, work: Work, report: Report) -> None:
+        self._known = None
         self._count(work, report)
         if report.is_interrupted:
             raise KeyboardInterrupt
