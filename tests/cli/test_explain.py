@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import Made, plain_rows
 
-from vlmine_dagster.cli.explain import _image_id, print_card, selection_card
+from vlmine_dagster.cli.explain import found_id, print_card, selection_card
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS, NOVELTY_SCORES, PARETO_SET, VOCAB_COUNTS, WHOLE_POOL
 from vlmine_dagster.resources.lake import Lake
 
@@ -67,4 +67,4 @@ def test_an_image_is_found_in_either_spelling_of_its_accents(tmp_path, form):
     lake = Lake(str(tmp_path / "lake"), scratch=tmp_path / "scratch")
     lake.publish("images", "s", plain_rows(IMAGES, image_id=["s/caf\u00e9.jpg"]), inputs="by hand")
     bench = SimpleNamespace(lake=lake)
-    assert _image_id(bench, unicodedata.normalize(form, "caf\u00e9.jpg"), ["s"]) == "s/caf\u00e9.jpg"
+    assert found_id(bench, unicodedata.normalize(form, "caf\u00e9.jpg"), ["s"]) == "s/caf\u00e9.jpg"

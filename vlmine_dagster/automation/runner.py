@@ -156,6 +156,21 @@ class Runner:
             self._work_off([self._bring_up(wave, shard, images) for shard in todo])
         return known
 
+    def mine(self, experiment: str) -> Outcome:
+        """Bring the list of one experiment up to date from the tables that are there, and nothing else.
+
+        Raises:
+            ConfigError: there is no such experiment, or another run is at work.
+        """
+        with _locked(self._project), self._interruptible(), self._executor:
+            fail_dead_runs(self._instance, locked=self._place)
+            self.sync_shards()
+            _chosen([experiment], list(self._project.settings.experiments), "experiment")
+            planned = [(wave, unit) for wave, units in self._planner().waves for unit in units]
+            wave, unit = next((wave, unit) for wave, unit in planned if unit.stage.table == "pareto_set")
+            self._work_off([self._bring_up(wave, experiment, [unit])])
+        return self.outcome
+
     def sync_shards(self) -> list[str]:
         """Register shards that came, forget those that went; return all."""
         found = self._bench.source.shards()

@@ -55,7 +55,7 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
     """
     from vlmine_dagster.resources.sources import shard_of
 
-    image_id = _image_id(bench, name, shards)
+    image_id = found_id(bench, name, shards)
     shard = shard_of(image_id, shards)
     card: dict[str, Any] = {**_identity(bench, shard, image_id), "shard": shard}
     card["count_by"] = bench.project.settings.counted.noun
@@ -81,7 +81,7 @@ def _identity(bench: "Workbench", shard: str, item_id: str) -> dict[str, Any]:
     return {"object_id": item_id, "image_id": image_id, "object": item, "image": image}
 
 
-def _image_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
+def found_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
     """Return the one image id that is meant by an id, by how an id ends after a slash, or by how a file's name does."""
     from vlmine_dagster.resources.sources import shard_of
     from vlmine_dagster.resources.sources.contract import one_line, without_ending

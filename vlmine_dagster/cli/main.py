@@ -17,6 +17,7 @@ from vlmine_dagster.cli.forecast import forecast
 from vlmine_dagster.cli.group import ErrorReportingGroup
 from vlmine_dagster.cli.init import init
 from vlmine_dagster.cli.labels import labels
+from vlmine_dagster.cli.like import like
 from vlmine_dagster.cli.protocol import protocol
 from vlmine_dagster.cli.review import review
 from vlmine_dagster.cli.run import run
@@ -51,6 +52,7 @@ for command in (
     labels,
     cache,
     top,
+    like,
     review,
     verdicts,
     export,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from vlmine_dagster.domain.plugins import OURS, Registry
 
-Needs = Literal["nothing", "labels", "passes", "members", "oracle"]
+Needs = Literal["nothing", "labels", "passes", "members", "examples", "oracle"]
 
 Measures = Literal["probabilities", "passes", "pass_votes", "members", "member_votes"]
 """Answers of a task model, by which the columns of `uncertainty_scores` are computed."""
@@ -44,8 +44,8 @@ class Signal:
             rare class on whose list it ranks highest).
         source: The function with its formula.
         needs: What a project must have: `nothing`; `labels` (a labelled seed, or the user's own task model); `passes`
-            (a task model with Monte Carlo dropout); `members` (an ensemble as task model); `oracle` (the labels of a
-            benchmark).
+            (a task model with Monte Carlo dropout); `members` (an ensemble as task model); `examples` (images or words
+            that the list shall resemble); `oracle` (the labels of a benchmark).
         is_negated: Whether the table's column is lower for what is more worth mining.
         made_from: Columns of its table from which it is made while mining, where it has no column itself.
         make: Makes it while mining, where no table holds it: called with the reader (`scoring.reading.Reader`) and the

@@ -52,6 +52,7 @@ def review_app(desk: Desk, *, experiment: str, token: str, hosts: Collection[str
         Route("/api/pictures", _answering(desk, _prepare), methods=["POST"]),
         Route("/api/round", _answering(desk, _round)),
         Route("/api/round", _answering(desk, _finish), methods=["POST"]),
+        Route("/api/like", _answering(desk, _like), methods=["POST"]),
         Route("/api/undo", _answering(desk, _undo), methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes), token=token, hosts=hosts)
@@ -150,6 +151,12 @@ def _judge(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
     position = int(given.get("position", -1))
     number = desk.judge(listing, position, given)
     return {"number": number, "verdicts": told(desk.by_item().get(listing.image_id(position), []))}
+
+
+def _like(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
+    """Mine a list of items that are like one; return the name of its experiment."""
+    listing = _listing(desk, given)
+    return {"experiment": desk.more_like(listing, int(given.get("position", -1)))}
 
 
 def _undo(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:

@@ -36,6 +36,7 @@ class Desk:
         self._most = most
         self._lists: dict[str, Listing] = {}
         self._lock = threading.Lock()
+        self._mining = threading.Lock()
         self._known = -1
         self._by_item: dict[str, list[Judgement]] = {}
 
@@ -153,6 +154,23 @@ class Desk:
             rank=row["rank"],
         )
         return int(self.log.add(judgement, token=str(given.get("token") or "")[:_MOST_NAME]))
+
+    def more_like(self, listing: Listing, position: int) -> str:
+        """Mine a list of items that are like one; return the name of its experiment.
+
+        Raises:
+            MissingInputError: it cannot be mined; the message says why.
+            ConfigError: a run is at work.
+        """
+        from vlmine_dagster.automation.history import open_instance
+        from vlmine_dagster.automation.searches import search
+        from vlmine_dagster.resources.workbench import Workbench
+
+        image_id = listing.image_id(position)
+        with self._mining, open_instance(self.bench.project) as instance:
+            name = search(self.bench.project, instance, images=[image_id])
+            self.bench = Workbench(settings_file=str(self.bench.project.file))
+        return name
 
     def _class_name(self, given: Any) -> str | None:
         name = " ".join(str(given or "").split())[:200]

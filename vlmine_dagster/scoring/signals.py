@@ -45,6 +45,15 @@ def _oracle(reader: "Reader", pool: "MinedPool") -> "npt.NDArray[np.float64]":
     return true_rarity([known.get(name) for name in names], pool.labels.class_counts())
 
 
+def _likeness(reader: "Reader", pool: "MinedPool") -> "npt.NDArray[np.float64]":
+    from vlmine_dagster.scoring.likeness import likeness_of
+
+    like = reader.project.settings.experiments[reader.partition].like
+    if like is None:
+        raise ConfigError(f"pareto_set[{reader.partition}]: the signal likeness needs examples. Set like.")
+    return likeness_of(reader, pool, like)
+
+
 RANDOM = Signal(
     "random",
     None,
@@ -272,6 +281,22 @@ SEED_DISTANCE = Signal(
     "{nth}farthest from any labelled image",
     "mining.density.seed_distance",
     needs="labels",
+)
+
+LIKENESS = Signal(
+    "likeness",
+    None,
+    "how near it is to the examples of `vlmine like`, and how much nearer than to any known class",
+    "{nth}most like the examples",
+    "mining.likeness.likeness",
+    needs="examples",
+    make=_likeness,
+    reads={
+        ITEMS: ("image_id", "label", "split", "outcome"),
+        "embeddings": ("image_id", "embedding", "tag_probabilities"),
+        "keywords": ("image_id", "keyword"),
+        "vocab_counts": ("keyword", "image_count"),
+    },
 )
 
 ORACLE = Signal(

@@ -23,6 +23,7 @@ AXES = 128
 _SAMPLE = 20_000
 _MOST_VOTES = 4_000
 _OTHERS = 1_000
+_LEAST_VARIANCE = 1e-3  # of a pool of few images, whose last axes hold next to nothing
 _DOUBLED = np.log(2.0)
 _CONFIRMED = " · confirmed rare"
 _ALIKE = " · resembles what was confirmed rare"
@@ -117,18 +118,18 @@ def evidence_of(
         count: Places.
     """
     voting = [name for name, verdict in standing.items() if verdict in CONFIRMED | REJECTED][-_MOST_VOTES:]
-    views = _views(reader)
-    voting, vectors = _of_items(reader, voting, views)
+    views = views_of(reader)
+    voting, vectors = vectors_of(reader, voting, views)
     judged = Judged(
         np.array([ranks[name] for name in voting], dtype=np.int64),
         np.array([standing[name] in CONFIRMED for name in voting], dtype=np.bool_),
         tuple(vectors),
-        tuple(_of_items(reader, _sample_of(places, standing), views)[1]),
+        tuple(vectors_of(reader, _sample_of(places, standing), views)[1]),
     )
     evidence = [np.zeros(count) for _ in views]
     if not judged.says_something:
         return judged, evidence
-    for rows in _shards(reader):
+    for rows in vectors_by_shard(reader):
         names = rows.column("image_id").to_pylist()
         mine = np.array([number for number, name in enumerate(names) if name in places], dtype=np.int64)
         at = np.array([places[names[number]] for number in mine], dtype=np.int64)
@@ -143,18 +144,26 @@ def _sample_of(places: Mapping[str, int], standing: Mapping[str, Verdict]) -> li
     return left[:: max(1, len(left) // _OTHERS)][:_OTHERS]
 
 
-def _views(reader: Reader) -> tuple[View, View]:
-    """Return the two ways to look at an item: its features on the main axes of the pool, and its tags.
+def views_of(reader: Reader, *, axis_count: int = AXES, is_whitened: bool = False) -> tuple[View, View]:
+    """Return the two ways to look at an item: its tags, and its features on the main axes of the pool.
 
     Square roots of tag probabilities have the Bhattacharyya coefficient as their inner product.
+
+    Args:
+        reader: Reads `embeddings`.
+        axis_count: Axes of the features that count.
+        is_whitened: Whether the pool varies as much along each of these axes.
     """
     sample: list[Any] = []
-    for rows in _shards(reader):
+    for rows in vectors_by_shard(reader):
         step = max(1, rows.num_rows * len(reader.shards) // _SAMPLE)
         sample.append(matrix(rows.take(np.arange(0, rows.num_rows, step)), "embedding"))
     given = np.concatenate(sample)
     centre, scale = given.mean(axis=0), given.std(axis=0) + 1e-6
-    axes = main_axes((given - centre) / scale)[1][:, :AXES].astype(np.float32)
+    variances, columns = main_axes((given - centre) / scale)
+    axes: Vectors = columns[:, :axis_count].astype(np.float32)
+    if is_whitened:
+        axes = axes / np.sqrt(variances[:axis_count] + _LEAST_VARIANCE).astype(np.float32)
 
     def by_features(rows: pa.Table) -> Vectors:
         return unit_rows(((matrix(rows, "embedding") - centre) / scale) @ axes)
@@ -165,15 +174,16 @@ def _views(reader: Reader) -> tuple[View, View]:
     return by_tags, by_features
 
 
-def _shards(reader: Reader) -> Iterator[pa.Table]:
+def vectors_by_shard(reader: Reader) -> Iterator[pa.Table]:
+    """Yield `embeddings` shard by shard."""
     for shard in reader.shards:
         yield reader.read("embeddings", ["image_id", "embedding", "tag_probabilities"], partitions=[shard])
 
 
-def _of_items(reader: Reader, names: Sequence[str], views: Sequence[View]) -> tuple[list[str], list[Vectors]]:
+def vectors_of(reader: Reader, names: Sequence[str], views: Sequence[View]) -> tuple[list[str], list[Vectors]]:
     """Return those of some items that have vectors, and by view these."""
     import pyarrow.compute as pc
 
     wanted = pa.array(names, pa.string())
-    rows = pa.concat_tables(rows.filter(pc.is_in(rows.column("image_id"), wanted)) for rows in _shards(reader))
+    rows = pa.concat_tables(rows.filter(pc.is_in(rows.column("image_id"), wanted)) for rows in vectors_by_shard(reader))
     return rows.column("image_id").to_pylist(), [view(rows) for view in views]

@@ -17,6 +17,7 @@ from vlmine_dagster.settings.learning import AnyTaskModel, RetrainingSettings, T
 from vlmine_dagster.settings.mining import (
     DiversitySettings,
     ExperimentSettings,
+    LikeSettings,
     default_experiment,
     default_experiments,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "ExperimentSettings",
     "KeyworderSettings",
     "LabelSettings",
+    "LikeSettings",
     "PriceSettings",
     "PublicLocation",
     "RetrainingSettings",

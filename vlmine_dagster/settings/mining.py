@@ -36,11 +36,26 @@ class DiversitySettings(Settings):
         return self.kind == "coverage"
 
 
+class LikeSettings(Settings):
+    """More like these: what a list resembles (docs/like.md). `vlmine like` writes it."""
+
+    images: tuple[str, ...] = ()
+    """Ids of the example images."""
+    text: str = ""
+    """What the images show, in words; compared with the keywords of the pool."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "LikeSettings":
+        if not self.images and not self.text.strip():
+            raise ValueError("like: name example images, or say in `text` what they show")
+        return self
+
+
 def _is_written(name: str | None, value: Any) -> bool:
     """Whether a setting of an experiment is part of its text: rules about frames and images are where they are set."""
     if name == "learns_from_verdicts":
         return value is False
-    return value is not None or name not in ("deliver", "per_sequence", "gap_s", "gap_frames")
+    return value is not None or name not in ("like", "deliver", "per_sequence", "gap_s", "gap_frames")
 
 
 class ExperimentSettings(Settings):
@@ -58,6 +73,8 @@ class ExperimentSettings(Settings):
     objects also {images: n} or {boxes: n}, by what labelling them takes."""
     deliver: Literal["image", "object"] | None = None
     """With `unit: object` and `image`: each image is listed once, where its rarest object ranks."""
+    like: LikeSettings | None = None
+    """The examples of the signal `likeness`."""
     diversity: DiversitySettings | None = None
     """A second step that picks images that differ; left out, the ranking itself is mined."""
     per_sequence: Annotated[int, Field(ge=1)] | None = None
@@ -98,6 +115,15 @@ class ExperimentSettings(Settings):
             raise ValueError(f"weights: {strange[0]!r} is none of the signals {', '.join(self.signals)}")
         if self.weights and self.fusion == "pareto":
             raise ValueError("weights: fronts know none; take fusion rank_sum or fisher")
+        return self
+
+    @model_validator(mode="after")
+    def _examples_have_a_signal(self) -> "ExperimentSettings":
+        is_asked = any(SIGNALS[signal].needs == "examples" for signal in self.signals)
+        if is_asked and self.like is None:
+            raise ValueError("signal likeness needs examples: set like, or run `vlmine like IMAGE_ID`")
+        if self.like is not None and not is_asked:
+            raise ValueError("like: the examples belong to the signal likeness; add it to signals")
         return self
 
     @model_validator(mode="after")
@@ -152,12 +178,16 @@ class ExperimentSettings(Settings):
     @property
     def needs_keywords(self) -> bool:
         """Whether the list depends on how images were described."""
-        return "novelty_scores" in self.tables or (self.diversity is not None and self.diversity.reads_keywords)
+        return "novelty_scores" in self.tables or self.like is not None or self._covers_keywords
+
+    @property
+    def _covers_keywords(self) -> bool:
+        return self.diversity is not None and self.diversity.reads_keywords
 
     @property
     def needs_labels(self) -> bool:
         """Whether any signal comes from labels, by the task model or by the seed itself."""
-        return any(SIGNALS[signal].needs != "nothing" for signal in self.signals)
+        return any(SIGNALS[signal].needs not in ("nothing", "examples") for signal in self.signals)
 
     @property
     def can_learn_from_verdicts(self) -> bool:

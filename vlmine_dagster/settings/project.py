@@ -39,6 +39,7 @@ from vlmine_dagster.settings.compute import ComputeSettings, Needs
 from vlmine_dagster.settings.objects import ObjectSettings
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
+from vlmine_dagster.settings.searches import with_searches
 
 SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
@@ -254,6 +255,11 @@ class ProjectSettings(Settings):
         return self
 
     @property
+    def strategies(self) -> dict[str, ExperimentSettings]:
+        """The experiments that say what is rare, without those that look for more like some images."""
+        return {name: one for name, one in self.experiments.items() if one.like is None}
+
+    @property
     def counted(self) -> CountedUnit:
         """What keywords are counted by."""
         return counted_unit(self.count_by or self.unit, item=self.unit)
@@ -313,7 +319,13 @@ class Project:
             raise ConfigError(f"{file} is no YAML: {error}") from error
         project = cls(parse_settings(content, where=str(file)), file.parent, file=file)
         project.check_home()
+        project.settings = with_searches(project.settings, project.searches_folder)
         return project
+
+    @property
+    def searches_folder(self) -> Path:
+        """Where `vlmine like` keeps its searches, a file each; it may be missing."""
+        return self._home_folder / "searches"
 
     def check_home(self) -> None:
         """Refuse a home that another version of vlmine has laid out; a new one is marked with ours.

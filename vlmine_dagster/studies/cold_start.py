@@ -45,7 +45,7 @@ def arms_from_nothing(run: StudyRun) -> dict[str, Pick]:
     begin = SELECTORS["cluster_wise"].pick
     for name in ("margin", "class_balance"):
         arms[f"cluster_wise, {name}"] = first_then(begin, SELECTORS[name].pick, until=1)
-    experiment = run.bench.project.settings.experiments.get("fused")
+    experiment = run.bench.project.settings.strategies.get("fused")
     if experiment is not None and experiment.variant == DEFAULT_VARIANT and experiment.diversity is None:
         arms["cluster_wise, fused"] = first_then(begin, fused_from_nothing(run.pool(), begin), until=1)
     return arms

@@ -77,13 +77,13 @@ def _pool(run: StudyRun) -> _Pool:
 
 
 def _steps(run: StudyRun) -> list[str]:
-    return [*run.bench.project.settings.experiments, *(f"random-order-{number}" for number in range(RANDOM_ORDERS))]
+    return [*run.bench.project.settings.strategies, *(f"random-order-{number}" for number in range(RANDOM_ORDERS))]
 
 
 def _work(run: StudyRun, step: str) -> list[Row]:
     """Judge one list: of an experiment, or the pool's images in a random order."""
     pool, bench = _pool(run), run.bench
-    if step in bench.project.settings.experiments:
+    if step in bench.project.settings.strategies:
         listed = bench.lake.read("pareto_set", step, columns=("image_id", "rank")).sort_by("rank")
         part_of = bench.project.settings.items.part_of
         arm, ranked = step, [part_of(name) for name in listed.column("image_id").to_pylist()]
@@ -189,7 +189,7 @@ def _words(run: StudyRun, values: _Values, headline: float) -> list[str]:
 def list_versions(bench: Workbench) -> list[Any]:
     """Return what the rows depend on beside the objects: the lists, the budgets and what is rare."""
     settings, lake = bench.project.settings, bench.lake
-    stamps = {name: lake.stamp("pareto_set", name) for name in settings.experiments}
+    stamps = {name: lake.stamp("pareto_set", name) for name in settings.strategies}
     missing = [name for name, stamp in stamps.items() if stamp is None]
     if missing:
         raise MissingInputError(f"study: pareto_set of {missing[0]} is not there. Run `vlmine run` first.")

@@ -152,7 +152,7 @@ def difference_table(compared: Mapping[str, Sequence[Comparison]]) -> list[dict[
 def judge(run: StudyRun, step: str) -> list[Row]:
     """Rank the pool of one draw by every experiment, and judge it at every budget by both rules."""
     settings = run.bench.project.settings
-    own = {name: arm for name, arm in settings.experiments.items() if arm.variant == DEFAULT_VARIANT}
+    own = {name: arm for name, arm in settings.strategies.items() if arm.variant == DEFAULT_VARIANT}
     return judged(run.pool(), run.draw(step), own, budgets=settings.retraining.budgets)
 
 
@@ -235,7 +235,7 @@ def rule_words(run: StudyRun, rows: Sequence[Row], budget: float) -> list[str]:
 def _arms(run: StudyRun, curves: ArmCurves) -> list[Arm]:
     arms = []
     for name in curves.arms:
-        settings = run.bench.project.settings.experiments[name]
+        settings = run.bench.project.settings.strategies[name]
         points = [("few_recall", curves.mined(b), float(np.mean(curves.values(name, b)))) for b in curves.budgets]
         spread = [("few_recall_sd", curves.mined(b), float(np.std(curves.values(name, b)))) for b in curves.budgets]
         arms.append(
@@ -252,9 +252,9 @@ def _arms(run: StudyRun, curves: ArmCurves) -> list[Arm]:
 def settings_read(bench: Workbench) -> list[Any]:
     """Return what a draw's rows depend on beside tables and labels."""
     settings = bench.project.settings
-    named = {name for arm in settings.experiments.values() for name in arm.signals}
+    named = {name for arm in settings.strategies.values() for name in arm.signals}
     models = model_facts(drawn_model(settings.task_model, named))
-    arms = {name: arm.model_dump() for name, arm in settings.experiments.items()}
+    arms = {name: arm.model_dump() for name, arm in settings.strategies.items()}
     return [arms, settings.retraining.budgets, *models]
 
 

@@ -17,7 +17,7 @@ def left_out(settings: ProjectSettings, drawn: Collection[str]) -> list[str]:
     """
     words = [
         f"not drawn: {name}, because {_reason(experiment)}"
-        for name, experiment in settings.experiments.items()
+        for name, experiment in settings.strategies.items()
         if name not in drawn
     ]
     model = settings.task_model

@@ -295,7 +295,7 @@ class Pool:
 
 def _costly(project: Project, signals: Collection[str]) -> set[str]:
     """Return the signals to be made, by name, that cost something or are not for every pool."""
-    named = {name for one in project.settings.experiments.values() for name in one.signals} | set(signals)
+    named = {name for one in project.settings.strategies.values() for name in one.signals} | set(signals)
     return {name for name in named if name in _ELSEWHERE or SIGNALS[name].needs in ("passes", "members", "oracle")}
 
 

@@ -83,7 +83,7 @@ def _lessons(run: StudyRun, draw: Draw, *, count: int) -> tuple["Labelled", dict
     """Return the seed and what each arm mines first; an image that several arms mine is read once."""
     from vlmine_dagster.learning.retraining import Labelled
 
-    pool, arms = run.pool(), run.bench.project.settings.experiments
+    pool, arms = run.pool(), run.bench.project.settings.strategies
     orders = {
         arm: draw.rest[draw.rank(experiment)[:count]]
         for arm, experiment in arms.items()

@@ -36,7 +36,7 @@ def withhold(run: StudyRun, step: str) -> list[Row]:
     hidden = np.random.default_rng(number).permutation(few)[: len(few) // 2]
     is_drawn = pool.drawn(number) & ~np.isin(pool.truth, hidden)
     settings = run.bench.project.settings
-    own = {name: arm for name, arm in settings.experiments.items() if arm.variant == DEFAULT_VARIANT}
+    own = {name: arm for name, arm in settings.strategies.items() if arm.variant == DEFAULT_VARIANT}
     named = pool.labelled(number, is_drawn)
     rows = [row for name, arm in own.items() for row in _judged(pool, named, name, arm, hidden)]
     if pool.naming.announced:

@@ -62,7 +62,7 @@ function helpRows(facts) {
     ...facts.verdicts.map(({ name, meaning }) => [KEYS[name], `${name}: ${meaning}`]),
     ["z", "undo the last verdict"], ["n or Space", "next"], ["p", "previous"], ["arrows", "move in the grid"],
     ["Enter", "one by one, and back"], ["l", "name the class, Enter to go back"], ["k", "show all with its rarest keyword"],
-    ["f", "more frames of this moment"], ["/", "find by text"], ["o", "show the filters"], ["Esc", "back"], ["?", "these keys"],
+    ["f", "more frames of this moment"], ["m", "mine more like this one"], ["/", "find by text"], ["o", "show the filters"], ["Esc", "back"], ["?", "these keys"],
   ];
   return rows.map((texts) => {
     const row = document.createElement("tr");
@@ -87,6 +87,7 @@ function listen() {
   by("undo").addEventListener("click", undo);
   by("finish").addEventListener("click", askToFinish);
   by("round").addEventListener("close", finish);
+  by("like").addEventListener("click", moreLike);
   by("mode").addEventListener("click", () => setMode(!page.isOne));
   by("moment-bar").querySelector("button").addEventListener("click", leaveMoment);
   by("class-name").addEventListener("keydown", (event) => { if (event.key === "Enter") focusContent(); });
@@ -110,7 +111,7 @@ function pressed(event) {
     PageDown: () => go(place + page.grid.pageSize()), PageUp: () => go(place - page.grid.pageSize()),
     Home: () => go(0), End: () => go(page.items.total - 1),
     Enter: () => setMode(!page.isOne), l: () => by("class-name").focus(), "/": () => toggleFilters(true, "text"), o: () => toggleFilters(),
-    k: () => current()?.keyword && filterWord(current().keyword), f: () => current()?.more_frames && openMoment(current()),
+    m: moreLike, k: () => current()?.keyword && filterWord(current().keyword), f: () => current()?.more_frames && openMoment(current()),
     "?": () => by("help").showModal(),
   };
   const act = verdict ? () => judge(verdict) : actions[key];
@@ -198,6 +199,23 @@ function filterWord(word) {
   toggleFilters(true);
   setMode(false);
   refilter();
+}
+
+async function moreLike() {
+  const item = current();
+  if (!item || page.isMining) return;
+  page.isMining = true;
+  say(`mining more like ${item.image_id}`);
+  by("progress").textContent = `Mining more like ${item.image_id} …`;
+  try {
+    const { experiment } = await post("api/like", { experiment: page.facts.experiment, list: page.facts.list, position: item.position });
+    location.search = `?experiment=${encodeURIComponent(experiment)}`;
+  } catch (problem) {
+    tell(problem.message);
+    progress();
+  } finally {
+    page.isMining = false;
+  }
 }
 
 function openMoment(item) {
