@@ -119,3 +119,21 @@ def test_what_was_judged_while_the_server_was_gone_arrives_later(finished: Made)
         settle(page)
         page.locator(".mark.rare").first.wait_for()
     assert verdicts(finished) == [(1, "ana", "rare", None)]
+
+
+def test_one_key_mines_more_like_what_is_shown_and_shows_the_new_list(finished: Made):
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+        shown = page.locator("[role=gridcell][aria-selected=true]").get_attribute("aria-label")
+
+        page.keyboard.press("m")
+
+        page.wait_for_url("**/?experiment=like-*")
+        page.wait_for_function(ALL_SHOWN)
+        name = page.locator("#experiment").input_value()
+        assert name in finished.project.settings.experiments
+        (example,) = finished.project.settings.experiments[name].like.images
+        assert example in shown
+        assert "most like the examples" in page.locator("[role=gridcell]").first.get_attribute("aria-label")
