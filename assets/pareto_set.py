@@ -49,6 +49,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
         Reads(ITEMS, ("label",), when=lambda part: _diversity(part) == "k_center"),
         Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
+        Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
         Reads("verdicts", _VERDICT, when=_learns),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),

@@ -25,6 +25,7 @@ def _unit_column(part: Part) -> tuple[str, ...]:
         Reads("keyword_answers", ("image_id", "outcome")),
         Reads(ITEMS, ("image_id", "sha256", "split", "outcome")),
         Reads("descriptions", ("image_id", "description", "outcome"), when=_asks_model),
+        Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
         Reads(ITEMS, _unit_column, when=lambda part: bool(_unit_column(part))),
     ],
     settings=lambda part: [part.settings.counted.noun],

@@ -20,6 +20,7 @@ from vlmine_dagster.domain.verdicts import Verdict
 
 __all__ = [
     "DESCRIPTIONS",
+    "DUPLICATES",
     "EMBEDDINGS",
     "IMAGES",
     "JUDGES",
@@ -266,6 +267,18 @@ RARITY_SCORES = Table(
     ("image_id",),
 )
 
+DUPLICATES = Table(
+    "duplicates",
+    "pool",
+    "an image of the pool that another one stands for, since both show one picture",
+    (
+        image_id(),
+        Column("kept_id", "string", "the image that stands for it"),
+        Column("similarity", "float64", "correlation of their reduced pixels", minimum=-1, maximum=1),
+    ),
+    ("image_id",),
+)
+
 _NEIGHBOURS = "minus the sum of its similarities to its 100 nearest neighbours"
 _UNASKED = "empty if no experiment uses it"
 
@@ -407,6 +420,7 @@ TABLES: dict[str, Table] = {
         KEYWORD_ANSWERS,
         VOCAB_COUNTS,
         NOVELTY_SCORES,
+        DUPLICATES,
         RARITY_SCORES,
         NEIGHBOUR_SCORES,
         TASK_MODEL,

@@ -1,4 +1,4 @@
-"""Images whose bytes another image has too: they are counted once and listed once."""
+"""Images whose bytes another image has too, or which show its picture: they are counted once and listed once."""
 
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,12 @@ _RANKED = f"""
     WINDOW same AS (PARTITION BY sha256 ORDER BY {{preferred}}
                     keyword_answers.outcome IS NOT DISTINCT FROM 'ok' DESC, image_id
                     ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"""  # noqa: S608 - our own text
+
+# A near-duplicate of an image that cannot be mined, since its description failed, stays: it can be.
+_NEAR = """
+    SELECT image_id, kept_id FROM duplicates WHERE kept_id IN (
+        SELECT image_id FROM items LEFT JOIN keyword_answers USING (image_id)
+        WHERE split <> 'pool' OR keyword_answers.outcome IN ('ok', 'empty'))"""
 
 
 def uncounted_copies(connection: "duckdb.DuckDBPyConnection") -> pa.Table:
@@ -52,6 +58,72 @@ def unlisted_copies(reader: Reader) -> pa.Table:
         return connection.sql(
             f"SELECT image_id, kept_id FROM ({ranked}) WHERE is_copy AND split = 'pool'"  # noqa: S608 - our own text
         ).to_arrow_table()
+
+
+def group_near_duplicates(reader: Reader, connection: "duckdb.DuckDBPyConnection") -> bool:
+    """Make views of the near-duplicates that count as one image; return whether there are any.
+
+    Args:
+        reader: Reads `duplicates` (image_id, kept_id), if near ones count as one.
+        connection: View `keyword_answers` (image_id, outcome). It gets `grouped` (image_id, kept_id), all images of
+            groups with the one that stands for them, and `near` (image_id), those for which another described one does.
+    """
+    if not reader.needs("duplicates"):
+        return False
+    pairs = reader.read("duplicates", ["image_id", "kept_id"])
+    connection.register("pairs", pairs)
+    connection.sql(
+        """CREATE TEMP VIEW grouped AS SELECT image_id, kept_id FROM pairs UNION SELECT kept_id, kept_id FROM pairs;
+           CREATE TEMP VIEW near AS SELECT image_id FROM pairs
+           WHERE kept_id IN (SELECT image_id FROM keyword_answers WHERE outcome IN ('ok', 'empty'))"""
+    )
+    return bool(pairs.num_rows)
+
+
+def unlisted_duplicates(reader: Reader) -> pa.Table:
+    """Return what `unlisted_copies` does, and with `dedupe: near` images of the same picture too.
+
+    Args:
+        reader: Reads what that does, and `duplicates` (image_id, kept_id), if near ones count as one.
+
+    Returns:
+        Columns `image_id`, `kept_id` and `is_near`, whether their bytes differ. Nobody in `kept_id` is left out itself.
+    """
+    copies = unlisted_copies(reader)
+    rows = dict(zip(copies.column("image_id").to_pylist(), copies.column("kept_id").to_pylist(), strict=True))
+    near: dict[str, str] = {}
+    if reader.needs("duplicates"):
+        with reader.connect("duplicates", "keyword_answers", ITEMS) as connection:
+            near = {name: kept for name, kept in connection.sql(_NEAR).fetchall() if name not in rows}
+    stands = {**rows, **near}
+    kept_ids = [_end_of(name, stands) for name in stands]
+    return pa.table(
+        {
+            "image_id": pa.array(stands, pa.string()),
+            "kept_id": pa.array(kept_ids, pa.string()),
+            "is_near": pa.array([name in near for name in stands], pa.bool_()),
+        }
+    ).filter(pa.array([name != kept for name, kept in zip(stands, kept_ids, strict=True)], pa.bool_()))
+
+
+def _end_of(name: str, stands: dict[str, str]) -> str:
+    """Return who stands for an image in the end; of a circle the first by id."""
+    seen = [name]
+    while (following := stands.get(seen[-1])) is not None:
+        if following in seen:
+            return min(seen[seen.index(following) :])
+        seen.append(following)
+    return seen[-1]
+
+
+def similar_note(count: int) -> str:
+    """Return what a list says of an image that stands for near-duplicates, "" if it stands for none.
+
+    Examples:
+        >>> similar_note(7), similar_note(0)
+        (' · +7 similar', '')
+    """
+    return f" · +{count:,} similar" if count else ""
 
 
 def copies_note(count: int) -> str:

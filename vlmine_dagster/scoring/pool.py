@@ -11,7 +11,7 @@ from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import SIGNALS, columns_of
 from vlmine_dagster.resources.labels import Labels
-from vlmine_dagster.scoring.copies import unlisted_copies
+from vlmine_dagster.scoring.copies import unlisted_duplicates
 from vlmine_dagster.scoring.evidence import IS_DESCRIBED
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.sequences import judging_sequences
@@ -57,7 +57,8 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
 
     `is_described` says which of them can be mined: those whose description and keywords did not fail. Nobody knows what
     the others show, so no experiment ranks them, whether its signals need keywords or not. Of images with the same
-    bytes one is returned; `copy_count` says for how many others it stands. Frames of sequences that judge are left out.
+    bytes one is returned; `copy_count` says for how many others it stands, `similar_count` for how many near ones.
+    Frames of sequences that judge are left out.
     """
     tables = experiment.tables
     joins = " ".join(f"LEFT JOIN {name} USING (image_id)" for name in tables)
@@ -65,16 +66,18 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
     columns = ", ".join(
         ["items.image_id", *frames, *(c for name in tables for c in columns_of(name, experiment.signals))]
     )
-    copies = unlisted_copies(reader)
-    counted = "0"
+    copies = unlisted_duplicates(reader)
+    counted, similar = "0", "0"
     if copies.num_rows:
-        counted = "coalesce(copy_counts.count, 0)"
+        counted, similar = "coalesce(copy_counts.count, 0)", "coalesce(copy_counts.near, 0)"
         joins += """ ANTI JOIN copies USING (image_id) LEFT JOIN
-            (SELECT kept_id AS image_id, count(*) AS count FROM copies GROUP BY 1) copy_counts USING (image_id)"""
+            (SELECT kept_id AS image_id, count(*) FILTER (NOT is_near) AS count, count(*) FILTER (is_near) AS near
+             FROM copies GROUP BY 1) copy_counts USING (image_id)"""
     judging = judging_sequences(reader) if reader.project.settings.dataset.has_sequences else None
     if judging is not None:
         joins += " ANTI JOIN judging USING (sequence_id)"
-    query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described, {counted} AS copy_count FROM items {joins}
+    query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described, {counted} AS copy_count,
+                {similar} AS similar_count FROM items {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY items.image_id"""  # noqa: S608 - our own names
     parts = []
     for shards in reader.batches(ITEMS):

@@ -20,7 +20,7 @@ from vlmine_dagster.mining.moments import codes_of, image_note, thin_list
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.labels import Labels
-from vlmine_dagster.scoring.copies import copies_note
+from vlmine_dagster.scoring.copies import copies_note, similar_note
 from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
@@ -185,11 +185,12 @@ def _rows(
     picked = "" if experiment.diversity is None else f" · {PICKED_BECAUSE[experiment.diversity.kind]}"
     has_fronts = experiment.fusion == "pareto"
     reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=has_fronts, words=words)
-    copies = selected.column("copy_count").to_pylist()
+    same, near = (selected.column(name).to_pylist() for name in ("copy_count", "similar_count"))
+    copies = [f"{copies_note(n)}{similar_note(m)}" for n, m in zip(same, near, strict=True)]
     more = skipped.notes_of(ranking.order[:selected_count].tolist())
     judged = [words.verdicts.get(place, "") for place in ranking.order[:selected_count].tolist()]
     told = zip(reasons, copies, more, judged, strict=True)
-    said = [f"{why}{picked}{copies_note(n)}{note}{verdict}" for why, n, note, verdict in told]
+    said = [f"{why}{picked}{copy}{note}{verdict}" for why, copy, note, verdict in told]
     instead = skipped.listed_instead(ids, ranking.order)
     skip = _SKIPPED_OBJECT if experiment.deliver == "image" else _SKIPPED
     columns = {

@@ -15,20 +15,24 @@ from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
 from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health
-from vlmine_dagster.scoring.copies import uncounted_copies
+from vlmine_dagster.scoring.copies import group_near_duplicates, uncounted_copies
 from vlmine_dagster.scoring.reading import Reader
 
 _WATCHED = 200  # keywords by which shards are compared
 # Failures say nothing about a pool. Outcome ok means keywords, each once per image: so images are counted here, and
 # their keywords need no DISTINCT, which would hold every image id. Other units are grouped first, which can spill.
-_IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answers {once}
+_IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answers {once} {kept}
              WHERE outcome IN ('ok', 'empty')"""
-_BY_IMAGE = "SELECT keyword, count(*) AS image_count, count(*) AS unit_count FROM keywords {once} GROUP BY keyword"
+_BY_IMAGE = "SELECT keyword, count(*) AS image_count, count(*) AS unit_count FROM {words} GROUP BY keyword"
 _BY_UNIT = """SELECT keyword, sum(image_count)::BIGINT AS image_count,
                      sum(CASE WHEN unit IS NULL THEN image_count ELSE 1 END)::BIGINT AS unit_count
               FROM (SELECT keyword, units.{column} AS unit, count(*) AS image_count
-                    FROM keywords {once} JOIN items units USING (image_id) GROUP BY ALL)
+                    FROM {words} JOIN items units USING (image_id) GROUP BY ALL)
               GROUP BY keyword"""
+# Near-duplicates are one image, which has all their keywords; only these are grouped.
+_ONE_OF_NEAR = """(SELECT image_id, keyword FROM keywords {once} ANTI JOIN grouped USING (image_id) UNION ALL
+                   SELECT min(image_id), keyword FROM keywords {once} JOIN grouped USING (image_id)
+                   GROUP BY kept_id, keyword) once"""
 _COUNTS = """SELECT keyword, image_count, image_count / $images AS image_share, unit_count FROM ({counted})
              ORDER BY unit_count DESC, keyword"""
 
@@ -65,8 +69,11 @@ def count_vocabulary(reader: Reader, unit: CountedUnit = COUNTED["image"]) -> Vo
         copies = uncounted_copies(connection)
         connection.register("copies", copies)
         once = "ANTI JOIN copies USING (image_id)" if copies.num_rows else ""
-        images, described = connection.sql(_IMAGES.format(once=once)).fetchall()[0]
-        counted = (_BY_IMAGE if unit.column is None else _BY_UNIT).format(once=once, column=unit.column)
+        words, kept = f"keywords {once}", ""
+        if group_near_duplicates(reader, connection):
+            words, kept = _ONE_OF_NEAR.format(once=once), "ANTI JOIN near USING (image_id)"
+        images, described = connection.sql(_IMAGES.format(once=once, kept=kept)).fetchall()[0]
+        counted = (_BY_IMAGE if unit.column is None else _BY_UNIT).format(words=words, column=unit.column)
         query = _COUNTS.format(counted=counted)
         rows = connection.sql(query, params={"images": max(images, 1)}).to_arrow_table()
     if rows.num_rows == 0:

@@ -158,6 +158,9 @@ class ProjectSettings(Settings):
     neighbour_search: Literal["auto", "exact", "index"] = "auto"
     """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
     time, `auto` is exact up to 50,000 images."""
+    dedupe: Literal["bytes", "near"] = "bytes"
+    """Which images are one in counts and lists: those of the same `bytes`, or `near` ones too, which show the same
+    picture resized, cropped a little, mirrored or brightened (docs/duplicates.md)."""
     budget: Budget = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = Field(

@@ -1,0 +1,36 @@
+"""Stage `duplicates`: which images of the pool show the same picture as another one."""
+
+from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.engine.stage import CORES_POOL, Part, Product, Reads, stage
+from vlmine_dagster.engine.stage_run import StageRun
+
+
+def _unless_asked(part: Part) -> str | None:
+    return (
+        None if part.settings.dedupe == "near" else "dedupe is not near (vlmine.yaml): copies are told by their bytes"
+    )
+
+
+@stage(
+    "duplicates",
+    group="score",
+    kinds={"python", "parquet"},
+    reads=[
+        Reads(ITEMS, ("image_id", "sha256", "split", "outcome")),
+        Reads("embeddings", ("image_id", "embedding")),
+    ],
+    settings=lambda part: [part.settings.dedupe, part.settings.neighbour_search],
+    skipped=_unless_asked,
+    is_on_demand=True,
+    pool=CORES_POOL,
+)
+def duplicates(run: StageRun) -> Product:
+    """Images of the pool that show the same picture as another one: resized, cropped a little, mirrored, brightened.
+
+    One row per image that another one stands for. Candidates are near by the encoder's features; their pixels decide.
+    With `dedupe: near` keywords count such images once, and lists show them once ("+7 similar").
+    """
+    from vlmine_dagster.scoring.near_duplicates import duplicate_rows
+
+    rows = duplicate_rows(run, run.pictures, max_pixels=run.project.settings.dataset.max_pixels)
+    return Product(rows, {"near-duplicates": rows.num_rows, "shards": f"{len(run.shards)} used"})

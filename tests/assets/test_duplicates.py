@@ -1,0 +1,61 @@
+"""Near-duplicates in a project: counted once, shown once, and only where that was asked for."""
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from conftest import Made, Maker, members, photo
+from PIL import Image
+
+
+def changed(kind: str) -> bytes:
+    whole = photo("rocket").convert("RGB")
+    made = whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if kind == "mirrored" else whole.resize((200, 133))
+    out = BytesIO()
+    made.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def made(make_project: Maker) -> Made:
+    plain = BytesIO()
+    photo("rocket").convert("RGB").save(plain, "JPEG", quality=92)
+    shards = {
+        "a": {**members({"coffee": 3, "chelsea": 3}, start=0), "r0.jpg": plain.getvalue()},
+        "b": {**members({"coffee": 2, "chelsea": 2}, start=10), "r1.jpg": changed("mirrored"), "r2.jpg": changed("")},
+    }
+    project = make_project(shards, experiments={"mine": {"signals": ["novelty_min"]}}, budget=20)
+    outcome = project.run()
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    return project
+
+
+def rockets(project: Made) -> list[tuple[str, str]]:
+    rows = project.frame("pareto_set", "mine")
+    return [(row.image_id, row.reason) for row in rows.itertuples() if "/r" in row.image_id]
+
+
+def test_they_count_once_and_are_listed_once_where_that_is_asked_for_and_else_nothing_changes(made: Made):
+    before: Any = made.frame("pareto_set", "mine")
+    assert sorted(name for name, _ in rockets(made)) == ["a/r0", "b/r1", "b/r2"]
+    assert not made.bench.lake.path("duplicates", "pool").exists()
+    counts = made.frame("vocab_counts").set_index("keyword")["image_count"]
+    words = made.frame("keywords")
+    shared = set.intersection(*(set(words[words["image_id"] == name]["keyword"]) for name, _ in rockets(made)))
+
+    made.settings(dedupe="near")
+    outcome = made.run()
+
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    found = made.frame("duplicates").set_index("image_id")["kept_id"].to_dict()
+    assert {name: kept for name, kept in found.items() if "/r" in name} == {"b/r1": "a/r0", "b/r2": "a/r0"}
+    ((name, reason),) = rockets(made)
+    assert name == "a/r0"
+    assert reason.endswith(" · +2 similar")
+    after = made.frame("vocab_counts").set_index("keyword")["image_count"]
+    assert shared
+    assert {word: counts[word] - after[word] for word in shared} == dict.fromkeys(shared, 2)
+
+    made.settings(dedupe="bytes")
+    made.run()
+    assert made.frame("pareto_set", "mine").equals(before)
