@@ -17,10 +17,10 @@ from vlmine_dagster.resources.sources.columns import (
     is_text,
     shows_image,
 )
-from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, Moment, RawImage, UniqueKeys, too_large
+from vlmine_dagster.resources.sources.contract import LOST_KEY, Moment, RawImage, UniqueKeys, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.sequences import moments_of_columns
-from vlmine_dagster.resources.sources.shard_files import ShardFiles
+from vlmine_dagster.resources.sources.shard_files import FileShards, ShardFiles
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.stand_ins import stand_in
 from vlmine_dagster.settings.sequences import SequenceSettings
@@ -36,7 +36,7 @@ _ROWS_AT_ONCE = 32
 _BUFFER = 1 << 20
 
 
-class ParquetSource:
+class ParquetSource(FileShards):
     """Parquet files with the encoded bytes of one image per row; each file is a shard.
 
     A key is the value of the key column, or the row number in six digits. A repeated key gets `~2`, `~3` in the
@@ -68,26 +68,6 @@ class ParquetSource:
         self._key_column = key_column
         self._max_bytes = max_bytes
         self._sequences = sequences if sequences is not None and sequences.columns else None
-
-    def shards(self) -> list[str]:
-        """Return the relative paths of the files without extension; see `ImageSource.shards`."""
-        return self._files.names()
-
-    def fingerprint(self, shard: str) -> str:
-        """Return a hash of the file's content; see `ImageSource.fingerprint`."""
-        return self._files.fingerprint(shard)
-
-    def glance(self, shard: str) -> Glance:
-        """Return what is known of a file without reading it; see `ImageSource.glance`."""
-        return self._files.glance(shard)
-
-    def ignored(self) -> dict[str, int]:
-        """Return how many files are no shards, by kind; see `FileTree.unused`."""
-        return self._files.ignored()
-
-    def path(self, shard: str) -> str:
-        """Return the relative path of a shard's file."""
-        return self._files.path(shard)
 
     @contextmanager
     def open(self, shard: str) -> Iterator[pq.ParquetFile]:

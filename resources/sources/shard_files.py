@@ -82,6 +82,32 @@ class ShardFiles:
         return path[: -len(suffix)]
 
 
+class FileShards:
+    """What all sources have in common that read one file per shard."""
+
+    _files: ShardFiles
+
+    def shards(self) -> list[str]:
+        """Return the relative paths of the files without extension; see `ImageSource.shards`."""
+        return self._files.names()
+
+    def fingerprint(self, shard: str) -> str:
+        """Return a hash of the file's content; see `ImageSource.fingerprint`."""
+        return self._files.fingerprint(shard)
+
+    def glance(self, shard: str) -> Glance:
+        """Return what is known of a file without reading it; see `ImageSource.glance`."""
+        return self._files.glance(shard)
+
+    def ignored(self) -> dict[str, int]:
+        """Return how many files are no shards, by kind; see `FileTree.unused`."""
+        return self._files.ignored()
+
+    def path(self, shard: str) -> str:
+        """Return the relative path of a shard's file."""
+        return self._files.path(shard)
+
+
 def is_shard_file(path: str, suffixes: tuple[str, ...]) -> bool:
     """Whether a file ends like a shard and is none of a table format's own files."""
     return path.lower().endswith(suffixes) and not any(part.startswith("_") for part in path.split("/"))

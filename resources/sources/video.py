@@ -2,14 +2,15 @@
 
 import io
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import PictureError, SourceError
 from vlmine_dagster.resources.sources.clip import Clip, Shown, open_clip, upright
-from vlmine_dagster.resources.sources.contract import Glance, Moment, RawImage, UniqueKeys, too_large
+from vlmine_dagster.resources.sources.contract import Moment, RawImage, UniqueKeys, too_large
+from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
 from vlmine_dagster.resources.sources.tree import FileTree
@@ -26,7 +27,7 @@ _SMALL = (32, 18)  # a picture's parts, by which scenes are distinguished
 _AT = re.compile(r"(?P<video>.+)@(?P<seconds>\d+\.\d{3})s")
 
 
-class VideoSource:
+class VideoSource(CutFolder):
     """Video files below a root, and images if asked for; a hash of the relative path says to which shard each belongs.
 
     A key is the video's relative path and when the frame appears: `clip.mp4@12.400s`. It stays the same whatever other
@@ -43,45 +44,20 @@ class VideoSource:
         self._tree = tree
         self._settings = settings
         self._cache = cache
-        self._listed: FolderSource | None = None
 
-    @property
+    @cached_property
     def _files(self) -> FolderSource:
         """The files, cut into shards as a folder of images is."""
-        if self._listed is None:
-            found = self._tree.paths(is_video)
-            if self._settings.images:
-                found = sorted([*found, *self._tree.paths(self._tree.choice.is_image)])
-            if not found:
-                raise SourceError(
-                    f"no video below {self._tree.root}: looked for files that end in {', '.join(VIDEO_SUFFIXES)} and "
-                    f"are not hidden. Correct dataset.root or dataset.kind in vlmine.yaml."
-                )
-            shards = self._settings.shard_count
-            self._listed = FolderSource(
-                self._tree, shard_count=shards, max_bytes=_ANY_SIZE, cache=self._cache, listed=found
+        found = self._tree.paths(is_video)
+        if self._settings.images:
+            found = sorted([*found, *self._tree.paths(self._tree.choice.is_image)])
+        if not found:
+            raise SourceError(
+                f"no video below {self._tree.root}: looked for files that end in {', '.join(VIDEO_SUFFIXES)} and "
+                f"are not hidden. Correct dataset.root or dataset.kind in vlmine.yaml."
             )
-        return self._listed
-
-    def shards(self) -> list[str]:
-        """Return `shard-000` and so on; a few videos may leave some of them empty.
-
-        Raises:
-            SourceError: the root is missing or holds no video.
-        """
-        return self._files.shards()
-
-    def fingerprint(self, shard: str) -> str:
-        """Return a hash over the relative path and the content of each video in the shard."""
-        return self._files.fingerprint(shard)
-
-    def glance(self, shard: str) -> Glance:
-        """Return what is known of a shard's videos without reading them; see `ImageSource.glance`."""
-        return self._files.glance(shard)
-
-    def endings(self) -> Counter[str]:
-        """Return how many videos have each ending."""
-        return self._files.endings()
+        shards = self._settings.shard_count
+        return FolderSource(self._tree, shard_count=shards, max_bytes=_ANY_SIZE, cache=self._cache, listed=found)
 
     def ignored(self) -> dict[str, int]:
         """Return how many files are no videos, by kind; see `FileTree.unused`."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, cast
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.sources.contract import LOST_KEY, Glance, RawImage, UniqueKeys, is_image, too_large
+from vlmine_dagster.resources.sources.contract import LOST_KEY, RawImage, UniqueKeys, is_image, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
-from vlmine_dagster.resources.sources.shard_files import ShardFiles
+from vlmine_dagster.resources.sources.shard_files import FileShards, ShardFiles
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.stand_ins import stand_in
 
@@ -29,7 +29,7 @@ _FARTHEST = 1 << 44  # bytes; no file is larger, and some stores cannot even see
 _READS_PAST_END = 64  # tarfile may loop on a damaged sparse header for ever
 
 
-class WebDatasetSource:
+class WebDatasetSource(FileShards):
     """Tars whose members are images and what belongs to them; each tar is a shard.
 
     A key is a member's path up to the first dot of its base name. Where a key repeats within a tar (`7.left.jpg`,
@@ -45,26 +45,6 @@ class WebDatasetSource:
     def __init__(self, tree: FileTree, *, max_bytes: int, cache: FingerprintCache):
         self._files = ShardFiles(tree, suffixes=TAR_SUFFIXES, cache=cache)
         self._max_bytes = max_bytes
-
-    def shards(self) -> list[str]:
-        """Return the relative paths of the tars without extension; see `ImageSource.shards`."""
-        return self._files.names()
-
-    def fingerprint(self, shard: str) -> str:
-        """Return a hash of the tar's content; see `ImageSource.fingerprint`."""
-        return self._files.fingerprint(shard)
-
-    def glance(self, shard: str) -> Glance:
-        """Return what is known of a tar without reading it; see `ImageSource.glance`."""
-        return self._files.glance(shard)
-
-    def ignored(self) -> dict[str, int]:
-        """Return how many files are no shards, by kind; see `FileTree.unused`."""
-        return self._files.ignored()
-
-    def path(self, shard: str) -> str:
-        """Return the relative path of a tar."""
-        return self._files.path(shard)
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a tar in its order; see `ImageSource.read`."""

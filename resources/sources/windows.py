@@ -1,12 +1,13 @@
 """Sounds below a root, cut into windows as they are read."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import PictureError, SourceError
 from vlmine_dagster.resources.media.audio import AudioSettings, opened_sound, wave_bytes
-from vlmine_dagster.resources.sources.contract import Glance, Moment, RawImage, UniqueKeys
+from vlmine_dagster.resources.sources.contract import Moment, RawImage, UniqueKeys
+from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
 from vlmine_dagster.resources.sources.tree import FileTree
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.datasets.audio import AudioFilesSettings
 
 
-class WindowSource:
+class WindowSource(CutFolder):
     """Sounds below a root; a stable hash of the relative path says to which shard one belongs.
 
     A key is the sound's relative path and where the window begins: `bird.wav@10.000s`. A sound that cannot be opened is
@@ -29,37 +30,16 @@ class WindowSource:
 
     def __init__(self, tree: FileTree, settings: "AudioFilesSettings", *, cache: FingerprintCache):
         self._tree, self._settings, self._cache = tree, settings, cache
-        self._listed: FolderSource | None = None
 
-    @property
+    @cached_property
     def _files(self) -> FolderSource:
         """The sounds, cut into shards as a folder of images is."""
-        if self._listed is None:
-            found = self._tree.paths(lambda path: path.lower().endswith(AudioSettings.endings))
-            if not found:
-                endings = ", ".join(AudioSettings.endings)
-                raise SourceError(f"no sound below {self._tree.root}: looked for {endings}. Correct dataset.root.")
-            shards, limit = self._settings.shard_count, self._settings.max_bytes
-            self._listed = FolderSource(
-                self._tree, shard_count=shards, max_bytes=limit, cache=self._cache, listed=found
-            )
-        return self._listed
-
-    def shards(self) -> list[str]:
-        """Return `shard-000` and so on; see `ImageSource.shards`."""
-        return self._files.shards()
-
-    def fingerprint(self, shard: str) -> str:
-        """Return a hash over the path and the content of each sound in the shard."""
-        return self._files.fingerprint(shard)
-
-    def glance(self, shard: str) -> Glance:
-        """Return what is known of a shard's sounds without reading them; see `ImageSource.glance`."""
-        return self._files.glance(shard)
-
-    def endings(self) -> Counter[str]:
-        """Return how many sounds have each ending."""
-        return self._files.endings()
+        found = self._tree.paths(lambda path: path.lower().endswith(AudioSettings.endings))
+        if not found:
+            endings = ", ".join(AudioSettings.endings)
+            raise SourceError(f"no sound below {self._tree.root}: looked for {endings}. Correct dataset.root.")
+        shards, limit = self._settings.shard_count, self._settings.max_bytes
+        return FolderSource(self._tree, shard_count=shards, max_bytes=limit, cache=self._cache, listed=found)
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the windows of a shard's sounds as WAV, by path and time; see `ImageSource.read`."""
