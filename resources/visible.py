@@ -13,6 +13,8 @@ def visible_text(text: str) -> str:
         >>> visible_text("gpj.\u202eexe")
         'gpj.\\u202eexe'
     """
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(f"\\u{ord(letter):04x}" if _is_hidden(letter) else letter for letter in text)
 
 
