@@ -44,10 +44,10 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
     """Compare the dataset with the registered shards, and each shard's content with what was made of it."""
     bench = _fresh(workbench)
     found = bench.source.shards()
-    known = set(context.instance.get_dynamic_partitions(SHARDS))
-    come = [shard for shard in found if shard not in known]
-    gone = sorted(known - set(found))
-    there = [shard for shard in found if shard in known]
+    registered = set(context.instance.get_dynamic_partitions(SHARDS))
+    come = [shard for shard in found if shard not in registered]
+    gone = sorted(registered - set(found))
+    there = [shard for shard in found if shard in registered]
     seen = observe(context.instance, GRAPH, bench, there, is_quick=True, recorded=context.cursor)
     context.update_cursor(seen)
     is_asking = bench.project.settings.automation.is_on or not _asks_endpoints(bench.project)

@@ -199,18 +199,20 @@ def _is_uniform(look: _Look, answers: Sequence[SeenAnswer]) -> bool:
 
 
 def _by_tokens(look: _Look) -> None:
-    told = [answer for answer in look.answers if answer.prompt_tokens]
-    if not told:
+    counted = [answer for answer in look.answers if answer.prompt_tokens]
+    if not counted:
         return
     most = len(look.describer.prompt.encode()) // _BYTES_A_TOKEN + _TOKENS_OF_A_PICTURE
-    few = [answer for answer in told if answer.prompt_tokens <= most]
+    few = [answer for answer in counted if answer.prompt_tokens <= most]
     if not few:
         return
     plain = look.describer.probe("no picture", None)
     if plain is None or plain.outcome is Outcome.CORRUPT or plain.is_estimated or not plain.prompt_tokens:
         return
     blind = [answer for answer in few if got_no_tokens(answer.prompt_tokens, plain.prompt_tokens)]
-    is_part = len(blind) < len(told) and min(a.prompt_tokens for a in told if a not in blind) > plain.prompt_tokens
+    is_part = (
+        len(blind) < len(counted) and min(a.prompt_tokens for a in counted if a not in blind) > plain.prompt_tokens
+    )
     if blind and (is_part or _changes_by_chance(look, blind)):
         reason = f"the prompt took {plain.prompt_tokens} tokens without a picture, and no more with this one"
         look.note(blind, reason)

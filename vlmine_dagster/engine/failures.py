@@ -24,15 +24,15 @@ def standing_failures(
     Returns:
         Reason by partition, the newest first.
     """
-    told: dict[str, tuple[float, str]] = {}
+    latest: dict[str, tuple[float, str]] = {}
     for record in instance.fetch_observations(key, limit=_LAST_FAILURES).records:  # the newest first
         observed = record.asset_observation
         failure = None if observed is None else observed.metadata.get(FAILURE_FACT)
         if observed is not None and failure is not None:
-            told.setdefault(observed.partition or WHOLE_POOL, (record.timestamp, str(failure.value)))
+            latest.setdefault(observed.partition or WHOLE_POOL, (record.timestamp, str(failure.value)))
     return {
         partition: text
-        for partition, (when, text) in told.items()
+        for partition, (when, text) in latest.items()
         if is_unfinished(partition) and not _is_made_since(instance, key, partition, when)
     }
 

@@ -130,9 +130,9 @@ def observe_experiments(instance: dg.DagsterInstance, graph: Graph, project: Pro
 
 
 def _record(instance: dg.DagsterInstance, name: str, versions: Mapping[str, str]) -> None:
-    known = _recorded(instance, dg.AssetKey(name), versions)
+    recorded = _recorded(instance, dg.AssetKey(name), versions)
     for partition, version in versions.items():
-        if known.get(partition) != version:
+        if recorded.get(partition) != version:
             observation = dg.AssetObservation(name, partition=partition, tags={DATA_VERSION_TAG: version})
             instance.report_runless_asset_event(observation)
 

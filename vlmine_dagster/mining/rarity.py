@@ -303,18 +303,18 @@ def keyword_worth(
         {'road': 0.15, 'comet': 0.85}
     """
     few = np.asarray(seed_few_shot, dtype=np.float64)
-    told: dict[str, float] = {}
+    few_shot_sum: dict[str, float] = {}
     seen: dict[str, int] = {}
     for words, probability in zip(seed_keywords, few.tolist(), strict=True):
         for word in words:
-            told[word] = told.get(word, 0.0) + probability
+            few_shot_sum[word] = few_shot_sum.get(word, 0.0) + probability
             seen[word] = seen.get(word, 0) + 1
     rarity = {word: common_count / (common_count + count) for word, count in image_counts.items()}
     mentions = sum(seen.values())
     mean = sum(rarity[word] * count for word, count in seen.items()) / mentions if mentions else 1.0
     scale = float(few.mean()) / mean if len(few) and mean > 0 else 1.0
     return {
-        word: (told.get(word, 0.0) + _PRIOR_WEIGHT * scale * rare) / (seen.get(word, 0) + _PRIOR_WEIGHT)
+        word: (few_shot_sum.get(word, 0.0) + _PRIOR_WEIGHT * scale * rare) / (seen.get(word, 0) + _PRIOR_WEIGHT)
         for word, rare in rarity.items()
     }
 

@@ -90,12 +90,12 @@ def rules_text(counts: Iterable[int]) -> str:
         Liu et al. 2019, arXiv 1904.05160, whose text and code differ in the edges.
     """
     given = list(counts)
-    told = []
+    rules = []
     for name, many_over, few_under in ((">100 / 20-100 / <20", 100, 20), (">=100 / 21-99 / <=20", 99, 21)):
         many = sum(count > many_over for count in given)
         few = sum(count < few_under for count in given)
-        told.append(f"{many}/{len(given) - many - few}/{few} by {name}")
-    return f"many/medium/few classes: {', '.join(told)}"
+        rules.append(f"{many}/{len(given) - many - few}/{few} by {name}")
+    return f"many/medium/few classes: {', '.join(rules)}"
 
 
 def common_tail_sentence(bins: Mapping[str, str], pool_counts: Mapping[str, int], *, few_under: int) -> str:

@@ -210,8 +210,8 @@ def _true_classes(run: Recorded, labels: Labels | None, ranked: pa.Table) -> dic
     if labels is None or settings is None:
         return {}
     bins = shot_bins(labels.class_counts(), many_over=settings.many_over, few_under=settings.few_under)
-    known = true_classes(labels, ranked.column("image_id").to_pylist(), run.shards)
-    return {name: (label, bins[label]) for name, label in known.items()}
+    classes = true_classes(labels, ranked.column("image_id").to_pylist(), run.shards)
+    return {name: (label, bins[label]) for name, label in classes.items()}
 
 
 def _keyword_counts(run: Recorded) -> Any:

@@ -175,9 +175,9 @@ class Desk:
     def _class_name(self, given: Any) -> str | None:
         name = " ".join(str(given or "").split())[:200]
         labels = self.bench.labels
-        known = () if labels is None else labels.announced
-        if name and known and name not in known:
-            raise ConfigError(f"review: class {name!r} is not among the project's {len(known)} classes.")
+        class_names = () if labels is None else labels.announced
+        if name and class_names and name not in class_names:
+            raise ConfigError(f"review: class {name!r} is not among the project's {len(class_names)} classes.")
         return name or None
 
     @cached_property

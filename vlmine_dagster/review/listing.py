@@ -259,10 +259,10 @@ def load_listing(bench: "Workbench", experiment: str, *, most: int = MOST_ITEMS)
         ConfigError: there is no such experiment.
         MissingInputError: it was not run yet.
     """
-    known = bench.project.settings.experiments
-    if experiment not in known:
-        raise ConfigError(f"there is no experiment {experiment!r}. There are: {', '.join(known)}")
-    lake, variant = bench.lake, known[experiment].variant
+    experiments = bench.project.settings.experiments
+    if experiment not in experiments:
+        raise ConfigError(f"there is no experiment {experiment!r}. There are: {', '.join(experiments)}")
+    lake, variant = bench.lake, experiments[experiment].variant
     tables = {"pareto_set": lake.require("pareto_set", [experiment])}
     tables |= {table: lake.require(table, lake.partitions(table)) for table in _item_tables(bench)}
     extra = _there(lake, variant)

@@ -105,10 +105,10 @@ def _by_labels(bench: "Workbench", name: str, count: int) -> Interval | None:
     if not bench.lake.path("retrain_metrics", name).exists():
         return None
     rows = bench.lake.read("retrain_metrics", name, columns=["mined_count", "seed", "metric", "value"]).to_pylist()
-    told = {
+    precision = {
         row["mined_count"]: row["value"]
         for row in rows
         if row["metric"] == "few_precision" and row["seed"] == UNTRAINED and row["value"] is not None
     }
-    mined = min((size for size in told if size), key=lambda size: abs(size - count), default=None)
-    return None if mined is None else share_interval(round(told[mined] * mined), mined)
+    mined = min((size for size in precision if size), key=lambda size: abs(size - count), default=None)
+    return None if mined is None else share_interval(round(precision[mined] * mined), mined)

@@ -77,11 +77,11 @@ def _write_labels(bench: "Workbench", labels: Mapping[str, str]) -> int | None:
     from vlmine_dagster.resources.label_import import start_labels
     from vlmine_dagster.resources.rounds import check_annotations, load_rounds, write_round
 
-    known = () if bench.labels is None else bench.labels.announced
+    class_names = () if bench.labels is None else bench.labels.announced
     with bench.lake.connect(items=bench.lake.require(ITEMS, bench.lake.partitions(ITEMS))) as connection:
         splits = dict(connection.sql("SELECT image_id, split FROM items").fetchall())
     tests = {name for name, split in splits.items() if split in JUDGES}
-    check_annotations(labels, known_ids=set(splits), test_ids=tests, class_names=known)
+    check_annotations(labels, known_ids=set(splits), test_ids=tests, class_names=class_names)
     earlier = {name: label for back in load_rounds(bench.project) for name, label in back.labels.items()}
     if labels.items() <= earlier.items():
         return None

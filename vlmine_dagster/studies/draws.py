@@ -222,14 +222,14 @@ def verdict(
 def rule_words(run: StudyRun, rows: Sequence[Row], budget: float) -> list[str]:
     """Say how many classes are what by both rules, and recall at a budget by each."""
     at = [row for row in rows if row["budget"] == budget]
-    told = [run.class_words]
+    sentences = [run.class_words]
     for name, text in (("few_recall_lt20", "fewer than 20"), ("few_recall_le20", "20 or fewer")):
         means: dict[str, Any] = {}
         for row in at:
             means.setdefault(row["arm"], []).append(row[name])
         shown = ", ".join(f"{arm} {np.mean(values):.3f}" for arm, values in means.items())
-        told.append(f"recall at {share_name(budget)} where few-shot means {text} images: {shown}")
-    return told
+        sentences.append(f"recall at {share_name(budget)} where few-shot means {text} images: {shown}")
+    return sentences
 
 
 def _arms(run: StudyRun, curves: ArmCurves) -> list[Arm]:

@@ -169,16 +169,18 @@ class Pool:
     @cached_property
     def constant(self) -> dict[str, Floats]:
         """Signals that do not depend on the seed, shape (N,) each."""
-        known, reader = self.evidence, self._reader
-        lonely = loneliness(reader, self._asked, known.features, lambda: known.keywords)
+        evidence, reader = self.evidence, self._reader
+        lonely = loneliness(reader, self._asked, evidence.features, lambda: evidence.keywords)
         return {**self.surroundings.columns, **self.novelty, **lonely}
 
     @cached_property
     def surroundings(self) -> Surroundings:
         """What is known of the N images without a label."""
-        known = self.evidence
-        names = ClassNames(self.naming, lambda: map(list, known.keywords), few_shot_under(self._bench.project))
-        return surroundings(self._reader, lambda: [known.features], lambda: [known.tag_probabilities], names=names)
+        evidence = self.evidence
+        names = ClassNames(self.naming, lambda: map(list, evidence.keywords), few_shot_under(self._bench.project))
+        return surroundings(
+            self._reader, lambda: [evidence.features], lambda: [evidence.tag_probabilities], names=names
+        )
 
     @cached_property
     def drawn_model(self) -> TaskModelSettings:
@@ -258,9 +260,9 @@ class Pool:
             signals = {"random": random_signal(ids, seed=number), **self._signals(seed, rest, ~is_drawn[seed])}
             if file is not None:
                 _keep(file, signals)
-        known = {name: np.where(self.is_described[rest], values, np.nan) for name, values in signals.items()}
+        of_described = {name: np.where(self.is_described[rest], values, np.nan) for name, values in signals.items()}
         of_rest = None if self._frames is None else self._frames.take(pa.array(rest))
-        return Draw(number, seed, rest, ids, self.truth[rest], known, of_rest)
+        return Draw(number, seed, rest, ids, self.truth[rest], of_described, of_rest)
 
     def _kept_name(self, number: int) -> str:
         """Return where a draw is kept; signals of other members and passes are in a file of their own."""
@@ -269,7 +271,7 @@ class Pool:
     def _signals(self, seed: Places, rest: Places, is_mined: npt.NDArray[np.bool_]) -> dict[str, Floats]:
         features, labels = self.evidence.features, self.truth[seed].tolist()
         uncertainty, likeliest = told_by_probes(self.drawn_model, features[seed], labels, features[rest])
-        told = rarity_by_labels(
+        by_labels = rarity_by_labels(
             self.evidence.take(rest),
             self.evidence.take(seed),
             labels,
@@ -282,7 +284,7 @@ class Pool:
         found = {
             **uncertainty,
             **{name: values[rest] for name, values in self.constant.items()},
-            **{name: values for name, values in told.items() if name in SIGNALS},
+            **{name: values for name, values in by_labels.items() if name in SIGNALS},
         }
         if "seed_distance" in self._asked:
             found["seed_distance"] = distance_from_labelled(self._reader, features[rest], features[seed])

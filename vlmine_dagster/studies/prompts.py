@@ -29,15 +29,15 @@ def _measure(run: StudyRun, step: str) -> list[Row]:
     found, rows = novelty_without_labels(run), []
     for pooling in POOLINGS:
         pair = np.column_stack([found[first, pooling], found[second, pooling]])
-        known = pair[np.isfinite(pair).all(axis=1)]
-        count = budget_count(headline_of(run.bench.project.settings), len(known))
-        spearman, jaccard = overlap_intervals(known[:, 0], known[:, 1], budget_count=count)
-        told = {
+        scored = pair[np.isfinite(pair).all(axis=1)]
+        count = budget_count(headline_of(run.bench.project.settings), len(scored))
+        spearman, jaccard = overlap_intervals(scored[:, 0], scored[:, 1], budget_count=count)
+        intervals = {
             f"{name}_{end}": value
             for name, i in (("spearman", spearman), ("jaccard", jaccard))
             for end, value in vars(i).items()
         }
-        rows.append({"first": first, "second": second, "pooling": pooling, "images": len(known), **told})
+        rows.append({"first": first, "second": second, "pooling": pooling, "images": len(scored), **intervals})
     return rows
 
 
@@ -73,14 +73,14 @@ def _has_orders(row: Row) -> bool:
 
 
 def _sentence(rows: Sequence[Row], pooling: str, budget: str) -> str:
-    known = [row for row in rows if _has_orders(row)]
-    flat = sorted(_variants_in(rows) - _variants_in(known))
-    if not known:
+    ordered = [row for row in rows if _has_orders(row)]
+    flat = sorted(_variants_in(rows) - _variants_in(ordered))
+    if not ordered:
         return f"novelty by {pooling} cannot be compared: of any two, one gives every image the same score"
-    said = _of_known(known, pooling, budget)
+    sentence = _of_known(ordered, pooling, budget)
     if not flat:
-        return said
-    return f"{said}; {', '.join(flat)}: the same score for every image, look at its keywords"
+        return sentence
+    return f"{sentence}; {', '.join(flat)}: the same score for every image, look at its keywords"
 
 
 def _variants_in(rows: Sequence[Row]) -> set[str]:

@@ -124,10 +124,10 @@ def label_in_rounds(
 def _learned(pool: LabelledPool, labels: Places, start: "BalancedProbe | None") -> "BalancedProbe | None":
     from vlmine_dagster.learning.balanced_probe import fit_balanced_probe
 
-    known = np.flatnonzero(labels != UNLABELLED)
-    if not len(known):
+    labelled = np.flatnonzero(labels != UNLABELLED)
+    if not len(labelled):
         return None
-    return fit_balanced_probe(pool.features[known], labels[known], class_count=len(pool.classes), start=start)
+    return fit_balanced_probe(pool.features[labelled], labels[labelled], class_count=len(pool.classes), start=start)
 
 
 def _probabilities(pool: LabelledPool, probe: "BalancedProbe | None") -> npt.NDArray[np.float64]:

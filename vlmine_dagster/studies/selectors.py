@@ -127,8 +127,8 @@ def arms_of(rows: Sequence[Row]) -> list[Arm]:
         for row in (row for row in rows if row["arm"] == name):
             for metric in METRICS:
                 points.setdefault((metric, row["labelled"]), []).append(row[metric])
-        known = [(metric, count, float(np.mean(found))) for (metric, count), found in points.items()]
-        arms.append(Arm(name, {"arm": name}, {}, [point for point in known if not np.isnan(point[2])]))
+        means = [(metric, count, float(np.mean(found))) for (metric, count), found in points.items()]
+        arms.append(Arm(name, {"arm": name}, {}, [point for point in means if not np.isnan(point[2])]))
     return arms
 
 
