@@ -52,7 +52,7 @@ def _context(run: StageRun) -> Any:
         ),
         Reads("retrain_metrics", _METRICS),
         Reads("retrain_metrics", _METRICS, partitions=_rivals, is_optional=True),
-        Reads(ITEMS, ("image_id", "outcome", "split")),
+        Reads(ITEMS, ("image_id", "outcome", "split", "label")),
         Reads(OBJECT.table, _BOX, when=lambda part: part.settings.unit == OBJECT.name),
         Reads("descriptions", ("image_id", "description"), is_optional=True),
         Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"), when=_needs_keywords),
@@ -61,7 +61,7 @@ def _context(run: StageRun) -> Any:
     settings=lambda part: [part.settings.name],
     fingerprints=_labels,
     is_tracked=True,
-    version=5,
+    version=6,
 )
 def mining_report(run: StageRun) -> Product:
     """The contact sheet of an experiment: a self-contained HTML page that opens without a server.
@@ -79,4 +79,6 @@ def mining_report(run: StageRun) -> Product:
     page = write_page(report, run.project.state_folder("reports"))
     record = partial(record_page, run, run.tracking, page, report)
     facts = {"report": dg.MetadataValue.path(str(page)), "pictures": len(report.cards)}
+    if "more labels" in report.facts:
+        facts["more labels"] = report.facts["more labels"]
     return Product(page_row(page, report), facts, record)

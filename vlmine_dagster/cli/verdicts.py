@@ -12,6 +12,7 @@ from vlmine_dagster.cli.terminal import console, plain, print_json, print_table,
 
 if TYPE_CHECKING:
     from vlmine_dagster.mining.significance import Interval
+    from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.review.rounds import FinishedRound
     from vlmine_dagster.review.summary import Summary
 
@@ -37,7 +38,26 @@ def verdicts(is_finished: bool, is_json: bool) -> None:
         print_json(finite(asdict(done))) if is_json else print_finished(done)
         return
     found = summarize(bench, verdict_log(bench.project).standing())
-    print_json(finite(asdict(found))) if is_json else print_summary(found)
+    if is_json:
+        print_json(finite(asdict(found)))
+        return
+    print_summary(found)
+    more = discovery_of(bench)
+    if more is not None:
+        console().print(more)
+
+
+def discovery_of(bench: "Workbench") -> str | None:
+    """Return how many new classes more random images would bring; None where no image was read or labelled yet."""
+    from vlmine_dagster.domain.items import ITEMS
+    from vlmine_dagster.scoring.discovery import class_discovery
+
+    shards = bench.lake.partitions(ITEMS)
+    if not shards:
+        return None
+    with bench.lake.connect(items=bench.lake.require(ITEMS, shards)) as connection:
+        items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
+    return class_discovery(items, bench.labels, shards)
 
 
 def finite(value: Any) -> Any:

@@ -37,6 +37,7 @@ from vlmine_dagster.resources.pictures import thumbnail_data_url, with_box
 from vlmine_dagster.resources.sounds import sound_data_url
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.resources.tracking import Tracking
+from vlmine_dagster.scoring.discovery import class_discovery
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
@@ -294,7 +295,16 @@ def _facts(run: Recorded, context: Context) -> dict[str, str]:
     facts["strategy"] = _strategy(run, context.labels)
     if context.labels is not None and any(context.labels.pool_counts().values()):
         facts["classes"] = rules_text(context.labels.class_counts().values())
+    more = _discovery(run, context.labels)
+    if more is not None:
+        facts["more labels"] = more
     return facts if parent is None else {**facts, "MLflow run": context.tracking.url(parent)}
+
+
+def _discovery(run: Recorded, labels: Labels | None) -> str | None:
+    with run.connect(ITEMS) as connection:
+        items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
+    return class_discovery(items, labels, run.shards)
 
 
 def _strategy(run: Recorded, labels: Labels | None) -> str:

@@ -1,4 +1,4 @@
-"""Format `fiftyone`: a zip archive that FiftyOne opens as a `FiftyOneDataset`, with the pictures."""
+"""Format `fiftyone`: a zip archive that FiftyOne opens as a `LegacyFiftyOneDataset` (plain JSON), with the pictures."""
 
 import json
 import zipfile
