@@ -1,0 +1,158 @@
+"""Scans below a root, cut into tiles as they are read; of a file no more is in memory than the blocks of one tile."""
+
+import io
+import logging
+from collections.abc import Collection, Iterator
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from vlmine_dagster.domain.errors import PictureError
+from vlmine_dagster.resources.sources.contract import RawImage
+from vlmine_dagster.resources.sources.cut_files import CutFiles
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.tree import FileTree
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from vlmine_dagster.resources.datasets.tiles import TilesSettings
+
+_logger = logging.getLogger(__name__)
+
+SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".scn", ".btf")
+_BLANK_RANGE = 0.03
+_PIXEL_SCALE, _TIE_POINT = 33550, 33922  # of GeoTIFF 1.0, section 2.6
+
+
+class TileSource(CutFiles):
+    """Scans, cut into tiles; a key is the path and the tile's upper left pixel in its level: `slide.svs@x1024-y512`.
+
+    A tile of a GeoTIFF has its centre in the units of the map as attributes: `map_x` and `map_y`.
+
+    Args:
+        tree: The files.
+        settings: How large a tile is, which level is cut, and the number of shards.
+        cache: Fingerprints of an earlier time.
+
+    References:
+        Pyramids: TIFF 6 with SubIFDs, and the layouts of vendors that tifffile knows.
+    """
+
+    def __init__(self, tree: FileTree, settings: "TilesSettings", *, cache: FingerprintCache):
+        super().__init__(tree, settings, cache=cache, noun="scan", suffixes=SUFFIXES)
+        self._settings = settings
+
+    def _parts(self, path: str, name: str, uri: str, keys: Collection[str] | None) -> Iterator[RawImage]:
+        import tifffile
+
+        with self._tree.open(path) as raw:
+            if not raw.read(1):
+                yield RawImage(name, uri, b"")
+                return
+            raw.seek(0)
+            try:
+                file = tifffile.TiffFile(cast("IO[bytes]", raw))
+            except Exception as error:  # tifffile raises many kinds
+                raise PictureError(f"no readable TIFF: {error}") from error
+            with file:
+                yield from self._tiles(file, name, uri, keys)
+
+    def _tiles(self, file: Any, name: str, uri: str, keys: Collection[str] | None) -> Iterator[RawImage]:
+        scan = _Scan(file, self._settings.level)
+        side, left_out = self._settings.side, 0
+        for y in _starts(scan.height, side):
+            for x in _starts(scan.width, side):
+                key = f"{name}@x{x}-y{y}"
+                if keys is not None and key not in keys:
+                    continue
+                where = f"{uri}#x={x}&y={y}"
+                try:
+                    pixels = scan.tile(x, y, side)
+                except Exception as error:  # its decoders raise many kinds
+                    yield RawImage(key, where, b"", f"the tile is damaged: {error}")
+                    continue
+                if self._settings.skip_blank and _is_blank(pixels):
+                    left_out += 1
+                    continue
+                yield RawImage(key, where, _tiff(pixels), attributes=scan.place(x, y, side))
+        if left_out and keys is None:
+            _logger.info("%s: %s tiles of one colour are left out (dataset.skip_blank)", name, f"{left_out:,}")
+
+
+class _Scan:
+    """One level of a file, of axes bands, rows, columns or rows, columns, bands."""
+
+    def __init__(self, file: Any, level: int):
+        import zarr
+
+        series = file.series[0]
+        number = min(level, len(series.levels) - 1)
+        try:
+            self._pixels = zarr.open_array(series.aszarr(level=number), mode="r")
+        except Exception as error:
+            raise PictureError(f"the pixels cannot be read: {error}") from error
+        axes = series.levels[number].axes
+        if "Y" not in axes or "X" not in axes or len(axes) > 3:
+            raise PictureError(f"a TIFF of the axes {axes}, expected rows and columns, and bands at most")
+        self._rows, self._columns = axes.index("Y"), axes.index("X")
+        self.height, self.width = self._pixels.shape[self._rows], self._pixels.shape[self._columns]
+        tags = file.pages[0].tags
+        self._scale = tags[_PIXEL_SCALE].value if _PIXEL_SCALE in tags else None
+        self._tie = tags[_TIE_POINT].value if _TIE_POINT in tags else None
+        self._factor = series.levels[0].shape[self._columns] / self.width
+
+    def tile(self, x: int, y: int, side: int) -> "npt.NDArray[np.generic]":
+        """Return a tile of shape (rows, columns) or (rows, columns, bands)."""
+        import numpy as np
+
+        place: list[slice] = [slice(None)] * self._pixels.ndim
+        place[self._rows], place[self._columns] = slice(y, y + side), slice(x, x + side)
+        found = np.asarray(self._pixels[tuple(place)])
+        return found if self._rows == 0 else np.moveaxis(found, 0, -1)
+
+    def place(self, x: int, y: int, side: int) -> dict[str, float]:
+        """Return the centre of a tile on the map, where the file says where it lies."""
+        if self._scale is None or self._tie is None:
+            return {}
+        column, row = (
+            (start + min(side, whole - start) / 2) * self._factor
+            for start, whole in ((x, self.width), (y, self.height))
+        )
+        return {
+            "map_x": self._tie[3] + (column - self._tie[0]) * self._scale[0],
+            "map_y": self._tie[4] - (row - self._tie[1]) * self._scale[1],
+        }
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Return where tiles begin; the first is always one.
+
+    Examples:
+        >>> _starts(1100, 512), _starts(1400, 512), _starts(100, 512)
+        ([0, 512], [0, 512, 1024], [0])
+    """
+    return [start for start in range(0, length, side) if start == 0 or length - start >= side / 2]
+
+
+def _is_blank(pixels: "npt.NDArray[np.generic]") -> bool:
+    import numpy as np
+
+    values = pixels[..., None] if pixels.ndim == 2 else pixels
+    known = values[np.isfinite(values).all(axis=-1)].astype(np.float64)
+    if not len(known):
+        return True
+    whole = 255.0 if pixels.dtype == np.uint8 else max(float(np.abs(known).max()), 1e-12)
+    low, high = np.percentile(known, [0.5, 99.5], axis=0)
+    return bool(((high - low) <= _BLANK_RANGE * whole).all())
+
+
+def _tiff(pixels: "npt.NDArray[np.generic]") -> bytes:
+    """Return a tile as an uncompressed TIFF, as every medium reads it."""
+    import tifffile
+
+    kept = io.BytesIO()
+    has_bands = pixels.ndim > 2
+    is_colour = has_bands and pixels.shape[2] in (3, 4) and pixels.dtype.name in ("uint8", "uint16")
+    meaning, order = "rgb" if is_colour else "minisblack", "contig" if has_bands else None
+    tifffile.imwrite(kept, pixels, photometric=meaning, planarconfig=order)
+    return kept.getvalue()

@@ -1,0 +1,102 @@
+"""Scans are cut into tiles whose ids say where they lie."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from vlmine_dagster.resources.media.bands import Bands, BandsSettings
+from vlmine_dagster.resources.sources import open_source
+from vlmine_dagster.settings.project import Project, parse_settings
+
+pytest.importorskip("zarr", reason="pip install 'vlmine-dagster[tiles]'")
+
+DRAW = np.random.default_rng(0)
+SLIDE = DRAW.integers(0, 255, (700, 1100, 3), dtype=np.uint8)
+SLIDE[:256, :256] = 240  # glass
+SCENE = DRAW.integers(0, 4000, (6, 300, 520), dtype=np.uint16)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    stored = {"tile": (256, 256), "photometric": "rgb", "compression": "zlib"}
+    with tifffile.TiffWriter(tmp_path / "slide.svs") as file:
+        file.write(SLIDE, subifds=1, **stored)
+        file.write(SLIDE[::2, ::2], subfiletype=1, **stored)
+    place = [(33550, "d", 3, (10.0, 10.0, 0.0)), (33922, "d", 6, (0.0, 0.0, 0.0, 500_000.0, 5_400_000.0, 0.0))]
+    tifffile.imwrite(tmp_path / "scene.tif", SCENE, planarconfig="separate", photometric="minisblack", extratags=place)
+    return tmp_path
+
+
+def opened(root: Path, **settings):
+    dataset = {"kind": "tiles", "root": str(root), "side": 256, "shard_count": 2, **settings}
+    return open_source(Project(parse_settings({"name": "p", "dataset": dataset}), root, str(root / "home")))
+
+
+def tiles(root: Path, **settings):
+    source = opened(root, **settings)
+    return {raw.key: raw for shard in source.shards() for raw in source.read(shard)}
+
+
+def pixels(raw):
+    return tifffile.imread(io.BytesIO(raw.data))
+
+
+def test_every_pixel_is_in_one_tile_and_narrow_edges_are_left_out(scans):
+    found = tiles(scans)
+
+    assert sorted(key for key in found if key.startswith("slide")) == [
+        f"slide.svs@x{x}-y{y}" for x in (0, 256, 512, 768) for y in (0, 256, 512)
+    ]
+    assert (pixels(found["slide.svs@x512-y256"]) == SLIDE[256:512, 512:768]).all()
+    assert pixels(found["slide.svs@x768-y512"]).shape == (188, 256, 3)
+    assert (pixels(found["scene.tif@x256-y0"]) == SCENE[:, :256, 256:512].transpose(1, 2, 0)).all()
+    assert found["slide.svs@x512-y256"].uri.endswith("slide.svs#x=512&y=256")
+
+
+def test_a_coarser_level_of_the_pyramid_is_cut_and_of_a_file_without_one_the_only(scans):
+    found = tiles(scans, level=3)
+
+    assert (pixels(found["slide.svs@x256-y0"]) == SLIDE[::2, ::2][:256, 256:512]).all()
+    assert "scene.tif@x256-y0" in found
+
+
+def test_a_tile_of_a_geotiff_says_where_its_centre_lies_on_the_map(scans):
+    found = tiles(scans)
+
+    assert found["scene.tif@x256-y0"].attributes == {"map_x": 503_840.0, "map_y": 5_398_720.0}
+    assert found["slide.svs@x0-y0"].attributes == {}
+
+
+def test_tiles_of_one_colour_are_left_out_only_where_that_is_asked(scans, caplog):
+    assert "slide.svs@x0-y0" in tiles(scans)
+    with caplog.at_level("INFO"):
+        assert set(tiles(scans)) - set(tiles(scans, skip_blank=True)) == {"slide.svs@x0-y0"}
+    assert "slide.svs: 1 tiles of one colour are left out" in caplog.text
+
+
+def test_photos_and_bands_are_read_from_a_tile(scans):
+    found = tiles(scans)
+    shown = Bands(BandsSettings(kind="bands", shown=(4, 3, 2))).picture(found["scene.tif@x0-y0"].data)
+
+    assert Image.open(io.BytesIO(shown)).size == (256, 256)
+    assert Image.open(io.BytesIO(found["slide.svs@x512-y256"].data)).mode == "RGB"
+
+
+def test_some_tiles_are_read_without_the_others_and_what_is_no_scan_is_one_unreadable_item(scans):
+    (scans / "empty.tif").write_bytes(b"")
+    (scans / "page.tif").write_bytes(b"<html>404</html>")
+    (scans / "cut.svs").write_bytes((scans / "slide.svs").read_bytes()[:200_000])
+    source = opened(scans, shard_count=1)
+
+    wanted = {"slide.svs@x512-y256", "page.tif"}
+    assert {raw.key for raw in source.read("shard-000", keys=wanted)} == wanted
+    found = {raw.key: raw for raw in source.read("shard-000")}
+    assert (found["empty.tif"].data, found["empty.tif"].failure) == (b"", None)
+    assert "no readable TIFF" in found["page.tif"].failure
+    broken = [raw for key, raw in found.items() if key.startswith("cut.svs")]
+    assert any(raw.failure for raw in broken)
+    assert not any(raw.data for raw in broken if raw.failure)
