@@ -129,7 +129,8 @@ def test_members_and_passes_of_a_draw_say_what_those_of_vlmine_run_said(finished
 
     said = finished.frame("uncertainty_scores").set_index("image_id").loc[draw.ids]
     for name in named:
-        np.testing.assert_allclose(draw.signals[name], said[name], atol=1e-12)
+        # a run asks shard by shard, a draw asks all at once: the last bits of single precision differ
+        np.testing.assert_allclose(draw.signals[name], said[name], atol=2e-6)
         assert draw.signals[name].min() >= 0
         assert draw.signals[name].max() > 0 or not name.endswith("bald")  # so easy a pool that votes may be unanimous
     assert set(DISAGREEMENT) & draw.signals.keys() == set(named)
