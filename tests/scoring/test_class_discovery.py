@@ -20,7 +20,7 @@ def test_report_and_verdicts_say_what_more_random_images_would_bring(finished: M
     printed = " ".join(CliRunner().invoke(main, ["verdicts"]).output.split())
     page = Path(finished.frame("mining_report", "fused")["path"][0]).read_text(encoding="utf-8")
 
-    wanted = rf"Another {left} random images would bring about \d+ new classes"
+    wanted = rf"New classes in another {left} random images: about \d+ "
     assert re.search(wanted, printed)
     assert re.search(wanted, page)
 

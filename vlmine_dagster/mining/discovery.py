@@ -164,13 +164,13 @@ def discovery_text(counts: npt.ArrayLike, *, images: int, more: int, noun: str, 
 
     Examples:
         >>> discovery_text([50, 30, 10, 6, 2, 1, 1], images=100, more=50, noun="classes").partition(" (0.")[0]
-        'Another 50 random images would bring about 1 new classes (0 to 4); 2.0% of the rest is of unseen classes'
+        'New classes in another 50 random images: about 1 (0 to 4); 2.0% of the rest is of unseen classes'
     """
     total = int(np.asarray(counts).sum())
     found = new_kinds(counts, more * total / max(images, 1), drawn_share=drawn_share)
     share = unseen_share(counts, drawn_share=drawn_share)
     return (
-        f"Another {more:,} random images would bring about {found.mean:,.0f} new {noun} "
+        f"New {noun} in another {more:,} random images: about {found.mean:,.0f} "
         f"({math.floor(found.low):,} to {math.ceil(found.high - 0.5):,}); {share.mean:.1%} of the rest is of unseen "
         f"{noun} ({share.low:.1%} to {share.high:.1%})."
     )
