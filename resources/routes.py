@@ -67,7 +67,7 @@ class Route:
         self.clients = async_clients(settings)
         self._turns = itertools.cycle(self.clients)
         self._answered = self._failed = self._in_a_row = self._rests = 0
-        self._latency_s = self._rests_until = 0.0
+        self._latency_s = self._rests_until = self._failed_at = 0.0
         self._refusal = self._reason = ""
         self._started = time.monotonic()
 
@@ -96,10 +96,11 @@ class Route:
         return self._latency_s * (1 + self.throttle.in_flight)
 
     def note_answer(self, latency_s: float) -> None:
-        """Count an answer."""
-        if self._rests:
-            _logger.warning("%s answers again.", address_of(self.settings))
-        self._in_a_row = self._rests = 0
+        """Count an answer; one to a call from before the last failure does not say that the endpoint is back."""
+        if time.monotonic() - latency_s >= self._failed_at:
+            if self._rests:
+                _logger.warning("%s answers again.", address_of(self.settings))
+            self._in_a_row = self._rests = 0
         share = _WEIGHT_OF_LAST if self._answered else 1.0
         self._answered += 1
         self._latency_s += share * (latency_s - self._latency_s)
@@ -108,6 +109,7 @@ class Route:
         """Count a call without an answer; after a few in a row the endpoint rests, each time longer."""
         self._failed += 1
         self._in_a_row += 1
+        self._failed_at = time.monotonic()
         if self._may_rest and self.is_up and (self._rests or self._in_a_row >= _FAILURES_BEFORE_REST):
             rest_s = min(_LONGEST_REST_S, _FIRST_REST_S * 2.0**self._rests)
             self._rests += 1

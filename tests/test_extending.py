@@ -136,12 +136,14 @@ def test_a_medium_of_a_plugin_is_recognized_and_mined(maps):
 def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor):
     assert doctor["describers"]["found"] == "captions, openai, tagger, transformers, brightness"
     assert doctor["sources"]["found"] == (
-        "argoverse2, audio, folder, kitti, nuscenes, parquet, video, waymo, webdataset, zips"
+        "argoverse2, audio, folder, kitti, nuscenes, parquet, tiles, video, waymo, webdataset, zips"
     )
     assert doctor["media"]["found"] == "audio, bands, dicom, lidar, photo, heights"
     assert doctor["keyworders"]["found"].endswith("capitals")
     assert doctor["task models"]["found"] == "cnn, predictions, probe, transformers"
-    assert doctor["formats"]["found"] == "csv, label-studio, parquet, jsonl"
+    assert doctor["formats"]["found"] == (
+        "coco, csv, cvat, fiftyone, huggingface, label-studio, parquet, webdataset, yolo, jsonl"
+    )
     assert "describer.threshold = 128" in vlmine(installed, folder, "settings")
     assert "jsonl" in vlmine(installed, folder, "export", "--help")
 

@@ -15,6 +15,7 @@ from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.access import address_of
 from vlmine_dagster.resources.chat import ChatModel
 from vlmine_dagster.resources.questions import ChatQuestion
+from vlmine_dagster.resources.routes import Routes
 
 DEAD = "http://127.0.0.1:9/v1"  # nobody listens there
 TEXTS = [f"q{number}" for number in range(60)]
@@ -69,6 +70,17 @@ def test_an_endpoint_that_dies_in_the_middle_loses_no_row_and_is_rested(caplog):
     assert dead.answered == 8 and dead.failed == len(dying.calls) - 8
     assert dead.state.startswith("down: nobody answers at")
     assert f"{dying.url} gets no work for now: nobody answers" in caplog.text
+
+
+def test_a_late_answer_to_an_older_call_does_not_end_the_rest_of_an_endpoint():
+    route, _ = Routes(settings("http://127.0.0.1:9/v1", "http://127.0.0.1:10/v1")).all
+    for _ in range(3):
+        route.note_failure("nobody answers")
+
+    route.note_answer(latency_s=10.0)
+    assert route.health.state == "down: nobody answers"
+    route.note_answer(latency_s=0.0)
+    assert route.health.state == "up"
 
 
 def test_an_endpoint_that_comes_back_gets_work_again(monkeypatch):
