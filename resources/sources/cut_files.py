@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from vlmine_dagster.domain.errors import PictureError, SourceError
-from vlmine_dagster.resources.sources.contract import RawImage, UniqueKeys
+from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.sources.contract import RawImage
 from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
@@ -55,10 +55,8 @@ class CutFiles(CutFolder):
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the parts of a shard's files, by path and place; see `ImageSource.read`."""
-        names = UniqueKeys()
-        name_of = {path: names.take(path) for path in self._files.paths(shard)}
         files = None if keys is None else {key.rpartition("@")[0] or key for key in keys}
-        for path, name in sorted(name_of.items()):
+        for path, name in self._named(shard):
             if files is None or name in files or (keys is not None and name in keys):
                 yield from self._cut(path, name, keys)
 
@@ -71,7 +69,7 @@ class CutFiles(CutFolder):
         try:
             parts = self._parts(path, name, uri, keys)
             yield from (part for part in parts if keys is None or part.key in keys)
-        except (PictureError, SourceError) as error:
+        except SourceError as error:
             yield RawImage(name, uri, b"", str(error))
 
     @abstractmethod

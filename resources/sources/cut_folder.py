@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 
-from vlmine_dagster.resources.sources.contract import Glance
+from vlmine_dagster.resources.sources.contract import Glance, UniqueKeys
 from vlmine_dagster.resources.sources.folder import FolderSource
 
 
@@ -14,6 +14,11 @@ class CutFolder(ABC):
     @abstractmethod
     def _files(self) -> FolderSource:
         """The files; SourceError if the root is missing or holds none of the kind."""
+
+    def _named(self, shard: str) -> list[tuple[str, str]]:
+        """Return the paths of a shard's files, sorted, each with its key."""
+        names = UniqueKeys()
+        return sorted((path, names.take(path)) for path in self._files.paths(shard))
 
     def shards(self) -> list[str]:
         """Return `shard-000` and so on; a few files may leave some of them empty.

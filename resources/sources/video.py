@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import PictureError, SourceError
 from vlmine_dagster.resources.sources.clip import Clip, Shown, open_clip, upright
-from vlmine_dagster.resources.sources.contract import Moment, RawImage, UniqueKeys, too_large
+from vlmine_dagster.resources.sources.contract import Moment, RawImage, too_large
 from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
@@ -68,10 +68,8 @@ class VideoSource(CutFolder):
 
         With keys, only what is between a keyframe and such a frame is decoded.
         """
-        names = UniqueKeys()
-        name_of = {path: names.take(path) for path in self._files.paths(shard)}
         wanted = None if keys is None else _times_by_video(keys)
-        for path, name in sorted(name_of.items()):
+        for path, name in self._named(shard):
             if not is_video(path):
                 if keys is None or name in keys:
                     yield self._image(path, name)

@@ -1,4 +1,4 @@
-"""What more labels would bring is told by those that a random draw showed."""
+"""The classes that a random draw showed say how many more labels would bring."""
 
 import re
 from pathlib import Path

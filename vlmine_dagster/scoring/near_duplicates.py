@@ -1,6 +1,5 @@
 """The rows of `duplicates`: images that another one stands for, since both show one picture."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -89,11 +88,10 @@ def _vectors(reader: Reader) -> Iterable[npt.NDArray[Any]]:
 def _greys(pictures: ImageSource, wanted: Iterable[str], shards: Sequence[str], *, max_pixels: int) -> dict[str, Grey]:
     """Return the pictures as 48 x 48 grey values by image id; those that cannot be read any more are left out."""
     found: dict[str, Grey] = {}
-    by: dict[str, list[str]] = defaultdict(list)
-    for shard, some in by_shard(pa.table({"image_id": sorted(wanted)}), shards).items():
-        by[shard] += some.column(0).to_pylist()
-    for shard, some in by.items():
-        found |= {f"{shard}/{key}": grey for key, grey in _read(pictures, shard, some, max_pixels=max_pixels)}
+    for shard, some in by_shard(pa.table({"image_id": pa.array(sorted(wanted), pa.string())}), shards).items():
+        if some.num_rows:  # a shard without candidates is not opened
+            names = some.column(0).to_pylist()
+            found |= {f"{shard}/{key}": grey for key, grey in _read(pictures, shard, names, max_pixels=max_pixels)}
     return found
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import TASK_MODEL
+from vlmine_dagster.resources.cuts import by_shard
 from vlmine_dagster.resources.digests import path_digest
 from vlmine_dagster.resources.intake import load_pixels
 from vlmine_dagster.resources.label_match import match_labels
@@ -283,11 +283,9 @@ def places_by_shard(image_ids: Sequence[str], shards: Sequence[str]) -> list[lis
     A model is asked about one shard at a time, because the last bits of an answer depend on what else is in the batch:
     so a shard gets the same scores whether it is made alone or beside others.
     """
-    of_shard: dict[str, list[int]] = defaultdict(list)
-    known = frozenset(shards)
-    for place in sorted(range(len(image_ids)), key=image_ids.__getitem__):
-        of_shard[shard_of(image_ids[place], known)].append(place)
-    return list(of_shard.values())
+    names, places = pa.array(image_ids, pa.string()), pa.array(range(len(image_ids)), pa.int64())
+    parts = by_shard(pa.table({"image_id": names, "place": places}), shards)
+    return [part.column("place").to_pylist() for part in parts.values() if part.num_rows]
 
 
 def answers_of(
