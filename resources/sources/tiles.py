@@ -3,9 +3,10 @@
 import io
 import logging
 from collections.abc import Collection, Iterator
+from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from vlmine_dagster.domain.errors import PictureError
+from vlmine_dagster.domain.errors import ConfigError, PictureError
 from vlmine_dagster.resources.sources.contract import RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
@@ -45,6 +46,10 @@ class TileSource(CutFiles):
     def _parts(self, path: str, name: str, uri: str, keys: Collection[str] | None) -> Iterator[RawImage]:
         import tifffile
 
+        if find_spec("zarr") is None:
+            raise ConfigError(
+                "tiles are read through zarr, which is not installed: pip install 'vlmine-dagster[tiles]'"
+            )
         with self._tree.open(path) as raw:
             if not raw.read(1):
                 yield RawImage(name, uri, b"")

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.resources.media.bands import Bands, BandsSettings
 from vlmine_dagster.resources.sources import open_source
 from vlmine_dagster.settings.project import Project, parse_settings
@@ -100,3 +101,10 @@ def test_some_tiles_are_read_without_the_others_and_what_is_no_scan_is_one_unrea
     broken = [raw for key, raw in found.items() if key.startswith("cut.svs")]
     assert any(raw.failure for raw in broken)
     assert not any(raw.data for raw in broken if raw.failure)
+
+
+def test_without_the_extra_one_line_says_what_to_install(scans, monkeypatch):
+    monkeypatch.setattr("vlmine_dagster.resources.sources.tiles.find_spec", lambda _name: None)
+
+    with pytest.raises(ConfigError, match=r"pip install 'vlmine-dagster\[tiles\]'"):
+        tiles(scans)
