@@ -103,6 +103,13 @@ SHAPES = [
     "<password>marked1234</password>",
     '{"auths": {"r.io": {"auth": "marked1234=="}}}',
     "passphrase=marked1234",
+    "docker run -e AZURE_OPENAI_KEY=marked1234abcd image",
+    "{'MISTRAL_KEY': 'marked1234abcd'}",
+    "DB_PW=marked-hunter2",
+    "KEY='marked1234'",
+    "key=Marked0000000000AbCdEf",
+    "vlmine --api-key marked1234",
+    "1 validation error\nopenai.api_key\n  Input should be valid [type=int, input_value='marked', input_type=str]",
 ]
 PLAIN = [
     "A photo of a dog on a beach, number 42.",
@@ -120,6 +127,9 @@ PLAIN = [
     "an API key is missing, the api keys of two models",
     "author: somebody, authors=3, signal=novelty_min",
     "s3://bucket/pool/a@b.jpg",
+    "key=train/00000123456789012.jpg, key: n01440764_10026",
+    "--token means what it says; no such option: --password\nTry 2 others",
+    "2 validation errors\nbudget\n  Input should be less than 1 [type=less_than, input_value=3.0, input_type=float]",
 ]
 
 

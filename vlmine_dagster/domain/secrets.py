@@ -54,17 +54,23 @@ _FIELDS = re.compile(
     r"(?!(?:Bearer|Basic|Token)\s)(?!there is )(?![\s\"'{\[(])[^\s\"',;&)}\]]{4,}",
     re.IGNORECASE,
 )
-_PAIRS = re.compile(  # ('password', 'value'), <password>value</password>, "auth": "value", API Key: value
+_PAIRS = re.compile(  # ("password", "value"), <password>value</password>, "auth": "value", options, pydantic
     rf"([\"'](?:\w+[_-])?{_FIELD_NAME}[\"']\s*,\s*b?[\"'])(?!(?:Bearer|Basic|Token)\s)[^\"']{{4,}}"
     rf"|(<{_FIELD_NAME}>)[^<]{{4,}}"
     r"|([\"']auth[\"']\s*:\s*[\"'])[^\"']{8,}"
     r"|(\bapi key(?:\s*[:=]\s*|\s+)[\"']?)(?=\S*\d)[\w./+=-]{8,}"
     r"|(\b(?:set-)?cookie[\"']?\s*[:=]\s*[\"']?[\w.-]+=)[^\s;\"']{4,}"
-    r"|(\bcurl\b[^\n]*?\s-u\s+[^\s:]+:)\S+",
+    r"|(\bcurl\b[^\n]*?\s-u\s+[^\s:]+:)\S+"
+    rf"|(--(?:[\w-]+-)?{_FIELD_NAME}[ \t]+[\"']?)(?=[^\s\"']*\d)[^\s\"'-][^\s\"']{{3,}}"
+    rf"|({_FIELD_NAME}[^\n]{{0,100}}\n[^\n]{{0,300}}\binput_value=)(?!None\b|\*)(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s,\]]+)",
     re.IGNORECASE,
 )
-_FIELD_WORDS = ("key", "token", "secret", "pass", "pwd", "auth", "sig", "credential", "cookie", "curl")
-_PAIR_MARKS = ("',", '",', "</", "auth'", 'auth"', "api key", "cookie", "curl")
+_VARIABLES = re.compile(  # AZURE_OPENAI_KEY=value as shells and dictionaries write it; key=value where it looks random
+    r"(\b(?:[A-Z][A-Z0-9_]*_)?(?:KEY|PW|PASS|PSK)[\"']?\s*[=:]\s*[\"']?)(?=[^\s\"',;]*\d)[^\s\"',;&)}\]]{8,}"
+    r"|(\b[Kk]ey[\"']?\s*[=:]\s*[\"']?)(?:[0-9a-f]{32}\b|(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{20,}(?![\w./-]))"
+)
+_FIELD_WORDS = ("key", "token", "secret", "pass", "pwd", "pw", "psk", "auth", "sig", "credential", "cookie", "curl")
+_PAIR_MARKS = ("',", '",', "</", "auth'", 'auth"', "api key", "cookie", "curl", "--", "input_value")
 _HOOKS = re.compile(r"(hooks\.slack\.com/\w+|discord(?:app)?\.com/api/webhooks)/[\w/-]+")
 _USER_AND_PORT = re.compile(r"(\b[\w.-]+:)[^\s:@/\"']{4,}(@[\w.-]+:\d+)")
 _QUERY = re.compile(r"([?&](?:key|code|sv|se|sp)=)[^&\s\"'#]{6,}", re.IGNORECASE)
@@ -92,7 +98,8 @@ def masked(text: str) -> str:
     if any(word in lower for word in _FIELD_WORDS):
         text = _FIELDS.sub(rf"\1{MASK}", text)
         if any(mark in lower for mark in _PAIR_MARKS):
-            text = _PAIRS.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
+            text = _PAIRS.sub(_kept_start, text)
+        text = _VARIABLES.sub(_kept_start, text)
     return _QUERY.sub(rf"\1{MASK}", text) if "=" in text else text
 
 
@@ -251,6 +258,10 @@ def _forms(secret: str) -> Iterator[str]:
     yield from (secret, unquote(secret), quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
     yield from (html.escape(secret), secret.replace("/", "\\/"))
     yield secret.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+
+
+def _kept_start(found: re.Match[str]) -> str:
+    return f"{found[found.lastindex or 0]}{MASK}"
 
 
 def _short_shape(found: re.Match[str]) -> str:
