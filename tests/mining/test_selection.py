@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.ranking import KINDS
 from vlmine_dagster.domain.errors import ConfigError, ContractError
+from vlmine_dagster.mining import front_tree
+from vlmine_dagster.mining.front_tree import tree_fronts
 from vlmine_dagster.mining.pareto import non_dominated_fronts
 from vlmine_dagster.mining.selection import FUSIONS, budget_count, id_hashes, mid_ranks, random_signal, rank_images
 
@@ -15,6 +18,7 @@ tables = st.integers(1, 3).flatmap(
     lambda m: st.lists(st.lists(values, min_size=m, max_size=m), min_size=1, max_size=25)
 )
 fusions = st.sampled_from(FUSIONS)
+PARETO_RANK = moocore.pareto_rank
 
 
 def peel(points):
@@ -47,6 +51,8 @@ def test_fronts_equal_naive_peeling(rows):
     points = np.array(rows, dtype=float)
 
     assert non_dominated_fronts(points).tolist() == peel(points)
+    if points.shape[1] > 1:
+        assert tree_fronts(-points).tolist() == peel(points)
 
 
 @pytest.mark.parametrize("width", [3, 4, 6])
@@ -55,18 +61,48 @@ def test_fronts_of_many_signals_are_those_of_a_library(width, values):
     draw = np.random.default_rng(width)
     points = draw.integers(0, values, (1500, 1)) + draw.integers(0, values, (1500, width))
 
-    fronts = non_dominated_fronts(points)
+    fronts = tree_fronts(-points.astype(float))
 
     assert fronts.tolist() == (moocore.pareto_rank(points.astype(float), maximise=True) + 1).tolist()
     assert fronts.max() > 5
 
 
-def test_fronts_of_signals_that_nearly_agree_are_one_an_image():
-    signal = np.random.default_rng(0).permutation(5000)
+@pytest.mark.parametrize("count", [5_000, 50_000])
+def test_fronts_of_signals_that_nearly_agree_are_one_an_image(count):
+    signal = np.random.default_rng(0).permutation(count)
 
     fronts = non_dominated_fronts(np.column_stack([signal, signal + 0.5, 2 * signal]))
 
-    assert (fronts == 5000 - signal).all()
+    assert (fronts == count - signal).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "width", "is_by_tree"),
+    [
+        ("anticorrelated", 20_000, 3, False),
+        ("independent", 20_000, 3, False),
+        ("agreeing", 20_000, 3, False),
+        ("agreeing", 300_000, 3, True),
+        ("agreeing", 9_000, 6, False),
+        ("agreeing", 11_000, 4, True),
+        ("agreeing", 300_000, 2, False),
+    ],
+)
+def test_the_quicker_of_two_ways_finds_the_fronts(kind, count, width, is_by_tree, monkeypatch):
+    asked = []
+    monkeypatch.setattr(front_tree, "tree_fronts", lambda points: asked.append("tree") or np.ones(len(points)))
+    monkeypatch.setattr(moocore, "pareto_rank", lambda points, maximise: _few(points, count, asked))
+
+    non_dominated_fronts(KINDS[kind](count, width, 1.0))
+
+    assert asked == ["tree" if is_by_tree else "moocore"]
+
+
+def _few(points, count, asked):
+    if len(points) < count:  # the sample that tells
+        return PARETO_RANK(points, maximise=True)
+    asked.append("moocore")
+    return np.zeros(len(points))
 
 
 @given(tables, fusions)
