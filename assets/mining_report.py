@@ -10,6 +10,7 @@ from vlmine_dagster.resources.workbench import Workbench
 
 _RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
 _BOX = ("object_id", "image_id", "x", "y", "width", "height")
+_LIST = ("image_id", "rank", "front", "selected", "reason")
 _METRICS = ("budget", "seed", "metric", "value")
 
 
@@ -48,7 +49,7 @@ def _context(run: StageRun) -> Any:
     reads=[
         Reads(
             "pareto_set",
-            lambda part: ("image_id", "rank", "front", "selected", "reason", *part.experiment.signals),
+            lambda part: (*_LIST, *([] if part.slices is None else ["slice"]), *part.experiment.signals),
         ),
         Reads("retrain_metrics", _METRICS),
         Reads("retrain_metrics", _METRICS, partitions=_rivals, is_optional=True),

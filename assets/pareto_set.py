@@ -31,6 +31,11 @@ def _learns(part: Part) -> bool:
     return part.experiment.can_learn_from_verdicts and has_finished_verdicts(part.project)
 
 
+def _counted_column(part: Part) -> tuple[str, ...]:
+    column = part.settings.counted.column
+    return () if column is None else (column,)
+
+
 def _oracle(bench: Workbench, part: Part) -> list[Any]:
     """Return what an oracle's arm reads: the labels, and by which of them classes are rare."""
     labels, settings = bench.labels, part.settings.dataset.labels
@@ -53,6 +58,13 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
         Reads("verdicts", _VERDICT, when=_learns),
         Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
+        Reads("attributes", ("image_id", "attributes"), when=lambda part: part.reads_attributes),
+        Reads(
+            "keywords",
+            ("image_id", "keyword"),
+            when=lambda part: part.reads_slice_keywords or part.counts_within_slices,
+        ),
+        Reads(ITEMS, _counted_column, when=lambda part: part.counts_within_slices and bool(_counted_column(part))),
         Reads("vocab_counts", ("keyword", "unit_count"), when=lambda part: _diversity(part) == "coverage"),
         Reads(
             "vocab_counts", ("keyword", "image_count", "image_share"), when=lambda part: part.experiment.needs_keywords
@@ -60,7 +72,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
         Reads("descriptions", _USED, when=lambda part: part.experiment.needs_keywords),
         Reads("keyword_answers", _USED, when=lambda part: part.experiment.needs_keywords),
     ],
-    settings=lambda part: [part.settings.budget],
+    settings=lambda part: [part.settings.budget, *([] if part.slices is None else [part.slices])],
     experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions],
     fingerprints=_oracle,
     is_tracked=True,
@@ -81,6 +93,7 @@ def pareto_set(run: StageRun) -> Product:
     """
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.reporting.mlflow_runs import record_list
+    from vlmine_dagster.reporting.slices import slice_facts
     from vlmine_dagster.scoring.ranking import mined_list
     from vlmine_dagster.scoring.sequences import check_sequences
 
@@ -96,6 +109,7 @@ def pareto_set(run: StageRun) -> Product:
         "fronts": found.front_count,
         **({"skipped frames": found.skipped_count} if experiment.skips_frames else {}),
         "shards": f"{len(run.shards)} used",
+        **slice_facts(found.rows, run.project.settings.slices_of(run.partition)),
     }
     preview = table_fact(found.rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())
     record = partial(record_list, run, run.tracking, found, budget=budget, labels=run.labels)

@@ -14,7 +14,12 @@ LUCK_CHECK = "better_than_random"
 
 def _bins(part: Part) -> list[Any]:
     labels = part.settings.dataset.labels
-    return [part.settings.retraining, None if labels is None else [labels.many_over, labels.few_under, labels.shots_by]]
+    slices = [] if part.slices is None else [part.slices]
+    return [
+        part.settings.retraining,
+        *slices,
+        None if labels is None else [labels.many_over, labels.few_under, labels.shots_by],
+    ]
 
 
 def _fingerprints(bench: Workbench, part: Part) -> list[Any]:
@@ -30,6 +35,8 @@ def _fingerprints(bench: Workbench, part: Part) -> list[Any]:
         Reads("pareto_set", ("image_id", "rank")),
         Reads(ITEMS, ("image_id", "label", "split", "outcome")),
         Reads("embeddings", ("image_id", "embedding"), when=lambda part: part.settings.retraining.reads_features),
+        Reads("attributes", ("image_id", "attributes"), when=lambda part: part.reads_attributes),
+        Reads("keywords", ("image_id", "keyword"), when=lambda part: part.reads_slice_keywords),
     ],
     settings=_bins,
     fingerprints=_fingerprints,

@@ -120,6 +120,10 @@ class TrackedRun:
             parent = str(Path(name).parent)
             self._client.log_artifact(self.run_id, str(path), None if parent == "." else parent)
 
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag."""
+        self._client.set_tag(self.run_id, name, masked(value))
+
     def note(self, text: str) -> None:
         """Set the description that the UI shows on the run's page, as Markdown."""
         self._client.set_tag(self.run_id, "mlflow.note.content", masked(text))

@@ -1,13 +1,15 @@
 """A folder tree of image files, cut into a fixed number of shards."""
 
 import hashlib
+import posixpath
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.sources.attributes import Scalar, values_of_json
 from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, require_shard, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
@@ -95,6 +97,32 @@ class FolderSource:
         if self._listed is not None:
             return {}
         return self._tree.unused([path for paths in self._paths_by_shard.values() for path in paths])
+
+    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+        """Yield key and values of the JSON files beside images: `a.json` or `a.jpg.json` of `a.jpg`."""
+        beside = self._sidecars(shard)
+        for path, found in self._tree.read_each(list(beside)):
+            if isinstance(found, bytes):
+                yield beside[path], values_of_json(found)
+
+    def attributes_fingerprint(self, shard: str) -> str:
+        """Return a hash of the JSON files beside the images of a shard; each is read once."""
+        paths = list(self._sidecars(shard))
+        return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths))
+
+    def _sidecars(self, shard: str) -> dict[str, str]:
+        """Return the key of the image that each JSON file is about, by its path."""
+        names = UniqueKeys()
+        found: dict[str, str] = {}
+        for path in self.paths(shard):
+            key = names.take(path)
+            beside = (f"{path}.json", f"{posixpath.splitext(path)[0]}.json")
+            found |= {one: key for one in beside if one in self._json_files}
+        return found
+
+    @cached_property
+    def _json_files(self) -> frozenset[str]:
+        return frozenset(self._tree.paths(lambda path: path.lower().endswith(".json")))
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a shard by path; see `ImageSource.read`."""

@@ -1,6 +1,6 @@
 """Parquet files with an image column, read row group by row group."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.resources.sources.attributes import Scalar, plain_values
 from vlmine_dagster.resources.sources.columns import (
     decoded_text,
     holds_bytes,
@@ -80,6 +81,24 @@ class ParquetSource(FileShards):
         """Return the key of each row of a shard; no image is read."""
         with self.open(shard) as file:
             return list(self._keys_by_row(file, self._files.tree.uri(self._files.path(shard)), None).values())
+
+    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+        """Yield key and values of the rows of a file, of all columns but those of images and keys.
+
+        Raises:
+            SourceError: there is no such shard, or it is no Parquet.
+        """
+        uri = self._files.tree.uri(self._files.path(shard))
+        with self.open(shard) as file:
+            others = {self._image_column, self._key_column}
+            names = [one.name for one in file.schema_arrow if one.name not in others and not holds_bytes(one.type)]
+            keys = iter(self._keys_by_row(file, uri, None).values())
+            try:
+                for batch in file.iter_batches(columns=names) if names else ():
+                    for values in batch.to_pylist():
+                        yield next(keys), plain_values(values)
+            except DAMAGE as error:
+                raise _damaged(uri, error) from error
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:
         """Yield the images of a file in its order; see `ImageSource.read`.

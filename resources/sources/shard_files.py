@@ -103,6 +103,10 @@ class FileShards:
         """Return how many files are no shards, by kind; see `FileTree.unused`."""
         return self._files.ignored()
 
+    def attributes_fingerprint(self, shard: str) -> str:
+        """Return a hash of the file's content, in which attributes are too."""
+        return self.fingerprint(shard)
+
     def path(self, shard: str) -> str:
         """Return the relative path of a shard's file."""
         return self._files.path(shard)

@@ -5,10 +5,11 @@ import gzip
 import lzma
 import posixpath
 import tarfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.sources.attributes import Scalar, values_of_json
 from vlmine_dagster.resources.sources.contract import LOST_KEY, RawImage, UniqueKeys, is_image, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.shard_files import FileShards, ShardFiles
@@ -53,6 +54,12 @@ class WebDatasetSource(FileShards):
     def read_members(self, shard: str, is_wanted: Callable[[str], bool]) -> Iterator[RawImage]:
         """Yield other members of a tar, by their names, with the keys of the samples that they belong to."""
         return self._read(shard, None, is_wanted)
+
+    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+        """Yield key and values of the JSON members of a tar; see `HoldsAttributes.attributes`."""
+        for member in self.read_members(shard, lambda name: name.lower().endswith(".json")):
+            if member.failure is None:
+                yield member.key, values_of_json(member.data)
 
     def _read(self, shard: str, keys: Collection[str] | None, is_wanted: Callable[[str], bool]) -> Iterator[RawImage]:
         path = self._files.path(shard)

@@ -8,6 +8,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.mined import experiment_of
 from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.slices import slices_of_list
 from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, print_table, table_of
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.tables import UNRANKED
@@ -112,6 +113,7 @@ def _experiment(bench: "Workbench", name: str, run_id: str, curves: Curves, *, r
             for low, high in [wilson(round(value * tail), tail)]
         ],
         **{metric: dict(curves.get(metric, [])) for metric in ("few_lift", "few_accuracy", "all_accuracy")},
+        "slices": slices_of_list(bench, name),
         "mlflow_run_id": run_id,
         "mlflow_url": bench.tracking.url(run_id),
     }
@@ -210,6 +212,9 @@ def print_comparison(result: Mapping[str, Any]) -> None:
         out.print(
             "Compare the lists by eye: contact sheets are in .vlmine/reports, or use `vlmine top --experiment NAME`."
         )
+    for row in rows:
+        if row["slices"].get("worst"):
+            out.print(f"{plain(row['experiment'])}, by {plain(row['slices']['by'])}: {plain(row['slices']['worst'])}")
     if result["rounds"]:
         print_table(_rounds_table(result["rounds"]))
         out.print("[dim]Accuracy: a model trained on the labelled images only, on the same test images.[/]")

@@ -8,7 +8,8 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.mined import mined, shown_experiment
 from vlmine_dagster.cli.session import open_bench
-from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, short_name, table_of
+from vlmine_dagster.cli.slices import slice_words
+from vlmine_dagster.cli.terminal import console, plain, print_json, print_sentences, print_table, short_name, table_of
 from vlmine_dagster.resources.visible import visible_text
 
 
@@ -21,7 +22,11 @@ def top(experiment: str | None, count: int, is_json: bool) -> None:
     bench = open_bench()
     name = experiment or shown_experiment(bench)
     rows = list(mined(bench, name, count))
-    print_json(rows) if is_json else print_top(rows, name)
+    if is_json:
+        print_json(rows)
+        return
+    print_top(rows, name)
+    print_sentences(slice_words(bench, name))
 
 
 def print_top(rows: Sequence[Mapping[str, Any]], experiment: str) -> None:

@@ -19,6 +19,7 @@ from vlmine_dagster.domain.outcomes import JUDGES, Outcome, Split
 from vlmine_dagster.domain.verdicts import Verdict
 
 __all__ = [
+    "ATTRIBUTES",
     "DESCRIPTIONS",
     "DUPLICATES",
     "EMBEDDINGS",
@@ -78,6 +79,17 @@ IMAGES = Table(
 def _side(name: str, description: str) -> Column:
     return Column(name, "float64", f"{description}, in pixels of the upright picture; empty for a bad box", True, 0)
 
+
+ATTRIBUTES = Table(
+    "attributes",
+    "shard",
+    "an item, with what is known of it beside its picture",
+    (
+        image_id(),
+        Column("attributes", "string", "values by name, such as the weather, as JSON", nullable=True),
+    ),
+    ("image_id",),
+)
 
 OBJECTS = Table(
     "objects",
@@ -374,6 +386,7 @@ PARETO_SET = Table(
         Column("reason", "string", "why the image has this rank, in plain English"),
         Column("more_frames", "int64", "frames of its sequence that the list skips in its favour", minimum=0),
         Column("listed_instead", "string", "the frame in whose favour the list skips this one", nullable=True),
+        Column("slice", "string", "the slice of the pool that it belongs to; empty without slices", nullable=True),
     ),
     ("image_id",),
     opens_to="float64",
@@ -413,6 +426,7 @@ TABLES: dict[str, Table] = {
     for table in (
         IMAGES,
         OBJECTS,
+        ATTRIBUTES,
         UNMATCHED_BOXES,
         EMBEDDINGS,
         DESCRIPTIONS,

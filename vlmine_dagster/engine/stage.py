@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.engine.stage_run import StageRun
     from vlmine_dagster.mining.advice import Advice
     from vlmine_dagster.settings import ExperimentSettings
+    from vlmine_dagster.settings.slices import SliceSettings
 
 COMMAND_TAG = "vlmine/command"
 """Marks the runs of `vlmine run`, which end with its process, with the place that it locks."""
@@ -91,6 +92,26 @@ class Part:
     def experiment(self) -> "ExperimentSettings":
         """The experiment that the partition names."""
         return self.settings.experiments[self.partition]
+
+    @property
+    def slices(self) -> "SliceSettings | None":
+        """The slices of the experiment that the partition names, None where there are none."""
+        return self.settings.slices_of(self.partition)
+
+    @property
+    def reads_attributes(self) -> bool:
+        """Whether the slices go by a column."""
+        return self.slices is not None and self.slices.needs_attributes
+
+    @property
+    def reads_slice_keywords(self) -> bool:
+        """Whether the slices go by keywords."""
+        return self.slices is not None and self.slices.reads_keywords
+
+    @property
+    def counts_within_slices(self) -> bool:
+        """Whether keywords of the experiment are counted within its slices."""
+        return self.slices is not None and self.slices.within and self.experiment.counts_keywords
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def thin_list(
         is_kept[places] = _far_apart(where, places, round(gap * _STEPS))
     if per_sequence is not None:
         stays = np.flatnonzero(is_kept & (named >= 0))
-        is_kept[stays[_count_before(named[stays]) >= per_sequence]] = False
+        is_kept[stays[count_before(named[stays]) >= per_sequence]] = False
     skipped = np.flatnonzero(~is_kept)
     instead, is_close = _substitutes(named, is_kept, skipped)
     if gap is not None and len(skipped):
@@ -174,11 +174,11 @@ def _far_apart(where: Integers, places: Integers, gap: int) -> Booleans:
     return np.frombuffer(bytes(is_kept), dtype=bool)
 
 
-def _count_before(groups: Integers) -> Integers:
+def count_before(groups: Integers) -> Integers:
     """Return for each item how many items of its group come before it.
 
     Examples:
-        >>> _count_before(np.array([3, 5, 3, 3])).tolist()
+        >>> count_before(np.array([3, 5, 3, 3])).tolist()
         [0, 0, 1, 2]
     """
     order = np.argsort(groups, kind="stable")

@@ -1,9 +1,10 @@
 """What MLflow records: one run per mined list, with its metrics, its page and a child run per retraining."""
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 import pyarrow as pa
@@ -12,12 +13,16 @@ import pyarrow.csv
 from vlmine_dagster.mining.significance import area_under_budget_curve
 from vlmine_dagster.reporting.charts import cloud_chart, recall_curve
 from vlmine_dagster.reporting.report_page import Report
+from vlmine_dagster.reporting.slices import slice_rows, worst_text
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, Tracking, dagster_url, run_colour
 from vlmine_dagster.scoring.ranking import MinedList
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.retraining import Judged, means
 from vlmine_dagster.settings import CountedBudget
+
+if TYPE_CHECKING:
+    from vlmine_dagster.settings.slices import SliceSettings
 
 ORACLE_TAG = "vlmine.oracle"
 """Marks an MLflow run whose list could not be made without the true classes of the pool."""
@@ -76,6 +81,9 @@ def record_list(
         if experiment.needs_keywords:
             tracked.metrics({name: value for name, value in _bill(run).items() if value})
         tracked.artifact("mined.csv", _csv(mined.selected))
+        if settings.slices_of(run.partition) is not None:
+            rows = slice_rows(mined.rows.select(["slice", "selected"]))
+            tracked.metrics({metric_name(f"slice_selected: {row.name}"): row.selected_count for row in rows})
         tracked.dataset(source)
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
 
@@ -106,7 +114,12 @@ def _params(run: Recorded, *, budget: float | CountedBudget, round_count: int) -
         "task_model": settings.task_model.kind,
         "shards": len(run.shards),
         "round": round_count,
+        **_slice_params(settings.slices_of(run.partition)),
     }
+
+
+def _slice_params(slices: "SliceSettings | None") -> dict[str, Any]:
+    return {} if slices is None else {f"slices_{name}": value for name, value in slices if value}
 
 
 def _bill(run: Reader) -> dict[str, float]:
@@ -143,7 +156,7 @@ def record_metrics(run: Recorded, tracking: Tracking, judged: Judged) -> Mapping
     """Add the metrics of a judged list to its MLflow run, and those of retraining as a child run."""
     parent = mining_run(run, tracking)
     found, steps = means(judged.rows), {0.0: 0, **judged.counts}
-    headline = [(metric, steps[budget], mean) for (metric, budget), (mean, _) in found.items()]
+    headline = [(metric_name(metric), steps[budget], mean) for (metric, budget), (mean, _) in found.items()]
     spread = [
         (f"{metric}_sd", steps[budget], deviation)
         for (metric, budget), (_, deviation) in found.items()
@@ -163,7 +176,19 @@ def record_metrics(run: Recorded, tracking: Tracking, judged: Judged) -> Mapping
                 top.artifact("recall.png", recall_curve({run.partition: curve}).png())
             top.curves(point for point in headline if not point[0].startswith("class_"))
             top.metrics({"labelled_images": judged.labelled_count})
+            if (worst := worst_text(judged.rows)) is not None:
+                top.tag("vlmine.worst_slice", worst)
     return {"MLflow run": dg.MetadataValue.url(tracked.url), "mlflow_run_id": tracked.run_id}
+
+
+def metric_name(metric: str) -> str:
+    """Return the name of a metric as MLflow takes it: a slice may be called anything.
+
+    Examples:
+        >>> metric_name("slice_accuracy: rain/fog (wet)"), metric_name("few_recall")
+        ('slice_accuracy: rain_fog _wet_', 'few_recall')
+    """
+    return re.sub(r"[^\w\-. :]", "_", metric, flags=re.ASCII)[:200].rstrip(". ")
 
 
 def record_page(run: Recorded, tracking: Tracking, page: Path, report: Report) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from vlmine_dagster.reporting.report_page import (
     SignalValue,
     render_report,
 )
+from vlmine_dagster.reporting.slices import slice_rows, worst_text
 from vlmine_dagster.resources.intake import by_shard, load_pictures, read_bytes
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.media.contract import Medium
@@ -40,6 +41,7 @@ from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.discovery import class_discovery
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
+from vlmine_dagster.scoring.slices import ANOTHER_BUDGET
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 
 PICTURES = 60
@@ -81,7 +83,9 @@ def report_of(run: Recorded, context: Context) -> Report:
         context: What it needs beside them.
     """
     experiment = run.project.settings.experiments[run.partition]
-    columns = ("image_id", "rank", "front", "selected", "reason", *experiment.signals)
+    slicing = run.project.settings.slices_of(run.partition)
+    more = () if slicing is None else ("slice",)
+    columns = ("image_id", "rank", "front", "selected", "reason", *more, *experiment.signals)
     ranked = run.read("pareto_set", columns).sort_by("rank")
     metrics = run.read("retrain_metrics", _METRICS, partitions=[run.partition]).to_pylist()
     truth = _true_classes(run, context.labels, ranked)
@@ -105,7 +109,10 @@ def report_of(run: Recorded, context: Context) -> Report:
         class_mix=_class_mix(selected.column("image_id").to_pylist(), truth),
         outcomes=_outcomes(run),
         facts=_facts(run, context),
-        findings=_findings(run),
+        findings=(*_findings(run), *([ANOTHER_BUDGET] if slicing is not None and slicing.has_floor else [])),
+        slices=() if slicing is None else slice_rows(ranked.select(["slice", "selected"]), metrics),
+        sliced_by="" if slicing is None else slicing.by,
+        worst_slice=worst_text(metrics) or "",
         item=run.project.settings.unit,
     )
 

@@ -22,6 +22,7 @@ from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.reporting import charts
 from vlmine_dagster.reporting.charts import SignalCloud
 from vlmine_dagster.reporting.figures import Chart, number_text, share_text
+from vlmine_dagster.reporting.slices import SliceRow
 from vlmine_dagster.resources.visible import clip, visible_text
 
 SHOT_BINS = ("few", "medium", "many")
@@ -145,6 +146,9 @@ class Report:
         weights: Weight of a signal by name, where it is not 1.
         item: What is mined: image or object.
         findings: What the pool's own tables say about how to mine it, a sentence each.
+        slices: One row per slice; empty where the pool has none.
+        sliced_by: What makes the slices.
+        worst_slice: Which slice does worst before and after retraining, in words; "" where that is not known.
     """
 
     project: str
@@ -167,6 +171,9 @@ class Report:
     weights: Mapping[str, float] = field(default_factory=dict)
     item: str = "image"
     findings: tuple[str, ...] = ()
+    slices: tuple[SliceRow, ...] = ()
+    sliced_by: str = ""
+    worst_slice: str = ""
 
 
 def render_report(report: Report) -> str:

@@ -25,6 +25,7 @@ from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.slices import SlicedList, counted_within, split_budget
 from vlmine_dagster.scoring.verdicts import by_verdicts
 from vlmine_dagster.scoring.vocabulary import published_health
 from vlmine_dagster.settings import CountedBudget, ExperimentSettings
@@ -80,6 +81,7 @@ def mined_list(
         ConfigError: frames lack what a gap needs.
     """
     pool = load_pool(reader, experiment)
+    pool = counted_within(reader, experiment, pool)
     signals = signal_values(reader, experiment, pool, labels)
     hashes = id_hashes(image_ids(pool))
     ranking = rank_images(signals, hashes, fusion=experiment.fusion, weights=experiment.weights)
@@ -88,14 +90,15 @@ def mined_list(
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
     ranking, told = by_verdicts(reader, experiment, ranking, list(image_ids(pool)))
-    counted = reader.project.settings.counted
     kind = reader.project.settings.items
     listed, last, skipped = _without_repeats(pool, ranking, experiment, kind, name=reader.partition)
     selected_count = _selected_count(pool, listed, budget, kind)
     if experiment.diversity is not None:
         listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
+    listed, sliced = split_budget(reader, experiment, listed, list(image_ids(pool)), selected_count)
     ranking = joined(listed, last)
-    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader), verdicts=told)
+    counted = reader.project.settings.counted
+    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader), verdicts=told, sliced=sliced)
     return MinedList(
         _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, words=words),
         selected_count,
@@ -141,11 +144,12 @@ def _without_repeats(
 
 @dataclass(frozen=True)
 class _Words:
-    """How reasons speak of a pool: what they count, whether they may use keywords and tags, what verdicts add."""
+    """How reasons speak of a pool: what they count, whether keywords may be used, what verdicts and slices add."""
 
     counted: CountedUnit
     are_tags_meaningful: bool
     verdicts: Mapping[int, str]
+    sliced: SlicedList
 
 
 def _tells_images_apart(reader: Reader) -> bool:
@@ -188,9 +192,10 @@ def _rows(
     same, near = (selected.column(name).to_pylist() for name in ("copy_count", "similar_count"))
     copies = [f"{copies_note(n)}{similar_note(m)}" for n, m in zip(same, near, strict=True)]
     more = skipped.notes_of(ranking.order[:selected_count].tolist())
-    judged = [words.verdicts.get(place, "") for place in ranking.order[:selected_count].tolist()]
-    told = zip(reasons, copies, more, judged, strict=True)
-    said = [f"{why}{picked}{copy}{note}{verdict}" for why, copy, note, verdict in told]
+    places = ranking.order[:selected_count].tolist()
+    ends = [f"{words.verdicts.get(place, '')}{words.sliced.lifted.get(place, '')}" for place in places]
+    told = zip(reasons, copies, more, ends, strict=True)
+    said = [f"{why}{words.sliced.within}{picked}{copy}{note}{end}" for why, copy, note, end in told]
     instead = skipped.listed_instead(ids, ranking.order)
     skip = _SKIPPED_OBJECT if experiment.deliver == "image" else _SKIPPED
     columns = {
@@ -203,6 +208,7 @@ def _rows(
         ),
         "more_frames": skipped.more[ranking.order],
         "listed_instead": instead,
+        "slice": words.sliced.names_of(ranking.order),
     }
     return pa.table({**columns, **{name: values[ranking.order] for name, values in signals.items()}})
 

@@ -13,10 +13,12 @@ from vlmine_dagster.domain.tables import RETRAIN_METRICS, UNRANKED, Split
 from vlmine_dagster.mining.advice import Advice, luck_advice
 from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
 from vlmine_dagster.mining.selection import budget_count, id_hashes, unranked_last
+from vlmine_dagster.mining.slices import slice_metrics
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.scoring.labelled import labelled_counts, labelled_images, readable_pool, true_classes
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.slices import judged_slices
 from vlmine_dagster.scoring.task_model import model_inputs
 from vlmine_dagster.settings.project import Project
 
@@ -76,7 +78,11 @@ def judged_rows(reader: Reader, source: ImageSource, labels: Labels, *, kept: Se
     truth = ranked_truth(reader, labels)
     shares = reader.project.settings.retraining.budgets if truth.labels else ()
     counts = {share: budget_count(share, len(truth.labels)) for share in shares}
-    rows = list(kept) or [*mined_rows(truth, counts), *retrained_rows(reader, source, truth, counts)]
+    slices = {} if kept else judged_slices(reader, truth.image_ids)
+    rows = list(kept) or [
+        *mined_rows(truth, counts, slices=slices),
+        *retrained_rows(reader, source, truth, counts, slices=slices),
+    ]
     return Judged(rows, truth, counts, sum(labelled_counts(reader).values()))
 
 
@@ -116,21 +122,37 @@ def _image_by_image(ranked: Sequence[str], kind: ItemKind) -> list[str]:
     return [name for names in images.values() for name in names]
 
 
-def mined_rows(truth: Truth, counts: Mapping[float, int]) -> Iterator[Row]:
+def mined_rows(truth: Truth, counts: Mapping[float, int], *, slices: Mapping[str, str] | None = None) -> Iterator[Row]:
     """Yield what the first images of a list are, a row per budget and metric.
 
     Args:
         truth: The list.
         counts: Images by budget.
+        slices: The slice of each image by id, where the pool has slices.
     """
     for share, count in counts.items():
         metrics = mining_metrics(truth.labels[:count], truth.labels, bins=truth.bins)
+        if slices:
+            metrics |= _slice_recall(truth, count, slices)
         unranked = {UNRANKED: truth.unranked_count} if truth.unranked_count else {}
         for metric, value in {**metrics, **unranked}.items():
             yield _row(share, count, UNTRAINED, metric, value)
 
 
-def retrained_rows(reader: Reader, source: ImageSource, truth: Truth, counts: Mapping[float, int]) -> Iterator[Row]:
+def _slice_recall(truth: Truth, count: int, slices: Mapping[str, str]) -> dict[str, float]:
+    """Return the recall of few-shot images within slices."""
+    few = [place for place, label in enumerate(truth.labels) if truth.bins[label] == "few"]
+    return slice_metrics("recall", [slices[truth.image_ids[place]] for place in few], [place < count for place in few])
+
+
+def retrained_rows(
+    reader: Reader,
+    source: ImageSource,
+    truth: Truth,
+    counts: Mapping[float, int],
+    *,
+    slices: Mapping[str, str] | None = None,
+) -> Iterator[Row]:
     """Yield how models do that learned from the labelled set and the first images of a list.
 
     Args:
@@ -138,6 +160,7 @@ def retrained_rows(reader: Reader, source: ImageSource, truth: Truth, counts: Ma
         source: The pictures, which a network looks at.
         truth: The list.
         counts: Images by budget.
+        slices: The slice of each image by id, where the pool has slices.
     """
     from vlmine_dagster.learning.retraining import retrain_curve
 
@@ -162,7 +185,11 @@ def retrained_rows(reader: Reader, source: ImageSource, truth: Truth, counts: Ma
     )
     shares = {count: share for share, count in counts.items()}
     for result in retrained:
-        for metric, value in shot_accuracy(list(test.values()), result.predicted, bins=truth.bins).items():
+        metrics = shot_accuracy(list(test.values()), result.predicted, bins=truth.bins)
+        if slices:
+            is_right = [one == other for one, other in zip(test.values(), result.predicted, strict=True)]
+            metrics |= slice_metrics("accuracy", [slices[name] for name in test], is_right)
+        for metric, value in metrics.items():
             yield _row(shares.get(result.budget, 0.0), result.budget, result.seed, metric, value)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health
 from vlmine_dagster.scoring.copies import group_near_duplicates, uncounted_copies
 from vlmine_dagster.scoring.reading import Reader
+
+if TYPE_CHECKING:
+    import duckdb
 
 _WATCHED = 200  # keywords by which shards are compared
 # Failures say nothing about a pool. Outcome ok means keywords, each once per image: so images are counted here, and
@@ -66,13 +69,7 @@ def count_vocabulary(reader: Reader, unit: CountedUnit = COUNTED["image"]) -> Vo
         hashes = connection.sql("SELECT variant_hash FROM keywords GROUP BY 1 ORDER BY count(*) DESC").fetchall()
         if len(hashes) > 1:
             raise _mixed(reader, [row[0] for row in hashes])
-        copies = uncounted_copies(connection)
-        connection.register("copies", copies)
-        once = "ANTI JOIN copies USING (image_id)" if copies.num_rows else ""
-        words, kept = f"keywords {once}", ""
-        if group_near_duplicates(reader, connection):
-            words, kept = _ONE_OF_NEAR.format(once=once), "ANTI JOIN near USING (image_id)"
-        images, described = connection.sql(_IMAGES.format(once=once, kept=kept)).fetchall()[0]
+        words, images, described = counted_words(reader, connection)
         counted = (_BY_IMAGE if unit.column is None else _BY_UNIT).format(words=words, column=unit.column)
         query = _COUNTS.format(counted=counted)
         rows = connection.sql(query, params={"images": max(images, 1)}).to_arrow_table()
@@ -83,6 +80,24 @@ def count_vocabulary(reader: Reader, unit: CountedUnit = COUNTED["image"]) -> Vo
         )
     health = vocabulary_health(_by_keyword(rows), image_count=described, images_with_keywords=images)
     return Vocabulary(rows.cast(VOCAB_COUNTS.schema), health)
+
+
+def counted_words(reader: Reader, connection: "duckdb.DuckDBPyConnection") -> tuple[str, int, int]:
+    """Return where keywords are counted, as SQL; the images with keywords; and the described images.
+
+    Args:
+        reader: Reads `duplicates`, if near ones count as one.
+        connection: Views `keywords` (image_id, keyword), `keyword_answers` (image_id, outcome) and `items` (image_id,
+            sha256, split, outcome). Of images with the same bytes, or of near ones, one is counted.
+    """
+    copies = uncounted_copies(connection)
+    connection.register("copies", copies)
+    once = "ANTI JOIN copies USING (image_id)" if copies.num_rows else ""
+    words, kept = f"keywords {once}", ""
+    if group_near_duplicates(reader, connection):
+        words, kept = _ONE_OF_NEAR.format(once=once), "ANTI JOIN near USING (image_id)"
+    images, described = connection.sql(_IMAGES.format(once=once, kept=kept)).fetchall()[0]
+    return words, images, described
 
 
 def commonest_and_rarest(counts: pa.Table, shown: int = 10) -> list[dict[str, Any]]:

@@ -130,6 +130,9 @@ class DatasetSettings(ProviderSettings):
     """A shard fails when a larger share of its images cannot be read."""
     labels: LabelSettings | None = None
     """Labels, where there are some. Without them novelty alone can be mined."""
+    attributes: PublicLocation | None = None
+    """CSV or Parquet file, or URL, with a column `key` (a key within the shard, or an image_id) and others, such as
+    the weather: slices go by them (docs/slices.md)."""
     sequences: SequenceSettings | None = None
     """Which images are frames of one recording (docs/sequences.md); videos say so themselves."""
 
@@ -164,7 +167,7 @@ class DatasetSettings(ProviderSettings):
     @property
     def own_files(self) -> tuple[str, ...]:
         """Files that the settings name, which are no images though they may lie among them."""
-        named = () if self.labels is None else (self.labels.file, self.labels.classes)
+        named = (self.attributes, *(() if self.labels is None else (self.labels.file, self.labels.classes)))
         return tuple(file for file in named if file is not None)
 
 

@@ -18,6 +18,7 @@ from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS, reads_of, tables_of
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.settings.base import AnyBudget, Settings
+from vlmine_dagster.settings.slices import SliceSettings
 
 
 class DiversitySettings(Settings):
@@ -55,7 +56,7 @@ def _is_written(name: str | None, value: Any) -> bool:
     """Whether a setting of an experiment is part of its text: rules about frames and images are where they are set."""
     if name == "learns_from_verdicts":
         return value is False
-    return value is not None or name not in ("like", "deliver", "per_sequence", "gap_s", "gap_frames")
+    return value is not None or name not in ("like", "deliver", "slices", "per_sequence", "gap_s", "gap_frames")
 
 
 class ExperimentSettings(Settings):
@@ -83,6 +84,8 @@ class ExperimentSettings(Settings):
     """Fewest seconds between images of a sequence: frames that are closer to a better one show the same moment."""
     gap_frames: Annotated[int, Field(ge=1)] | None = None
     """The same in frames, where their times are unknown."""
+    slices: SliceSettings | None = None
+    """What splits its budget; the project's slices if left out."""
     variant: str = DEFAULT_VARIANT
     """Extraction variant whose novelty is used."""
     learns_from_verdicts: bool = True
@@ -131,6 +134,17 @@ class ExperimentSettings(Settings):
         if self.gap_s is not None and self.gap_frames is not None:
             raise ValueError("set gap_s or gap_frames, not both")
         return self
+
+    @model_validator(mode="after")
+    def _slices_can_be_had(self) -> "ExperimentSettings":
+        if self.slices is not None and self.slices.within and not self.counts_keywords:
+            raise ValueError("slices.within counts keywords; add novelty_min or novelty_mean to signals")
+        return self
+
+    @property
+    def counts_keywords(self) -> bool:
+        """Whether a signal is made of how many images share a keyword."""
+        return bool({"novelty_min", "novelty_mean"} & set(self.signals))
 
     @model_serializer(mode="wrap")
     def _without_absent_rules(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.domain.counting import CountedUnit, counted_unit
 from vlmine_dagster.domain.errors import ConfigError
@@ -35,58 +34,16 @@ from vlmine_dagster.settings import (
     usual_keyworder,
     usual_task_model,
 )
+from vlmine_dagster.settings.automation import AutomationSettings
 from vlmine_dagster.settings.compute import ComputeSettings, Needs
 from vlmine_dagster.settings.objects import ObjectSettings
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
 from vlmine_dagster.settings.searches import with_searches
+from vlmine_dagster.settings.slices import SliceSettings
 
 SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
-
-
-def _mode(given: Any) -> Any:
-    return "continuous" if given == "declarative" else given  # the name of earlier versions
-
-
-class AutomationSettings(Settings):
-    """What runs by itself, as long as the Dagster daemon does."""
-
-    mode: Annotated[Literal["schedules", "continuous"], BeforeValidator(_mode)] = "schedules"
-    """Schedules that make what is not fresh at fixed times, or a sensor that makes it as soon as its inputs change."""
-    is_on: bool = False
-    """Whether schedules and the sensor start by themselves; off, they wait to be switched on in the UI, and where an
-    endpoint, which may cost money, describes or extracts keywords, no run of new shards is requested."""
-    nightly_cron: str = "0 2 * * *"
-    """When shards that are missing, stale or failed are made."""
-    refresh_cron: str = "0 6 * * *"
-    """When pool and experiments are made again, if a shard has changed since."""
-    timezone: str = "UTC"
-    """Time zone of both."""
-    max_shards_per_night: Annotated[int, Field(ge=1, le=5000)] = 200
-    """Shards a night at the most, those registered first before others."""
-
-    @field_validator("nightly_cron", "refresh_cron")
-    @classmethod
-    def _cron_is_valid(cls, cron: str) -> str:
-        import dagster as dg
-
-        try:  # Dagster's own rule: what it refuses here would otherwise end every command that loads the definitions
-            dg.ScheduleDefinition(name="cron", job_name="cron", cron_schedule=cron)
-        except dg.DagsterInvalidDefinitionError as error:
-            raise ValueError(
-                f"{cron!r} is no cron expression of five fields that ever comes true, such as '0 2 * * *'"
-            ) from error
-        return cron
-
-    @field_validator("timezone")
-    @classmethod
-    def _time_zone_exists(cls, timezone: str) -> str:
-        if timezone not in available_timezones():
-            near = difflib.get_close_matches(timezone, available_timezones(), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"there is no time zone {timezone!r}, such as 'UTC' or 'Europe/Berlin'.{hint}")
-        return timezone
 
 
 class ReviewSettings(Settings):
@@ -163,6 +120,8 @@ class ProjectSettings(Settings):
     picture resized, cropped a little, mirrored or brightened (docs/duplicates.md)."""
     budget: Budget = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
+    slices: SliceSettings | None = None
+    """Parts of the pool that share each experiment's budget, and what every result is shown by (docs/slices.md)."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = Field(
         default_factory=lambda known: default_experiments(labelled=_is_labelled(known.get("dataset")))
     )
@@ -256,6 +215,26 @@ class ProjectSettings(Settings):
                     f"experiment {name!r}: per_sequence, gap_s and gap_frames need sequences; set dataset.sequences"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _slices_fit_budgets(self) -> "ProjectSettings":
+        for name, experiment in self.experiments.items():
+            slices = self.slices_of(name)
+            if slices is not None and slices.has_floor and isinstance(experiment.budget, CountedBudget):
+                raise ValueError(
+                    f"experiment {name!r}: slices.floor needs a budget that is a share or a number, not {{boxes: n}}"
+                )
+        return self
+
+    def slices_of(self, experiment: str) -> SliceSettings | None:
+        """Return what splits the budget of an experiment; searches for more like some images have the project's not."""
+        one = self.experiments.get(experiment)  # a study ranks by names of its own
+        return None if one is None else one.slices or (None if one.like is not None else self.slices)
+
+    @property
+    def needs_attributes(self) -> bool:
+        """Whether slices of the project or of an experiment go by columns."""
+        return any(slices.needs_attributes for name in self.experiments if (slices := self.slices_of(name)) is not None)
 
     @property
     def strategies(self) -> dict[str, ExperimentSettings]:
