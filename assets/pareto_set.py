@@ -18,13 +18,9 @@ _VERDICT = ("image_id", "reviewer", "verdict", "list_rank", "round")
 _PREVIEW = 20
 
 
-def _signals(table: str) -> Reads:
-    """Return what mining reads of a table: the columns of the experiment's signals, of whichever package they are."""
+def _mined(table: str) -> Reads:
+    """Return what mining reads of a table, whichever packages the experiment's signals and its second step are from."""
     return Reads(table, lambda part: part.experiment.reads[table], when=lambda part: table in part.experiment.reads)
-
-
-def _diversity(part: Part) -> str:
-    return "" if part.experiment.diversity is None else part.experiment.diversity.kind
 
 
 def _learns(part: Part) -> bool:
@@ -49,15 +45,12 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     group="mine",
     kinds={"duckdb", "mlflow", "parquet"},
     reads=[
-        *(_signals(name) for name, table in TABLES.items() if table.partition != "experiment"),
-        _signals(ITEMS),
-        Reads(ITEMS, ("label",), when=lambda part: _diversity(part) == "k_center"),
+        *(_mined(name) for name, table in TABLES.items() if table.partition != "experiment"),
+        _mined(ITEMS),
         Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
-        Reads("embeddings", ("image_id", "embedding"), when=lambda part: _diversity(part) == "k_center"),
         Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
         Reads("verdicts", _VERDICT, when=_learns),
-        Reads("keywords", ("image_id", "keyword"), when=lambda part: _diversity(part) == "coverage"),
         Reads("attributes", ("image_id", "attributes"), when=lambda part: part.reads_attributes),
         Reads(
             "keywords",
@@ -65,7 +58,6 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
             when=lambda part: part.reads_slice_keywords or part.counts_within_slices,
         ),
         Reads(ITEMS, _counted_column, when=lambda part: part.counts_within_slices and bool(_counted_column(part))),
-        Reads("vocab_counts", ("keyword", "unit_count"), when=lambda part: _diversity(part) == "coverage"),
         Reads(
             "vocab_counts", ("keyword", "image_count", "image_share"), when=lambda part: part.experiment.needs_keywords
         ),

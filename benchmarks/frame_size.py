@@ -15,14 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median_low
-from typing import Any
 
-from vlmine_dagster.domain.plugins import Registry
-from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
-from vlmine_dagster.reporting.exporters import EXPORTERS
-from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings
-from vlmine_dagster.settings.media import MediumSettings
-from vlmine_dagster.settings.objects import BOX_FORMATS, DetectorSettings
+from vlmine_dagster.cli.doctor import registries
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = ("vlmine_dagster", "assets", "resources")
@@ -74,7 +68,7 @@ def sizes_of(file: Path) -> tuple[Size, list[Size]]:
 
 def parts() -> Iterator[tuple[str, str, str]]:
     """Yield the kind, the name and the module of every part."""
-    for registry in _registries():
+    for registry in registries():
         for name in registry.names:
             yield registry.group.removeprefix("vlmine."), name, registry.module_of(name)
     for file in sorted((ROOT / "assets").glob("[a-z]*.py")):
@@ -129,11 +123,6 @@ def _is_linked(file: Path) -> bool:
 @cache
 def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8")
-
-
-def _registries() -> list[Registry[Any]]:
-    settings = [MediumSettings, DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings]
-    return [SIGNALS, *(one.plugins for one in settings), DetectorSettings.plugins, BOX_FORMATS, EXPORTERS]
 
 
 if __name__ == "__main__":

@@ -50,7 +50,9 @@ def folder(installed, state, tmp_path_factory) -> Path:
                 archive.writestr(f"{name}.jpg", jpeg(name, 0))
     vlmine(installed, folder, "init", "zips")
     change(folder, describer={"kind": "brightness", "threshold": 100}, keyworder={"kind": "capitals"})
-    change(folder, experiments={"rare": {"signals": ["novelty_min"]}, "narrow": {"signals": ["narrowness"]}})
+    spread = {"signals": ["novelty_min"], "budget": 2, "diversity": {"kind": "spread"}}
+    rare, narrow = {"signals": ["novelty_min"]}, {"signals": ["narrowness"]}
+    change(folder, experiments={"rare": rare, "narrow": narrow, "spread": spread})
     return folder
 
 
@@ -111,6 +113,9 @@ def test_the_installed_package_mines_although_a_broken_one_is_beside_it(installe
     narrow = json.loads(vlmine(installed, folder, "top", "--experiment", "narrow", "-n", "3", "--json"))
     widths = [-row["narrowness"] for row in narrow]
     assert widths == sorted(widths)
+    spread = json.loads(vlmine(installed, folder, "top", "--experiment", "spread", "-n", "2", "--json"))
+    assert [row["image_id"] for row in spread] == ["b/chelsea.jpg", "a/rocket.jpg"]
+    assert spread[1]["reason"].endswith(" · spread over the ranking")
 
 
 def test_a_medium_of_a_plugin_is_recognized_and_mined(maps):
@@ -141,6 +146,8 @@ def test_plugins_are_named_where_people_look_for_kinds(installed, folder, doctor
     assert doctor["media"]["found"] == "audio, bands, dicom, lidar, photo, heights"
     assert doctor["keyworders"]["found"].endswith("capitals")
     assert doctor["task models"]["found"] == "cnn, predictions, probe, transformers"
+    assert doctor["retrained models"]["found"] == "cnn, probe, resnet18, transformers"
+    assert doctor["diversities"]["found"] == "coverage, k_center, spread"
     assert doctor["formats"]["found"] == (
         "coco, csv, cvat, fiftyone, huggingface, label-studio, parquet, webdataset, yolo, jsonl"
     )

@@ -36,7 +36,7 @@ from vlmine_dagster.resources.sources.samples import chosen_endings, mask_patter
 from vlmine_dagster.resources.sources.shard_files import is_shard_file
 from vlmine_dagster.resources.sources.splits import path_splits, test_folders
 from vlmine_dagster.resources.sources.tree import FileTree
-from vlmine_dagster.resources.sources.video import VIDEO_SUFFIXES, VideoSource, is_video, length_of
+from vlmine_dagster.resources.sources.video import VIDEO_KIND, VIDEO_SUFFIXES, VideoSource, is_video, length_of
 from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.media import MediumSettings
@@ -194,7 +194,7 @@ def _folder_or_videos(tree: FileTree, images: list[str], videos: list[str]) -> _
     """Return whichever are more, images or videos, and say what is left out."""
     found = None if len(videos) > len(images) else _folder(tree, images)
     if found is not None:
-        found.notes.extend(_left_out(len(videos), "videos", beside="images", kind="video"))
+        found.notes.extend(_left_out(len(videos), "videos", beside="images", kind=VIDEO_KIND))
     elif videos:
         found = _videos(tree, videos)
         found.notes.extend(_left_out(len(images), "images", beside="videos", kind="folder"))
@@ -211,7 +211,7 @@ def _videos(tree: FileTree, videos: list[str]) -> _Found:
     some = videos[:_SAMPLE]
     seconds = sum(length_of(tree, path) for path in some) / len(some) * len(videos)
     shard_count = min(_MOST_SHARDS, len(videos), max(1, math.ceil(seconds / IMAGES_A_SHARD)))
-    return _Found({"kind": "video", "shard_count": shard_count}, [])
+    return _Found({"kind": VIDEO_KIND, "shard_count": shard_count}, [])
 
 
 def _folder(tree: FileTree, images: list[str]) -> _Found | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from vlmine_dagster.resources.datasets.video import VideoSettings
 
+VIDEO_KIND = "video"
+"""What the kind of such datasets is called in settings."""
+
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov")
 
 _ANY_SIZE = 1 << 62

@@ -1,17 +1,22 @@
 import inspect
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from test_learning import clouds, stripes
 
 from vlmine_dagster.domain.errors import ConfigError, ModelError
 from vlmine_dagster.learning.examples import Examples, class_weights, validation_rows
 from vlmine_dagster.learning.networks import ResNet18, SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
-from vlmine_dagster.learning.retraining import Labelled, Plan, retrain, retrain_curve
+from vlmine_dagster.learning.retraining import Labelled, NetworkLearner, ProbeLearner, retrain_curve
 from vlmine_dagster.learning.training import Recipe, fit_network, fit_probe
+from vlmine_dagster.scoring.retraining import learner_of
+from vlmine_dagster.settings import RetrainingSettings
+from vlmine_dagster.settings.project import Project
 
 ONE = Recipe(epochs=1, batch_size=8)
 
@@ -19,6 +24,13 @@ ONE = Recipe(epochs=1, batch_size=8)
 def weights(network):
     """All weights as bytes."""
     return b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
+
+
+def learner_in(folder: Path, **retraining):
+    """What a project retrains by its settings."""
+    settings = {"name": "p", "dataset": {"kind": "folder", "root": "."}, "retraining": retraining}
+    (folder / "vlmine.yaml").write_text(yaml.safe_dump(settings))
+    return learner_of(Project.load(folder / "vlmine.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +54,7 @@ def test_retraining_uses_the_seed_first_and_then_the_mined_in_order():
     mined = [k for k in range(12, 40) if numbers[k] == 2]
 
     results = retrain_curve(
-        Plan("probe", Recipe()),
+        ProbeLearner(),
         seed=Labelled(features[seed], [labels[k] for k in seed]),
         mined=Labelled(features[mined], [labels[k] for k in mined]),
         budgets=[4, 0, 2],
@@ -61,7 +73,7 @@ def test_networks_are_retrained_once_a_seed():
     labels = [f"c{n}" for n in numbers]
 
     results = retrain_curve(
-        Plan("cnn", ONE),
+        NetworkLearner(SmallConvNet, ONE),
         seed=Labelled(pictures[:6], labels[:6]),
         mined=Labelled(pictures[6:10], labels[6:10]),
         budgets=[0, 4],
@@ -73,13 +85,13 @@ def test_networks_are_retrained_once_a_seed():
     assert [(r.budget, r.seed) for r in results] == [(0, 0), (0, 1), (4, 0), (4, 1)]
 
 
-@pytest.mark.parametrize("kind", ["probe", "cnn", "resnet18", "transformers"])
-def test_the_same_seed_gives_the_same_weights_to_the_last_bit(kind, checkpoint):
+@pytest.mark.parametrize("kind", RetrainingSettings.plugins.names)
+def test_the_same_seed_gives_the_same_weights_to_the_last_bit(kind, checkpoint, tmp_path):
     inputs, labels = clouds(count=12) if kind == "probe" else stripes(count=12, side=(32, 32))
-    plan = Plan(kind, ONE, side=32, checkpoint=checkpoint)
+    learner = learner_in(tmp_path, kind=kind, image_size=32, epochs=1, path=checkpoint)
     taught = Examples(inputs, labels)
 
-    first, second, other = (retrain(plan, taught, class_count=3, training_seed=seed) for seed in (3, 3, 4))
+    first, second, other = (learner.fit(taught, class_count=3, training_seed=seed) for seed in (3, 3, 4))
 
     assert weights(first) == weights(second)
     assert (weights(first) == weights(other)) == (kind == "probe")
@@ -88,10 +100,10 @@ def test_the_same_seed_gives_the_same_weights_to_the_last_bit(kind, checkpoint):
 
 def test_networks_start_from_the_same_weights_whatever_they_are_trained_on():
     pictures, labels = stripes(count=8)
-    plan = Plan("cnn", Recipe(epochs=1, learning_rate=1e-12, batch_size=8))
+    learner = NetworkLearner(SmallConvNet, Recipe(epochs=1, learning_rate=1e-12, batch_size=8))
 
-    first = retrain(plan, Examples(pictures, labels), class_count=2)
-    second = retrain(plan, Examples(pictures[::-1], labels), class_count=2)
+    first = learner.fit(Examples(pictures, labels), class_count=2)
+    second = learner.fit(Examples(pictures[::-1], labels), class_count=2)
 
     np.testing.assert_allclose(first.linear.weight.detach(), second.linear.weight.detach(), atol=1e-6)
 
@@ -102,7 +114,7 @@ def test_training_leaves_the_draws_of_others_alone():
     expected = torch.rand(3)
 
     torch.manual_seed(1)
-    retrain(Plan("cnn", ONE), Examples(pictures, labels), class_count=2)
+    NetworkLearner(SmallConvNet, ONE).fit(Examples(pictures, labels), class_count=2)
 
     assert torch.equal(torch.rand(3), expected)
 
@@ -112,7 +124,7 @@ def test_nothing_about_test_labels_can_be_told_to_training_and_test_images_chang
     labels = [f"c{n}" for n in numbers]
     curve = partial(
         retrain_curve,
-        Plan("cnn", Recipe(epochs=2, batch_size=8, patience=1), validation_share=0.25),
+        NetworkLearner(SmallConvNet, Recipe(epochs=2, batch_size=8, patience=1), validation_share=0.25),
         seed=Labelled(pictures[:8], labels[:8]),
         mined=Labelled(pictures[8:12], labels[8:12]),
         budgets=[0, 4],
@@ -158,7 +170,7 @@ def test_training_stops_early_and_takes_the_best_weights_by_validation_images_al
 def test_images_of_a_validation_split_say_when_to_stop_and_none_is_taken_from_training():
     pictures, numbers = stripes(count=24)
     labels = [f"c{n}" for n in numbers]
-    plan = Plan("cnn", Recipe(epochs=2, batch_size=8, patience=5), validation_share=0.5)
+    learner = NetworkLearner(SmallConvNet, Recipe(epochs=2, batch_size=8, patience=5), validation_share=0.5)
     curve = partial(
         retrain_curve,
         mined=Labelled(pictures[:0], []),
@@ -168,11 +180,13 @@ def test_images_of_a_validation_split_say_when_to_stop_and_none_is_taken_from_tr
         classes=["c0", "c1"],
     )
 
-    with_split = retrain(
-        plan, Examples(pictures[:16], numbers[:16]), Examples(pictures[16:20], numbers[16:20]), class_count=2
+    with_split = learner.fit(
+        Examples(pictures[:16], numbers[:16]), Examples(pictures[16:20], numbers[16:20]), class_count=2
     )
-    without = retrain(plan, Examples(pictures[:16], numbers[:16]), class_count=2)
-    found = curve(plan, seed=Labelled(pictures[:16], labels[:16]), validation=Labelled(pictures[16:20], labels[16:20]))
+    without = learner.fit(Examples(pictures[:16], numbers[:16]), class_count=2)
+    found = curve(
+        learner, seed=Labelled(pictures[:16], labels[:16]), validation=Labelled(pictures[16:20], labels[16:20])
+    )
 
     said = predict_probabilities(with_split, pictures[20:]).argmax(axis=1)
     assert found[0].predicted == [f"c{n}" for n in said]
@@ -182,7 +196,9 @@ def test_images_of_a_validation_split_say_when_to_stop_and_none_is_taken_from_tr
 def test_without_validation_images_patience_changes_nothing():
     pictures, labels = stripes(count=8)  # 4 of each class: a tenth of that is no image
     patient, plain = (
-        retrain(Plan("cnn", Recipe(epochs=2, batch_size=8, patience=p)), Examples(pictures, labels), class_count=2)
+        NetworkLearner(SmallConvNet, Recipe(epochs=2, batch_size=8, patience=p)).fit(
+            Examples(pictures, labels), class_count=2
+        )
         for p in (1, 0)
     )
 
@@ -245,9 +261,9 @@ def test_unknown_kinds_balances_and_checkpoints_are_named(tmp_path):
     pictures, labels = stripes(count=4)
     taught = Examples(pictures, labels)
 
-    with pytest.raises(ConfigError, match="unknown kind 'forest', expected probe, cnn, resnet18, transformers"):
-        retrain(Plan("forest", ONE), taught, class_count=2)
+    with pytest.raises(ConfigError, match="expected cnn, probe, resnet18, transformers, got 'forest'"):
+        learner_in(tmp_path, kind="forest")
     with pytest.raises(ConfigError, match="unknown balance 'fair', expected none, effective_number"):
-        retrain(Plan("cnn", Recipe(class_balance="fair")), taught, class_count=2)
+        NetworkLearner(SmallConvNet, Recipe(class_balance="fair")).fit(taught, class_count=2)
     with pytest.raises(ModelError, match="no local image-classification checkpoint"):
-        retrain(Plan("transformers", ONE, checkpoint=str(tmp_path)), taught, class_count=2)
+        learner_in(tmp_path, kind="transformers", path=str(tmp_path)).fit(taught, class_count=2)

@@ -11,7 +11,7 @@ from torch import nn
 from vlmine_dagster.learning.examples import Examples
 from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
-from vlmine_dagster.learning.retraining import Labelled, Plan, retrain, retrain_curve
+from vlmine_dagster.learning.retraining import Labelled, NetworkLearner, ProbeLearner, retrain_curve
 from vlmine_dagster.learning.training import Recipe, fit_network, fit_probe
 
 
@@ -43,7 +43,7 @@ def test_the_first_of_the_mined_images_teach_and_the_last_do_not():
     seed, first, last = ([k for k in range(45) if numbers[k] == n][:6] for n in range(3))
 
     [result] = retrain_curve(
-        Plan("probe", Recipe()),
+        ProbeLearner(),
         seed=Labelled(features[seed], ["c0"] * 6),
         mined=Labelled(features[first + last], ["c1"] * 6 + ["c2"] * 6),
         budgets=[6],
@@ -121,9 +121,9 @@ def test_labels_are_smoothed_by_a_twentieth():
 
 def test_another_training_seed_starts_from_other_weights():
     pictures, labels = stripes(count=8)
-    plan = Plan("cnn", Recipe(epochs=1, learning_rate=1e-12, batch_size=8))
+    learner = NetworkLearner(SmallConvNet, Recipe(epochs=1, learning_rate=1e-12, batch_size=8))
 
-    first, other = (retrain(plan, Examples(pictures, labels), class_count=2, training_seed=k) for k in (0, 1))
+    first, other = (learner.fit(Examples(pictures, labels), class_count=2, training_seed=k) for k in (0, 1))
 
     assert np.abs((first.linear.weight - other.linear.weight).detach().numpy()).max() > 0.01
 

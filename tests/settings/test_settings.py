@@ -55,6 +55,15 @@ def test_a_misspelt_setting_is_answered_with_its_path_and_the_nearest_one_of_tha
             "experiments.a.fusion: expected pareto, rank_sum, reciprocal_rank, fisher, got 'fishr' (did you mean "
             "'fisher'?)",
         ),
+        (
+            {"experiments": {"a": {"signals": ["random"], "diversity": {"kind": "kcenter"}}}},
+            "experiments.a.diversity.kind: expected coverage, k_center, got 'kcenter' (did you mean 'k_center'?)",
+        ),
+        (
+            {"retraining": {"kind": "resnet"}},
+            "retraining.kind: expected cnn, probe, resnet18, transformers, got 'resnet' (did you mean 'resnet18'?)",
+        ),
+        ({"retraining": {"kind": "transformers"}}, "retraining: kind transformers needs `path`"),
         ({"experiments": {"a": {"signals": "random"}}}, "experiments.a.signals: expected a list, got 'random'"),
         ({"experiments": {"a": {"signals": []}}}, "experiments.a.signals: "),
         ({"budget": -1}, "budget: Input should be greater than 0, got '-1'"),

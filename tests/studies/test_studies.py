@@ -165,11 +165,11 @@ def test_a_second_round_learns_from_the_first_and_mines_none_of_it_again(finishe
 def test_the_seed_alone_is_trained_once_a_draw_and_test_images_are_read_once(finished: Made, monkeypatch):
     trained: list[int] = []
     read: list[int] = []
-    fit, lesson = learning.retrain, retraining.lesson
+    fit, lesson = learning.ProbeLearner.fit, retraining.lesson
     monkeypatch.setattr(
-        learning,
-        "retrain",
-        lambda plan, taught, *a, **k: trained.append(len(taught.labels)) or fit(plan, taught, *a, **k),
+        learning.ProbeLearner,
+        "fit",
+        lambda learner, taught, *a, **k: trained.append(len(taught.labels)) or fit(learner, taught, *a, **k),
     )
     monkeypatch.setattr(retraining, "lesson", lambda *args: read.append(len(args[-1])) or lesson(*args))
     run = StudyRun(retraining.STUDY, finished.bench, draws=2)

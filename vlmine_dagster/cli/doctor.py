@@ -177,17 +177,37 @@ def _installation() -> Iterator[Advice]:
     yield _accelerator()
 
 
-def _plugins() -> Iterator[Advice]:
-    """Name the kinds that there are, and the plug-ins that cannot be used."""
+def registries() -> "list[Registry[Any]]":
+    """Return what plug-ins there are, by group."""
     from vlmine_dagster.domain.signals import REGISTRY as SIGNALS
     from vlmine_dagster.reporting.exporters import EXPORTERS
-    from vlmine_dagster.settings import DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings
+    from vlmine_dagster.settings import (
+        DatasetSettings,
+        DescriberSettings,
+        DiversitySettings,
+        KeyworderSettings,
+        RetrainingSettings,
+        TaskModelSettings,
+    )
     from vlmine_dagster.settings.media import MediumSettings
     from vlmine_dagster.settings.objects import BOX_FORMATS, DetectorSettings
 
-    parts = (MediumSettings, DatasetSettings, DescriberSettings, KeyworderSettings, TaskModelSettings, DetectorSettings)
-    registries: list[Registry[Any]] = [*(part.plugins for part in parts), SIGNALS, BOX_FORMATS, EXPORTERS]
-    for registry in registries:
+    of_parts = (
+        MediumSettings,
+        DatasetSettings,
+        DescriberSettings,
+        KeyworderSettings,
+        TaskModelSettings,
+        RetrainingSettings,
+        DiversitySettings,
+        DetectorSettings,
+    )
+    return [*(part.plugins for part in of_parts), SIGNALS, BOX_FORMATS, EXPORTERS]
+
+
+def _plugins() -> Iterator[Advice]:
+    """Name the kinds that there are, and the plug-ins that cannot be used."""
+    for registry in registries():
         yield Advice(registry.plural, "ok", ", ".join(registry.all()))
         for one in registry.broken():
             advice = f"Fix or uninstall {one.package}; the others work."

@@ -21,7 +21,7 @@ from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.scoring.copies import copies_note, similar_note
-from vlmine_dagster.scoring.diversity import PICKED_BECAUSE, diversified
+from vlmine_dagster.scoring.diversity import diversified
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
@@ -186,7 +186,7 @@ def _rows(
     count = len(ranking.order)
     ids = pool.column("image_id")
     selected = pool.take(pa.array(ranking.order[:selected_count]))
-    picked = "" if experiment.diversity is None else f" · {PICKED_BECAUSE[experiment.diversity.kind]}"
+    picked = "" if experiment.diversity is None else f" · {experiment.diversity.because}"
     has_fronts = experiment.fusion == "pareto"
     reasons = _reasons(selected.to_pylist(), ranking, signals, has_fronts=has_fronts, words=words)
     same, near = (selected.column(name).to_pylist() for name in ("copy_count", "similar_count"))

@@ -1,7 +1,7 @@
 """The rows of `retrain_metrics`: what mined images are worth, by what they are and by what a model learns from them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,13 @@ from vlmine_dagster.scoring.labelled import labelled_counts, labelled_images, re
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.slices import judged_slices
 from vlmine_dagster.scoring.task_model import model_inputs
+from vlmine_dagster.settings import RetrainingSettings
 from vlmine_dagster.settings.project import Project
 
 if TYPE_CHECKING:
-    from vlmine_dagster.learning.retraining import Labelled, Plan
+    from torch import nn
+
+    from vlmine_dagster.learning.retraining import Labelled, Learner, NetworkLearner
 
 UNTRAINED = -1
 """In place of a random seed where nothing was trained."""
@@ -174,7 +177,7 @@ def retrained_rows(
     count = max(counts.values(), default=0)
     mined = dict(zip(truth.image_ids[:count], truth.labels[:count], strict=True))
     retrained = retrain_curve(
-        retraining_plan(reader.project),
+        learner_of(reader.project),
         seed=lesson(reader, source, seed),
         mined=lesson(reader, source, mined),
         validation=lesson(reader, source, watched) if settings.patience and watched else None,
@@ -208,26 +211,31 @@ def lesson(reader: Reader, source: ImageSource, classes: Mapping[str, str]) -> "
     return Labelled(inputs, list(classes.values()))
 
 
-def retraining_plan(project: Project) -> "Plan":
-    """Return what a project retrains, and how."""
-    from vlmine_dagster.learning.retraining import Plan
+def learner_of(project: Project) -> "Learner":
+    """Return what a project retrains."""
+    settings = project.settings.retraining
+    made: Learner = settings.plugins.get(settings.kind).make(project, settings)
+    return made
+
+
+def network_learner(settings: RetrainingSettings, build: "Callable[[int], nn.Module]") -> "NetworkLearner":
+    """Return a network that is trained as the settings say.
+
+    Args:
+        settings: How.
+        build: Makes the network for a number of classes.
+    """
+    from vlmine_dagster.learning.retraining import NetworkLearner
     from vlmine_dagster.learning.training import Recipe
 
-    settings = project.settings.retraining
     recipe = Recipe(
         epochs=settings.epochs,
-        learning_rate=settings.highest_learning_rate,
+        learning_rate=settings.learning_rate or settings.usual_learning_rate,
         class_balance=settings.class_balance,
         is_half=settings.precision == "bfloat16",
         patience=settings.patience,
     )
-    return Plan(
-        settings.kind,
-        recipe,
-        side=settings.image_size,
-        checkpoint=project.resolve(settings.path) if settings.path else "",
-        validation_share=settings.validation_share,
-    )
+    return NetworkLearner(build, recipe, settings.validation_share)
 
 
 def luck(reader: Reader, truth: Truth) -> Advice:

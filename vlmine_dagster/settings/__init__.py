@@ -13,7 +13,14 @@ from vlmine_dagster.settings.describing import (
     usual_describer,
     usual_keyworder,
 )
-from vlmine_dagster.settings.learning import AnyTaskModel, RetrainingSettings, TaskModelSettings, usual_task_model
+from vlmine_dagster.settings.learning import (
+    AnyRetraining,
+    AnyTaskModel,
+    RetrainingSettings,
+    TaskModelSettings,
+    usual_retraining,
+    usual_task_model,
+)
 from vlmine_dagster.settings.mining import (
     DiversitySettings,
     ExperimentSettings,
@@ -28,6 +35,7 @@ __all__ = [
     "AnyDataset",
     "AnyDescriber",
     "AnyKeyworder",
+    "AnyRetraining",
     "AnyTaskModel",
     "Budget",
     "CountedBudget",
@@ -51,5 +59,6 @@ __all__ = [
     "settings_hash",
     "usual_describer",
     "usual_keyworder",
+    "usual_retraining",
     "usual_task_model",
 ]

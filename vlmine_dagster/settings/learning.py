@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from vlmine_dagster.domain.plugins import Registry
-from vlmine_dagster.settings.base import Settings
 from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
 
 
@@ -98,12 +97,18 @@ class TaskModelPlugin(Provider[S, Part]):
 TaskModelSettings.plugins = Registry("vlmine.task_models", TaskModelPlugin, noun="task model", named_by="kind")
 
 
-class RetrainingSettings(Settings):
+class RetrainingSettings(ProviderSettings):
     """How mined sets are judged by retraining."""
 
-    kind: Literal["probe", "cnn", "resnet18", "transformers"] = "probe"
-    """What is retrained: a linear probe on the encoder's features, a small convolutional network or a ResNet-18 from
-    scratch, or a local transformers checkpoint that is fine-tuned."""
+    default_kind: ClassVar[str | None] = "probe"
+    needs_path: ClassVar[bool] = False
+    reads_features: ClassVar[bool] = False
+    """Whether the encoder's features are what is learned from, instead of pixels."""
+    usual_learning_rate: ClassVar[float] = 0.003
+    """The highest learning rate of the cycle where none is set."""
+
+    kind: str = "probe"
+    """Name of the plug-in."""
     path: str | None = None
     """`transformers`: folder of the image-classification checkpoint."""
     image_size: Annotated[int, Field(ge=16, le=512)] = 64
@@ -135,16 +140,30 @@ class RetrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> "RetrainingSettings":
-        if self.kind == "transformers" and not self.path:
-            raise ValueError("kind transformers needs `path`")
+        if self.needs_path and not self.path:
+            raise ValueError(f"kind {self.kind} needs `path`")
         return self
 
-    @property
-    def reads_features(self) -> bool:
-        """Whether the encoder's features are what is learned from, instead of pixels."""
-        return self.kind == "probe"
 
-    @property
-    def highest_learning_rate(self) -> float:
-        """The highest learning rate of the cycle."""
-        return self.learning_rate or (0.0001 if self.kind == "transformers" else 0.003)
+AnyRetraining = Annotated[RetrainingSettings, SerializeAsAny(), BeforeValidator(RetrainingSettings.of_kind)]
+"""The settings of retraining whatever model."""
+
+
+def usual_retraining() -> RetrainingSettings:
+    """Return the settings of retraining where none are chosen: a linear probe."""
+    return RetrainingSettings.settings_of("probe")(kind="probe")
+
+
+@dataclass(frozen=True)
+class RetrainedModelPlugin(Provider[S, Part]):
+    """A kind of model that mined sets are judged with, for the entry-point group `vlmine.retrained_models`.
+
+    `make` gets the project and returns a `learning.retraining.Learner`.
+    """
+
+    base = RetrainingSettings
+
+
+RetrainingSettings.plugins = Registry(
+    "vlmine.retrained_models", RetrainedModelPlugin, noun="retrained model", named_by="kind"
+)

@@ -1,11 +1,14 @@
 """Settings of mining strategies."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
+    SerializeAsAny,
     SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
@@ -15,26 +18,45 @@ from pydantic import (
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS, reads_of, tables_of
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.settings.base import AnyBudget, Settings
+from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
 from vlmine_dagster.settings.slices import SliceSettings
 
 
-class DiversitySettings(Settings):
+class DiversitySettings(ProviderSettings):
     """Pick images that differ from the top of the ranking, instead of its top itself."""
 
-    kind: Literal["k_center", "coverage"]
-    """`k_center`: the farthest from seed and earlier picks over the encoder's features (Sener and Savarese 2018);
-    `coverage`: what adds most to the rare keywords of earlier picks. Both are greedy: the first N picks are a prefix of
-    the first N + 1. Another budget changes the candidates, and so may change every pick."""
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Columns that picking reads, by table."""
+    because: ClassVar[str] = ""
+    """What the reason under a picture says about a pick."""
+
+    kind: str
+    """Name of the plug-in."""
     pool_factor: Annotated[float, Field(ge=1, le=1000)] = 3.0
     """The choice is among the first pool_factor x budget images of the ranking, at most 50,000."""
 
-    @property
-    def reads_keywords(self) -> bool:
-        """Whether keywords, instead of the encoder's features, say what differs."""
-        return self.kind == "coverage"
+
+AnyDiversity = Annotated[DiversitySettings, SerializeAsAny(), BeforeValidator(DiversitySettings.of_kind)]
+"""The settings of any way to pick images that differ."""
+
+
+@dataclass(frozen=True)
+class DiversityPlugin(Provider[S, Part]):
+    """A way to pick images that differ, for the entry-point group `vlmine.diversities`.
+
+    `make` gets None for the workbench, and returns a `scoring.diversity.Pick`.
+    """
+
+    base = DiversitySettings
+
+
+DiversitySettings.plugins = Registry(
+    "vlmine.diversities", DiversityPlugin, noun="diversity", plural="diversities", named_by="kind"
+)
 
 
 class LikeSettings(Settings):
@@ -76,7 +98,7 @@ class ExperimentSettings(Settings):
     """With `unit: object` and `image`: each image is listed once, where its rarest object ranks."""
     like: LikeSettings | None = None
     """The examples of the signal `likeness`."""
-    diversity: DiversitySettings | None = None
+    diversity: AnyDiversity | None = None
     """A second step that picks images that differ; left out, the ranking itself is mined."""
     per_sequence: Annotated[int, Field(ge=1)] | None = None
     """Most images of a sequence that the list takes; what it skips comes after all others."""
@@ -177,10 +199,11 @@ class ExperimentSettings(Settings):
 
     @property
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """The columns that finding the images to mine and making their signals reads, by table."""
+        """The columns that finding the images to mine, making their signals and picking among them read, by table."""
         items = ("image_id", "sha256", "split", "outcome", *self.frame_columns)
         reads = {ITEMS: items, "keyword_answers": ("image_id", "outcome")}
-        for table, columns in reads_of(self.signals, tables=self.tables).items():
+        picked = {} if self.diversity is None else self.diversity.reads
+        for table, columns in (*reads_of(self.signals, tables=self.tables).items(), *picked.items()):
             reads[table] = tuple(dict.fromkeys((*reads.get(table, ()), *columns)))
         return reads
 
@@ -196,7 +219,7 @@ class ExperimentSettings(Settings):
 
     @property
     def _covers_keywords(self) -> bool:
-        return self.diversity is not None and self.diversity.reads_keywords
+        return self.diversity is not None and "keywords" in self.diversity.reads
 
     @property
     def needs_labels(self) -> bool:

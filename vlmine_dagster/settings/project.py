@@ -19,6 +19,7 @@ from vlmine_dagster.settings import (
     AnyDataset,
     AnyDescriber,
     AnyKeyworder,
+    AnyRetraining,
     AnyTaskModel,
     Budget,
     CountedBudget,
@@ -26,12 +27,12 @@ from vlmine_dagster.settings import (
     EncoderSettings,
     ExperimentSettings,
     PriceSettings,
-    RetrainingSettings,
     Settings,
     VariantSettings,
     default_experiments,
     usual_describer,
     usual_keyworder,
+    usual_retraining,
     usual_task_model,
 )
 from vlmine_dagster.settings.automation import AutomationSettings
@@ -97,7 +98,7 @@ class ProjectSettings(Settings):
     """Prices by model, instead of those that come with vlmine (`vlmine forecast` shows them with their date)."""
     task_model: AnyTaskModel = Field(default_factory=usual_task_model)
     """The downstream model."""
-    retraining: RetrainingSettings = RetrainingSettings()
+    retraining: AnyRetraining = Field(default_factory=usual_retraining)
     """How mined sets are judged."""
     automation: AutomationSettings = AutomationSettings()
     """What runs by itself."""

@@ -16,7 +16,7 @@ from vlmine_dagster.reporting.study_charts import budget_curves_png
 from vlmine_dagster.resources.digests import path_digest
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.labelled import labelled_images
-from vlmine_dagster.scoring.retraining import lesson, retraining_plan
+from vlmine_dagster.scoring.retraining import learner_of, lesson
 from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import (
@@ -70,7 +70,7 @@ def _curve(
     settings = run.bench.project.settings.retraining
     return partial(
         retrain_curve,
-        retraining_plan(run.bench.project),
+        learner_of(run.bench.project),
         seed=seed,
         validation=_judges(run, Split.VAL) if settings.patience else None,
         test_inputs=test.inputs,

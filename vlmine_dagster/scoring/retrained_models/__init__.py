@@ -1,0 +1,1 @@
+"""One module per kind of model that mined sets are judged with."""
