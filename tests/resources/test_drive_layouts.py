@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import yaml
+from argoverse2_files import write_argoverse2
 from driving_world import SIZE, open_waymo, world, write_world
+from kitti_files import write_kitti
+from nuscenes_files import write_nuscenes
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.geometry.lidar import points_in_boxes
 from vlmine_dagster.geometry.overlap import box_iou
 from vlmine_dagster.resources.datasets import argoverse2, kitti, nuscenes
 from vlmine_dagster.resources.drives.contract import BOX_SIDES, box_array
-from vlmine_dagster.resources.driving.argoverse2_files import write_argoverse2
-from vlmine_dagster.resources.driving.kitti_files import write_kitti
-from vlmine_dagster.resources.driving.nuscenes_files import write_nuscenes
 from vlmine_dagster.resources.intake import inspect_shard
 from vlmine_dagster.resources.sources import survey
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
