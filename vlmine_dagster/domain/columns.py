@@ -29,6 +29,11 @@ def share(name: str, description: str, *, nullable: bool = False) -> Column:
     return Column(name, "float64", description, nullable, 0, 1)
 
 
+def score(name: str, description: str, *, minimum: float | None = None, maximum: float | None = None) -> Column:
+    """Return a column of numbers, empty where they are unknown."""
+    return Column(name, "float64", description, nullable=True, minimum=minimum, maximum=maximum)
+
+
 def usage() -> tuple[Column, ...]:
     """Return the columns that say what an answer cost."""
     return (

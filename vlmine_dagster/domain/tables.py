@@ -3,7 +3,7 @@
 The Parquet schema, the Great Expectations suite and the column schema in the Dagster UI are all made from here.
 """
 
-from vlmine_dagster.domain.columns import failure, image_id, moment, outcome, share, usage, variant_hash
+from vlmine_dagster.domain.columns import failure, image_id, moment, outcome, score, share, usage, variant_hash
 from vlmine_dagster.domain.contracts import (
     TAGS_TYPE,
     WHOLE_POOL,
@@ -103,7 +103,7 @@ OBJECTS = Table(
         _side("width", "width within the picture"),
         _side("height", "height within the picture"),
         Column("class_name", "string", "class that the box file or the detector gives it", nullable=True),
-        Column("score", "float64", "the detector's confidence", nullable=True),
+        score("score", "the detector's confidence"),
         Column("track_id", "string", "track through a sequence that it belongs to", nullable=True),
         Column("attributes", "string", "what else the box file says of it, as JSON", nullable=True),
         Column("origin", "string", "box file and place in it, or the detector"),
@@ -233,20 +233,14 @@ RARITY_SCORES = Table(
         share(
             "expected_rarity", "probability that its class is few-shot, learned from the labelled set", nullable=True
         ),
-        Column(
-            "class_rank_rarity",
-            "float64",
-            "how close it ranks to the top of the rare classes' lists",
-            nullable=True,
-            minimum=0,
-        ),
+        score("class_rank_rarity", "how close it ranks to the top of the rare classes' lists", minimum=0),
         Column(
             "rare_class",
             "string",
             "the rare class on whose list it ranks highest; null: the list of images unlike any labelled class",
             nullable=True,
         ),
-        Column("keyword_value", "float64", "value of its most informative keyword", nullable=True, minimum=0),
+        score("keyword_value", "value of its most informative keyword", minimum=0),
         Column("sparsity", "float64", "minus the sum of its similarities to its 100 nearest neighbours, by tags"),
         Column("soft_novelty", "float64", "probability-weighted rarity of its tags, in nats"),
         Column(
@@ -255,23 +249,17 @@ RARITY_SCORES = Table(
             "how much sparser it is around it than around its neighbours, by features at three scales",
             minimum=0,
         ),
-        Column(
+        score(
             "chosen_sparsity",
-            "float64",
             "sparsity where it ranks the labelled images of rare classes higher than local_isolation does, else 0",
-            nullable=True,
         ),
-        Column(
+        score(
             "chosen_isolation",
-            "float64",
             "local_isolation where it ranks the labelled images of rare classes higher than sparsity does, else 0",
-            nullable=True,
         ),
-        Column(
+        score(
             "unlabelled_rarity",
-            "float64",
             "rarity by features, tags and names, tags and names as far as they count; empty if no experiment uses it",
-            nullable=True,
             minimum=0,
         ),
         share("tag_weight", "how much tags count in this pool, the same for all: 0 if they tell no images apart"),
@@ -300,13 +288,11 @@ NEIGHBOUR_SCORES = Table(
     "an image that can be mined",
     (
         image_id(),
-        Column("embedding_sparsity", "float64", f"{_NEIGHBOURS}, by embeddings; {_UNASKED}", nullable=True),
-        Column("keyword_sparsity", "float64", f"{_NEIGHBOURS}, by keywords; {_UNASKED}", nullable=True),
-        Column(
+        score("embedding_sparsity", f"{_NEIGHBOURS}, by embeddings; {_UNASKED}"),
+        score("keyword_sparsity", f"{_NEIGHBOURS}, by keywords; {_UNASKED}"),
+        score(
             "seed_distance",
-            "float64",
             f"1 - cosine similarity to the nearest labelled image; empty without a labelled set; {_UNASKED}",
-            nullable=True,
             minimum=0,
             maximum=2,
         ),
@@ -324,7 +310,7 @@ TASK_MODEL = Table(
         Column("sha256", "string", "SHA-256 of the file, in hex"),
         Column("class_count", "int32", "number of classes that it predicts", minimum=2),
         Column("seed_count", "int32", "number of labelled images that it was trained on", minimum=0),
-        Column("seed_accuracy", "float64", "cross-validated or held-out accuracy on the labelled set", nullable=True),
+        score("seed_accuracy", "cross-validated or held-out accuracy on the labelled set"),
     ),
     ("path",),
 )
@@ -334,10 +320,10 @@ def _disagreement() -> tuple[Column, ...]:
     passes, members = "empty without Monte Carlo dropout", "empty without an ensemble"
     return (
         share("dropout_variation_ratio", f"1 - share of passes for the most common class; {passes}", nullable=True),
-        Column("dropout_bald", "float64", f"mutual information of class and weights in nats; {passes}", True, 0),
+        score("dropout_bald", f"mutual information of class and weights in nats; {passes}", minimum=0),
         share("ensemble_variation_ratio", f"1 - share of members for the most common class; {members}", nullable=True),
-        Column("ensemble_bald", "float64", f"mutual information of class and member in nats; {members}", True, 0),
-        Column("vote_entropy", "float64", f"entropy of the members' votes in nats; {members}", True, 0),
+        score("ensemble_bald", f"mutual information of class and member in nats; {members}", minimum=0),
+        score("vote_entropy", f"entropy of the members' votes in nats; {members}", minimum=0),
     )
 
 
@@ -401,7 +387,7 @@ RETRAIN_METRICS = Table(
         Column("mined_count", "int64", "number of images mined at that budget", minimum=0),
         Column("seed", "int64", "random seed of the training; -1 where nothing is trained", minimum=-1),
         Column("metric", "string", "name of the metric"),
-        Column("value", "float64", "value of the metric", nullable=True),
+        score("value", "value of the metric"),
     ),
     ("budget", "seed", "metric"),
 )
