@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,7 @@ from vlmine_dagster.settings.project import Project
 
 hypothesis.settings.register_profile("shared machines", deadline=None)
 hypothesis.settings.load_profile("shared machines")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores Ctrl-C for what it starts in the background
 
 PHOTOS = ("coffee", "chelsea", "rocket", "astronaut", "brick")
 BUDGETS = {"kind": "probe", "budgets": [0.1, 0.3], "seeds": [0]}

@@ -1,6 +1,8 @@
 """What a person does in the Dagster UI, through the GraphQL that its pages send, on real servers and a real daemon."""
 
+import os
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,6 +16,7 @@ from web_uis import Page, until, web_uis
 from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import MINING_JOB
 from vlmine_dagster.automation.launched import Launched
+from vlmine_dagster.automation.outcome import Outcome
 from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.dagster_internals import SERVER_TAG
@@ -115,20 +118,30 @@ def test_what_a_person_does_in_the_ui(page: Page, finished: Made):
     (url,) = [entry["url"] for entry in made["metadataEntries"] if entry.get("url")]
     assert finished.bench.tracking.latest(experiment="pareto", asset="pareto_set") in url
 
-    # `vlmine run --on dagster` hands the same plan to the same servers, and follows it.
+    # `vlmine run --on dagster` hands the same plan to the same servers, and follows it; Ctrl-C ends their runs too.
     for shard in ("pool/a", "pool/c"):
         finished.bench.lake.remove("keywords", shard)
     watched = Watched()
     with open_instance(finished.project) as instance:
-        executor = Launched(2, url=f"http://127.0.0.1:{page.port}/", instance=instance, watcher=watched)
-        outcome = Runner(str(finished.file), instance, executor=executor, watcher=watched).run(
-            shards=["pool/a", "pool/c"]
-        )
-        runs = [run for run in instance.get_runs(limit=2) if run.tags.get("dagster/partition") in ("pool/a", "pool/c")]
+
+        def run() -> Outcome:
+            executor = Launched(2, url=f"http://127.0.0.1:{page.port}/", instance=instance, watcher=watched)
+            runner = Runner(str(finished.file), instance, executor=executor, watcher=watched)
+            return runner.run(shards=["pool/a", "pool/c"])
+
+        watched.act = lambda place, _step: os.kill(os.getpid(), signal.SIGINT) if place == 1 else None
+        stopped = run()
+        ended = [run.is_finished for run in instance.get_runs(limit=2)]
+        watched.act = lambda _place, _step: None
+        outcome = run()
+        runs = [run for run in instance.get_runs(limit=4) if run.tags.get("dagster/partition") in ("pool/a", "pool/c")]
+    assert stopped.is_interrupted and not stopped.failures and ended == [True, True]
     assert outcome.is_whole, (outcome.failures, outcome.waiting)
-    assert sorted(outcome.materialized) == [("keywords", "pool/a"), ("keywords", "pool/c")]
-    assert sorted(watched.began) == [(0, "pool/a"), (1, "pool/c")]
-    assert len(runs) == 2 and all(SERVER_TAG in run.tags for run in runs)
+    made = [*stopped.materialized, *outcome.materialized]
+    assert sorted(made) == [("keywords", "pool/a"), ("keywords", "pool/c")]
+    assert sorted(watched.began[:2]) == [(0, "pool/a"), (1, "pool/c")]
+    assert len(runs) == 2 + len(outcome.materialized)
+    assert all(SERVER_TAG in run.tags for run in runs[:-2])  # the first two were ended before they had begun, or after
 
 
 def test_without_a_web_server_a_run_by_the_launcher_says_which_it_asked(finished: Made):

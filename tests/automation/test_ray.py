@@ -1,6 +1,7 @@
-"""`vlmine run --on ray`: a cluster of two nodes, one of which dies."""
+"""`vlmine run --on ray`: a cluster of two nodes, one of which dies, and Ctrl-C."""
 
 import os
+import signal
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_shards_of_a_node_that_dies_are_made_elsewhere_and_no_answer_is_paid_for
     }
     needs = {"descriptions": {"num_cpus": 2, "num_gpus": 1}}
     gone: list[int] = []
+    stops: list[int] = []
     models: dict[str, set[int | None]] = {}
     with ScriptedEndpoint(good) as endpoint:
         alone = make_project(SHARDS, **asks(endpoint, **local))
@@ -67,6 +69,7 @@ def test_shards_of_a_node_that_dies_are_made_elsewhere_and_no_answer_is_paid_for
             instance.event_log_storage.set_concurrency_slots("api", 2)
             most = made.project.settings.most_needs
             executor = RayWorkers(str(made.file), None, needs=most, instance=instance, watcher=watched)
+            runner = Runner(str(made.file), instance, executor=executor, watcher=watched)
 
             def loaded_model(_actor: Any) -> int | None:
                 from vlmine_dagster.resources import local_model
@@ -79,23 +82,30 @@ def test_shards_of_a_node_that_dies_are_made_elsewhere_and_no_answer_is_paid_for
                 if step is not None and step.work.startswith("descriptions") and not gone:
                     gone.append(place)
                     nodes.remove_node(second, allow_graceful=False)
+                elif step is not None and step.work.startswith("descriptions") and gone and not stops:
+                    stops.append(place)
+                    os.kill(os.getpid(), signal.SIGINT)
                 if step is None and place in executor._found and executor._found[place].is_alive:
                     found = executor._found[place]  # has made a run, and begins the next
                     models.setdefault(found.name, set()).add(ray.get(found.actor.__ray_call__.remote(loaded_model)))
 
             watched.act = lose_a_node
+            stopped = runner.run(shards=list(SHARDS))
+            actors_left, unfinished = dict(executor._found), [run for run in instance.get_runs() if not run.is_finished]
             outcome = Runner(str(made.file), instance, executor=executor, watcher=watched).run(shards=list(SHARDS))
             failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
             places = executor.places
             actors = Counter(run.tags[WORKER_TAG] for run in instance.get_runs())
 
+    assert (stopped.is_interrupted, stopped.failures, actors_left, unfinished) == (True, {}, {}, [])
     assert outcome.is_whole, outcome.failures
+    assert not set(outcome.materialized) & set(stopped.materialized)
     assert (most, places) == (Needs(2, 1), 2)
-    assert len(failed) == 1 and len(actors) >= 2
+    assert len(failed) == 2 and len(actors) >= 3  # of the node that is gone, and at Ctrl-C
     assert max(actors.values()) > 2
     assert models and all(len(ids) == 1 for ids in models.values())  # weights load once per actor
     assert list(differences(alone.folder / ".vlmine", made.folder / ".vlmine")) == []
-    assert IMAGES <= len(endpoint.calls) <= IMAGES + 1  # the call that was in flight
+    assert IMAGES <= len(endpoint.calls) <= IMAGES + 2  # those that were in flight
 
 
 def test_a_cluster_has_room_for_as_many_actors_as_fit_on_its_nodes():
