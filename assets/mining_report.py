@@ -8,6 +8,7 @@ from vlmine_dagster.engine.stage import Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.resources.workbench import Workbench
 
+STOP_CHECK = "worth_labelling_more"
 _RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
 _BOX = ("object_id", "image_id", "x", "y", "width", "height")
 _LIST = ("image_id", "rank", "front", "selected", "reason")
@@ -58,11 +59,15 @@ def _context(run: StageRun) -> Any:
         Reads("descriptions", ("image_id", "description"), is_optional=True),
         Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"), when=_needs_keywords),
         Reads("vocab_counts", ("keyword", "unit_count", "image_count", "image_share"), when=_needs_keywords),
+        Reads("keywords", ("image_id", "keyword"), when=_needs_keywords),
     ],
     settings=lambda part: [part.settings.name],
     fingerprints=_labels,
     is_tracked=True,
-    version=6,
+    version=7,
+    checks={
+        STOP_CHECK: "More labels of random images would show new classes; otherwise it is time to stop.",
+    },
 )
 def mining_report(run: StageRun) -> Product:
     """The contact sheet of an experiment: a self-contained HTML page that opens without a server.
@@ -73,6 +78,7 @@ def mining_report(run: StageRun) -> Product:
     """
     import dagster as dg
 
+    from vlmine_dagster.mining.discovery import enough_advice
     from vlmine_dagster.reporting.mlflow_runs import record_page
     from vlmine_dagster.reporting.report_content import page_row, report_of, write_page
 
@@ -80,6 +86,6 @@ def mining_report(run: StageRun) -> Product:
     page = write_page(report, run.project.state_folder("reports"))
     record = partial(record_page, run, run.tracking, page, report)
     facts = {"report": dg.MetadataValue.path(str(page)), "pictures": len(report.cards)}
-    if "more labels" in report.facts:
-        facts["more labels"] = report.facts["more labels"]
-    return Product(page_row(page, report), facts, record)
+    facts |= {name: text for name, text in report.facts.items() if name in ("more labels", "more images")}
+    by_classes = next((found for found in report.discoveries if found.noun == "classes"), None)
+    return Product(page_row(page, report), facts, record, advice={STOP_CHECK: enough_advice(by_classes)})

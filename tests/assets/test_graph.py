@@ -492,8 +492,8 @@ def test_the_asset_graph_is_as_drawn(finished: Made):
         "mining_report": (
             "evaluate",
             [
-                "descriptions", "experiments", "images", "novelty_scores", "pareto_set", "retrain_metrics",
-                "vocab_counts",
+                "descriptions", "experiments", "images", "keywords", "novelty_scores", "pareto_set",
+                "retrain_metrics", "vocab_counts",
             ],
         ),
     }  # fmt: skip

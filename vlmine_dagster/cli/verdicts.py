@@ -11,6 +11,7 @@ from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 
 if TYPE_CHECKING:
+    from vlmine_dagster.mining.discovery import Discovery
     from vlmine_dagster.mining.significance import Interval
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.review.rounds import FinishedRound
@@ -38,26 +39,32 @@ def verdicts(is_finished: bool, is_json: bool) -> None:
         print_json(finite(asdict(done))) if is_json else print_finished(done)
         return
     found = summarize(bench, verdict_log(bench.project).standing())
+    more = discoveries_of(bench)
     if is_json:
-        print_json(finite(asdict(found)))
+        print_json(finite({**asdict(found), "more_images": {one.noun: asdict(one) for one in more}}))
         return
     print_summary(found)
-    more = discovery_of(bench)
-    if more is not None:
-        console().print(more)
+    for one in more:
+        console().print(one.text)
 
 
-def discovery_of(bench: "Workbench") -> str | None:
-    """Return how many new classes more random images would bring; None where no image was read or labelled yet."""
+def discoveries_of(bench: "Workbench") -> "list[Discovery]":
+    """Return how many new classes and keywords more random images would bring, as far as that can be told."""
     from vlmine_dagster.domain.items import ITEMS
-    from vlmine_dagster.scoring.discovery import class_discovery
+    from vlmine_dagster.domain.tables import WHOLE_POOL
+    from vlmine_dagster.scoring.discovery import class_discovery, keyword_discovery
 
-    shards = bench.lake.partitions(ITEMS)
+    lake, shards = bench.lake, bench.lake.partitions(ITEMS)
     if not shards:
-        return None
-    with bench.lake.connect(items=bench.lake.require(ITEMS, shards)) as connection:
+        return []
+    with lake.connect(items=lake.require(ITEMS, shards)) as connection:
         items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
-    return class_discovery(items, bench.labels, shards)
+    found = [class_discovery(items, bench.labels, shards)]
+    if lake.partitions("keywords") and lake.path("vocab_counts", WHOLE_POOL).exists():
+        tables = {name: lake.require(name, lake.partitions(name)) for name in ("keywords", "vocab_counts")}
+        with lake.connect(**tables) as connection:
+            found.append(keyword_discovery(connection))
+    return [one for one in found if one is not None]
 
 
 def finite(value: Any) -> Any:

@@ -4,11 +4,13 @@ A kind is a class or a keyword. What is known are the counts of the kinds that a
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.mining.advice import Advice
 from vlmine_dagster.mining.significance import Interval
 
 _Z = 1.959964
@@ -152,8 +154,55 @@ def new_kinds(counts: npt.ArrayLike, more: float, *, drawn_share: float = 0.0) -
     return Interval(mean, max(0.0, low), high, total)
 
 
-def discovery_text(counts: npt.ArrayLike, *, images: int, more: int, noun: str, drawn_share: float = 0.0) -> str:
-    """Return what another draw would bring, in words.
+@dataclass(frozen=True)
+class Discovery:
+    """What another draw of images would bring.
+
+    Attributes:
+        noun: Plural of what a kind is called: classes or keywords.
+        seen: Kinds that the draw so far showed.
+        images: Images drawn so far.
+        more: Images that would be drawn.
+        new: New kinds that these would bring, with a 95% interval.
+        unseen: Share of what was not drawn that is of unseen kinds, with a 95% interval.
+    """
+
+    noun: str
+    seen: int
+    images: int
+    more: int
+    new: Interval
+    unseen: Interval
+
+    @property
+    def text(self) -> str:
+        """What it brings, in words."""
+        share = f"({self.unseen.low:.1%} to {self.unseen.high:.1%})"
+        rest = (
+            f"{self.unseen.mean:.1%} of what they say is not in the vocabulary {share}"
+            if self.noun == "keywords"
+            else f"{self.unseen.mean:.1%} of the rest is of unseen {self.noun} {share}"
+        )
+        return (
+            f"New {self.noun} in another {self.more:,} random images: about {self.new.mean:,.0f} "
+            f"({math.floor(self.new.low):,} to {math.ceil(self.new.high - 0.5):,}); {rest}."
+        )
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The numbers by name: the share of the rest that is of kinds already seen, and new kinds, with intervals."""
+        kind = {"classes": "class"}.get(self.noun, self.noun.removesuffix("s"))
+        coverage = {"": self.unseen.mean, "_low": self.unseen.high, "_high": self.unseen.low}
+        new = {"": self.new.mean, "_low": self.new.low, "_high": self.new.high}
+        found = {f"{kind}_sample_coverage{end}": 1 - share for end, share in coverage.items()}
+        found |= {f"new_{self.noun}_in_{self.more}{end}": count for end, count in new.items()}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def discovery(
+    counts: npt.ArrayLike, *, images: int, more: int, noun: str, drawn_share: float = 0.0, cluster: float = 1.0
+) -> Discovery:
+    """Return what another draw would bring.
 
     Args:
         counts: Shape (K,), int >= 0, how often a random draw showed each kind.
@@ -161,19 +210,45 @@ def discovery_text(counts: npt.ArrayLike, *, images: int, more: int, noun: str, 
         more: Images that would be drawn.
         noun: Plural of what a kind is called.
         drawn_share: Share of a finite pool that was drawn.
+        cluster: `cluster_factor`, where several counts come from one image.
 
     Examples:
-        >>> discovery_text([50, 30, 10, 6, 2, 1, 1], images=100, more=50, noun="classes").partition(" (0.")[0]
+        >>> found = discovery([50, 30, 10, 6, 2, 1, 1], images=100, more=50, noun="classes")
+        >>> found.text.partition(" (0.")[0]
         'New classes in another 50 random images: about 1 (0 to 4); 2.0% of the rest is of unseen classes'
+        >>> {name: round(value, 2) for name, value in found.metrics.items() if "low" in name}
+        {'class_sample_coverage_low': 0.92, 'new_classes_in_50_low': 0.0}
     """
-    total = int(np.asarray(counts).sum())
-    found = new_kinds(counts, more * total / max(images, 1), drawn_share=drawn_share)
-    share = unseen_share(counts, drawn_share=drawn_share)
-    return (
-        f"New {noun} in another {more:,} random images: about {found.mean:,.0f} "
-        f"({math.floor(found.low):,} to {math.ceil(found.high - 0.5):,}); {share.mean:.1%} of the rest is of unseen "
-        f"{noun} ({share.low:.1%} to {share.high:.1%})."
+    given = np.asarray(counts, dtype=np.int64)
+    return Discovery(
+        noun,
+        seen=int((given > 0).sum()),
+        images=images,
+        more=more,
+        new=new_kinds(given, more * int(given.sum()) / max(images, 1), drawn_share=drawn_share),
+        unseen=unseen_share(given, drawn_share=drawn_share, cluster=cluster),
     )
+
+
+def enough_advice(found: Discovery | None) -> Advice:
+    """Say whether more labels of random images would show new classes: not where the interval ends below one.
+
+    Args:
+        found: What they would bring; None where no class was drawn at random.
+
+    Examples:
+        >>> enough_advice(discovery([50, 30, 9, 8], images=97, more=20, noun="classes")).text.split(": ")[0]
+        'Stop labelling at random for new classes'
+        >>> enough_advice(discovery([50, 30, 9, 2, 1, 1], images=93, more=50, noun="classes")).is_met
+        True
+        >>> enough_advice(None).text
+        'no image was labelled at random, so nobody can say what more labels would bring'
+    """
+    if found is None:
+        return Advice(True, "no image was labelled at random, so nobody can say what more labels would bring")
+    if found.new.high >= 1:
+        return Advice(True, found.text, found.metrics)
+    return Advice(False, f"Stop labelling at random for new classes: {found.text}", found.metrics)
 
 
 def _frequencies(counts: npt.ArrayLike) -> tuple[int, int, int]:

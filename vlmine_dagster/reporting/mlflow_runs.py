@@ -198,6 +198,8 @@ def record_page(run: Recorded, tracking: Tracking, page: Path, report: Report) -
         return {}
     with tracking.reopened(parent) as tracked:
         tracked.artifact("contact_sheet.html", page.read_bytes())
+        for found in report.discoveries:
+            tracked.metrics(found.metrics)
         if report.cloud is not None:
             tracked.artifact("signals.png", cloud_chart(report.cloud).png())
     return {"MLflow run": dg.MetadataValue.url(tracked.url)}

@@ -14,6 +14,7 @@ import pyarrow as pa
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.items import ITEMS, OBJECT
 from vlmine_dagster.domain.tables import MINING_REPORT
+from vlmine_dagster.mining.discovery import Discovery
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.strategy import strategy_advice
@@ -38,7 +39,7 @@ from vlmine_dagster.resources.pictures import thumbnail_data_url, with_box
 from vlmine_dagster.resources.sounds import sound_data_url
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.resources.tracking import Tracking
-from vlmine_dagster.scoring.discovery import class_discovery
+from vlmine_dagster.scoring.discovery import class_discovery, keyword_discovery
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
 from vlmine_dagster.scoring.slices import ANOTHER_BUDGET
@@ -49,6 +50,7 @@ _THUMBNAIL_SIDE = 320
 _MOST_CLOUD_POINTS = 20_000
 _SHOTS = ("many", "medium", "few")
 _COUNTED = ("keyword", "image_count", "image_share")
+_MORE = {"classes": "more labels", "keywords": "more images"}
 _METRICS = ("budget", "seed", "metric", "value")
 
 
@@ -90,6 +92,7 @@ def report_of(run: Recorded, context: Context) -> Report:
     metrics = run.read("retrain_metrics", _METRICS, partitions=[run.partition]).to_pylist()
     truth = _true_classes(run, context.labels, ranked)
     selected = ranked.filter(ranked.column("selected"))
+    discoveries = _discoveries(run, context.labels)
     return Report(
         project=run.project.settings.name,
         experiment=run.partition,
@@ -108,7 +111,8 @@ def report_of(run: Recorded, context: Context) -> Report:
         accuracy=_accuracy(metrics),
         class_mix=_class_mix(selected.column("image_id").to_pylist(), truth),
         outcomes=_outcomes(run),
-        facts=_facts(run, context),
+        facts=_facts(run, context, discoveries),
+        discoveries=discoveries,
         findings=(*_findings(run), *([ANOTHER_BUDGET] if slicing is not None and slicing.has_floor else [])),
         slices=() if slicing is None else slice_rows(ranked.select(["slice", "selected"]), metrics),
         sliced_by="" if slicing is None else slicing.by,
@@ -287,7 +291,7 @@ def _outcomes(run: Recorded) -> dict[str, int]:
         )
 
 
-def _facts(run: Recorded, context: Context) -> dict[str, str]:
+def _facts(run: Recorded, context: Context, discoveries: Sequence[Discovery]) -> dict[str, str]:
     settings = run.project.settings
     variant = settings.variant(run.variant)
     parent = mining_run(run, context.tracking)
@@ -302,16 +306,19 @@ def _facts(run: Recorded, context: Context) -> dict[str, str]:
     facts["strategy"] = _strategy(run, context.labels)
     if context.labels is not None and any(context.labels.pool_counts().values()):
         facts["classes"] = rules_text(context.labels.class_counts().values())
-    more = _discovery(run, context.labels)
-    if more is not None:
-        facts["more labels"] = more
+    facts |= {_MORE[found.noun]: found.text for found in discoveries}
     return facts if parent is None else {**facts, "MLflow run": context.tracking.url(parent)}
 
 
-def _discovery(run: Recorded, labels: Labels | None) -> str | None:
+def _discoveries(run: Recorded, labels: Labels | None) -> tuple[Discovery, ...]:
+    """Return what more images would bring, in classes and in keywords, as far as that can be told."""
     with run.connect(ITEMS) as connection:
         items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
-    return class_discovery(items, labels, run.shards)
+    found = [class_discovery(items, labels, run.shards)]
+    if run.needs("vocab_counts"):
+        with run.connect("keywords", "vocab_counts") as connection:
+            found.append(keyword_discovery(connection))
+    return tuple(one for one in found if one is not None)
 
 
 def _strategy(run: Recorded, labels: Labels | None) -> str:

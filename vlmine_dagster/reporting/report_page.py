@@ -19,6 +19,7 @@ import numpy.typing as npt
 from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.domain.signals import SIGNALS
+from vlmine_dagster.mining.discovery import Discovery
 from vlmine_dagster.reporting import charts
 from vlmine_dagster.reporting.charts import SignalCloud
 from vlmine_dagster.reporting.figures import Chart, number_text, share_text
@@ -146,6 +147,7 @@ class Report:
         weights: Weight of a signal by name, where it is not 1.
         item: What is mined: image or object.
         findings: What the pool's own tables say about how to mine it, a sentence each.
+        discoveries: What more images would bring, in classes and keywords; for MLflow, the page has it among the facts.
         slices: One row per slice; empty where the pool has none.
         sliced_by: What makes the slices.
         worst_slice: Which slice does worst before and after retraining, in words; "" where that is not known.
@@ -171,6 +173,7 @@ class Report:
     weights: Mapping[str, float] = field(default_factory=dict)
     item: str = "image"
     findings: tuple[str, ...] = ()
+    discoveries: tuple[Discovery, ...] = ()
     slices: tuple[SliceRow, ...] = ()
     sliced_by: str = ""
     worst_slice: str = ""

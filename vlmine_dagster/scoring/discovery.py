@@ -1,23 +1,34 @@
-"""What more labels would bring: classes that nobody has seen yet, by those that a random draw showed."""
+"""What more images would bring: classes and keywords that nobody has seen yet, by those that a random draw showed."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmine_dagster.domain.tables import Split
-from vlmine_dagster.mining.discovery import discovery_text
+from vlmine_dagster.mining.discovery import Discovery, discovery
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import shard_of
 
+if TYPE_CHECKING:
+    import duckdb
+
 MORE_IMAGES = 500
+
+# Keywords that occur once come several per image: E[m^2] and E[m] of their number (see cluster_factor).
+_TOGETHER = """
+SELECT coalesce(sum(m * m), 0), coalesce(sum(m), 0) FROM
+    (SELECT count(*) AS m FROM keywords
+     SEMI JOIN (SELECT keyword FROM vocab_counts WHERE unit_count = 1) once USING (keyword) GROUP BY image_id)
+"""
 
 Labelled = tuple[str, str | None, str, str]
 """image_id, label, split and outcome of an item."""
 
 
-def class_discovery(items: Iterable[Labelled], labels: Labels | None, shards: Sequence[str]) -> str | None:
-    """Return what 500 more random images would bring, in words; None where no class was drawn at random.
+def class_discovery(items: Iterable[Labelled], labels: Labels | None, shards: Sequence[str]) -> Discovery | None:
+    """Return what 500 more random images would bring; None where no class was drawn at random.
 
     Images that are labelled because they were mined are no random draw, and do not count.
 
@@ -40,6 +51,26 @@ def class_discovery(items: Iterable[Labelled], labels: Labels | None, shards: Se
     if not drawn or drawn >= pool:
         return None
     more = min(MORE_IMAGES, pool - drawn)
-    return discovery_text(
-        np.array(list(counts.values())), images=drawn, more=more, noun="classes", drawn_share=drawn / pool
-    )
+    return discovery(np.array(list(counts.values())), images=drawn, more=more, noun="classes", drawn_share=drawn / pool)
+
+
+def keyword_discovery(connection: "duckdb.DuckDBPyConnection") -> Discovery | None:
+    """Return how many keywords 500 more images like those of the pool would bring that the vocabulary lacks.
+
+    The images of the pool are taken for a random draw of a larger one, such as of the shards of the weeks to come.
+
+    Args:
+        connection: Views `keywords` (image_id, keyword) and `vocab_counts` (keyword, unit_count, image_count,
+            image_share).
+
+    Returns:
+        None where the vocabulary is empty.
+    """
+    found = connection.sql("SELECT unit_count, image_count / image_share AS images FROM vocab_counts").fetchnumpy()
+    counts = found["unit_count"]
+    if not len(counts):
+        return None
+    images = round(float(found["images"][0]))
+    squares, total = connection.sql(_TOGETHER).fetchall()[0]
+    cluster = max(1.0, squares / total) if total else 1.0
+    return discovery(counts, images=images, more=MORE_IMAGES, noun="keywords", cluster=cluster)
