@@ -37,7 +37,6 @@ PARTS = {
     "lake": "resources/lake.py",
     "cache": "resources/cache.py",
 }
-TESTS = ("tests/mining", "tests/learning", "tests/scoring", "tests/resources", "tests/assets", "tests/reporting")
 WHOLE_PROJECT = {"finished", "_finished", "make_project", "sample_pool"}
 """Fixtures that run a pipeline."""
 
@@ -181,7 +180,7 @@ def tests_of(file: str) -> list[str]:
     name = module_name(file)
     parent, _, last = name.rpartition(".")
     wanted = (name, f"from {parent} import {last}")
-    files = [test for folder in TESTS for test in sorted((ROOT / folder).glob("test_*.py"))]
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
     named = [test for test in files if any(word in test.read_text(encoding="utf-8") for word in wanted)]
     own = [file] if ">>>" in (ROOT / file).read_text(encoding="utf-8") else []
     return own + [test.relative_to(ROOT).as_posix() for test in sorted(named, key=lambda test: test.stat().st_size)]
