@@ -12,7 +12,7 @@ from vlmine_dagster.learning.examples import Examples
 from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
 from vlmine_dagster.learning.retraining import Labelled, NetworkLearner, ProbeLearner, retrain_curve
-from vlmine_dagster.learning.training import Recipe, fit_network, fit_probe
+from vlmine_dagster.learning.training import Recipe, _varied, fit_network, fit_probe
 
 
 def states_are_equal(one, other):
@@ -144,3 +144,17 @@ def test_pictures_are_flipped_and_shifted_in_another_way_in_each_epoch():
     left = np.mean([place < 24 for place in brightest])
     assert 0.25 < left < 0.75  # half are flipped
     assert len({batch.numpy().tobytes() for batch in seen}) == 8
+
+
+@pytest.mark.parametrize(("side", "reach"), [(8, 1), (16, 1), (32, 2), (64, 4)])
+def test_pictures_are_shifted_by_up_to_a_sixteenth_of_their_side_and_by_one_pixel_at_least(side, reach):
+    pictures = torch.zeros(1, side, side, 1, dtype=torch.uint8)
+    pictures[0, 0, 0, 0] = 255  # a corner, so that a mirrored picture has its point in the other one
+    draw = torch.Generator().manual_seed(0)
+
+    found = [_varied(pictures, draw)[0, :, :, 0].argmax().item() for _ in range(400)]
+
+    downs = {(place // side + side // 2) % side - side // 2 for place in found}
+    rights = {(place % side + side // 2) % side - side // 2 for place in found}
+    assert downs == set(range(-reach, reach + 1))
+    assert rights == set(range(-reach - 1, reach + 1))
