@@ -246,7 +246,7 @@ def _needs_pipeline(tests: Sequence[str]) -> bool:
 @click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only this part.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep results here, one line of JSON each.")
 @click.option("--minutes", type=float, help="Stop after this time.")
-@click.option("--quick", "is_quick", is_flag=True, help="Only modules whose tests need no pipeline.")
+@click.option("--quick", "is_quick", is_flag=True, help="Only tests that need no pipeline, and modules that have such.")
 def main(
     *, count: int, seed: int, parts: tuple[str, ...], out: Path | None, minutes: float | None, is_quick: bool
 ) -> None:
@@ -255,35 +255,65 @@ def main(
     all_mutants = [mutant for file in files for mutant in mutants_of(file)]
     drawn = random.Random(seed).sample(all_mutants, min(count, len(all_mutants)))
     if is_quick:
-        drawn = [one for one in drawn if tests_of(one.file) and not _needs_pipeline(tests_of(one.file))]
+        drawn = [one for one in drawn if _in_two(tests_of(one.file))[0]]
     kept = [json.loads(line) for line in out.read_text().splitlines()] if out and out.exists() else []
     done = {(one["file"], one["number"], one["after"]): one["outcome"] for one in kept}
     click.echo(f"{len(all_mutants):,} possible changes in {len(files)} files; {len(drawn)} drawn with seed {seed}.")
-    _import_libraries(has_pipeline=any(_needs_pipeline(tests_of(file)) for file in {one.file for one in drawn}))
+    _import_libraries(has_pipeline=not is_quick)
     ends = time.monotonic() + 60 * (minutes or 1e9)
-    limits: dict[str, float] = {}
+    trial = Trial(is_quick=is_quick)
     results: list[tuple[Mutant, str]] = []
     for mutant in drawn:
         key = (mutant.file, mutant.number, mutant.after)
         if key not in done:
             if time.monotonic() > ends:
                 continue
-            tests = tests_of(mutant.file)
-            if mutant.file not in limits:
-                started = time.monotonic()
-                if tests and outcome_of(mutant, None, tests, limit_s=_SLOWEST_S) != "missed":
-                    raise click.ClickException(f"the tests of {mutant.file} fail as it is: {' '.join(tests)}")
-                if tests and outcome_of(mutant, _BROKEN, tests, limit_s=_SLOWEST_S) != "caught":
-                    raise click.ClickException(f"the tests of {mutant.file} do not import what was changed")
-                limits[mutant.file] = _PATIENCE * (time.monotonic() - started) + 10
-            done[key] = (
-                outcome_of(mutant, changed_tree(mutant), tests, limit_s=limits[mutant.file]) if tests else "missed"
-            )
+            done[key] = trial.outcome_of(mutant)
             if out:
                 with out.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps({**asdict(mutant), "outcome": done[key]}) + "\n")
         results.append((mutant, done[key]))
     _tell(results, drawn=len(drawn))
+
+
+class Trial:
+    """Tries changes, first with the tests that need no pipeline, then with those that do.
+
+    Args:
+        is_quick: Only with the former.
+    """
+
+    def __init__(self, *, is_quick: bool):
+        self._is_quick = is_quick
+        self._limits: dict[tuple[str, ...], float] = {}
+
+    def outcome_of(self, mutant: Mutant) -> str:
+        """Return whether any test noticed a change: `caught`, `slow` or `missed`."""
+        quick, slow = _in_two(tests_of(mutant.file))
+        for tests in [quick] if self._is_quick else [quick, slow]:
+            if tests:
+                found = outcome_of(mutant, changed_tree(mutant), tests, limit_s=self._limit_s(mutant, tests))
+                if found != "missed":
+                    return found
+        return "missed"
+
+    def _limit_s(self, mutant: Mutant, tests: list[str]) -> float:
+        """Return how long tests may take; refuse tests that fail as it is, or do not import what is changed."""
+        key = (mutant.file, *tests)
+        if key not in self._limits:
+            started = time.monotonic()
+            if outcome_of(mutant, None, tests, limit_s=_SLOWEST_S) != "missed":
+                raise click.ClickException(f"the tests of {mutant.file} fail as it is: {' '.join(tests)}")
+            if outcome_of(mutant, _BROKEN, tests, limit_s=_SLOWEST_S) != "caught":
+                raise click.ClickException(f"the tests of {mutant.file} do not import what was changed")
+            self._limits[key] = _PATIENCE * (time.monotonic() - started) + 10
+        return self._limits[key]
+
+
+def _in_two(tests: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the tests that need no pipeline, and the others."""
+    quick = [test for test in tests if not _needs_pipeline([test])]
+    return quick, [test for test in tests if test not in quick]
 
 
 def _tell(results: list[tuple[Mutant, str]], *, drawn: int) -> None:
