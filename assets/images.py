@@ -24,17 +24,18 @@ def _origin_and_labels(bench: Workbench, part: Part) -> list[Any]:
     fingerprints=_origin_and_labels,
     source=_origin,
     joined=("label", "split"),
-    version=2,
+    version=3,
 )
 def images(run: StageRun) -> Product:
     """Every image found in a shard, readable or not.
 
     One row per image: where it is, the hash of its bytes, its size, of which recording it is a frame, its label if the
     miner may know it, and what became of it when it was opened. Bad images are rows with an outcome and a reason; they
-    never go further.
+    never go further. Photos are measured for blur, exposure and emptiness in the same pass (docs/junk.md).
     """
     from vlmine_dagster.resources.intake import inspect_shard, outcome_counts, refuse_failures, relabelled
     from vlmine_dagster.resources.sources.sequences import sequence_counts
+    from vlmine_dagster.scoring.junk import PICTURE_MEASURE
 
     dataset = run.project.settings.dataset
     previous = run.previous()
@@ -51,6 +52,7 @@ def images(run: StageRun) -> Product:
             labels=run.labels,
             max_pixels=dataset.max_pixels,
             sequences=dataset.sequences,
+            measure=PICTURE_MEASURE if dataset.medium.is_photographed else None,
             on_progress=progress.add,
         )
         facts = {"images/s": progress.rate}

@@ -11,7 +11,7 @@ from vlmine_dagster.resources.workbench import Workbench
 STOP_CHECK = "worth_labelling_more"
 _RIVALS = ("random", "entropy", "novelty_min", "pareto", "fused")
 _BOX = ("object_id", "image_id", "x", "y", "width", "height")
-_LIST = ("image_id", "rank", "front", "selected", "reason")
+_LIST = ("image_id", "rank", "front", "selected", "reason", "junk")
 _METRICS = ("budget", "seed", "metric", "value")
 
 
@@ -64,7 +64,7 @@ def _context(run: StageRun) -> Any:
     settings=lambda part: [part.settings.name],
     fingerprints=_labels,
     is_tracked=True,
-    version=7,
+    version=8,
     checks={
         STOP_CHECK: "More labels of random images would show new classes; otherwise it is time to stop.",
     },
@@ -73,8 +73,8 @@ def mining_report(run: StageRun) -> Product:
     """The contact sheet of an experiment: a self-contained HTML page that opens without a server.
 
     Each picture is shown with its driving keyword and that keyword's count, its signals with ranks, its front, and its
-    class where that is known; below are the histogram of keyword counts, the fronts, and recall over budget. The one
-    row says where the page is.
+    class where that is known; below are the histogram of keyword counts, the fronts, the junk lane and recall over
+    budget. The one row says where the page is.
     """
     import dagster as dg
 

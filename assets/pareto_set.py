@@ -11,6 +11,7 @@ from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.mining.limits import MOST_JACCARD, MOST_SPEARMAN
 from vlmine_dagster.resources.verdicts import has_finished_verdicts
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.settings.junk import why_no_junk_lane
 
 AGREEMENT_CHECK = "signals_differ"
 _USED = ("prompt_tokens", "output_tokens", "cost_usd")
@@ -49,6 +50,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
         _mined(ITEMS),
         Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
         Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
+        Reads("junk", ("image_id", "kind"), when=lambda part: why_no_junk_lane(part.settings) is None),
         Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
         Reads("verdicts", _VERDICT, when=_learns),
         Reads("attributes", ("image_id", "attributes"), when=lambda part: part.reads_attributes),
@@ -68,7 +70,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions],
     fingerprints=_oracle,
     is_tracked=True,
-    version=4,
+    version=6,
     config=MiningConfig,
     checks={
         AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
@@ -81,7 +83,7 @@ def pareto_set(run: StageRun) -> Product:
 
     One row per ranked image: its rank, its non-dominated front, one column per signal (higher is more worth mining),
     whether the budget reaches it, and why. Failed images and images that lack a signal never enter. Frames that the
-    experiment's rules skip come last, each with the frame that is listed in its place.
+    experiment's rules skip come after the others, each with the frame that is listed in its place, and junk comes last.
     """
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.reporting.mlflow_runs import record_list
@@ -100,6 +102,7 @@ def pareto_set(run: StageRun) -> Product:
         "lacking a signal": found.excluded_count,
         "fronts": found.front_count,
         **({"skipped frames": found.skipped_count} if experiment.skips_frames else {}),
+        **({"junk lane": found.junk_count} if run.needs("junk") else {}),
         "shards": f"{len(run.shards)} used",
         **slice_facts(found.rows, run.project.settings.slices_of(run.partition)),
     }

@@ -3,8 +3,10 @@
     python -m benchmarks.planted_junk /data/caltech101-lt --into /data/caltech101-junk --share 0.2
 
 The pool is a folder of tars, as `vlmine protocol` and the benchmarks use them; the copy links to its tars and has one
-more shard. Six kinds take turns, made of pictures of the pool: blurred, black, washed out, a flat colour, a screenshot
-of text, and a strip a few pixels high. None has a row in `labels.csv`, so nobody but the reviewer knows what they are.
+more shard. Kinds take turns, made of pictures of the pool: blurred, black, washed out, a flat colour, a screenshot
+of text, a strip a few pixels high, and a page with a stamp-sized picture on it. With `--foreign POOL` pictures of
+another pool, such as blood cells among photos, are one more kind. None has a row in `labels.csv`, so nobody but the
+reviewer knows what they are.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import io
 import itertools
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,16 @@ def _strip(picture: Image.Image, draw: np.random.Generator) -> Image.Image:
     return picture.crop((0, top, picture.width, top + height))
 
 
+def _empty(picture: Image.Image, draw: np.random.Generator) -> Image.Image:
+    page = Image.new("RGB", picture.size, tuple(int(value) for value in draw.integers(0, 256, 3)))
+    side = max(2, max(picture.size) // 24)
+    page.paste(
+        picture.resize((side, side)),
+        (int(draw.integers(0, max(1, page.width - side))), int(draw.integers(0, max(1, page.height - side)))),
+    )
+    return page
+
+
 KINDS: Mapping[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
     "blurred": _blurred,
     "black": _black,
@@ -62,11 +74,30 @@ KINDS: Mapping[str, Callable[[Image.Image, np.random.Generator], Image.Image]] =
     "flat": _flat,
     "text": _text,
     "strip": _strip,
+    "nearly-empty": _empty,
 }
+FOREIGN = "foreign"
 
 
-def plant(pool: Path, into: Path, *, share: float, random_seed: int = 0) -> int:
-    """Make a copy of a pool in which this share of the images is junk; return how many were planted."""
+def plant(
+    pool: Path,
+    into: Path,
+    *,
+    share: float,
+    random_seed: int = 0,
+    kinds: Sequence[str] = tuple(KINDS),
+    foreign: Path | None = None,
+) -> int:
+    """Make a copy of a pool in which this share of the images is junk; return how many were planted.
+
+    Args:
+        pool: The pool.
+        into: Where the copy goes.
+        share: Of the copy.
+        random_seed: Which pictures are spoiled, and how.
+        kinds: Kinds of junk.
+        foreign: A pool whose pictures are one more kind.
+    """
     for entry in pool.iterdir():
         target = into / entry.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,11 +114,17 @@ def plant(pool: Path, into: Path, *, share: float, random_seed: int = 0) -> int:
     sources = (data for place, data in enumerate(every) if place in chosen)
     file = into / f"{SHARD}.tar"
     file.parent.mkdir(exist_ok=True)
+    strangers = [] if foreign is None else itertools.chain.from_iterable(map(_pictures, sorted(foreign.rglob("*.tar"))))
+    strange = iter(strangers)
+    turns = itertools.cycle([*kinds, *([] if foreign is None else [FOREIGN])])
     with tarfile.open(file, "w") as planted:
-        for number, (data, (kind, make)) in enumerate(zip(sources, itertools.cycle(KINDS.items()), strict=False)):
-            with Image.open(io.BytesIO(data)) as picture:
-                content = io.BytesIO()
-                make(picture.convert("RGB"), draw).save(content, "JPEG", quality=88)
+        for number, (data, kind) in enumerate(zip(sources, turns, strict=False)):
+            content = io.BytesIO()
+            if kind == FOREIGN:
+                content.write(next(strange))
+            else:
+                with Image.open(io.BytesIO(data)) as picture:
+                    KINDS[kind](picture.convert("RGB"), draw).save(content, "JPEG", quality=88)
             entry = tarfile.TarInfo(f"{kind}-{number:05d}.jpg")
             entry.size = content.tell()
             content.seek(0)
@@ -115,8 +152,11 @@ def main() -> None:
     parser.add_argument("--into", type=Path, required=True)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--random-seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--foreign", type=Path)
     given = parser.parse_args()
-    print(f"planted {plant(given.pool, given.into, share=given.share, random_seed=given.random_seed):,} junk images")
+    options = {"random_seed": given.random_seed, "kinds": given.kinds, "foreign": given.foreign}
+    print(f"planted {plant(given.pool, given.into, share=given.share, **options):,} junk images")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,19 @@ ASK_AGAIN = (
 )
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What is measured of a picture while it is decoded anyway.
+
+    Attributes:
+        side: Longest side of the reduced picture that `columns` gets.
+        columns: Returns columns of `images` for the pixels of an upright RGB picture, shape (H, W, 3).
+    """
+
+    side: int
+    columns: Callable[[npt.NDArray[np.uint8]], Mapping[str, Any]]
+
+
 def inspect_shard(
     source: ImageSource,
     shard: str,
@@ -36,6 +50,7 @@ def inspect_shard(
     max_pixels: int,
     medium: Medium = PHOTO,
     sequences: SequenceSettings | None = None,
+    measure: Measure | None = None,
     on_progress: Callable[[int], None] = lambda _count: None,
 ) -> pa.Table:
     """Open and check every image of a shard.
@@ -47,6 +62,7 @@ def inspect_shard(
         max_pixels: Larger pictures are refused.
         medium: What the images are.
         sequences: How frames are recognized by their names; None where the source says, or nobody.
+        measure: What else is measured of each picture; None: nothing.
         on_progress: Called with the number of images that were opened since.
 
     Returns:
@@ -54,7 +70,9 @@ def inspect_shard(
     """
 
     def row(raw: RawImage) -> dict[str, Any]:
-        return _row(raw, medium, shard=shard, labels=labels, max_pixels=max_pixels, sequences=sequences)
+        return _row(
+            raw, medium, shard=shard, labels=labels, max_pixels=max_pixels, sequences=sequences, measure=measure
+        )
 
     rows = []
     for found in map_in_order(row, source.read(shard), workers=core_count()):
@@ -87,12 +105,13 @@ def _row(
     labels: Labels | None,
     max_pixels: int,
     sequences: SequenceSettings | None,
+    measure: Measure | None,
 ) -> dict[str, Any]:
     name = image_id(shard, raw.key)
     moment = raw.moment or moment_of(sequences, name, raw.key)
     sequence = None if moment is None else moment.sequence
     if raw.failure is None:
-        facts = medium.facts(raw.data, max_pixels=max_pixels)
+        facts = medium.facts(raw.data, max_pixels=max_pixels, reduced_side=None if measure is None else measure.side)
     else:
         facts = PictureFacts(None, None, Outcome.CORRUPT, raw.failure)
     label, split = _shown(labels, name, raw.key, sequence)
@@ -102,6 +121,7 @@ def _row(
         "sha256": medium.digest(raw.data),
         "width": facts.width,
         "height": facts.height,
+        **({} if measure is None or facts.reduced is None else measure.columns(facts.reduced)),
         "n_bytes": len(raw.data),
         "sequence_id": sequence,
         "frame_index": None if moment is None else moment.frame,

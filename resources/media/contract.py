@@ -77,14 +77,14 @@ class Medium(ABC):
         """Return the SHA-256 of an item, in hex; of all but photos also that of how it is shown."""
         return hashlib.sha256(self.settings.fingerprint.encode() + item).hexdigest()
 
-    def facts(self, item: bytes, *, max_pixels: int) -> "PictureFacts":
-        """Return whether an item can be shown, and the size of its picture."""
+    def facts(self, item: bytes, *, max_pixels: int, reduced_side: int | None = None) -> "PictureFacts":
+        """Return whether an item can be shown, the size of its picture, and if a side is given, the picture reduced."""
         from vlmine_dagster.resources.pictures import PictureFacts, inspect_picture
 
         if not item:
             return PictureFacts(None, None, Outcome.EMPTY, "the file is empty (0 bytes)")
         try:
-            return inspect_picture(self.picture(item), max_pixels=max_pixels)
+            return inspect_picture(self.picture(item), max_pixels=max_pixels, reduced_side=reduced_side)
         except PictureError as error:
             return PictureFacts(None, None, Outcome.CORRUPT, str(error))
 

@@ -11,6 +11,7 @@ class PhotoSettings(MediumSettings):
     """An encoded picture."""
 
     endings = IMAGE_SUFFIXES
+    is_photographed = True
 
     kind: Literal["photo"]
     """A picture in a file of its own, a tar, a column or a video: JPEG, PNG, TIFF, HEIC and others."""

@@ -478,13 +478,14 @@ def test_the_asset_graph_is_as_drawn(finished: Made):
         "keywords": ("describe", ["descriptions"]),
         "vocab_counts": ("score", ["images", "keywords"]),
         "novelty_scores": ("score", ["keywords", "vocab_counts"]),
+        "junk": ("score", ["images"]),
         "rarity_scores": ("score", ["embeddings", "images", "keywords", "vocab_counts"]),
         "task_model": ("score", ["embeddings", "images"]),
         "uncertainty_scores": ("score", ["embeddings", "images", "task_model"]),
         "pareto_set": (
             "mine",
             [
-                "descriptions", "experiments", "images", "keywords", "novelty_scores", "rarity_scores",
+                "descriptions", "experiments", "images", "junk", "keywords", "novelty_scores", "rarity_scores",
                 "uncertainty_scores", "vocab_counts",
             ],
         ),

@@ -305,3 +305,27 @@ def test_a_heic_picture_without_its_reader_says_which_package_is_missing(monkeyp
 
     with pytest.raises(PictureError, match="HEIC needs the package pi-heif, which is not installed"):
         decode_picture(data, max_pixels=10**8)
+
+
+def test_the_reduced_picture_is_upright_rgb_and_keeps_its_shape():
+    whole = Image.new("RGB", (300, 200), "white")
+    whole.paste("red", (0, 0, 150, 200))
+    for mode in ("RGB", "L", "RGBA", "P", "CMYK", "I;16"):
+        file = io.BytesIO()
+        picture = (
+            whole.convert("L").convert("I").point(lambda value: value * 256).convert("I;16")
+            if mode == "I;16"
+            else whole.convert(mode)
+        )
+        picture.save(file, "TIFF")
+
+        facts = inspect_picture(file.getvalue(), max_pixels=MAX_PIXELS, reduced_side=100)
+
+        assert facts.reduced.shape == (67, 100, 3), mode
+        assert facts.reduced[30, 10].tolist() != facts.reduced[30, 90].tolist(), mode
+        assert inspect_picture(file.getvalue(), max_pixels=MAX_PIXELS).reduced is None
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    file = io.BytesIO()
+    whole.save(file, "JPEG", exif=exif)
+    assert inspect_picture(file.getvalue(), max_pixels=MAX_PIXELS, reduced_side=100).reduced.shape == (100, 67, 3)

@@ -15,6 +15,7 @@ from vlmine_dagster.domain.items import IMAGE, ITEMS, OBJECT
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
+from vlmine_dagster.settings.junk import why_no_junk_lane
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,6 +63,7 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
     card |= _extracted(bench, shard, image_id, DEFAULT_VARIANT)
     card["variants"] = {name: _extracted(bench, shard, image_id, name) for name in bench.project.settings.variants}
     card["uncertainty"] = _one(bench, "uncertainty_scores", shard, image_id)
+    card["junk"] = _junk(bench, image_id)
     card["experiments"] = {
         name: place
         for name, settings in bench.project.settings.experiments.items()
@@ -163,9 +165,18 @@ def _place(bench: "Workbench", name: str, settings: "ExperimentSettings", image_
     row = rows[0]
     signals = {s: {"value": row[s], "rank": row[f"{s}_rank"], "meaning": SIGNALS[s].meaning} for s in made_of}
     kept = {key: row[key] for key in ("rank", "front", "selected", "reason", "ranked")}
-    kept |= {key: row.get(key) for key in ("more_frames", "listed_instead")}  # older files lack them
+    kept |= {key: row.get(key) for key in ("more_frames", "listed_instead", "junk")}  # older files lack them
     weights = {name: settings.weights.get(name, 1.0) for name in made_of}
     return {**kept, "variant": settings.variant, "fusion": settings.fusion, "weights": weights, "signals": signals}
+
+
+def _junk(bench: "Workbench", image_id: str) -> dict[str, Any] | None:
+    """Return what is wrong with an image, by which measure; None where nothing is, or the lists have no junk lane."""
+    from vlmine_dagster.domain.junk import MEASURED, Junk
+
+    has_lane = why_no_junk_lane(bench.project.settings) is None
+    found = _one(bench, "junk", WHOLE_POOL, image_id) if has_lane else None
+    return None if found is None else {**found, "measure": MEASURED[Junk(found["kind"])]}
 
 
 def _verdict(card: dict[str, Any]) -> str:
@@ -180,8 +191,13 @@ def _verdict(card: dict[str, Any]) -> str:
             "image with the same bytes is ranked or labelled"
         )
     chosen = [name for name, place in card["experiments"].items() if place["selected"]]
-    if chosen:
-        return f"mined by {', '.join(chosen)}"
+    return f"mined by {', '.join(chosen)}" if chosen else _why_not(card)
+
+
+def _why_not(card: dict[str, Any]) -> str:
+    """Return why no experiment that ranks an image has mined it."""
+    if card["junk"] and all(place["junk"] for place in card["experiments"].values()):
+        return f"not mined: it is in the junk lane ({card['junk']['kind']})"
     instead = {name: other for name, place in card["experiments"].items() if (other := place["listed_instead"])}
     if instead:
         told = ", ".join(f"{other} by {name}" for name, other in instead.items())
@@ -213,6 +229,8 @@ def print_card(card: Mapping[str, Any]) -> None:
             f"  entropy {scores['entropy']:.3f} nats, variation ratio {scores['variation_ratio']:.3f}, "
             f"margin {scores['margin']:.3f}; the task model predicts {plain(scores['predicted_label'])!r}"
         )
+    if card["junk"]:
+        out.print(f"  {junk_line(card['junk'])}")
     if card["experiments"]:
         print_table(_places(card["experiments"]))
         for name, place in card["experiments"].items():
@@ -221,6 +239,17 @@ def print_card(card: Mapping[str, Any]) -> None:
         meanings = {s: v["meaning"] for place in card["experiments"].values() for s, v in place["signals"].items()}
         for name, meaning in meanings.items():
             out.print(f"  [dim]{name}: {plain(meaning)}[/]")
+
+
+def junk_line(junk: Mapping[str, Any]) -> str:
+    """Return why an image is junk, for people.
+
+    Examples:
+        >>> junk_line({"kind": "blurred", "measure": "sharpness", "value": 0.15, "limit": 0.22, "typical": 0.66})
+        'blurred: sharpness is 0.15, junk begins at 0.22; usual in this pool is 0.66'
+    """
+    value, limit, typical = (f"{junk[name]:.3g}" for name in ("value", "limit", "typical"))
+    return f"{junk['kind']}: {junk['measure']} is {value}, junk begins at {limit}; usual in this pool is {typical}"
 
 
 def _frame(image: Mapping[str, Any]) -> str:

@@ -15,6 +15,10 @@ _IMAGES = """
 SELECT pareto_set.*, images.uri FROM pareto_set JOIN images USING (image_id)
 WHERE coalesce(rank <= $n::BIGINT, selected) ORDER BY rank
 """
+_JUNK = """
+SELECT pareto_set.*, images.uri FROM pareto_set JOIN images USING (image_id)
+WHERE junk IS NOT NULL ORDER BY rank LIMIT coalesce($n::BIGINT, 9223372036854775807)
+"""
 _OBJECTS = """
 SELECT object_id, objects.image_id, {x: x, y: y, width: objects.width, height: objects.height} AS box,
        pareto_set.* EXCLUDE (image_id), images.uri
@@ -44,7 +48,17 @@ def shown_experiment(bench: "Workbench") -> str:
     return default_experiment(made or known)
 
 
-def mined(bench: "Workbench", experiment: str, count: int | None = None) -> Iterator[dict[str, Any]]:
+def junk_count(bench: "Workbench", experiment: str) -> int:
+    """Return how many images are in the junk lane of a list; 0 where an older version made it."""
+    with bench.lake.connect(pareto_set=bench.lake.require("pareto_set", [experiment])) as connection:
+        if "junk" not in connection.sql("FROM pareto_set").columns:
+            return 0
+        return int(connection.sql("SELECT count(junk) FROM pareto_set").fetchall()[0][0])
+
+
+def mined(
+    bench: "Workbench", experiment: str, count: int | None = None, *, is_junk: bool = False
+) -> Iterator[dict[str, Any]]:
     """Yield what an experiment mined in its order: ranks, reasons, signals, and where the image's bytes lie.
 
     Of objects it says their `object_id`, the `image_id` that they are part of, and their box in its upright pixels.
@@ -52,16 +66,20 @@ def mined(bench: "Workbench", experiment: str, count: int | None = None) -> Iter
     Args:
         bench: The project's resources.
         experiment: Name of the experiment.
-        count: Images from the first on; None means those that the budget selects.
+        count: Images from the first on; None means those that the budget selects, or all junk.
+        is_junk: Whether those of the junk lane are meant.
 
     Raises:
         ConfigError: there is no such experiment.
         MissingInputError: it was not run yet.
     """
     experiment_of(bench, experiment)
+    if is_junk and not junk_count(bench, experiment):
+        return
     lake, kind = bench.lake, bench.project.settings.items
     tables = {table: lake.require(table, lake.partitions(table)) for table in ("images", kind.table)}
     with lake.connect(pareto_set=lake.require("pareto_set", [experiment]), **tables) as connection:
-        found = connection.sql(_OBJECTS if kind is OBJECT else _IMAGES, params={"n": count})
+        query = _JUNK if is_junk else _OBJECTS if kind is OBJECT else _IMAGES
+        found = connection.sql(query, params={"n": count})
         for batch in found.to_arrow_reader(_ROWS_AT_ONCE):
             yield from batch.to_pylist()

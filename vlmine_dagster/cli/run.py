@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,7 +110,7 @@ def print_findings() -> None:
     """Print what the pool's own tables say about how to mine it: nothing where all is well."""
     from vlmine_dagster.scoring.findings import readable_findings
 
-    for finding in readable_findings(open_bench()):
+    for finding in chain.from_iterable(readable_findings(open_bench()).values()):
         console().print(f"[yellow]look[/]    {plain(finding)}")
 
 

@@ -50,12 +50,13 @@ def status(is_failures: bool, is_json: bool) -> None:
 
 
 def _findings(bench: "Workbench", rows: Sequence[dict[str, Any]]) -> None:
-    """Add what the keywords of the pool say about themselves to the row of the table that counts them."""
+    """Add what a table says of the pool to its row: keywords of themselves, junk how much of it there is."""
     from vlmine_dagster.scoring.findings import readable_findings
 
-    counted = next((row for row in rows if row["table"] == "vocab_counts" and row["variant"] == DEFAULT_VARIANT), None)
-    if counted is not None and (found := readable_findings(bench)):
-        counted["findings"] = found
+    found = readable_findings(bench)
+    for row in rows:
+        if row["variant"] == DEFAULT_VARIANT and row["table"] in found:
+            row["findings"] = found[row["table"]]
 
 
 def table_states(bench: "Workbench", shards: Sequence[str], history: History | None = None) -> list[dict[str, Any]]:

@@ -52,3 +52,19 @@ def moment() -> tuple[Column, ...]:
         Column("frame_index", "int64", "number of the frame within its sequence, if known", nullable=True, minimum=0),
         Column("timestamp_s", "float64", "when it was taken, in seconds on its sequence's clock", nullable=True),
     )
+
+
+def measures() -> tuple[Column, ...]:
+    """Return the columns of what is measured of a photo while it is opened; empty for other media."""
+    return (
+        share("darkest", "grey value of its darkest hundredth of pixels, as a share of white", nullable=True),
+        share("brightest", "grey value of its brightest hundredth of pixels, as a share of white", nullable=True),
+        share(
+            "contrast",
+            "largest range of a colour channel, without a thousandth of the pixels at either end",
+            nullable=True,
+        ),
+        share("sharpness", "share of an edge that lies between two neighbouring pixels of 128", nullable=True),
+        share("filled", "share of the cells of a 16 x 16 grid that hold anything", nullable=True),
+        Column("text_lines", "int32", "lines of a page of text; 0 where it is none", nullable=True, minimum=0),
+    )

@@ -3,7 +3,17 @@
 The Parquet schema, the Great Expectations suite and the column schema in the Dagster UI are all made from here.
 """
 
-from vlmine_dagster.domain.columns import failure, image_id, moment, outcome, score, share, usage, variant_hash
+from vlmine_dagster.domain.columns import (
+    failure,
+    image_id,
+    measures,
+    moment,
+    outcome,
+    score,
+    share,
+    usage,
+    variant_hash,
+)
 from vlmine_dagster.domain.contracts import (
     TAGS_TYPE,
     WHOLE_POOL,
@@ -15,6 +25,7 @@ from vlmine_dagster.domain.contracts import (
 )
 from vlmine_dagster.domain.encoders import ENCODER
 from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.junk import Junk
 from vlmine_dagster.domain.outcomes import JUDGES, Outcome, Split
 from vlmine_dagster.domain.verdicts import Verdict
 
@@ -25,6 +36,7 @@ __all__ = [
     "EMBEDDINGS",
     "IMAGES",
     "JUDGES",
+    "JUNK",
     "KEYWORDS",
     "KEYWORD_ANSWERS",
     "MINING_REPORT",
@@ -65,6 +77,7 @@ IMAGES = Table(
         Column("width", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
         Column("height", "int32", "pixels, after EXIF rotation", nullable=True, minimum=1),
         Column("n_bytes", "int64", "size of the image file in bytes", minimum=0),
+        *measures(),
         *moment(),
         Column("attributes", "string", "what else the source says of it, such as the weather, as JSON", nullable=True),
         Column("label", "string", "class name, if the image is labelled", nullable=True),
@@ -279,6 +292,20 @@ DUPLICATES = Table(
     ("image_id",),
 )
 
+JUNK = Table(
+    "junk",
+    "pool",
+    "an image of the pool that is probably worth no label: blurred, black, empty",
+    (
+        image_id(),
+        Column("kind", "string", "what is wrong with it", allowed=tuple(Junk)),
+        Column("value", "float64", "the measure that tells it (docs/junk.md)", minimum=0),
+        Column("limit", "float64", "the value of that measure from which on an image of this pool is junk", minimum=0),
+        Column("typical", "float64", "the median of that measure in the pool", minimum=0),
+    ),
+    ("image_id",),
+)
+
 _NEIGHBOURS = "minus the sum of its similarities to its 100 nearest neighbours"
 _UNASKED = "empty if no experiment uses it"
 
@@ -373,6 +400,7 @@ PARETO_SET = Table(
         Column("more_frames", "int64", "frames of its sequence that the list skips in its favour", minimum=0),
         Column("listed_instead", "string", "the frame in whose favour the list skips this one", nullable=True),
         Column("slice", "string", "the slice of the pool that it belongs to; empty without slices", nullable=True),
+        Column("junk", "string", "what is wrong with it, if it is in the junk lane", nullable=True),
     ),
     ("image_id",),
     opens_to="float64",
@@ -421,6 +449,7 @@ TABLES: dict[str, Table] = {
         VOCAB_COUNTS,
         NOVELTY_SCORES,
         DUPLICATES,
+        JUNK,
         RARITY_SCORES,
         NEIGHBOUR_SCORES,
         TASK_MODEL,

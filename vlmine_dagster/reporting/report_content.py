@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.items import ITEMS, OBJECT
@@ -20,6 +21,7 @@ from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.mining.verdicts import rules_text
 from vlmine_dagster.reporting.charts import SignalCloud
+from vlmine_dagster.reporting.junk_lane import junk_cards, kinds_of
 from vlmine_dagster.reporting.mlflow_runs import Recorded, mining_run
 from vlmine_dagster.reporting.report_page import (
     AccuracyRow,
@@ -87,7 +89,7 @@ def report_of(run: Recorded, context: Context) -> Report:
     experiment = run.project.settings.experiments[run.partition]
     slicing = run.project.settings.slices_of(run.partition)
     more = () if slicing is None else ("slice",)
-    columns = ("image_id", "rank", "front", "selected", "reason", *more, *experiment.signals)
+    columns = ("image_id", "rank", "front", "selected", "reason", "junk", *more, *experiment.signals)
     ranked = run.read("pareto_set", columns).sort_by("rank")
     metrics = run.read("retrain_metrics", _METRICS, partitions=[run.partition]).to_pylist()
     truth = _true_classes(run, context.labels, ranked)
@@ -117,6 +119,8 @@ def report_of(run: Recorded, context: Context) -> Report:
         slices=() if slicing is None else slice_rows(ranked.select(["slice", "selected"]), metrics),
         sliced_by="" if slicing is None else slicing.by,
         worst_slice=worst_text(metrics) or "",
+        junk=kinds_of(ranked),
+        junk_cards=junk_cards(context.pictures, ranked, max_pixels=run.project.settings.dataset.max_pixels),
         item=run.project.settings.unit,
     )
 
@@ -136,7 +140,7 @@ def _cloud(ranked: pa.Table, signals: Sequence[str]) -> SignalCloud:
 def _cards(
     run: Recorded, context: Context, ranked: pa.Table, signals: Sequence[str], truth: Mapping[str, tuple[str, str]]
 ) -> tuple[Card, ...]:
-    top = ranked.slice(0, PICTURES)
+    top = ranked.filter(pc.is_null(ranked.column("junk"))).slice(0, PICTURES)
     names = top.column("image_id").to_pylist()
     ranks = {name: mid_ranks(ranked.column(name).to_numpy(zero_copy_only=False)) for name in signals}
     pixels = run.project.settings.dataset.max_pixels

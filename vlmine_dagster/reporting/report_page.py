@@ -146,6 +146,8 @@ class Report:
         diversity: How differing images were picked from the top of the ranking: k_center, coverage or "" (not at all).
         weights: Weight of a signal by name, where it is not 1.
         item: What is mined: image or object.
+        junk: Images of the junk lane by kind, the commonest first; empty where there are none.
+        junk_cards: Pictures of some of them; of a card its picture, reason and name are shown.
         findings: What the pool's own tables say about how to mine it, a sentence each.
         discoveries: What more images would bring, in classes and keywords; for MLflow, the page has it among the facts.
         slices: One row per slice; empty where the pool has none.
@@ -177,6 +179,8 @@ class Report:
     slices: tuple[SliceRow, ...] = ()
     sliced_by: str = ""
     worst_slice: str = ""
+    junk: Mapping[str, int] = field(default_factory=dict)
+    junk_cards: tuple[Card, ...] = ()
 
 
 def render_report(report: Report) -> str:
@@ -204,7 +208,9 @@ def render_report(report: Report) -> str:
 
 
 def _check(report: Report) -> None:
-    pictures = ((card, picture) for card in report.cards for picture in (card.thumbnail, card.frame))
+    pictures = (
+        (card, picture) for card in (*report.cards, *report.junk_cards) for picture in (card.thumbnail, card.frame)
+    )
     for card, picture in pictures:
         if picture and not _DATA_URL.fullmatch(picture):
             raise ContractError(

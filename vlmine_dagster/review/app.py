@@ -122,6 +122,7 @@ def _filter(given: Mapping[str, Any]) -> Filter:
         is_selected=bool(given.get("is_selected")),
         sort=str(given.get("sort") or "rank"),
         is_descending=bool(given.get("is_descending")),
+        lane=str(given.get("lane") or "all"),
     )
 
 

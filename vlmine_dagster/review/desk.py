@@ -86,6 +86,7 @@ class Desk:
             "keywords": [{"name": name, "count": count} for name, count in found.common_words()],
             "classes": found.classes(),
             "class_choices": [] if labels is None else sorted(labels.class_names),
+            "junk": found.rows.num_rows - found.rows.column("junk").null_count,
             "has_moments": any(found.rows.column("more_frames").to_pylist()),
         }
 

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 MOST_ITEMS = 100_000
 """Items of a list that the page holds: the first ones. A person sees a few thousand a day."""
 
+MOST_JUNK = 10_000
+"""Items of the junk lane that the page holds besides."""
+
+LANES = {"list": "junk IS NULL", "junk": "junk IS NOT NULL", "all": "true"}
+"""What the page may show: the list, its junk lane, or both; each as SQL."""
+
 _KEPT_VIEWS = 64
 _MOST_WORDS = 500
 _OPTIONAL = {
@@ -54,6 +60,7 @@ class Filter:
         is_selected: Whether to show those alone that the budget reaches.
         sort: `rank` or a signal.
         is_descending: Whether the highest values come first.
+        lane: One of `LANES`.
         among: Only these positions, best sorted already; None: all.
     """
 
@@ -68,6 +75,7 @@ class Filter:
     is_selected: bool = False
     sort: str = "rank"
     is_descending: bool = False
+    lane: str = "all"
     among: tuple[int, ...] | None = None
 
 
@@ -193,7 +201,8 @@ class Listing:
         if chosen.moment:
             wheres.append("listed_instead = $moment")
             values["moment"] = chosen.moment
-        wheres += ["selected"] if chosen.is_selected else []
+        wheres += ["selected"] if chosen.is_selected and chosen.lane != "junk" else []
+        wheres.append(self._lane(chosen.lane))
         wheres += ["position IN (SELECT position FROM among)"] if chosen.among is not None else []
         return wheres, values
 
@@ -202,6 +211,12 @@ class Listing:
             return f"position {'DESC' if chosen.is_descending else 'ASC'}"
         way = "DESC" if chosen.is_descending else "ASC"
         return f'"{self._signal(chosen.sort)}" {way} NULLS LAST, position'
+
+    @staticmethod
+    def _lane(name: str) -> str:
+        if name not in LANES:
+            raise ConfigError(f"review: no lane {name!r}. There are: {', '.join(LANES)}.")
+        return LANES[name]
 
     def _signal(self, name: str) -> str:
         if name not in self.signals:
@@ -310,7 +325,7 @@ def _query(names: Sequence[str], bench: "Workbench", tables: Sequence[str], most
     own += [f"scenes.{name} AS scene_{name}" for name in _SCENE] if is_object else []
     scenes = "JOIN images scenes ON scenes.image_id = items.parent_id" if is_object else ""
     ranks = [f'rank() OVER (ORDER BY pareto_set."{name}" DESC) AS "{name}_rank"' for name in names if name in SIGNALS]
-    missing = {"more_frames": "0", "listed_instead": "NULL::VARCHAR"}  # older files lack them
+    missing = {"more_frames": "0", "listed_instead": "NULL::VARCHAR", "junk": "NULL::VARCHAR"}  # older files lack them
     old = [f"{value} AS {name}" for name, value in missing.items() if name not in names]
     joins = " ".join(f"LEFT JOIN {table} USING (image_id)" for table in tables)
     return f"""
@@ -318,7 +333,9 @@ def _query(names: Sequence[str], bench: "Workbench", tables: Sequence[str], most
         SELECT row_number() OVER (ORDER BY ranked.rank) - 1 AS position, ranked.* EXCLUDE (one),
                {", ".join([*own, *added])}
         FROM ranked JOIN items USING (image_id) {joins} {scenes}
-        QUALIFY position < {most} ORDER BY ranked.rank
+        WHERE ranked.rank <= {most}
+           OR ranked.rank < (SELECT min(rank) FROM ranked WHERE junk IS NOT NULL) + {MOST_JUNK} AND junk IS NOT NULL
+        ORDER BY ranked.rank
     """  # noqa: S608 - our own names
 
 
@@ -359,6 +376,7 @@ def shown(row: Mapping[str, Any], signals: Sequence[str], keywords: Sequence[str
         "time_s": row["timestamp_s"],
         "more_frames": row["more_frames"],
         "instead_of": row["listed_instead"],
+        "junk": row["junk"],
         "picture": row["sha256"][:12],
         "signals": [{"name": name, "value": row[name], "rank": row[f"{name}_rank"]} for name in signals],
     }

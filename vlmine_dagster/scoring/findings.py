@@ -4,7 +4,9 @@ from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.junk import junk_counts, junk_text
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
+from vlmine_dagster.settings.junk import why_no_junk_lane
 
 _COUNTED = ("keyword", "image_count", "image_share")
 
@@ -40,9 +42,18 @@ def strategy_of(bench: Workbench) -> str:
     return strategy_advice(label_count=label_count, has_names=has_names, tag_weight=weight, tells_images_apart=apart)
 
 
-def readable_findings(bench: Workbench) -> list[str]:
-    """Return `keyword_findings`, nothing where the tables cannot be read: other commands say so."""
-    try:
-        return keyword_findings(bench)
-    except VlmineError:
+def junk_findings(bench: Workbench) -> list[str]:
+    """Return a sentence that says how much junk the pool holds, nothing where there is none."""
+    if why_no_junk_lane(bench.project.settings) is not None or bench.lake.stamp("junk") is None:
         return []
+    counts = junk_counts(bench.lake.read("junk", columns=["kind"]))
+    return [f"{junk_text(counts)}. `vlmine top --junk` lists them (docs/junk.md)."] if counts else []
+
+
+def readable_findings(bench: Workbench) -> dict[str, list[str]]:
+    """Return what tables say of the pool, by table; nothing where they cannot be read: other commands say so."""
+    try:
+        found = {"vocab_counts": keyword_findings(bench), "junk": junk_findings(bench)}
+    except VlmineError:
+        return {}
+    return {table: texts for table, texts in found.items() if texts}

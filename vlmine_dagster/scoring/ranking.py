@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from vlmine_dagster.mining.selection import Ranking, budget_count, id_hashes, ra
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.scoring.copies import copies_note, similar_note
 from vlmine_dagster.scoring.diversity import diversified
+from vlmine_dagster.scoring.junk import junk_lane
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
@@ -32,6 +33,7 @@ from vlmine_dagster.settings import CountedBudget, ExperimentSettings
 
 _BEYOND = "beyond the budget"
 _SKIPPED = "skipped, the list holds another frame of its sequence: "
+_JUNK = "in the junk lane: "
 _SKIPPED_OBJECT = "listed with its image, by another object: "
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +50,8 @@ class MinedList:
         front_count: Fronts.
         digest: Hash of which images are ranked.
         advice: Whether two signals say the same.
-        skipped_count: Frames that the list skips, since it shows others of their sequences; they come last.
+        skipped_count: Frames that the list skips, since it shows others of their sequences; they come after the others.
+        junk_count: Images in the junk lane; they come last.
     """
 
     rows: pa.Table
@@ -58,6 +61,7 @@ class MinedList:
     digest: str
     advice: Advice
     skipped_count: int = 0
+    junk_count: int = 0
 
     @property
     def selected(self) -> pa.Table:
@@ -84,7 +88,8 @@ def mined_list(
     pool = counted_within(reader, experiment, pool)
     signals = signal_values(reader, experiment, pool, labels)
     hashes = id_hashes(image_ids(pool))
-    ranking = rank_images(signals, hashes, fusion=experiment.fusion, weights=experiment.weights)
+    junk = junk_lane(reader, pool.column("image_id")) if reader.needs("junk") else {}
+    ranking, lane = _ranked(signals, hashes, experiment, list(junk))
     if not len(ranking.order):
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
@@ -96,9 +101,9 @@ def mined_list(
     if experiment.diversity is not None:
         listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
     listed, sliced = split_budget(reader, experiment, listed, list(image_ids(pool)), selected_count)
-    ranking = joined(listed, last)
+    ranking = joined(joined(listed, last), lane)
     counted = reader.project.settings.counted
-    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader), verdicts=told, sliced=sliced)
+    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader), verdicts=told, sliced=sliced, junk=junk)
     return MinedList(
         _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, words=words),
         selected_count,
@@ -107,7 +112,31 @@ def mined_list(
         hashlib.sha256(np.sort(hashes[ranking.order]).tobytes()).hexdigest()[:16],
         agreement_advice(signals, mined_count=selected_count),
         len(last.order),
+        len(lane.order),
     )
+
+
+def _ranked(
+    signals: Mapping[str, Floats], hashes: npt.NDArray[np.uint64], experiment: ExperimentSettings, junk: Sequence[int]
+) -> tuple[Ranking, Ranking]:
+    """Return the ranking of the images that are no junk, and that of those that are.
+
+    Each is ranked among its own: a black picture that no keyword fits moves no other one to a later front.
+    """
+    if not junk:
+        ranking = rank_images(signals, hashes, fusion=experiment.fusion, weights=experiment.weights)
+        return ranking, part_of(ranking, np.empty(0, dtype=np.int64))
+    apart = np.zeros(len(hashes), dtype=bool)
+    apart[np.asarray(junk, dtype=np.int64)] = True
+
+    def without(left_out: npt.NDArray[np.bool_]) -> Ranking:
+        kept = {name: np.where(left_out, np.nan, values) for name, values in signals.items()}
+        return rank_images(kept, hashes, fusion=experiment.fusion, weights=experiment.weights)
+
+    ranking, lane = without(apart), without(~apart)
+    lacking = len(hashes) - len(ranking.order) - len(lane.order)
+    lane = replace(lane, front=lane.front + int(ranking.front.max(initial=0)))
+    return replace(ranking, excluded_count=lacking), lane
 
 
 def _selected_count(pool: pa.Table, listed: Ranking, budget: float | CountedBudget, kind: ItemKind) -> int:
@@ -144,12 +173,13 @@ def _without_repeats(
 
 @dataclass(frozen=True)
 class _Words:
-    """How reasons speak of a pool: what they count, whether keywords may be used, what verdicts and slices add."""
+    """How reasons speak of a pool: what they count, whether keywords may be used, what verdicts, slices, junk add."""
 
     counted: CountedUnit
     are_tags_meaningful: bool
     verdicts: Mapping[int, str]
     sliced: SlicedList
+    junk: Mapping[int, str]
 
 
 def _tells_images_apart(reader: Reader) -> bool:
@@ -198,24 +228,34 @@ def _rows(
     said = [f"{why}{words.sliced.within}{picked}{copy}{note}{end}" for why, copy, note, end in told]
     instead = skipped.listed_instead(ids, ranking.order)
     skip = _SKIPPED_OBJECT if experiment.deliver == "image" else _SKIPPED
+    kinds = _junk_kinds(ranking, words.junk)
     columns = {
         "image_id": ids.take(pa.array(ranking.order)),
         "rank": np.arange(1, count + 1),
         "front": ranking.front,
         "selected": np.arange(count) < selected_count,
         "reason": pa.chunked_array(
-            [pa.array(said, pa.string()), *_unselected(instead.slice(selected_count), skip).chunks]
+            [pa.array(said, pa.string()), *_unselected(instead, kinds, skip).slice(selected_count).chunks]
         ),
         "more_frames": skipped.more[ranking.order],
         "listed_instead": instead,
         "slice": words.sliced.names_of(ranking.order),
+        "junk": kinds,
     }
     return pa.table({**columns, **{name: values[ranking.order] for name, values in signals.items()}})
 
 
-def _unselected(instead: pa.ChunkedArray, skip: str) -> pa.ChunkedArray:
-    """Return the reasons of items that are not selected: beyond the budget, or skipped in favour of another one."""
-    return pc.fill_null(pc.binary_join_element_wise(skip, instead, ""), _BEYOND)
+def _junk_kinds(ranking: Ranking, junk: Mapping[int, str]) -> pa.ChunkedArray:
+    """Return what is wrong with each ranked item, null where nothing is: the junk lane comes last."""
+    first = len(ranking.order) - int(np.isin(ranking.order, list(junk)).sum()) if junk else len(ranking.order)
+    kinds = pa.array([junk[place] for place in ranking.order[first:].tolist()], pa.string())
+    return pa.chunked_array([pa.nulls(first, pa.string()), kinds])
+
+
+def _unselected(instead: pa.ChunkedArray, junk: pa.ChunkedArray, skip: str) -> pa.ChunkedArray:
+    """Return the reasons of items that are not selected: beyond the budget, skipped in favour of another one, junk."""
+    why = pc.coalesce(pc.binary_join_element_wise(_JUNK, junk, ""), pc.binary_join_element_wise(skip, instead, ""))
+    return pc.fill_null(why, _BEYOND)
 
 
 def _reasons(

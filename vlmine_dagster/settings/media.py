@@ -21,6 +21,9 @@ class MediumSettings(ProviderSettings):
     endings: ClassVar[tuple[str, ...]] = ()
     """Endings of the names of its files, lower case, with the dot."""
 
+    is_photographed: ClassVar[bool] = False
+    """Cameras take its pictures, so that a blurred, black or empty one is junk (docs/junk.md)."""
+
     prompts: ClassVar[Mapping[str, str]] = {}
     """Texts that are asked in place of prompts of vlmine, which speak of images; by their names."""
 

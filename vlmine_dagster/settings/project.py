@@ -119,6 +119,9 @@ class ProjectSettings(Settings):
     dedupe: Literal["bytes", "near"] = "bytes"
     """Which images are one in counts and lists: those of the same `bytes`, or `near` ones too, which show the same
     picture resized, cropped a little, mirrored or brightened (docs/duplicates.md)."""
+    junk: Literal["lane", "keep"] = "lane"
+    """What becomes of images that are blurred, black, of one colour or nearly empty: `lane` lists them apart, after all
+    others, `keep` leaves them in the lists (docs/junk.md)."""
     budget: Budget = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     slices: SliceSettings | None = None

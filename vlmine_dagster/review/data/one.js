@@ -78,6 +78,7 @@ function details(item, facts) {
     sequence: item.sequence && item.frame !== null ? `${item.sequence}, frame ${item.frame}` : item.sequence,
     time: item.time_s === null ? null : `${item.time_s.toFixed(3)} s`,
     "skipped for": item.instead_of,
+    junk: item.junk,
   };
   return Object.entries(rows).filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([name, value]) => [
     Object.assign(document.createElement("dt"), { textContent: name }),

@@ -1,0 +1,112 @@
+"""Junk is told by its own measures and by what its pool is like."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from conftest import photo
+from PIL import Image, ImageEnhance
+
+from benchmarks.planted_junk import KINDS
+from vlmine_dagster.domain.junk import Junk
+from vlmine_dagster.mining.junk import SIDE, find_junk, measures_of
+
+PLANTED = {
+    "blurred": Junk.BLURRED,
+    "black": Junk.DARK,
+    "washed-out": Junk.BRIGHT,
+    "flat": Junk.FLAT,
+    "text": Junk.TEXT,
+    "strip": Junk.SHAPE,
+    "nearly-empty": Junk.EMPTY,
+}
+
+
+def measured(pictures: list[Image.Image]) -> dict[str, np.ndarray]:
+    rows = []
+    for picture in pictures:
+        small = picture.copy()
+        small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+        shape = min(picture.size) / max(picture.size)
+        rows.append({**vars(measures_of(np.asarray(small))), "shape": shape})
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def kinds_in(measures: Mapping[str, np.ndarray], labelled: int = 0) -> list[Junk | None]:
+    """The kind of each image; the last ones are labelled."""
+    is_labelled = np.arange(len(measures["shape"])) >= len(measures["shape"]) - labelled
+    found = find_junk(measures, is_labelled=is_labelled, is_mined=~is_labelled).kinds
+    return [None if number < 0 else list(Junk)[number] for number in found]
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Image.Image]:
+    draw = np.random.default_rng(7)
+    found = []
+    for name in ("coffee", "chelsea", "astronaut", "brick"):
+        whole = photo(name)
+        for _ in range(3):
+            left, top = draw.integers(0, whole.width - 260), draw.integers(0, whole.height - 200)
+            found.append(whole.crop((left, top, left + 260, top + 200)))
+    return found
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_that_is_planted_among_photos_is_found_and_no_photo_is(name, photos):
+    spoiled = [KINDS[name](one, np.random.default_rng(place)) for place, one in enumerate(photos[:3])]
+
+    found = kinds_in(measured([*photos, *spoiled]))
+
+    assert found == [None] * len(photos) + [PLANTED[name]] * 3
+
+
+@pytest.mark.parametrize("brightness", [0.1, 0.3])
+def test_where_everything_is_dark_nothing_is_too_dark(brightness, photos):
+    night = [ImageEnhance.Brightness(one).enhance(brightness) for one in photos]
+
+    assert kinds_in(measured(night)) == [None] * len(photos)
+    assert kinds_in(measured([*night, Image.new("RGB", (260, 200))]))[-1] in (Junk.DARK, Junk.FLAT)
+
+
+def test_where_everything_is_blurred_nothing_is(photos):
+    smooth = [KINDS["blurred"](one, np.random.default_rng(place)) for place, one in enumerate(photos)]
+
+    assert Junk.BLURRED not in kinds_in(measured(smooth))
+
+
+def test_where_a_quarter_of_the_pool_is_text_documents_are_no_junk(photos):
+    pages = [KINDS["text"](one, np.random.default_rng(place)) for place, one in enumerate(photos)]
+
+    assert Junk.TEXT in kinds_in(measured([*photos, *pages[:4]]))
+    assert Junk.TEXT not in kinds_in(measured([*photos, *pages[:5]]))
+
+
+def test_what_people_label_as_often_as_it_comes_is_no_junk(photos):
+    black = [KINDS["black"](one, np.random.default_rng(place)) for place, one in enumerate(photos)]
+    pool = [*photos, black[0]]  # one of 13 is black
+
+    assert kinds_in(measured([*pool, *photos]), labelled=12)[12] is Junk.DARK
+    assert kinds_in(measured([*pool, *photos[:11], black[1]]), labelled=12)[12] is None
+
+
+def test_the_order_of_the_pool_and_scaling_of_pictures_change_nothing(photos):
+    pictures = [*photos, *(KINDS[name](photos[0], np.random.default_rng(1)) for name in KINDS)]
+    small = [one.resize((one.width // 2 or 1, one.height // 2 or 1), Image.Resampling.BOX) for one in pictures]
+
+    assert kinds_in(measured(pictures))[12:] == list(PLANTED.values())
+    assert kinds_in(measured(pictures[::-1]))[::-1] == kinds_in(measured(pictures))
+    assert kinds_in(measured(small)) == kinds_in(measured(pictures))
+
+
+def test_images_that_were_not_measured_are_no_junk():
+    nothing = {name: np.full(3, np.nan) for name in (*vars(measures_of(np.zeros((4, 5, 3), np.uint8))), "shape")}
+
+    assert kinds_in(nothing) == [None, None, None]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 128), (128, 1), (9, 9), (3, 128)])
+def test_pictures_of_any_size_have_measures(shape):
+    found = measures_of(np.full((*shape, 3), 77, np.uint8))
+
+    assert (found.contrast, found.filled, found.text_lines) == (0, 0, 0)
+    assert 0 <= found.sharpness <= 1

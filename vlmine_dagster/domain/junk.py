@@ -1,0 +1,27 @@
+"""Kinds of junk: what is wrong with a picture that no label is worth."""
+
+from enum import StrEnum
+
+
+class Junk(StrEnum):
+    """What is wrong with a picture; of several kinds the first counts."""
+
+    DARK = "too dark"
+    BRIGHT = "too bright"
+    FLAT = "flat colour"
+    SHAPE = "odd shape"
+    EMPTY = "nearly empty"
+    TEXT = "text only"
+    BLURRED = "blurred"
+
+
+MEASURED = {
+    Junk.DARK: "brightest",
+    Junk.BRIGHT: "darkest",
+    Junk.FLAT: "contrast",
+    Junk.SHAPE: "shorter side / longer side",
+    Junk.EMPTY: "filled",
+    Junk.TEXT: "text_lines",
+    Junk.BLURRED: "sharpness",
+}
+"""By kind, the measure that tells it: a column of `images`, or what follows from two."""

@@ -1,0 +1,106 @@
+"""Junk in a project: the columns that tell it, the rows of `junk`, and the lane of a list."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmine_dagster.domain.junk import Junk
+from vlmine_dagster.domain.tables import JUNK
+from vlmine_dagster.domain.verdicts import Verdict
+from vlmine_dagster.mining.judging import standing_verdicts
+from vlmine_dagster.mining.junk import SIDE, JunkFound, find_junk, measures_of
+from vlmine_dagster.resources.intake import Measure
+from vlmine_dagster.scoring.reading import Reader
+
+PICTURE_MEASURE = Measure(SIDE, lambda pixels: asdict(measures_of(pixels)))
+"""What `images` measures of a photo."""
+
+_MEASURES = ("contrast", "brightest", "darkest", "filled", "sharpness", "text_lines")
+_COLUMNS = ("image_id", "split", "width", "height", *_MEASURES)
+
+
+def junk_rows(reader: Reader) -> tuple[pa.Table, JunkFound]:
+    """Return the images of the pool that are junk, sorted by id, and how they were found.
+
+    Args:
+        reader: Reads `images`.
+    """
+    with reader.connect("images") as connection:
+        query = f"SELECT {', '.join(_COLUMNS)} FROM images WHERE outcome = 'ok' AND split IN ('pool', 'seed')"  # noqa: S608
+        rows = connection.sql(f"{query} ORDER BY image_id").to_arrow_table()
+    split = rows.column("split").to_numpy(zero_copy_only=False)
+    found = find_junk(_measures(rows), is_labelled=split == "seed", is_mined=split == "pool")
+    chosen = np.flatnonzero(found.kinds >= 0)
+    kinds = [list(Junk)[number] for number in found.kinds[chosen].tolist()]
+    table = pa.table(
+        {
+            "image_id": rows.column("image_id").take(pa.array(chosen)),
+            "kind": pa.array([kind.value for kind in kinds], pa.string()),
+            "value": pa.array(found.values[chosen], pa.float64()),
+            "limit": pa.array([found.limits[kind] for kind in kinds], pa.float64()),
+            "typical": pa.array([found.typical[kind] for kind in kinds], pa.float64()),
+        },
+        JUNK.schema,
+    )
+    return table, found
+
+
+def _measures(rows: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
+    def column(name: str) -> npt.NDArray[np.float64]:
+        values: npt.NDArray[np.float64] = rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+        return values
+
+    sides = np.sort([column("width"), column("height")], axis=0)
+    return {**{name: column(name) for name in _MEASURES}, "shape": sides[0] / sides[1]}
+
+
+def junk_counts(rows: pa.Table) -> dict[str, int]:
+    """Return how many images are junk of each kind, the commonest kind first.
+
+    Args:
+        rows: Column `kind`.
+    """
+    counts: list[dict[str, Any]] = rows.column("kind").value_counts().to_pylist()
+    found = {str(one["values"]): int(one["counts"]) for one in counts}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def junk_text(counts: Mapping[str, int]) -> str:
+    """Return in words how many images are junk of each kind.
+
+    Examples:
+        >>> junk_text({"blurred": 12, "too dark": 1200})
+        '1,212 images are in the junk lane: 1,200 too dark, 12 blurred'
+        >>> junk_text({"blurred": 1})
+        '1 image is in the junk lane: 1 blurred'
+    """
+    total = sum(counts.values())
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return f"{total:,} {'image is' if total == 1 else 'images are'} in the junk lane: {kinds}"
+
+
+def junk_lane(reader: Reader, image_ids: pa.ChunkedArray) -> dict[int, str]:
+    """Return the images of a list that are in its junk lane: what is wrong with each, by its place.
+
+    An image that reviewers called anything else but junk is not in it; where all are junk, none is.
+
+    Args:
+        reader: Reads `junk` (image_id, kind), and `verdicts`, if the list learns from them.
+        image_ids: The images that can be mined.
+    """
+    rows = reader.read("junk", ["image_id", "kind"])
+    kinds = dict(zip(rows.column("image_id").to_pylist(), rows.column("kind").to_pylist(), strict=True))
+    if kinds and reader.needs("verdicts"):
+        judged = reader.read("verdicts", ["image_id", "reviewer", "verdict"]).to_pylist()
+        standing = standing_verdicts((row["image_id"], row["reviewer"], Verdict(row["verdict"])) for row in judged)
+        kinds = {name: kind for name, kind in kinds.items() if standing.get(name, Verdict.JUNK) is Verdict.JUNK}
+    places = np.flatnonzero(pc.is_in(image_ids, pa.array(kinds, pa.string())).to_numpy(zero_copy_only=False))
+    if len(places) == len(image_ids):
+        return {}
+    names = image_ids.take(pa.array(places)).to_pylist()
+    return {place: kinds[name] for place, name in zip(places.tolist(), names, strict=True)}
