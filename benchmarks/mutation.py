@@ -41,6 +41,7 @@ WHOLE_PROJECT = {"finished", "_finished", "make_project", "sample_pool"}
 """Fixtures that run a pipeline."""
 
 _SLOWEST_S = 600.0
+_NO_TESTS = 5  # pytest's exit code where all tests are left out
 _BROKEN = ast.parse("raise RuntimeError('changed')")
 _PATIENCE = 5.0  # times as long as without a change, and ten seconds
 _COMPARED: dict[type, type] = {
@@ -223,7 +224,7 @@ def outcome_of(mutant: Mutant, tree: ast.Module | None, tests: list[str], *, lim
         child.kill()
         child.join()
         return "slow"
-    return "missed" if child.exitcode == 0 else "caught"
+    return "missed" if child.exitcode in (0, _NO_TESTS) else "caught"
 
 
 def _import_libraries(*, has_pipeline: bool) -> None:
