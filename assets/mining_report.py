@@ -52,6 +52,7 @@ def _context(run: StageRun) -> Any:
             "pareto_set",
             lambda part: (*_LIST, *([] if part.slices is None else ["slice"]), *part.experiment.signals),
         ),
+        Reads("list_changes", ("image_id", "change", "cause", "why", "rank", "rank_before")),
         Reads("retrain_metrics", _METRICS),
         Reads("retrain_metrics", _METRICS, partitions=_rivals, is_optional=True),
         Reads(ITEMS, ("image_id", "outcome", "split", "label")),
@@ -64,7 +65,7 @@ def _context(run: StageRun) -> Any:
     settings=lambda part: [part.settings.name],
     fingerprints=_labels,
     is_tracked=True,
-    version=8,
+    version=9,
     checks={
         STOP_CHECK: "More labels of random images would show new classes; otherwise it is time to stop.",
     },

@@ -45,6 +45,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     "pareto_set",
     group="mine",
     kinds={"duckdb", "mlflow", "parquet"},
+    companions=("list_changes",),
     reads=[
         *(_mined(name) for name, table in TABLES.items() if table.partition != "experiment"),
         _mined(ITEMS),
@@ -70,7 +71,7 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions],
     fingerprints=_oracle,
     is_tracked=True,
-    version=6,
+    version=7,
     config=MiningConfig,
     checks={
         AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
@@ -84,10 +85,12 @@ def pareto_set(run: StageRun) -> Product:
     One row per ranked image: its rank, its non-dominated front, one column per signal (higher is more worth mining),
     whether the budget reaches it, and why. Failed images and images that lack a signal never enter. Frames that the
     experiment's rules skip come after the others, each with the frame that is listed in its place, and junk comes last.
+    `list_changes` says which images the budget reaches that it did not in the last list, which it no longer does, why.
     """
     from vlmine_dagster.engine.facts import table_fact
     from vlmine_dagster.reporting.mlflow_runs import record_list
     from vlmine_dagster.reporting.slices import slice_facts
+    from vlmine_dagster.scoring.list_changes import list_changes
     from vlmine_dagster.scoring.ranking import mined_list
     from vlmine_dagster.scoring.sequences import check_sequences
 
@@ -96,8 +99,10 @@ def pareto_set(run: StageRun) -> Product:
     changed = run.config.budget if isinstance(run.config, MiningConfig) else None
     budget = changed or experiment.budget or run.project.settings.budget
     found = mined_list(run, experiment, budget=budget, labels=run.labels)
+    changes = list_changes(run, found, run.previous(), run.previous("list_changes"))
     facts = {
         "selected": found.selected_count,
+        **changes.counts,
         "ranked": found.rows.num_rows,
         "lacking a signal": found.excluded_count,
         "fronts": found.front_count,
@@ -107,6 +112,7 @@ def pareto_set(run: StageRun) -> Product:
         **slice_facts(found.rows, run.project.settings.slices_of(run.partition)),
     }
     preview = table_fact(found.rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())
-    record = partial(record_list, run, run.tracking, found, budget=budget, labels=run.labels)
+    record = partial(record_list, run, run.tracking, found, changes, budget=budget, labels=run.labels)
     advice = {AGREEMENT_CHECK: found.advice, SEQUENCE_CHECK: whole}
-    return Product(found.rows, {**facts, "top of the list": preview}, record, advice=advice)
+    facts["top of the list"] = preview
+    return Product(found.rows, facts, record, companions={"list_changes": changes.rows}, advice=advice)

@@ -7,6 +7,8 @@ from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.items import OBJECT
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings import ExperimentSettings
 
@@ -54,6 +56,22 @@ def junk_count(bench: "Workbench", experiment: str) -> int:
         if "junk" not in connection.sql("FROM pareto_set").columns:
             return 0
         return int(connection.sql("SELECT count(junk) FROM pareto_set").fetchall()[0][0])
+
+
+def changes_of(bench: "Workbench", experiment: str) -> "pa.Table":
+    """Return what changed in a list since the last one: rows of `list_changes`; none where that is not known.
+
+    Raises:
+        ConfigError: there is no such experiment.
+        MissingInputError: it was not run yet.
+    """
+    from vlmine_dagster.domain.tables import LIST_CHANGES
+
+    experiment_of(bench, experiment)
+    bench.lake.require("pareto_set", [experiment])
+    if bench.lake.stamp("list_changes", experiment) is None:  # a list that an older version made
+        return LIST_CHANGES.schema.empty_table()
+    return bench.lake.read("list_changes", experiment)
 
 
 def mined(

@@ -3,6 +3,7 @@
 The Parquet schema, the Great Expectations suite and the column schema in the Dagster UI are all made from here.
 """
 
+from vlmine_dagster.domain.changes import Cause
 from vlmine_dagster.domain.columns import (
     failure,
     image_id,
@@ -39,6 +40,7 @@ __all__ = [
     "JUNK",
     "KEYWORDS",
     "KEYWORD_ANSWERS",
+    "LIST_CHANGES",
     "MINING_REPORT",
     "NEIGHBOUR_SCORES",
     "NOVELTY_SCORES",
@@ -406,6 +408,21 @@ PARETO_SET = Table(
     opens_to="float64",
 )
 
+LIST_CHANGES = Table(
+    "list_changes",
+    "experiment",
+    "an image that entered the mined list since the last one, or left it",
+    (
+        image_id(),
+        Column("change", "string", "whether the budget reaches it now, or did before", allowed=("entered", "left")),
+        Column("cause", "string", "why, in a word", allowed=tuple(Cause)),
+        Column("why", "string", "why, in plain English"),
+        Column("rank", "int64", "its rank now; empty where it is not in the list", nullable=True, minimum=1),
+        Column("rank_before", "int64", "its rank in the last list; empty where it was not in it", True, 1),
+    ),
+    ("image_id",),
+)
+
 RETRAIN_METRICS = Table(
     "retrain_metrics",
     "experiment",
@@ -455,6 +472,7 @@ TABLES: dict[str, Table] = {
         TASK_MODEL,
         UNCERTAINTY_SCORES,
         VERDICTS,
+        LIST_CHANGES,
         PARETO_SET,
         RETRAIN_METRICS,
         MINING_REPORT,

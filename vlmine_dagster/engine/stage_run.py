@@ -3,7 +3,7 @@
 import itertools
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -43,11 +43,13 @@ class Previous:
         is_of_same_inputs: Whether it was made of all that goes in now.
         is_of_same_origin: Whether its rows were read from what is there now; only what is joined may differ.
         read: Returns its rows.
+        connect: Opens DuckDB with a view `before` of its rows.
     """
 
     is_of_same_inputs: bool
     is_of_same_origin: bool
     read: "Callable[[], pa.Table]"
+    connect: "Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]"
 
 
 class StageRun:
@@ -297,14 +299,19 @@ class StageRun:
         """The stage with the extraction variant under which it publishes."""
         return Unit(self.stage, self._part.variant)
 
-    def previous(self) -> "Previous | None":
-        """Return what the stage published last of this partition, None where nothing is there."""
-        variant = self.unit.variant
-        stamp = self._lake.stamp(self.stage.table, self.partition, variant=variant)
+    def previous(self, companion: str = "") -> "Previous | None":
+        """Return what the stage published last of this partition, None where nothing is there.
+
+        Args:
+            companion: A companion table of the stage; its own table if empty.
+        """
+        table, variant = companion or self.stage.table, self.unit.variant
+        stamp = self._lake.stamp(table, self.partition, variant=variant)
         if stamp is None:
             return None
-        read = partial(self._lake.read, self.stage.table, self.partition, variant=variant)
-        return Previous(stamp.inputs == self.inputs, stamp.source == self.origin, read)
+        read = partial(self._lake.read, table, self.partition, variant=variant)
+        connect = partial(self._lake.connect, before=[self._lake.path(table, self.partition, variant=variant)])
+        return Previous(stamp.inputs == self.inputs, stamp.source == self.origin, read, connect)
 
     def inputs_of(self, table: str) -> str | None:
         """Return the hash of all that went into this partition of a table; None where it is missing."""

@@ -16,6 +16,7 @@ from vlmine_dagster.reporting.report_page import Report
 from vlmine_dagster.reporting.slices import slice_rows, worst_text
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, Tracking, dagster_url, run_colour
+from vlmine_dagster.scoring.list_changes import ListChanges
 from vlmine_dagster.scoring.ranking import MinedList
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.retraining import Judged, means
@@ -62,9 +63,15 @@ class Recorded(Reader, Protocol):
 
 
 def record_list(
-    run: Recorded, tracking: Tracking, mined: MinedList, *, budget: float | CountedBudget, labels: Labels | None
+    run: Recorded,
+    tracking: Tracking,
+    mined: MinedList,
+    changes: ListChanges,
+    *,
+    budget: float | CountedBudget,
+    labels: Labels | None,
 ) -> Mapping[str, Any]:
-    """Open the MLflow run of a mined list: parameters, what describing cost, the list itself."""
+    """Open the MLflow run of a mined list: parameters, what describing cost, the list and what changed in it."""
     settings = run.project.settings
     experiment = settings.experiments[run.partition]
     round_count = 0 if labels is None else labels.round_count
@@ -80,7 +87,10 @@ def record_list(
         tracked.params(_params(run, budget=budget, round_count=round_count))
         if experiment.needs_keywords:
             tracked.metrics({name: value for name, value in _bill(run).items() if value})
+        tracked.metrics(changes.counts)
         tracked.artifact("mined.csv", _csv(mined.selected))
+        if changes.rows.num_rows:
+            tracked.artifact("changes.csv", _csv(changes.rows))
         if settings.slices_of(run.partition) is not None:
             rows = slice_rows(mined.rows.select(["slice", "selected"]))
             tracked.metrics({metric_name(f"slice_selected: {row.name}"): row.selected_count for row in rows})

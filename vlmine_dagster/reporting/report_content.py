@@ -43,17 +43,20 @@ from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.discovery import class_discovery, keyword_discovery
 from vlmine_dagster.scoring.labelled import true_classes
+from vlmine_dagster.scoring.list_changes import changes_text
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
 from vlmine_dagster.scoring.slices import ANOTHER_BUDGET
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 
 PICTURES = 60
+CHANGES = 100
 _THUMBNAIL_SIDE = 320
 _MOST_CLOUD_POINTS = 20_000
 _SHOTS = ("many", "medium", "few")
 _COUNTED = ("keyword", "image_count", "image_share")
 _MORE = {"classes": "more labels", "keywords": "more images"}
 _METRICS = ("budget", "seed", "metric", "value")
+_CHANGES = ("image_id", "change", "cause", "why", "rank", "rank_before")
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def report_of(run: Recorded, context: Context) -> Report:
     columns = ("image_id", "rank", "front", "selected", "reason", "junk", *more, *experiment.signals)
     ranked = run.read("pareto_set", columns).sort_by("rank")
     metrics = run.read("retrain_metrics", _METRICS, partitions=[run.partition]).to_pylist()
+    changes = run.read("list_changes", _CHANGES)
     truth = _true_classes(run, context.labels, ranked)
     selected = ranked.filter(ranked.column("selected"))
     discoveries = _discoveries(run, context.labels)
@@ -119,6 +123,8 @@ def report_of(run: Recorded, context: Context) -> Report:
         slices=() if slicing is None else slice_rows(ranked.select(["slice", "selected"]), metrics),
         sliced_by="" if slicing is None else slicing.by,
         worst_slice=worst_text(metrics) or "",
+        changed=changes_text(changes, noun=run.project.settings.unit),
+        changes=tuple(changes.slice(0, CHANGES).to_pylist()),
         junk=kinds_of(ranked),
         junk_cards=junk_cards(context.pictures, ranked, max_pixels=run.project.settings.dataset.max_pixels),
         item=run.project.settings.unit,

@@ -146,6 +146,8 @@ class Report:
         diversity: How differing images were picked from the top of the ranking: k_center, coverage or "" (not at all).
         weights: Weight of a signal by name, where it is not 1.
         item: What is mined: image or object.
+        changed: What changed since the last list, in a sentence; "" where there was none.
+        changes: Images that entered since the last list or left it, rows of `list_changes`; the first ones.
         junk: Images of the junk lane by kind, the commonest first; empty where there are none.
         junk_cards: Pictures of some of them; of a card its picture, reason and name are shown.
         findings: What the pool's own tables say about how to mine it, a sentence each.
@@ -179,6 +181,8 @@ class Report:
     slices: tuple[SliceRow, ...] = ()
     sliced_by: str = ""
     worst_slice: str = ""
+    changed: str = ""
+    changes: tuple[Mapping[str, Any], ...] = ()
     junk: Mapping[str, int] = field(default_factory=dict)
     junk_cards: tuple[Card, ...] = ()
 

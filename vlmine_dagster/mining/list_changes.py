@@ -1,0 +1,186 @@
+"""Why an image entered a list since the last one, or left it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vlmine_dagster.domain.changes import Cause
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit
+from vlmine_dagster.domain.verdicts import CONFIRMED, Verdict
+
+_KEYWORD_SIGNALS = ("novelty_min", "novelty_mean")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an image is in a list.
+
+    Attributes:
+        rank: Its rank.
+        place: Its rank among the images that are in both lists; None where it is in one.
+        signals: Value by signal, higher is more worth mining.
+        signal_places: Rank by signal, likewise among the images of both lists; 1 is the best.
+        junk: What is wrong with it, if it is in the junk lane.
+        instead: The image that is listed in its place, if one is.
+    """
+
+    rank: int
+    place: int | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
+    signal_places: Mapping[str, int] = field(default_factory=dict)
+    junk: str | None = None
+    instead: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two lists of one experiment.
+
+    Attributes:
+        selected_before: Images that the budget of the last list reached.
+        selected_now: Images that the budget of this one reaches.
+        has_same_signals: Whether both were mined by the same signals.
+        has_verdicts: Whether this one learned from verdicts.
+        counted: What keywords are counted by.
+    """
+
+    selected_before: int
+    selected_now: int
+    has_same_signals: bool = True
+    has_verdicts: bool = False
+    counted: CountedUnit = COUNTED["image"]
+
+
+Found = tuple[Cause, str]
+
+
+def why_entered(before: Standing | None, now: Standing, lists: Comparison, *, shard: str, is_shard_new: bool) -> Found:
+    """Say why an image is within the budget that was not before.
+
+    Args:
+        before: Where it was in the last list; None where it was not in it.
+        now: Where it is in this one.
+        lists: Both lists.
+        shard: Its shard.
+        is_shard_new: Whether the last list held no image of that shard.
+
+    Examples:
+        >>> lists = Comparison(selected_before=50, selected_now=50)
+        >>> print(*why_entered(None, Standing(3), lists, shard="week-2", is_shard_new=True), sep=": ")
+        new: new, in shard week-2
+        >>> before = Standing(812, 800, {"novelty_min": 1 / 9}, {"novelty_min": 790})
+        >>> now = Standing(40, 38, {"novelty_min": 1 / 2}, {"novelty_min": 30})
+        >>> print(*why_entered(before, now, lists, shard="week-1", is_shard_new=False), sep=": ")
+        signal: rank 812 before; its rarest keyword is in 2 images now, in 9 images before
+    """
+    if before is None:
+        if is_shard_new:
+            return Cause.NEW, f"new, in shard {shard}"
+        return Cause.UNRANKED, "not in the last list: it is new in its shard, or lacked a signal"
+    return _set_apart(before, "was in the junk lane before", "was listed in its place before") or _risen(
+        before, now, lists
+    )
+
+
+def why_left(
+    before: Standing,
+    now: Standing | None,
+    lists: Comparison,
+    *,
+    split: str | None,
+    outcome: str | None,
+    verdict: Verdict | None = None,
+) -> Found:
+    """Say why an image is no longer within the budget.
+
+    Args:
+        before: Where it was in the last list.
+        now: Where it is in this one; None where it is not in it.
+        lists: Both lists.
+        split: Its split now; None where the data set no longer holds it.
+        outcome: What became of it when it was opened last.
+        verdict: What reviewers called it.
+
+    Examples:
+        >>> lists = Comparison(selected_before=50, selected_now=50)
+        >>> print(*why_left(Standing(3), None, lists, split="seed", outcome="ok"), sep=": ")
+        labelled: labelled now
+        >>> print(*why_left(Standing(48, 48), Standing(61, 48), lists, split="pool", outcome="ok"), sep=": ")
+        others: rank 61 now; pushed down 13 by images that the last list did not hold
+    """
+    if now is None:
+        return _absent(split, outcome)
+    apart = _set_apart(now, "in the junk lane now", "is listed in its place now")
+    if apart is None and verdict is not None and verdict not in CONFIRMED:
+        return Cause.VERDICT, f"reviewers called it {verdict}"
+    return apart or _fallen(before, now, lists)
+
+
+def _set_apart(standing: Standing, junk: str, represented: str) -> Found | None:
+    """Return why a list sets an image apart, None where it does not."""
+    if standing.junk:
+        return Cause.JUNK, f"{junk} ({standing.junk})"
+    return (Cause.REPRESENTED, f"{standing.instead} {represented}") if standing.instead else None
+
+
+def _risen(before: Standing, now: Standing, lists: Comparison) -> Found:
+    was = f"rank {before.rank:,} before"
+    if before.rank <= lists.selected_now:
+        return Cause.BUDGET, f"{was}; {_budgets(lists)}"
+    own = _places(before) - _places(now)
+    if own <= 0 or own < (before.rank - now.rank) - own:
+        return Cause.OTHERS, f"{was}; images ahead of it left"
+    return _moved(before, now, lists, was, up=True)
+
+
+def _fallen(before: Standing, now: Standing, lists: Comparison) -> Found:
+    at = f"rank {now.rank:,} now"
+    if before.rank > lists.selected_now:
+        return Cause.BUDGET, f"{at}; {_budgets(lists)}"
+    own = _places(now) - _places(before)
+    others = (now.rank - before.rank) - own
+    if own <= 0 or own < others:
+        return Cause.OTHERS, f"{at}; pushed down {others:,} by images that the last list did not hold"
+    return _moved(before, now, lists, at, up=False)
+
+
+def _budgets(lists: Comparison) -> str:
+    return f"the budget reaches {lists.selected_now:,} images now, {lists.selected_before:,} before"
+
+
+def _absent(split: str | None, outcome: str | None) -> Found:
+    if split is None:
+        return Cause.GONE, "the data set no longer holds it"
+    if outcome != "ok":
+        return Cause.UNREADABLE, f"it cannot be read any more ({outcome})"
+    if split == "seed":
+        return Cause.LABELLED, "labelled now"
+    if split != "pool":
+        return Cause.LABELLED, f"in the {split} split now"
+    return Cause.UNRANKED, "no longer ranked: it lacks a signal, or another image stands for it"
+
+
+def _places(standing: Standing) -> int:
+    return standing.rank if standing.place is None else standing.place
+
+
+def _moved(before: Standing, now: Standing, lists: Comparison, rank: str, *, up: bool) -> Found:
+    """Say what moved an image past others that are in both lists."""
+    if not lists.has_same_signals:
+        return Cause.ORDER, f"{rank}; the experiment mines by other signals now"
+    ratios = {name: before.signal_places[name] / place for name, place in now.signal_places.items()}
+    moves = ratios if up else {name: 1 / ratio for name, ratio in ratios.items()}
+    name = max(moves, key=moves.__getitem__, default="")
+    if name and moves[name] > 1:
+        return Cause.SIGNAL, f"{rank}; {_signal_text(name, before, now, lists.counted)}"
+    if lists.has_verdicts:
+        return Cause.VERDICT, f"{rank}; verdicts moved it {'up' if up else 'down'}"
+    return Cause.ORDER, f"{rank}; no signal moved it, but how the experiment puts its list together"
+
+
+def _signal_text(name: str, before: Standing, now: Standing, counted: CountedUnit) -> str:
+    if name in _KEYWORD_SIGNALS and before.signals[name] != now.signals[name]:
+        what = "its rarest keyword is" if name == "novelty_min" else "its keywords are on average"
+        then, counts = (counted.of(round(1 / one.signals[name])) for one in (before, now))
+        return f"{what} in {counts} now, in {then} before"
+    places = (one.signal_places[name] for one in (now, before))
+    return "{} ranks it {:,} now, {:,} before".format(name, *places)
