@@ -35,7 +35,10 @@ class MemoryReader:
     def connect(self, *tables, partitions=None):
         with duckdb.connect() as connection:
             for table in tables:
-                connection.register(table, self.read(table, self.columns[table], partitions=partitions))
+                rows = self.read(table, self.columns[table], partitions=partitions)
+                connection.register(
+                    table, rows.drop_columns([f.name for f in rows.schema if "halffloat" in str(f.type)])
+                )
             yield connection
 
     def batches(self, table):

@@ -83,3 +83,29 @@ def test_mined_images_do_not_count(finished: Made):
     assert told is not None
     assert class_discovery(items, None, shards) is None
     assert class_discovery(items, Mined(), shards) is None  # type: ignore[arg-type]
+
+
+class Chosen:
+    """Labels of which one came back from mining."""
+
+    def is_mined(self, image_id: str, key: str) -> bool:
+        return (image_id, key) == ("s/a/mined", "mined")
+
+
+def test_only_classes_of_labelled_images_that_were_drawn_count():
+    seed = [(f"s/a/{place}", "road" if place else "tram", "seed", "ok") for place in range(5)]
+    pool = [(f"s/a/pool-{place}", None, "pool", "ok") for place in range(20)]
+    others = [
+        ("s/a/mined", "yak", "seed", "ok"),
+        ("s/a/hidden", "yak", "pool", "ok"),  # an oracle knows
+        ("s/a/test", "yak", "test", "ok"),
+        ("s/a/broken", "yak", "seed", "corrupt"),
+    ]
+
+    found = class_discovery([*seed, *pool, *others], Chosen(), ["s/a"])  # type: ignore[arg-type]
+
+    assert found is not None
+    assert (found.seen, found.images, found.more) == (2, 5, 22)  # of 27 that may be drawn
+    assert class_discovery([*seed, *pool], None, ["s/a"]) is None
+    assert class_discovery(pool, Chosen(), ["s/a"]) is None  # type: ignore[arg-type]
+    assert class_discovery(seed, Chosen(), ["s/a"]) is None  # type: ignore[arg-type]
