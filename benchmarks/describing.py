@@ -20,12 +20,11 @@ import yaml
 
 from benchmarks.measuring import machine, print_table, rates_of
 from benchmarks.synthetic_pool import key, photo, write_tar
-from vlmine_dagster.assets.descriptions import description_row
-from vlmine_dagster.assets.embeddings import embedding_rows
 from vlmine_dagster.describing.describers.tagger import Tagger, TaggerSettings
 from vlmine_dagster.domain.tables import DESCRIPTIONS
 from vlmine_dagster.resources.describers import DescriberInput
-from vlmine_dagster.resources.encoder import Encoder, prepare_pixels
+from vlmine_dagster.resources.encoder import Encoder, embedding_rows, prepare_pixels
+from vlmine_dagster.resources.extraction import description_row
 from vlmine_dagster.resources.intake import inspect_shard, read_bytes
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.ordered import core_count

@@ -21,13 +21,14 @@ from PIL import Image
 
 from benchmarks.crops import engine
 from benchmarks.measuring import machine, print_table, rates_of
-from vlmine_dagster.resources.crops import Crop, ppm
+from vlmine_dagster.resources.crops import Crop
 from vlmine_dagster.resources.drives.waymo import CAMERA, IMAGE, TIME, picture_key
 from vlmine_dagster.resources.driving.waymo_files import write_waymo
 from vlmine_dagster.resources.driving.world import WorldSize, drives
 from vlmine_dagster.resources.encoder import Encoder, prepare_pixels
 from vlmine_dagster.resources.intake import inspect_shard, read_bytes
 from vlmine_dagster.resources.objects import object_rows
+from vlmine_dagster.resources.pictures import ppm
 from vlmine_dagster.resources.workbench import Workbench
 
 _CONTEXT = 0.2

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -164,11 +165,15 @@ def check_scores(bench: Workbench, folder: Path) -> None:
             raise SystemExit(f"{table} differs from bare DuckDB's: {found}")
 
 
+def _run_experiment(name: str, bench: Workbench, _folder: Path) -> dict[str, float]:
+    return run_stage(bench, name)
+
+
 WORK: Mapping[str, Callable[[Workbench, Path], dict[str, float]]] = {
     POOL_STAGE: lambda bench, _folder: run_stage(bench, POOL_STAGE),
     SHARD_STAGE: lambda bench, _folder: run_stage(bench, SHARD_STAGE),
     BARE_QUERY: run_bare_query,
-    **{name: lambda bench, _folder, name=name: run_stage(bench, name) for name in EXPERIMENTS},
+    **{name: partial(_run_experiment, name) for name in EXPERIMENTS},
     BARE_RANKING: lambda bench, _folder: run_bare_ranking(bench),
 }
 

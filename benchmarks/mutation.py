@@ -204,7 +204,7 @@ def _test(mutant: Mutant, tree: ast.Module | None, tests: list[str]) -> None:
         os.dup2(silence.fileno(), 1)
         os.dup2(silence.fileno(), 2)
     if tree is not None:
-        sys.meta_path.insert(0, _Finder(module_name(mutant.file), ROOT / mutant.file, tree))  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder(module_name(mutant.file), ROOT / mutant.file, tree))
     arguments = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-n0", *tests]  # rewriting would import it
     if not _needs_pipeline(tests):
         import hypothesis

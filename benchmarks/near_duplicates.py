@@ -68,7 +68,7 @@ def main() -> None:
         rows = reader.read("embeddings", ["image_id", "embedding"], partitions=[shard])
         names += rows.column(0).to_pylist()
         vectors.append(matrix(rows, "embedding"))
-    data = {}
+    data: dict[str, bytes] = {}
     for shard in reader.shards:
         data |= dict(read_bytes(bench.encoder_inputs, shard, [one for one in names if one.startswith(f"{shard}/")]))
     chosen = np.random.default_rng(0).choice(len(names), given.planted, replace=False)

@@ -68,7 +68,7 @@ def search(vectors: Blocks, queries: Blocks, how: str) -> tuple[npt.NDArray[np.i
     for part in nearest_neighbours(vectors, queries=queries, count=COUNT, search=how):
         parts.append(part)
         seconds.append(time.process_time() - started)
-    places, similar = (np.vstack([part[k] for part in parts]) for k in (0, 1))
+    places, similar = np.vstack([part[0] for part in parts]), np.vstack([part[1] for part in parts])
     return places, similar.sum(axis=1), seconds[0], seconds[-1]
 
 
@@ -79,8 +79,8 @@ def measure(real: Floats, size: int, query_count: int) -> list[str]:
     exact, dense, _, all_pairs = search(vectors, queries, "exact")
     found, guessed, building, by_index = search(vectors, queries, "index")
     recall = np.mean([len(set(a) & set(b)) / COUNT for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
-    order = [np.argsort(np.argsort(sums)) for sums in (dense, guessed)]
-    agreement = np.corrcoef(*order)[0, 1]
+    one, other = (np.argsort(np.argsort(sums)) for sums in (dense, guessed))
+    agreement = np.corrcoef(one, other)[0, 1]
     each = (by_index - building) / (len(exact) - 1)
     peak = own_peak_mb()
     return [

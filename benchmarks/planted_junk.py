@@ -125,10 +125,10 @@ def plant(
             else:
                 with Image.open(io.BytesIO(data)) as picture:
                     KINDS[kind](picture.convert("RGB"), draw).save(content, "JPEG", quality=88)
-            entry = tarfile.TarInfo(f"{kind}-{number:05d}.jpg")
-            entry.size = content.tell()
+            member = tarfile.TarInfo(f"{kind}-{number:05d}.jpg")
+            member.size = content.tell()
             content.seek(0)
-            planted.addfile(entry, content)
+            planted.addfile(member, content)
     return count
 
 

@@ -132,8 +132,8 @@ def compare(
             peers.append(f"{seconds_of(ranker, points, fronts)[0]:.2f}")
     mine, theirs = float(np.median(ours)), float(np.median(bare))
     ratio = f"{mine / theirs:.2f}" if theirs else "-"
-    wall = f"{np.median(waited):.2f} / {np.median(waited_bare):.2f}"
-    return [f"{count:,} x {width}, {kind}", int(fronts.max()), f"{mine:.2f}", f"{theirs:.2f}", ratio, wall, *peers]
+    both = f"{np.median(waited):.2f} / {np.median(waited_bare):.2f}"
+    return [f"{count:,} x {width}, {kind}", int(fronts.max()), f"{mine:.2f}", f"{theirs:.2f}", ratio, both, *peers]
 
 
 @click.command()

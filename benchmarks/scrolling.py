@@ -25,6 +25,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from vlmine_dagster.domain.tables import TABLES
+from vlmine_dagster.resources.sources.folder import FolderSource
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.review.app import review_app
 from vlmine_dagster.review.desk import Desk
@@ -87,8 +88,11 @@ def make_list(folder: Path, count: int) -> Path:
 def _publish_images(bench: Workbench) -> list[str]:
     """Publish `images` without opening any; return all ids."""
     found: list[str] = []
-    for shard in bench.source.shards():
-        ids = [f"{shard}/{path}" for path in bench.source.paths(shard)]
+    source = bench.source
+    if not isinstance(source, FolderSource):
+        raise TypeError("the project made here is a folder of photos")
+    for shard in source.shards():
+        ids = [f"{shard}/{path}" for path in source.paths(shard)]
         contents = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
         _publish(bench, "images", shard, image_id=ids, uri=ids, sha256=contents)
         found += ids

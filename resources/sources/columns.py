@@ -63,7 +63,7 @@ def decoded_text(text: str) -> bytes | None:
 
     Examples:
         >>> decoded_text("data:image/png;base64,iVBORw0K"), decoded_text("a cat!")
-        (b'\\x89PNG\\r\\n', None)
+        (b'\x89PNG\r\n', None)
     """
     body = text.partition(",")[2] if text.startswith("data:") else text
     try:

@@ -62,7 +62,7 @@ def average_precision(images: Sequence[str], truth: Sequence[TrueBox], found: Se
     Examples:
         >>> truth = [TrueBox("a", "car", (0, 0, 10, 10)), TrueBox("b", "bus", (5, 5, 20, 10))]
         >>> found = [FoundBox("a", "car", (0, 0, 10, 10), 0.9), FoundBox("a", "bus", (5, 5, 20, 10), 0.8)]
-        >>> average_precision(["a", "b"], truth, found)
+        >>> {name: round(value, 3) for name, value in average_precision(["a", "b"], truth, found).items()}
         {'bus': 0.0, 'car': 1.0}
 
     References:
