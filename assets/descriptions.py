@@ -16,6 +16,10 @@ def _reads_tags(part: Part) -> bool:
     return part.settings.variant(part.variant).describer.capabilities.reads == "encodings"
 
 
+def _asks_model(part: Part) -> bool:
+    return part.settings.variant(part.variant).describer.capabilities.asks_model
+
+
 def _fingerprint(bench: Workbench, part: Part) -> list[Any]:
     from vlmine_dagster.describing.providers import describer_of
     from vlmine_dagster.describing.unseen_pool import unseen_mark
@@ -33,6 +37,7 @@ def _fingerprint(bench: Workbench, part: Part) -> list[Any]:
     reads=[
         Reads(ITEMS, ("image_id", "sha256", "outcome", "split")),
         Reads("embeddings", ("image_id", "tag_probabilities"), when=_reads_tags),
+        Reads("shard_duplicates", ("image_id",), when=_asks_model, where=lambda settings: settings.describes_once),
     ],
     settings=lambda part: [part.settings.variant(part.variant).describer.results_depend_on()],
     fingerprints=_fingerprint,
@@ -43,7 +48,8 @@ def _fingerprint(bench: Workbench, part: Part) -> list[Any]:
 def descriptions(run: StageRun) -> Product:
     """One model answer about each readable image of a shard; images that judge models (splits val, test) are left out.
 
-    One row per answer with its outcome, tokens, latency and price. Only `ok` answers go on.
+    One row per answer with its outcome, tokens, latency and price. Only `ok` answers go on. With `dedupe: near` a model
+    is asked about one image of each picture; the others are `taken_over`.
     """
     from vlmine_dagster.describing.unseen import failures_when_seen, feature_reader, without_unseen
     from vlmine_dagster.engine.facts import endpoint_facts, table_fact
@@ -53,7 +59,9 @@ def descriptions(run: StageRun) -> Product:
     from vlmine_dagster.scoring.vectors import vectors_by_id
 
     describer, previous = run.describer, run.previous()
-    wanted = extraction.described_images(run.read(ITEMS))
+    images = extraction.described_images(run.read(ITEMS))
+    taken_over = extraction.taken_over(images, run)
+    wanted = {name: digest for name, digest in images.items() if name not in taken_over}
     if isinstance(describer, ModelDescriber) and previous is not None and previous.is_of_same_inputs:
         # answers that were pruned from the cache cost nothing again
         describer.restore(list(extraction.kept_replies(previous.read(), describer.fingerprint, wanted)))
@@ -69,6 +77,7 @@ def descriptions(run: StageRun) -> Product:
     if isinstance(describer, ModelDescriber):
         features = feature_reader(run.encoder, run.encoder_inputs, [run.partition], max_pixels=pixels)
         rows = without_unseen(describer, rows, wanted, features, shard=run.partition, log=run.log)
+    rows = extraction.with_taken_over(rows, taken_over, describer.fingerprint)
     share = run.project.settings.dataset.max_failure_share
     refuse_failures(failures_when_seen(rows), where=f"descriptions[{run.partition}]", max_share=share, advice=ASK_AGAIN)
     facts = {"outcomes": outcome_counts(rows), "images/s": progress.rate, **bill.facts()}

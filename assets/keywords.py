@@ -12,6 +12,10 @@ def _pool(part: Part) -> str | None:
     return part.settings.variant(part.variant).keyworder.capabilities.pool
 
 
+def _asks_model(part: Part) -> bool:
+    return part.settings.variant(part.variant).keyworder.capabilities.asks_model
+
+
 def _fingerprint(bench: Workbench, part: Part) -> list[Any]:
     from vlmine_dagster.describing.providers import keyworder_of
 
@@ -23,7 +27,10 @@ def _fingerprint(bench: Workbench, part: Part) -> list[Any]:
     companions=("keyword_answers",),
     group="describe",
     kinds={"python", "parquet"},
-    reads=[Reads("descriptions", ("image_id", "description", "tags", "outcome", "variant_hash"))],
+    reads=[
+        Reads("descriptions", ("image_id", "description", "tags", "outcome", "variant_hash")),
+        Reads("shard_duplicates", ("image_id",), when=_asks_model, where=lambda settings: settings.describes_once),
+    ],
     settings=lambda part: [part.settings.variant(part.variant).keyworder.results_depend_on()],
     fingerprints=_fingerprint,
     version=2,
@@ -43,6 +50,8 @@ def keywords(run: StageRun) -> Product:
 
     keyworder, described = run.keyworder, run.read("descriptions")
     usable = extraction.usable_descriptions(described)
+    taken_over = extraction.taken_over([one.image_id for one in usable], run)
+    usable = [one for one in usable if one.image_id not in taken_over]
     digest = settings_hash(sorted(described.column("variant_hash").unique().to_pylist()), keyworder.fingerprint)
     found = extraction.extract(
         keyworder,
@@ -54,8 +63,9 @@ def keywords(run: StageRun) -> Product:
     share = run.project.settings.dataset.max_failure_share
     where = f"keywords[{run.partition}]"
     refuse_failures(found.answers_without_empty, where=where, max_share=share, advice=ASK_AGAIN)
-    facts = {**found.facts(), "outcomes": outcome_counts(found.answers), "variant_hash": digest, **found.bill.facts()}
+    answers = extraction.with_taken_over(found.answers, taken_over, digest)
+    facts = {**found.facts(), "outcomes": outcome_counts(answers), "variant_hash": digest, **found.bill.facts()}
     if isinstance(keyworder, ModelKeyworder):
         facts |= {"asked": keyworder.model.label, "ran on": keyworder.model.where}
         facts |= endpoint_facts(keyworder.model, run.log)
-    return Product(found.keywords, facts, companions={"keyword_answers": found.answers})
+    return Product(found.keywords, facts, companions={"keyword_answers": answers})

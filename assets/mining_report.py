@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from vlmine_dagster.assets.pareto_set import GROUNDED, is_grounded
 from vlmine_dagster.domain.items import ITEMS, OBJECT
 from vlmine_dagster.engine.stage import Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
@@ -58,6 +59,7 @@ def _context(run: StageRun) -> Any:
         Reads(ITEMS, ("image_id", "outcome", "split", "label")),
         Reads(OBJECT.table, _BOX, when=lambda part: part.settings.unit == OBJECT.name),
         Reads("descriptions", ("image_id", "description"), is_optional=True),
+        Reads("grounded_keywords", GROUNDED, when=is_grounded, where=lambda settings: settings.grounding is not None),
         Reads("novelty_scores", ("image_id", "rarest_keyword", "min_count"), when=_needs_keywords),
         Reads("vocab_counts", ("keyword", "unit_count", "image_count", "image_share"), when=_needs_keywords),
         Reads("keywords", ("image_id", "keyword"), when=_needs_keywords),

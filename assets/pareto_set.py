@@ -17,6 +17,7 @@ AGREEMENT_CHECK = "signals_differ"
 _USED = ("prompt_tokens", "output_tokens", "cost_usd")
 _VERDICT = ("image_id", "reviewer", "verdict", "list_rank", "round")
 _PREVIEW = 20
+GROUNDED = ("image_id", "list_rank", "is_confirmed", "outcome")
 
 
 def _mined(table: str) -> Reads:
@@ -33,12 +34,36 @@ def _counted_column(part: Part) -> tuple[str, ...]:
     return () if column is None else (column,)
 
 
-def _oracle(bench: Workbench, part: Part) -> list[Any]:
+def oracle_labels(bench: Workbench, part: Part) -> list[Any]:
     """Return what an oracle's arm reads: the labels, and by which of them classes are rare."""
     labels, settings = bench.labels, part.settings.dataset.labels
     if labels is None or settings is None or not part.experiment.uses_oracle:
         return []
     return [labels.fingerprint, *(["seed"] if settings.shots_by == "seed" else [])]
+
+
+def is_grounded(part: Part) -> bool:
+    """Whether a second model looks for the keywords of an experiment's list."""
+    return part.settings.grounding is not None and part.experiment.is_decided_by_keywords
+
+
+RANKED_BY = (
+    *(_mined(name) for name, table in TABLES.items() if table.partition != "experiment"),
+    _mined(ITEMS),
+    Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
+    Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
+    Reads("junk", ("image_id", "kind"), when=lambda part: why_no_junk_lane(part.settings) is None),
+    Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
+    Reads("verdicts", _VERDICT, when=_learns),
+    Reads("attributes", ("image_id", "attributes"), when=lambda part: part.reads_attributes),
+    Reads(
+        "keywords",
+        ("image_id", "keyword"),
+        when=lambda part: part.reads_slice_keywords or part.counts_within_slices,
+    ),
+    Reads(ITEMS, _counted_column, when=lambda part: part.counts_within_slices and bool(_counted_column(part))),
+)
+"""What the pool is ranked by, before anything sinks or is picked."""
 
 
 @stage(
@@ -47,29 +72,21 @@ def _oracle(bench: Workbench, part: Part) -> list[Any]:
     kinds={"duckdb", "mlflow", "parquet"},
     companions=("list_changes",),
     reads=[
-        *(_mined(name) for name, table in TABLES.items() if table.partition != "experiment"),
-        _mined(ITEMS),
-        Reads(ITEMS, ("sequence_id",), when=lambda part: part.settings.dataset.has_sequences),
-        Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
-        Reads("junk", ("image_id", "kind"), when=lambda part: why_no_junk_lane(part.settings) is None),
-        Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
-        Reads("verdicts", _VERDICT, when=_learns),
-        Reads("attributes", ("image_id", "attributes"), when=lambda part: part.reads_attributes),
-        Reads(
-            "keywords",
-            ("image_id", "keyword"),
-            when=lambda part: part.reads_slice_keywords or part.counts_within_slices,
-        ),
-        Reads(ITEMS, _counted_column, when=lambda part: part.counts_within_slices and bool(_counted_column(part))),
+        *RANKED_BY,
+        Reads("grounded_keywords", GROUNDED, when=is_grounded, where=lambda settings: settings.grounding is not None),
         Reads(
             "vocab_counts", ("keyword", "image_count", "image_share"), when=lambda part: part.experiment.needs_keywords
         ),
         Reads("descriptions", _USED, when=lambda part: part.experiment.needs_keywords),
         Reads("keyword_answers", _USED, when=lambda part: part.experiment.needs_keywords),
     ],
-    settings=lambda part: [part.settings.budget, *([] if part.slices is None else [part.slices])],
+    settings=lambda part: [
+        part.settings.budget,
+        *([] if part.slices is None else [part.slices]),
+        *part.settings.counts_every_file,
+    ],
     experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions],
-    fingerprints=_oracle,
+    fingerprints=oracle_labels,
     is_tracked=True,
     version=7,
     config=MiningConfig,

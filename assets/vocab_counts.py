@@ -28,7 +28,7 @@ def _unit_column(part: Part) -> tuple[str, ...]:
         Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
         Reads(ITEMS, _unit_column, when=lambda part: bool(_unit_column(part))),
     ],
-    settings=lambda part: [part.settings.counted.noun],
+    settings=lambda part: [part.settings.counted.noun, *part.settings.counts_every_file],
     version=2,
     checks={
         "keywords_capture_the_pool": "Most images have several keywords, no keyword describes most images, and not "

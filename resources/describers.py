@@ -1,7 +1,7 @@
 """Describers: what turns an image into words. Each kind is a module of `describing.describers`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from vlmine_dagster.domain.tables import Outcome
@@ -12,6 +12,8 @@ from vlmine_dagster.resources.replies import Asker, Reply, Request
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from vlmine_dagster.mining.answers import Judgement
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,10 @@ class ModelDescriber:
         for name in left:
             reason = "the image is no longer in the dataset: materialize images again"
             yield Description(name, None, outcome=Outcome.CORRUPT, failure=reason)
+
+    def asking(self, judge: "Callable[[str], Judgement]", *, judge_name: str) -> Asker:
+        """Return an asker of the same model, prompt and limit whose answers are judged in another way."""
+        return replace(self._asker, judge=judge, judge_name=judge_name)
 
     @property
     def prompt(self) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from vlmine_dagster.domain.tables import TABLES, Column, Outcome, Severity, Table
+from vlmine_dagster.domain.tables import NO_FAILURES, TABLES, Column, Severity, Table
 from vlmine_dagster.resources.data_docs import Archive, keep_result, keep_suite
 from vlmine_dagster.resources.deciding_rows import deciding_rows, is_finite
 
@@ -168,7 +168,7 @@ def _rules(contract: Table) -> Iterator[tuple[str, Any]]:
             gxe.ExpectCompoundColumnsToBeUnique(column_list=list(contract.key), severity="critical"),
         )
     if any(column.name == "outcome" for column in contract.columns):
-        usable = {"column": "outcome", "value_set": [Outcome.OK.value], "mostly": _USABLE_SHARE}
+        usable = {"column": "outcome", "value_set": sorted(NO_FAILURES), "mostly": _USABLE_SHARE}
         yield QUALITY, gxe.ExpectColumnValuesToBeInSet(**usable, severity="warning")
 
 

@@ -1,16 +1,16 @@
 """From images to descriptions to keywords: the rows of `descriptions`, `keywords` and `keyword_answers` of a shard."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmine_dagster.domain.tables import DESCRIPTIONS, JUDGES, KEYWORD_ANSWERS, KEYWORDS, Outcome
 from vlmine_dagster.resources.describers import Describer, DescriberInput, Description, Tag
-from vlmine_dagster.resources.intake import read_bytes
-from vlmine_dagster.resources.keyworders import Keyworder
+from vlmine_dagster.resources.intake import by_shard, read_bytes
+from vlmine_dagster.resources.keyworders import KeywordAnswer, Keyworder
 from vlmine_dagster.resources.progress import Progress
 from vlmine_dagster.resources.replies import Reply
 from vlmine_dagster.resources.rows import Bill, RowBuffer, answer_row
@@ -28,6 +28,44 @@ def described_images(images: pa.Table) -> dict[str, str]:
     columns = images.select(["image_id", "sha256", "outcome", "split"]).to_pydict()
     rows = zip(columns["image_id"], columns["sha256"], columns["outcome"], columns["split"], strict=True)
     return {name: digest for name, digest, outcome, split in rows if outcome == "ok" and split not in JUDGES}
+
+
+class SharedAnswers(Protocol):
+    """What reads about which images no model is asked."""
+
+    def needs(self, table: str) -> bool:
+        """Whether it reads a table."""
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a table."""
+
+
+def taken_over(images: Iterable[str], reader: SharedAnswers) -> list[str]:
+    """Return those of some images about which no model is asked, since another one shows the same picture.
+
+    Args:
+        images: Ids.
+        reader: Reads `shard_duplicates` (image_id), where models are asked about each picture once.
+    """
+    if not reader.needs("shard_duplicates"):
+        return []
+    others = set(reader.read("shard_duplicates", ["image_id"]).column(0).to_pylist())
+    return [name for name in images if name in others]
+
+
+def with_taken_over(rows: pa.Table, names: Sequence[str], variant_hash: str) -> pa.Table:
+    """Return rows of answers with one more for each image that takes over another's: it says nothing and costs nothing.
+
+    Args:
+        rows: Rows of `descriptions` or `keyword_answers`.
+        names: Images about which no model was asked.
+        variant_hash: How models are asked.
+    """
+    if not names:
+        return rows
+    answers = (KeywordAnswer(name, (), Outcome.TAKEN_OVER) for name in names)
+    more = pa.Table.from_pylist([answer_row(answer, variant_hash) for answer in answers], rows.schema)
+    return pa.concat_tables([rows, more]).sort_by("image_id")
 
 
 def kept_replies(rows: pa.Table, fingerprint: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, Reply]]:
@@ -64,6 +102,17 @@ def loader(reads: str, source: ImageSource, shard: str, probabilities: Callable[
         known = probabilities() if reads == "encodings" else {}
         for name in wanted:
             yield DescriberInput(name, tag_probabilities=known.get(name))
+
+    return load
+
+
+def pool_loader(source: ImageSource, shards: Sequence[str]) -> Loader:
+    """Return what loads pictures of any shard by their ids."""
+
+    def load(wanted: Sequence[str]) -> Iterator[DescriberInput]:
+        for shard, names in by_shard(wanted, shards).items():
+            for name, data in read_bytes(source, shard, names):
+                yield DescriberInput(name, data)
 
     return load
 

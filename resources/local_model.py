@@ -96,7 +96,7 @@ class LocalModel:
                 if not good:
                     continue
                 loaded = loaded or self._load()
-                following = (good, ahead.submit(self._inputs, loaded, [picture for _, picture in good]))
+                following = (good, ahead.submit(self._inputs, loaded, good))
                 if waiting is not None:
                     yield self._answers(loaded, *waiting)
                 waiting = following
@@ -120,25 +120,24 @@ class LocalModel:
 
     def _answers(self, loaded: _Loaded, good: Sequence[tuple[Request, Any]], inputs: Any) -> list[tuple[str, Reply]]:
         started = time.monotonic()
-        pictures = [picture for _, picture in good]
-        if len(pictures) > self._batch_size:  # memory ran out since this batch was made
-            replies = self._in_parts(loaded, pictures)
+        if len(good) > self._batch_size:  # memory ran out since this batch was made
+            replies = self._in_parts(loaded, good)
         else:
-            replies = self._generate(loaded, pictures, inputs.result())
+            replies = self._generate(loaded, good, inputs.result())
         share = (time.monotonic() - started) / len(good)
         return [
             (request.content, replace(reply, latency_s=share))
             for (request, _), reply in zip(good, replies, strict=True)
         ]
 
-    def _in_parts(self, loaded: _Loaded, pictures: Sequence[Any]) -> list[Reply]:
+    def _in_parts(self, loaded: _Loaded, good: Sequence[tuple[Request, Any]]) -> list[Reply]:
         found: list[Reply] = []
-        while len(found) < len(pictures):
-            part = pictures[len(found) : len(found) + self._batch_size]
+        while len(found) < len(good):
+            part = good[len(found) : len(found) + self._batch_size]
             found += self._generate(loaded, part, self._inputs(loaded, part))
         return found
 
-    def _generate(self, loaded: _Loaded, pictures: Sequence[Any], inputs: Any) -> list[Reply]:
+    def _generate(self, loaded: _Loaded, good: Sequence[tuple[Request, Any]], inputs: Any) -> list[Reply]:
         import torch
 
         try:
@@ -151,14 +150,14 @@ class LocalModel:
                     **given, max_new_tokens=self._settings.max_output_tokens, do_sample=False, num_beams=1
                 )
         except torch.OutOfMemoryError as error:
-            if len(pictures) == 1:
+            if len(good) == 1:
                 raise ModelError(
                     f"{self._settings.model}: not even one image fits into the memory of {loaded.device}. Choose a "
                     f"smaller model, a smaller image_side, or another device."
                 ) from error
-            self._batch_size = max(1, len(pictures) // 2)
+            self._batch_size = max(1, len(good) // 2)
             torch.cuda.empty_cache()
-            return self._in_parts(loaded, pictures)
+            return self._in_parts(loaded, good)
         return self._read(loaded, given, tokens.cpu())
 
     def _read(self, loaded: _Loaded, inputs: Any, tokens: Any) -> list[Reply]:
@@ -183,14 +182,16 @@ class LocalModel:
             return replace(reply, outcome=Outcome.EMPTY, failure="the answer is empty")
         return reply
 
-    def _inputs(self, loaded: _Loaded, pictures: Sequence[Any]) -> Any:
-        texts = [self._text(loaded.processor)] * len(pictures)
-        return loaded.processor(images=[[p] for p in pictures], text=texts, padding=True, return_tensors="pt")
+    def _inputs(self, loaded: _Loaded, good: Sequence[tuple[Request, Any]]) -> Any:
+        texts = [self._text(loaded.processor, request.prompt or self._prompt) for request, _ in good]
+        pictures = [[picture] for _, picture in good]
+        return loaded.processor(images=pictures, text=texts, padding=True, return_tensors="pt")
 
-    def _text(self, processor: Any) -> str:
+    @staticmethod
+    def _text(processor: Any, prompt: str) -> str:
         if not getattr(processor, "chat_template", None):
-            return _LLAVA_PROMPT.format(prompt=self._prompt)
-        content = [{"type": "image"}, {"type": "text", "text": self._prompt}]
+            return _LLAVA_PROMPT.format(prompt=prompt)
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
         message = [{"role": "user", "content": content}]
         return str(processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
 

@@ -4,7 +4,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from conftest import Made, Maker, members, photo
+from conftest import Made, Maker, jpeg, members, photo
 from PIL import Image
 
 
@@ -22,7 +22,12 @@ def made(make_project: Maker) -> Made:
     photo("rocket").convert("RGB").save(plain, "JPEG", quality=92)
     shards = {
         "a": {**members({"coffee": 3, "chelsea": 3}, start=0), "r0.jpg": plain.getvalue()},
-        "b": {**members({"coffee": 2, "chelsea": 2}, start=10), "r1.jpg": changed("mirrored"), "r2.jpg": changed("")},
+        "b": {
+            **members({"coffee": 2, "chelsea": 2}, start=10),
+            "same.jpg": jpeg("coffee", 0),
+            "r1.jpg": changed("mirrored"),
+            "r2.jpg": changed(""),
+        },
     }
     project = make_project(shards, experiments={"mine": {"signals": ["novelty_min"]}}, budget=20)
     outcome = project.run()
@@ -59,3 +64,20 @@ def test_they_count_once_and_are_listed_once_where_that_is_asked_for_and_else_no
     made.settings(dedupe="bytes")
     made.run()
     assert made.frame("pareto_set", "mine").equals(before)
+
+
+def test_every_file_counts_and_is_listed_where_that_is_asked_for(made: Made):
+    made.settings(dedupe="bytes")
+    made.run()
+    once = set(made.frame("pareto_set", "mine")["image_id"])
+    counts = made.frame("vocab_counts").set_index("keyword")["image_count"]
+
+    made.settings(dedupe=False)  # what YAML reads where `off` stands
+    outcome = made.run()
+
+    assert ("vocab_counts", "pool") in outcome.materialized
+    assert set(made.frame("pareto_set", "mine")["image_id"]) - once == {"b/same"}
+    words = set(made.frame("keywords").query("image_id == 'b/same'")["keyword"])
+    more = made.frame("vocab_counts").set_index("keyword")["image_count"] - counts
+    assert words
+    assert {word for word in more.index if more[word]} == words

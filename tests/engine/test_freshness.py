@@ -138,6 +138,9 @@ class TestReads:
         partition = unit.stage.partitions(finished.project, ["pool/a"])[0]
         needed = unit.stage.needed(unit.part(finished.project, partition))
         freshness = Freshness(GRAPH, finished.bench, finished.bench.source.shards())
+        if table == "shard_duplicates":
+            making.make(self.run_of(finished, Unit(GRAPH.stage_of("duplicates")), GRAPH, WHOLE_POOL), freshness)
+            freshness = Freshness(GRAPH, finished.bench, finished.bench.source.shards())
 
         made = making.make(self.run_of(finished, unit, GRAPH, partition), freshness)
         assert made[partition].version

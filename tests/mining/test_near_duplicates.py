@@ -5,7 +5,14 @@ import pytest
 from conftest import photo
 from PIL import Image, ImageEnhance
 
-from vlmine_dagster.mining.near_duplicates import LEAST_CORRELATION, SIDE, candidate_pairs, kept_of, same_picture
+from vlmine_dagster.mining.near_duplicates import (
+    LEAST_CORRELATION,
+    SIDE,
+    candidate_pairs,
+    kept_of,
+    pixel_pairs,
+    same_pictures,
+)
 
 
 def grey(picture: Image.Image) -> np.ndarray:
@@ -28,14 +35,48 @@ def test_a_changed_copy_is_the_same_picture(whole, way):
         "faint": lambda: ImageEnhance.Contrast(whole).enhance(0.5),
     }[way]()
 
-    assert same_picture(grey(whole), grey(made)) >= LEAST_CORRELATION
-    assert same_picture(grey(made), grey(whole)) >= LEAST_CORRELATION
+    correlations, is_one = same_pictures(np.stack([grey(whole), grey(made)]), [(0, 1), (1, 0)])
+    assert (correlations >= LEAST_CORRELATION).all()
+    assert is_one.all()
 
 
 def test_another_photo_and_a_flat_picture_are_not(whole):
-    assert same_picture(grey(whole), grey(photo("rocket"))) < 0.8
     flat = np.full((SIDE, SIDE), 7.0, np.float32)
-    assert same_picture(flat, flat) == 0.0
+    correlations, is_one = same_pictures(np.stack([grey(whole), grey(photo("rocket")), flat, flat]), [(0, 1), (2, 3)])
+    assert correlations[0] < 0.8
+    assert correlations[1] == 0.0
+    assert not is_one.any()
+
+
+def test_two_pictures_in_the_same_wide_frame_are_two(whole):
+    def framed(picture: Image.Image) -> np.ndarray:
+        page = Image.new("RGB", (300, 300), "white")
+        page.paste(picture.resize((240, 240)).point(lambda value: value // 2), (30, 30))
+        return grey(page)
+
+    greys = np.stack([framed(whole), framed(photo("coffee")), framed(ImageEnhance.Brightness(whole).enhance(1.2))])
+    correlations, is_one = same_pictures(greys, [(0, 1), (0, 2)])
+
+    assert correlations[0] >= LEAST_CORRELATION
+    assert is_one.tolist() == [False, True]
+
+
+def test_pixels_find_a_brighter_a_mirrored_and_a_cut_copy_whatever_the_features_say(whole):
+    rng = np.random.default_rng(5)
+    noise = [rng.uniform(0, 255, (SIDE, SIDE)).astype(np.float32) for _ in range(20)]
+    wide, high = whole.size
+    copies = [
+        ImageEnhance.Brightness(whole).enhance(1.25),
+        whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        whole.crop((wide // 24, high // 24, wide - wide // 24, high - high // 24)),
+    ]
+    greys = np.stack([*noise, grey(whole), *(grey(copy) for copy in copies)]).astype(np.uint8)
+
+    found = set(pixel_pairs(greys))
+
+    assert {(20, 21), (20, 22), (20, 23)} <= found
+    assert all(one >= 20 for one, _ in found)
+    assert list(pixel_pairs(greys[:1])) == []
 
 
 def test_candidates_are_the_pairs_whose_features_are_near_and_each_comes_once():

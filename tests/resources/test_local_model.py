@@ -81,7 +81,16 @@ def test_an_answer_that_ends_is_ok_or_empty(build, checkpoints):
 def _inputs(model):
     from vlmine_dagster.resources.pictures import decode_picture
 
-    return model._inputs(model._load(), [decode_picture(QUESTIONS[0].image, max_pixels=10**8)])
+    return model._inputs(model._load(), [(QUESTIONS[0], decode_picture(QUESTIONS[0].image, max_pixels=10**8))])
+
+
+def test_each_question_has_its_own_words(build):
+    image = QUESTIONS[0].image
+    asked = [Request(f"{k}", f"Is there {'one more ' * k}rocket?", image) for k in range(3)]
+
+    found = answers(build(batch_size=3), asked)
+
+    assert len({reply.prompt_tokens for reply in found.values()}) == 3
 
 
 def test_a_broken_image_is_corrupt_and_the_others_are_answered(build):

@@ -18,18 +18,27 @@ _TEXTS = {
     GLOBAL_JOB: "What needs every shard at once: the counts of the vocabulary, the task model.",
     SCORE_JOB: "Novelty and uncertainty of shards; takes a range of them in one run.",
     MINING_JOB: "An experiment: its ranking, what it is worth, its contact sheet.",
+    "duplicates_job": "Which images show the same picture: each picture is described once.",
+    "shard_duplicates_job": "About which images of each shard no model is asked; takes a range of shards in one run.",
+    "description_job": "From the images of a shard that are described to their keywords.",
 }
 
 
 def units_of(job: str, project: Project) -> list[Unit]:
     """Return what a job makes of a project, in topological order: nothing that the project skips."""
-    return [unit for wave in GRAPH.waves if wave.job == job for unit in GRAPH.units_of(wave, project)]
+    return [unit for wave in GRAPH.waves(project) if wave.job == job for unit in GRAPH.units_of(wave, project)]
+
+
+def jobs_of_pool(project: Project) -> list[str]:
+    """Return the jobs that follow that of the shards, in the order in which they are made."""
+    made = [wave.job for wave in GRAPH.waves(project) if GRAPH.units_of(wave, project)]
+    return [name for name in dict.fromkeys(made) if name != SHARD_JOB]
 
 
 def build_jobs(project: Project) -> dict[str, Any]:
     """Return the jobs by name. One shard and the whole pool share none: that would compute the pool once per shard."""
     jobs = {}
-    for name in dict.fromkeys(wave.job for wave in GRAPH.waves):
+    for name in dict.fromkeys(wave.job for wave in GRAPH.waves(project)):
         keys = [unit.key for unit in units_of(name, project)]
         if keys:
             selection = dg.AssetSelection.assets(*keys)

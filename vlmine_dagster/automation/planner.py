@@ -79,7 +79,7 @@ class Planner:
     @cached_property
     def waves(self) -> list[tuple[Wave, list[Unit]]]:
         """The waves of the project in order, each with what it makes of it; those that make nothing are left out."""
-        return [(wave, units) for wave in GRAPH.waves if (units := GRAPH.units_of(wave, self.project))]
+        return [(wave, units) for wave in GRAPH.waves(self.project) if (units := GRAPH.units_of(wave, self.project))]
 
     def partitions(self, wave: Wave) -> list[str]:
         """Return all partitions of a wave."""

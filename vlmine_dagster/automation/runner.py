@@ -16,7 +16,7 @@ from vlmine_dagster.automation.jobs import build_core
 from vlmine_dagster.automation.outcome import Outcome
 from vlmine_dagster.automation.planner import Batch, Planner, ranges
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.domain.tables import WHOLE_POOL
+from vlmine_dagster.domain.tables import NO_FAILURES, WHOLE_POOL
 from vlmine_dagster.engine.freshness import Place
 from vlmine_dagster.engine.graph import Wave
 from vlmine_dagster.engine.partitions import SHARDS
@@ -28,6 +28,7 @@ from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.resources.sources.shard_names import nearest
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
+from vlmine_dagster.settings.providers import DescriberSettings, KeyworderSettings
 
 VIEWS_FILE = "vlmine.duckdb"
 
@@ -98,11 +99,13 @@ class Runner:
                 "experiment": _chosen(experiments, list(self._project.settings.experiments), "experiment"),
             }
             self.outcome.skipped = GRAPH.skipped(self._project)
+            described = GRAPH.leading_to("keywords", self._project)
             for wave, units in self._planner().waves:
                 self._shards = self._instance.get_dynamic_partitions(SHARDS)  # a sensor may have registered more
-                if wave.kind != "shard" and shards and not experiments:
-                    break
-                self._make_wave(wave, units, chosen[wave.kind])
+                is_narrow = bool(shards) and not experiments and wave.number > 0
+                wanted = [unit for unit in units if not is_narrow or unit.stage in described]
+                if wanted:
+                    self._make_wave(wave, wanted, chosen[wave.kind])
                 if self.outcome.stopped:
                     return self.outcome
             observe(self._instance, GRAPH, self._bench, known)
@@ -127,8 +130,9 @@ class Runner:
 
     def _check_models(self) -> None:
         """Make every describer and keyworder: a wrong setting is reported once, before any work, not once per shard."""
-        from vlmine_dagster.describing.providers import describer_of, keyworder_of
+        from vlmine_dagster.describing.providers import describer_of, grounder_of, keyworder_of
 
+        grounder_of(self._bench)
         for variant in self._project.settings.variant_names:
             describer_of(self._bench, variant)
             keyworder_of(self._bench, variant)
@@ -141,19 +145,21 @@ class Runner:
             self.outcome.stopped, self.outcome.is_interrupted = "interrupted", True
 
     def inspect_images(self) -> list[str]:
-        """Bring the `images` of all shards up to date, which costs nothing; return the shards.
+        """Bring up to date what says which images models are asked about, which costs nothing; return the shards.
 
         Raises:
             ConfigError: another run is at work.
         """
+        wanted = {"images"}
+        if self._project.settings.describes_once:
+            wanted |= {"objects", "embeddings", "duplicates", "shard_duplicates"}
         with _locked(self._project), self._executor:
             fail_dead_runs(self._instance, locked=self._place)
             known = self.sync_shards()
-            wave, units = self._planner().waves[0]
-            images = [unit for unit in units if unit.stage.table == "images"]
-            planner = self._planner()
-            todo = [shard for shard in known if not planner.is_current(images, shard)]
-            self._work_off([self._bring_up(wave, shard, images) for shard in todo])
+            for wave, units in self._planner().waves:
+                chosen = [unit for unit in units if unit.stage.table in wanted]
+                if chosen:
+                    self._make_wave(wave, chosen, known if wave.kind == "shard" else [WHOLE_POOL])
         return known
 
     def mine(self, experiment: str) -> Outcome:
@@ -293,13 +299,18 @@ class Runner:
         """Whether a model's answers hold failures, and asking again could succeed."""
         if not self._is_failure_retried:
             return False
-        variant = self._project.settings.variant(unit.variant)
-        table = {"descriptions": "descriptions", "keywords": "keyword_answers"}.get(unit.stage.table)
-        part = variant.describer if table == "descriptions" else variant.keyworder
-        if table is None or not part.capabilities.asks_model:
+        settings = self._project.settings
+        variant, grounding = settings.variant(unit.variant), settings.grounding
+        asked = {
+            "descriptions": ("descriptions", variant.describer),
+            "keywords": ("keyword_answers", variant.keyworder),
+            "grounded_keywords": ("grounded_keywords", None if grounding is None else grounding.describer),
+        }
+        table, part = asked.get(unit.stage.table, ("", None))
+        if not isinstance(part, DescriberSettings | KeyworderSettings) or not part.capabilities.asks_model:
             return False
         rows = self._bench.lake.read(table, partition, columns=["outcome"], variant=unit.variant)
-        return bool(set(rows.column("outcome").to_pylist()) - {"ok", "corrupt"})
+        return bool(set(rows.column("outcome").to_pylist()) - {*NO_FAILURES, "corrupt"})
 
     def _make_range(self, wave: Wave, unit: Unit, chosen: set[str]) -> None:
         """Make the partitions that need it, each unbroken range of them in one run."""

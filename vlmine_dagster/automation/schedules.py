@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from vlmine_dagster.assets import GRAPH
-from vlmine_dagster.automation.jobs import GLOBAL_JOB, MINING_JOB, SCORE_JOB, SHARD_JOB, units_of
+from vlmine_dagster.automation.jobs import SHARD_JOB, jobs_of_pool, units_of
 from vlmine_dagster.automation.planner import Batch, Planner
 from vlmine_dagster.domain.tables import IMAGES, WHOLE_POOL
 from vlmine_dagster.engine.failures import standing_failures
@@ -132,15 +132,16 @@ def _nightly_backfill(project: Project, status: dg.DefaultScheduleStatus) -> dg.
 
 def _refresh(project: Project, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     settings = project.settings.automation
+    first, *later = jobs_of_pool(project)
 
     @dg.schedule(
         name="refresh",
-        job_name=GLOBAL_JOB,
+        job_name=first,
         cron_schedule=settings.refresh_cron,
         execution_timezone=settings.timezone,
         default_status=status,
-        description="Makes counts, scores and experiments again if a shard has changed since: global_job, then "
-        "score_job, then mining_job, each started by the success of the one before.",
+        description=f"Makes counts, scores and experiments again if a shard has changed since: {first}, then "
+        f"{', then '.join(later)}, each started by the success of the one before.",
     )
     def refresh(context: dg.ScheduleEvaluationContext, workbench: Workbench) -> dg.RunRequest | dg.SkipReason:
         if any(REFRESH_TAG in run.tags for run in _runs_at_work(context.instance)):
@@ -157,17 +158,17 @@ def _refresh(project: Project, status: dg.DefaultScheduleStatus) -> dg.ScheduleD
         runs = refresh_runs(bench, shards, tick)
         if not runs:
             return dg.SkipReason("nothing has changed since the last refresh")
-        return runs[0] if runs[0].job_name == GLOBAL_JOB else _count_again(project, tick)
+        return runs[0] if runs[0].job_name == first else _count_again(project, first, tick)
 
     return refresh
 
 
-def _count_again(project: Project, tick: str) -> dg.RunRequest:
+def _count_again(project: Project, job: str, tick: str) -> dg.RunRequest:
     """Return the least that the job of the schedule can do: a schedule starts one job only, the rest stays fresh."""
     return dg.RunRequest(
-        run_key=f"{GLOBAL_JOB}:{tick}:{WHOLE_POOL}",
-        job_name=GLOBAL_JOB,
-        asset_selection=[unit.key for unit in units_of(GLOBAL_JOB, project)][:1],
+        run_key=f"{job}:{tick}:{WHOLE_POOL}",
+        job_name=job,
+        asset_selection=[unit.key for unit in units_of(job, project)][:1],
         tags={REFRESH_TAG: tick},
     )
 
@@ -184,12 +185,13 @@ def _waiting_shards(
 
 def build_chain(jobs: Mapping[str, Any]) -> dg.SensorDefinition:
     """Return the sensor that carries a refresh on: from counts to scores, from scores to experiments, to reports."""
+    later = [job for name, job in jobs.items() if name != SHARD_JOB]
 
     @dg.run_status_sensor(
         name="refresh_goes_on",
         run_status=dg.DagsterRunStatus.SUCCESS,
-        monitored_jobs=[jobs[name] for name in (GLOBAL_JOB, SCORE_JOB, MINING_JOB)],
-        request_jobs=[jobs[name] for name in (SCORE_JOB, MINING_JOB)],
+        monitored_jobs=later,
+        request_jobs=later[1:],
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="After the global_job of a refresh: scores that are not fresh, all shards in one run. After its "
         "score_job, or where all scores are fresh: experiments that are not. After all of these: their reports.",

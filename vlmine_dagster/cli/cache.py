@@ -49,7 +49,7 @@ def prune(variants: tuple[str, ...], is_unused: bool) -> None:
 
 def cached(bench: "Workbench") -> list[dict[str, Any]]:
     """Return the answers by model and prompt, and whether `vlmine.yaml` still uses those."""
-    from vlmine_dagster.describing.providers import describer_of, keyworder_of
+    from vlmine_dagster.describing.providers import describer_of, grounder_of, keyworder_of
     from vlmine_dagster.resources.describers import ModelDescriber
     from vlmine_dagster.resources.keyworders import ModelKeyworder
 
@@ -58,6 +58,9 @@ def cached(bench: "Workbench") -> list[dict[str, Any]]:
         for part in (describer_of(bench, variant), keyworder_of(bench, variant)):
             if isinstance(part, (ModelDescriber, ModelKeyworder)):
                 used.add(part.model.fingerprint)
+    grounder = grounder_of(bench)
+    if grounder is not None:
+        used.add(grounder.model.fingerprint)
     return [{**vars(row), "is_used": row.variant in used} for row in bench.cache.variants()]
 
 

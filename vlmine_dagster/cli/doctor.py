@@ -100,6 +100,8 @@ def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
             yield from looked
             if looked and looked[0].state != "fail" and model.capabilities.asks_endpoint:
                 yield from _tried_out(f"{prefix}{part} answer", bench, name, part)
+    if settings.grounding is not None:
+        yield from _part("grounding.describer", bench, settings.grounding.describer)
     if settings.objects is not None and settings.objects.detector is not None:
         yield from _part("objects.detector", bench, settings.objects.detector)
     task_model, retraining = settings.task_model, settings.retraining

@@ -69,6 +69,7 @@ def selection_card(bench: "Workbench", name: str, shards: Sequence[str]) -> dict
         for name, settings in bench.project.settings.experiments.items()
         if (place := _place(bench, name, settings, image_id)) is not None
     }
+    card["near_duplicate_of"] = _stands_for(bench, image_id)
     card["verdict"] = _verdict(card)
     return card
 
@@ -106,6 +107,17 @@ def found_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
     if matches:
         raise SourceError(f"several images end in {name!r}, such as {', '.join(matches[:_SHOWN])}. Name one of them.")
     raise SourceError(f"the dataset holds no such image: {name!r}. Look it up with `vlmine top`; an id is shard/key.")
+
+
+def _stands_for(bench: "Workbench", image_id: str) -> str | None:
+    """Return the image that stands for a near-duplicate, None where there is none."""
+    lake = bench.lake
+    if bench.project.settings.dedupe != "near" or not lake.path("duplicates", WHOLE_POOL).exists():
+        return None
+    with lake.connect(duplicates=lake.require("duplicates", [WHOLE_POOL])) as connection:
+        query = "SELECT kept_id FROM duplicates WHERE image_id = $id"
+        rows = connection.sql(query, params={"id": image_id}).fetchall()
+    return str(rows[0][0]) if rows else None
 
 
 def _extracted(bench: "Workbench", shard: str, image_id: str, variant: str) -> dict[str, Any]:
@@ -186,10 +198,7 @@ def _verdict(card: dict[str, Any]) -> str:
     if item["split"] != "pool":
         return f"never mined: it is in the {item['split']} split"
     if not card["experiments"]:
-        return (
-            "not ranked yet: run `vlmine run`. If it was run, the image lacks the signals of every experiment, or an "
-            "image with the same bytes is ranked or labelled"
-        )
+        return _unranked(card)
     chosen = [name for name, place in card["experiments"].items() if place["selected"]]
     return f"mined by {', '.join(chosen)}" if chosen else _why_not(card)
 
@@ -203,6 +212,15 @@ def _why_not(card: dict[str, Any]) -> str:
         told = ", ".join(f"{other} by {name}" for name, other in instead.items())
         return f"not mined: another frame of its sequence is listed instead ({told})"
     return "not mined: ranked below the budget of every experiment"
+
+
+def _unranked(card: Mapping[str, Any]) -> str:
+    if card["near_duplicate_of"]:
+        return f"not mined: {card['near_duplicate_of']} shows the same picture and stands for it"
+    return (
+        "not ranked yet: run `vlmine run`. If it was run, the image lacks the signals of every experiment, or an "
+        "image with the same bytes is ranked or labelled"
+    )
 
 
 def print_card(card: Mapping[str, Any]) -> None:
@@ -262,7 +280,10 @@ def _frame(image: Mapping[str, Any]) -> str:
 def _print_extracted(out: "Console", extracted: Mapping[str, Any], unit: CountedUnit) -> None:
     """Print description, keywords and novelty by one extraction variant."""
     if extracted["description"]:
-        out.print(f"  description: {plain(extracted['description']['description'])}")
+        told = extracted["description"]
+        out.print(
+            f"  description: {plain(told['description'] or told['failure'] or told['outcome'].replace('_', ' '))}"
+        )
     for word in extracted["keywords"]:
         units = "" if unit.column is None else f"{unit.of(word['unit_count'])}, "
         images = f"{word['image_count']:,} images ({word['image_share']:.2%})"

@@ -4,8 +4,8 @@ import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +20,9 @@ from vlmine_dagster.domain.tables import JUDGES, Outcome
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
-    from vlmine_dagster.resources.describers import DescriberInput, Description, ModelDescriber
+    from vlmine_dagster.resources.describers import Description, ModelDescriber
     from vlmine_dagster.resources.keyworders import KeywordAnswer
+    from vlmine_dagster.resources.prices import Price
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.review.outlook import ReviewOutlook
 
@@ -45,6 +46,9 @@ class StageForecast:
         hours: Time at the settings' concurrency.
         price: Where the price comes from.
         is_estimated: Whether tokens are estimates, because the server does not say how many it used.
+        spared: Calls that are not needed, since near-duplicates are described once (`dedupe: near`).
+        spared_usd: US dollars that these would cost, None where the price is unknown.
+        is_bound: Whether dollars are the most that it may take, without any call to go by.
     """
 
     stage: str
@@ -59,6 +63,9 @@ class StageForecast:
     hours: float
     price: str
     is_estimated: bool = False
+    spared: int = 0
+    spared_usd: float | None = 0.0
+    is_bound: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int
     stages: list[StageForecast] = []
     for variant in bench.project.settings.variant_names:
         stages += _variant(bench, shards, variant, sample_count)
+    stages += _grounding(bench)
     costs = [stage.cost_usd for stage in stages]
     known = [cost for cost in costs if cost is not None]
     total = sum(known) if len(known) == len(costs) else None
@@ -124,7 +132,7 @@ def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_cou
     describer, keyworder = describer_of(bench, variant), keyworder_of(bench, variant)
     if not isinstance(describer, ModelDescriber) and not isinstance(keyworder, ModelKeyworder):
         return
-    images = _images(bench, shards)
+    images, spared = _images(bench, shards), 0
     prefix = "" if variant == DEFAULT_VARIANT else f"{variant}/"
     unseen = list(images)
     if isinstance(describer, ModelDescriber):
@@ -132,14 +140,17 @@ def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_cou
         unseen = [digest for digest in unseen if digest not in kept]
         answers, seconds = _described(bench, describer, shards, {images[d]: d for d in unseen[:sample_count]})
         left = len(unseen) - len(answers)
-        yield _estimate(bench, f"{prefix}descriptions", variant=variant, answers=answers, left=left, seconds=seconds)
+        name, spared = f"{prefix}descriptions", _spared(bench, describer, shards, asked=images)
+        made = _estimate(bench, name, variant=variant, answers=answers, left=left, seconds=seconds)
+        yield with_spared(made, answers, spared)
         kept_images = {images[digest]: digest for digest in kept} if isinstance(keyworder, ModelKeyworder) else {}
         known, _ = _described(bench, describer, shards, kept_images)
         said = [answer for answer in (*answers, *known) if answer.outcome is Outcome.OK]
         described = len(answers) + len(known)
     else:
-        said = _descriptions(bench, shards, variant)
+        said, others = _descriptions(bench, shards, variant, asked=set(images.values()))
         described = len(said)
+        spared = len(keyworder.missing(others)) if isinstance(keyworder, ModelKeyworder) else 0
     if isinstance(keyworder, ModelKeyworder):
         wanted = keyworder.missing(said)
         started = time.monotonic()
@@ -147,36 +158,103 @@ def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_cou
         seconds = time.monotonic() - started
         share = len(said) / described if described else 1.0  # of what is not described yet, as many will be ok
         left = len(wanted) - len(found) + round(max(0, len(images) - described) * share)
-        yield _estimate(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
+        made = _estimate(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
+        yield with_spared(made, found, round(spared * share) if isinstance(describer, ModelDescriber) else spared)
 
 
-def _images(bench: "Workbench", shards: Sequence[str]) -> dict[str, str]:
-    """Return an image id by SHA-256 of all images to describe, in an order that is as good as random."""
-    with bench.lake.connect(items=bench.lake.require(ITEMS, shards)) as connection:
-        query = """SELECT sha256, min(image_id) FROM items WHERE outcome = 'ok' AND split NOT IN $judges
-                   GROUP BY sha256 ORDER BY md5(sha256)"""
+def _grounding(bench: "Workbench") -> Iterator[StageForecast]:
+    """Estimate the questions whether keywords are in pictures, without any call: at most as many as there are places.
+
+    A question costs what those before it cost, else the most that one may cost. Lists may share images.
+    """
+    from vlmine_dagster.describing.providers import grounder_of, price_for
+
+    grounding, grounder = bench.project.settings.grounding, grounder_of(bench)
+    if grounding is None or grounder is None:
+        return
+    made = next((one for one in bench.cache.variants() if one.variant == grounder.model.fingerprint), None)
+    lists = sum(one.is_decided_by_keywords for one in bench.project.settings.experiments.values())
+    left = max(0, grounding.first * lists - (made.reply_count if made is not None else 0))
+    settings: Any = grounding.describer
+    price = price_for(bench, settings) if settings.capabilities.asks_endpoint else None
+    is_unknown = settings.capabilities.asks_endpoint and price is None
+    is_measured = made is not None and made.calls > 0
+    each = made.cost_usd / made.calls if made is not None and is_measured else grounder.worst_cost_usd()
+    yield StageForecast(
+        stage="grounded_keywords",
+        model=settings.model,
+        left=left,
+        sampled=0,
+        failed=0,
+        prompt_tokens=0.0,
+        output_tokens=0.0,
+        cost_usd=None if is_unknown else each * left,
+        cost_error_usd=0.0,
+        hours=0.0,
+        price=_price_source(price, is_unknown=is_unknown),
+        is_bound=not is_measured,
+    )
+
+
+def _price_source(price: "Price | None", *, is_unknown: bool) -> str:
+    if is_unknown:
+        return "unknown, set `prices` in vlmine.yaml"
+    return "your own machine" if price is None else price.source
+
+
+def _images(bench: "Workbench", shards: Sequence[str], *, is_once: bool | None = None) -> dict[str, str]:
+    """Return an image id by SHA-256 of all images to describe, in an order that is as good as random.
+
+    Args:
+        bench: The project.
+        shards: All shards.
+        is_once: Whether near-duplicates are described once; as the settings have it if None.
+    """
+    tables = {"items": bench.lake.require(ITEMS, shards)}
+    once = bench.project.settings.describes_once if is_once is None else is_once
+    if once:
+        tables["shard_duplicates"] = bench.lake.require("shard_duplicates", shards)
+    with bench.lake.connect(**tables) as connection:
+        query = f"""SELECT sha256, min(image_id) FROM items
+                    {"ANTI JOIN shard_duplicates USING (image_id)" if once else ""}
+                    WHERE outcome = 'ok' AND split NOT IN $judges
+                    GROUP BY sha256 ORDER BY md5(sha256)"""  # noqa: S608 - our own text
         return dict(connection.sql(query, params={"judges": list(JUDGES)}).fetchall())
+
+
+def _spared(bench: "Workbench", describer: "ModelDescriber", shards: Sequence[str], *, asked: Mapping[str, str]) -> int:
+    """Return how many calls are not needed since near-duplicates are described once; answers that are kept are none."""
+    if not bench.project.settings.describes_once:
+        return 0
+    others = _images(bench, shards, is_once=False).keys() - asked.keys()
+    return len(others) - len(describer.kept(list(others)))
+
+
+def with_spared(
+    estimate: StageForecast, answers: "Sequence[Description] | Sequence[KeywordAnswer]", spared: int
+) -> StageForecast:
+    """Return an estimate with the calls that near-duplicates do not need, at the mean price of some answers."""
+    if not spared or estimate.cost_usd is None:
+        return replace(estimate, spared=spared, spared_usd=None if spared else 0.0)
+    mean = statistics.fmean([answer.cost_usd or 0.0 for answer in answers] or [0.0])
+    return replace(estimate, spared=spared, spared_usd=mean * spared)
 
 
 def _described(
     bench: "Workbench", describer: "ModelDescriber", shards: Sequence[str], sample: Mapping[str, str]
 ) -> "tuple[list[Description], float]":
     """Return descriptions of images, given as SHA-256 by image id, and the seconds that they took."""
-    from vlmine_dagster.resources.describers import DescriberInput
-    from vlmine_dagster.resources.intake import by_shard, read_bytes
-
-    def load(image_ids: Sequence[str]) -> "Iterator[DescriberInput]":
-        for shard, names in by_shard(image_ids, shards).items():
-            for name, data in read_bytes(bench.requests, shard, names):
-                yield DescriberInput(name, data)
+    from vlmine_dagster.resources.extraction import pool_loader
 
     started = time.monotonic()
-    found = list(describer.describe(sample, load))
+    found = list(describer.describe(sample, pool_loader(bench.requests, shards)))
     return found, time.monotonic() - started
 
 
-def _descriptions(bench: "Workbench", shards: Sequence[str], variant: str) -> "list[Description]":
-    """Return descriptions that are published already."""
+def _descriptions(
+    bench: "Workbench", shards: Sequence[str], variant: str, *, asked: Collection[str]
+) -> "tuple[list[Description], list[Description]]":
+    """Return descriptions that are published already: those of images that are asked about, and those of others."""
     from vlmine_dagster.resources.describers import Description
 
     there = [shard for shard in shards if bench.lake.path("descriptions", shard, variant=variant).exists()]
@@ -184,7 +262,10 @@ def _descriptions(bench: "Workbench", shards: Sequence[str], variant: str) -> "l
         query = """SELECT image_id, description FROM descriptions WHERE outcome = 'ok'
                    ORDER BY md5(image_id)"""
         rows = connection.sql(query).fetchall()
-    return [Description(*row) for row in rows]
+    found = [Description(*row) for row in rows]
+    if not bench.project.settings.describes_once:
+        return found, []
+    return [one for one in found if one.image_id in asked], [one for one in found if one.image_id not in asked]
 
 
 def _estimate(
@@ -207,7 +288,6 @@ def _estimate(
     costs = [answer.cost_usd or 0.0 for answer in answers]
     count = max(len(answers), 1)
     error = _Z95 * statistics.stdev(costs) / math.sqrt(count) * left if count > 1 else 0.0
-    source = "unknown, set `prices` in vlmine.yaml" if is_unknown else (price.source if price else "your own machine")
     return StageForecast(
         stage=stage,
         model=settings.model,
@@ -219,7 +299,7 @@ def _estimate(
         cost_usd=None if is_unknown else sum(costs) / count * left,
         cost_error_usd=error,
         hours=_hours(settings, answers, left, seconds),
-        price=source,
+        price=_price_source(price, is_unknown=is_unknown),
         is_estimated=any(answer.is_estimated for answer in answers),
     )
 
@@ -270,8 +350,10 @@ def print_forecast(estimate: Forecast) -> None:
     limit = "no limit" if estimate.max_cost_usd is None else f"max_cost_usd ${estimate.max_cost_usd:g}"
     out.print(f"To pay: {total}. Spent so far: ${estimate.spent_usd:,.4f} ({limit}).")
     for stage in estimate.stages:
-        failed = f", {stage.failed} of them failed" if stage.failed else ""
-        out.print(f"[dim]{stage.stage}: from {stage.sampled} real calls{failed}, kept; price: {plain(stage.price)}.[/]")
+        out.print(f"[dim]{stage.stage}: {_sources(stage)}; price: {plain(stage.price)}.[/]")
+        if stage.spared:
+            saved = "" if not stage.spared_usd else f" and about ${stage.spared_usd:,.2f}"
+            out.print(f"{stage.stage}: near-duplicates are described once, which saves {stage.spared:,} calls{saved}.")
         if stage.is_estimated:
             out.print(f"[dim]{stage.stage}: tokens are estimated, since the server sends no usage.[/]")
     if (
@@ -282,6 +364,16 @@ def print_forecast(estimate: Forecast) -> None:
         out.print(
             "[yellow]That is more than max_cost_usd: the run will stop at the limit and keep the answers paid for.[/]"
         )
+
+
+def _sources(stage: StageForecast) -> str:
+    """Return what an estimate comes from."""
+    if stage.sampled:
+        failed = f", {stage.failed} of them failed" if stage.failed else ""
+        return f"from {stage.sampled} real calls{failed}, kept"
+    if stage.stage == "grounded_keywords":
+        return "at most, without a call" if stage.is_bound else "from the calls so far, at most one per place"
+    return "no real call was needed"
 
 
 def _print_reviews(reviews: "Sequence[ReviewOutlook]") -> None:
@@ -302,4 +394,6 @@ def _dollars(stage: StageForecast) -> str:
         return "unknown"
     if not stage.left:
         return "nothing left to ask"
+    if not stage.sampled and stage.stage == "grounded_keywords":
+        return f"at most ${stage.cost_usd:,.2f}"
     return f"{'about ' if stage.is_estimated else ''}${stage.cost_usd:,.2f} +- {stage.cost_error_usd:,.2f}"

@@ -107,11 +107,14 @@ def print_outcome(outcome: "Outcome") -> None:
 
 
 def print_findings() -> None:
-    """Print what the pool's own tables say about how to mine it: nothing where all is well."""
-    from vlmine_dagster.scoring.findings import readable_findings
+    """Print what the pool's own tables say about how to mine it, and what a second model said of its keywords."""
+    from vlmine_dagster.scoring.findings import grounding_findings, readable_findings
 
-    for finding in chain.from_iterable(readable_findings(open_bench()).values()):
+    bench = open_bench()
+    for finding in chain.from_iterable(readable_findings(bench).values()):
         console().print(f"[yellow]look[/]    {plain(finding)}")
+    for name, text in grounding_findings(bench).items():
+        console().print(f"keywords of {plain(name)}: {plain(text)}")
 
 
 def _waiting(reasons: Mapping[str, str]) -> list[str]:

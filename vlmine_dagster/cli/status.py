@@ -19,7 +19,7 @@ from vlmine_dagster.cli.terminal import (
     print_table,
     table_of,
 )
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
+from vlmine_dagster.domain.tables import NO_FAILURES, TABLES, WHOLE_POOL
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from vlmine_dagster.engine.stage import Unit
     from vlmine_dagster.resources.lake import Lake
     from vlmine_dagster.resources.workbench import Workbench
+
+_SWITCHED_ON = frozenset({"shard_duplicates", "grounded_keywords"})
 
 History = Callable[[], "AbstractContextManager[dg.DagsterInstance]"]
 
@@ -50,10 +52,12 @@ def status(is_failures: bool, is_json: bool) -> None:
 
 
 def _findings(bench: "Workbench", rows: Sequence[dict[str, Any]]) -> None:
-    """Add what a table says of the pool to its row: keywords of themselves, junk how much of it there is."""
-    from vlmine_dagster.scoring.findings import readable_findings
+    """Add what a table says of the pool to its row: keywords of themselves, junk of its amount, a second model of lists."""
+    from vlmine_dagster.scoring.findings import grounding_findings, readable_findings
 
     found = readable_findings(bench)
+    if texts := grounding_findings(bench):
+        found["grounded_keywords"] = [f"keywords of {name}: {text}" for name, text in texts.items()]
     for row in rows:
         if row["variant"] == DEFAULT_VARIANT and row["table"] in found:
             row["findings"] = found[row["table"]]
@@ -72,9 +76,12 @@ def table_states(bench: "Workbench", shards: Sequence[str], history: History | N
     from vlmine_dagster.engine.freshness import Freshness
 
     freshness = Freshness(GRAPH, bench, shards)
-    # A project of images has nothing to do with the stages of objects, so these are not told as skipped.
+    # A project of images has nothing to do with the stages of objects, so these are not told as skipped, and neither is
+    # what a setting switches on.
     units = [
-        one for one in GRAPH.units(bench.project) if one.stage.group != "ingest" or not one.why_skipped(bench.project)
+        one
+        for one in GRAPH.units(bench.project)
+        if not (one.stage.group == "ingest" or one.stage.table in _SWITCHED_ON) or not one.why_skipped(bench.project)
     ]
     rows = [_row(bench, freshness, unit, shards) for unit in units]
     if history is not None and any(row.get("not_fresh") for row in rows):
@@ -131,20 +138,20 @@ def _bill(lake: "Lake", freshness: "Freshness", unit: "Unit", partitions: Sequen
 
 
 def failed_images(bench: "Workbench", shards: Sequence[str]) -> list[dict[str, Any]]:
-    """Return one row per image or object and table whose outcome is not ok: corrupt files, bad boxes, refusals."""
+    """Return one row per image or object and table that failed: corrupt files, bad boxes, refusals."""
     lake, rows = bench.lake, []
-    partitions = {"shard": set(shards), "pool": {WHOLE_POOL}}
+    partitions = {"shard": set(shards), "pool": {WHOLE_POOL}, "experiment": set(bench.project.settings.experiments)}
     for table, contract in TABLES.items():
         names = [column.name for column in contract.columns]
         if "failure" not in names:
             continue
         ids = ", ".join(name for name in names if name in ("image_id", *contract.key))
-        query = f"SELECT {ids}, outcome, failure FROM {table} WHERE outcome <> 'ok' ORDER BY {ids}"  # noqa: S608
+        query = f"SELECT {ids}, outcome, failure FROM {table} WHERE outcome NOT IN $good ORDER BY {ids}"  # noqa: S608
         for variant in bench.project.settings.variant_names:
             known = partitions[contract.partition]
             there = [name for name in lake.partitions(table, variant=variant) if name in known]
             with lake.connect(**{table: lake.require(table, there, variant=variant)}) as connection:
-                found = connection.sql(query).to_arrow_table().to_pylist()
+                found = connection.sql(query, params={"good": sorted(NO_FAILURES)}).to_arrow_table().to_pylist()
             rows += [{"table": table, "variant": variant, **row} for row in found]
     return rows
 
@@ -168,7 +175,7 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
         print_more_failures(out, row["table"], len(failures))
     for finding in (finding for row in rows for finding in row.get("findings", ())):
         out.print(f"[yellow]look[/] {plain(finding)}")
-    if any(set(row.get("outcomes", {})) - {"ok"} for row in rows):
+    if any(set(row.get("outcomes", {})) - NO_FAILURES for row in rows):
         out.print("[dim]Which images failed, and why: `vlmine status --failures`[/]")
 
 

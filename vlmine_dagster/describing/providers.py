@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Literal
 
+from vlmine_dagster.describing.grounding import KEYWORD, Grounder
 from vlmine_dagster.domain.errors import ConfigError, ModelError
 from vlmine_dagster.resources.describers import Describer, ModelDescriber
 from vlmine_dagster.resources.keyworders import Keyworder, ModelKeyworder
@@ -12,10 +13,12 @@ from vlmine_dagster.resources.replies import Asker, ReplyModel, Spending
 from vlmine_dagster.resources.visible import visible_text
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import EndpointSettings
+from vlmine_dagster.settings.grounding import GroundingSettings
 from vlmine_dagster.settings.providers import Finding, ProviderSettings
 
 DESCRIPTIONS_VERSION = 3  # each is raised when the same answer of a model may be judged differently
 KEYWORD_LISTS_VERSION = 3
+CONFIRMATIONS_VERSION = 1
 
 
 def describer_of(bench: Workbench, variant: str) -> Describer:
@@ -30,6 +33,38 @@ def keyworder_of(bench: Workbench, variant: str) -> Keyworder:
     settings = bench.project.settings.variant(variant).keyworder
     made: Keyworder = _once(bench, f"keyworder {variant}", settings)
     return made
+
+
+def grounder_of(bench: Workbench) -> Grounder | None:
+    """Return who is asked whether keywords are in pictures, None where nobody is; made once per workbench.
+
+    Raises:
+        ConfigError: the describer or the prompt cannot be used for that.
+    """
+    settings = bench.project.settings.grounding
+    if settings is None:
+        return None
+    if "grounding" not in bench.parts:
+        bench.parts["grounding"] = _grounder(bench, settings)
+    found: Grounder = bench.parts["grounding"]
+    return found
+
+
+def _grounder(bench: Workbench, settings: GroundingSettings) -> Grounder:
+    from vlmine_dagster.mining.grounding import judge_confirmation
+
+    wanted = {"prompt": settings.prompt, "answer": "description"}
+    fields = type(settings.describer).model_fields
+    asked = settings.describer.model_copy(update={name: text for name, text in wanted.items() if name in fields})
+    made = asked.plugins.get(asked.kind).make(bench, asked)
+    if not isinstance(made, ModelDescriber) or "prompt" not in fields:
+        raise ConfigError(
+            f"grounding: describer {asked.kind} takes no prompt, so it cannot be asked whether a keyword is in a "
+            f"picture. Take {{kind: openai}} or {{kind: transformers}}."
+        )
+    if KEYWORD not in made.prompt:
+        raise ConfigError(f"prompt {settings.prompt} does not say where the keyword goes: write {KEYWORD} into it.")
+    return Grounder(made.asking(judge_confirmation, judge_name=f"confirmation {CONFIRMATIONS_VERSION}"))
 
 
 def model_describer(

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of an image, an object or a model call. Only `OK` rows are counted, scored and mined."""
+    """What became of an image, an object or a model call. Only `OK` rows are counted, scored and mined.
+
+    `TAKEN_OVER` is no failure: another image of the same picture is asked about, and its answer holds for this one.
+    """
 
     OK = "ok"
     CORRUPT = "corrupt"
@@ -16,6 +19,11 @@ class Outcome(StrEnum):
     NOT_SEEN = "not_seen"
     TOO_SMALL = "too_small"
     BAD_BOX = "bad_box"
+    TAKEN_OVER = "taken_over"
+
+
+NO_FAILURES = frozenset({Outcome.OK, Outcome.TAKEN_OVER})
+"""Outcomes of which there is nothing to fix."""
 
 
 class Split(StrEnum):

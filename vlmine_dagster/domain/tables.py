@@ -27,7 +27,7 @@ from vlmine_dagster.domain.contracts import (
 from vlmine_dagster.domain.encoders import ENCODER
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.junk import Junk
-from vlmine_dagster.domain.outcomes import JUDGES, Outcome, Split
+from vlmine_dagster.domain.outcomes import JUDGES, NO_FAILURES, Outcome, Split
 from vlmine_dagster.domain.score_tables import (
     NEIGHBOUR_SCORES,
     NOVELTY_SCORES,
@@ -42,6 +42,7 @@ __all__ = [
     "DESCRIPTIONS",
     "DUPLICATES",
     "EMBEDDINGS",
+    "GROUNDED_KEYWORDS",
     "IMAGES",
     "JUDGES",
     "JUNK",
@@ -51,10 +52,12 @@ __all__ = [
     "MINING_REPORT",
     "NEIGHBOUR_SCORES",
     "NOVELTY_SCORES",
+    "NO_FAILURES",
     "OBJECTS",
     "PARETO_SET",
     "RARITY_SCORES",
     "RETRAIN_METRICS",
+    "SHARD_DUPLICATES",
     "TABLES",
     "TAGS_TYPE",
     "TASK_MODEL",
@@ -236,7 +239,19 @@ DUPLICATES = Table(
     (
         image_id(),
         Column("kept_id", "string", "the image that stands for it"),
+        Column("kept_split", "string", "split of that image", allowed=tuple(Split)),
         Column("similarity", "float64", "correlation of their reduced pixels", minimum=-1, maximum=1),
+    ),
+    ("image_id",),
+)
+
+SHARD_DUPLICATES = Table(
+    "shard_duplicates",
+    "shard",
+    "an image of the shard about which models are not asked, since another one stands for it",
+    (
+        image_id(),
+        Column("kept_id", "string", "the image that is asked about, of any shard"),
     ),
     ("image_id",),
 )
@@ -307,6 +322,26 @@ LIST_CHANGES = Table(
     ("image_id",),
 )
 
+GROUNDED_KEYWORDS = Table(
+    "grounded_keywords",
+    "experiment",
+    "a question whether the keyword that decides an image's place on the list is in the picture",
+    (
+        image_id(),
+        Column("keyword", "string", "its rarest keyword"),
+        Column("list_rank", "int64", "rank of the image on the list before anything sinks", minimum=1),
+        Column(
+            "is_confirmed", "bool", "whether the second model sees it; empty where it gave no answer", nullable=True
+        ),
+        Column("answer", "string", "text of the answer", nullable=True),
+        outcome(),
+        failure(),
+        *usage(),
+        variant_hash(),
+    ),
+    ("image_id",),
+)
+
 RETRAIN_METRICS = Table(
     "retrain_metrics",
     "experiment",
@@ -351,12 +386,14 @@ TABLES: dict[str, Table] = {
         NOVELTY_SCORES,
         DUPLICATES,
         JUNK,
+        SHARD_DUPLICATES,
         RARITY_SCORES,
         NEIGHBOUR_SCORES,
         TASK_MODEL,
         UNCERTAINTY_SCORES,
         VERDICTS,
         LIST_CHANGES,
+        GROUNDED_KEYWORDS,
         PARETO_SET,
         RETRAIN_METRICS,
         MINING_REPORT,

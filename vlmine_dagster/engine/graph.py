@@ -20,8 +20,10 @@ JOB_NAMES = {
     "vocab_counts": "global_job",
     "novelty_scores": "score_job",
     "pareto_set": "mining_job",
+    "duplicates": "duplicates_job",
+    "descriptions": "description_job",
 }
-"""Names of jobs by a stage that they make; other jobs are named after their first stage."""
+"""Names of jobs by a stage that they make, of several the first here; other jobs are named after their first stage."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,33 @@ class Graph:
         places = {table: place for place, table in enumerate(TABLES)}
         parents = {stage.table: {parent.table for parent in self.parents(stage)} for stage in stages}
         self.stages = tuple(self._by_table[table] for table in _sorted(parents, places))
+        self._waves: dict[frozenset[tuple[str, str]], tuple[Wave, ...]] = {}
 
-    def parents(self, stage: Stage) -> dict[Stage, bool]:
-        """Return the stages whose tables a stage may read, and whether it reads across their partitions."""
+    def parents(self, stage: Stage, project: Project | None = None) -> dict[Stage, bool]:
+        """Return the stages whose tables a stage may read, and whether it reads across their partitions.
+
+        Args:
+            stage: The stage.
+            project: Only the edges that it has; None for all.
+        """
         found: dict[Stage, bool] = {}
         for reads in stage.reads:
+            if project is not None and not reads.is_part_of(project):
+                continue
             for parent in (self._by_table[table] for table in reads.tables if table in self._by_table):
                 found[parent] = found.get(parent, False) or self._crosses(stage, reads)
         found.pop(stage, None)
+        return found
+
+    def leading_to(self, table: str, project: Project) -> set[Stage]:
+        """Return the stages that a table of a project is made by and from."""
+        found: set[Stage] = set()
+        waiting = [self.stage_of(table)]
+        while waiting:
+            stage = waiting.pop()
+            if stage not in found:
+                found.add(stage)
+                waiting += self.parents(stage, project)
         return found
 
     def stage_of(self, table: str) -> Stage:
@@ -132,24 +153,31 @@ class Graph:
             return DEFAULT_VARIANT
         return part.experiment.variant if reader.contract.partition == "experiment" else part.variant
 
-    @cached_property
-    def waves(self) -> tuple[Wave, ...]:
-        """The waves in which stages are made, in order.
+    def waves(self, project: Project) -> tuple[Wave, ...]:
+        """Return the waves in which the stages of a project are made, in order.
 
         A stage belongs to the wave of what it reads if it reads the same partition of that, and to a later one if it
         reads across partitions: a shard the whole pool, the pool every shard, a report other experiments. Stages of a
         level that are cut alike and run alike are one wave.
         """
+        edges = ((stage, reads) for stage in self.stages for reads in stage.reads)
+        absent = frozenset((stage.table, reads.table) for stage, reads in edges if not reads.is_part_of(project))
+        if absent not in self._waves:
+            self._waves[absent] = self._waves_of(project)
+        return self._waves[absent]
+
+    def _waves_of(self, project: Project) -> tuple[Wave, ...]:
         levels: dict[str, int] = {}
         grouped: dict[tuple[int, str, bool], list[Stage]] = {}
         for stage in self.stages:
-            above = [levels[parent.table] + crosses for parent, crosses in self.parents(stage).items()]
+            above = [levels[parent.table] + crosses for parent, crosses in self.parents(stage, project).items()]
             level = levels[stage.table] = max(above, default=0)
             grouped.setdefault((level, stage.contract.partition, stage.is_one_run), []).append(stage)
         waves: list[Wave] = []
         for (_, kind, is_range), found in sorted(grouped.items(), key=lambda item: item[0][0]):
             is_next = bool(waves) and (waves[-1].kind, waves[-1].is_range) == (kind, is_range)
-            named = [JOB_NAMES[stage.table] for stage in found if stage.table in JOB_NAMES]
+            made = {stage.table for stage in found}
+            named = [job for table, job in JOB_NAMES.items() if table in made]
             job = waves[-1].job if is_next else next(iter(named), f"{found[0].table}_job")
             waves.append(Wave(len(waves), kind, tuple(found), is_range, job))
         return tuple(waves)

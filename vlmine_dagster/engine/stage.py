@@ -123,6 +123,7 @@ class Reads:
         columns: Columns that may be read, others are not there for the stage; a function where they depend on settings.
         partitions: Which partitions; None means the same one where both tables are cut alike, else all of them.
         when: Whether a partition reads it at all; None means always.
+        where: Which projects have the edge; in others the order of stages is as if it did not exist. None means all.
         is_optional: Whether the stage goes on where a partition is missing.
     """
 
@@ -130,7 +131,12 @@ class Reads:
     columns: tuple[str, ...] | Callable[[Part], tuple[str, ...]]
     partitions: Callable[[Part], tuple[str, ...]] | None = None
     when: Callable[[Part], bool] | None = None
+    where: Callable[[ProjectSettings], bool] | None = None
     is_optional: bool = False
+
+    def is_part_of(self, project: Project) -> bool:
+        """Whether a project has this edge."""
+        return self.where is None or self.where(project.settings)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -235,7 +241,9 @@ class Stage:
 
     def needed(self, part: Part) -> tuple[Reads, ...]:
         """Return those of `reads` that one partition needs."""
-        return tuple(reads for reads in self.reads if reads.when is None or reads.when(part))
+        return tuple(
+            reads for reads in self.reads if reads.is_part_of(part.project) and (reads.when is None or reads.when(part))
+        )
 
     def partitions(self, project: Project, shards: Sequence[str]) -> list[str]:
         """Return all its partitions."""

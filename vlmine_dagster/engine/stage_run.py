@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from vlmine_dagster.describing.grounding import Grounder
     from vlmine_dagster.resources.boxes.store import BoxStore
     from vlmine_dagster.resources.describers import Describer
     from vlmine_dagster.resources.detectors.contract import Detector
@@ -193,6 +194,13 @@ class StageRun:
         from vlmine_dagster.describing.providers import keyworder_of
 
         return keyworder_of(self._bench, self.variant)
+
+    @property
+    def grounder(self) -> "Grounder | None":
+        """Who is asked whether keywords are in pictures, None where nobody is."""
+        from vlmine_dagster.describing.providers import grounder_of
+
+        return grounder_of(self._bench)
 
     @cached_property
     def shards(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def code_versions(graph: Graph, project: Project) -> dict[Unit, str]:
             parent = graph.stage_of(table)
             if parent is unit.stage or (is_experiment and parent.contract.partition != "experiment"):
                 continue
-            if not is_experiment and reads.when is not None and not reads.when(part):
+            if not reads.is_part_of(project) or not (is_experiment or reads.when is None or reads.when(part)):
                 continue
             variant = unit.variant if graph.has_variants(table) else "default"
             above.add(found.get(Unit(parent, variant), ""))
@@ -60,7 +60,7 @@ def _dataset_settings(project: Project) -> list[Any]:
 def experiment_versions(graph: Graph, project: Project) -> dict[str, str]:
     """Return the data version of each experiment's entry in `vlmine.yaml`, with how what it reads is made."""
     codes = code_versions(graph, project)
-    stages = [stage for stage in graph.stages if stage.contract.partition == "experiment"]
+    stages = [one.stage for one in graph.applicable(project) if one.stage.contract.partition == "experiment"]
     found = {}
     for name in project.settings.experiments:
         own = [stage.experiment_settings(Unit(stage).part(project, name)) for stage in stages]
@@ -176,7 +176,7 @@ def confirm(
     count = 0
     for unit, code in codes.items():
         name = unit.key.to_user_string()
-        parents = {one.key for one in codes if one.stage in _parents(graph, unit)}
+        parents = {one.key for one in codes if one.stage in _parents(graph, unit, project)}
         if known.get(name) == code and not changed & {key.to_user_string() for key in parents}:
             continue
         partitions = unit.stage.partitions(project, shards)
@@ -186,8 +186,8 @@ def confirm(
     return count
 
 
-def _parents(graph: Graph, unit: Unit) -> set[Stage]:
-    return set(graph.parents(unit.stage))
+def _parents(graph: Graph, unit: Unit, project: Project) -> set[Stage]:
+    return set(graph.parents(unit.stage, project))
 
 
 def _codes_file(project: Project) -> Path:

@@ -27,7 +27,7 @@ Blocks: TypeAlias = Callable[[], Iterable[npt.NDArray[Any]]]
 
 
 def nearest_neighbours(
-    vectors: Blocks, *, count: int, queries: Blocks | None = None, search: str = "auto"
+    vectors: Blocks, *, count: int, queries: Blocks | None = None, search: str = "auto", probed: int = _PROBED_LISTS
 ) -> Iterator[tuple[Integers, Floats]]:
     """Find the vectors with the largest inner products, reading block by block.
 
@@ -43,6 +43,7 @@ def nearest_neighbours(
         count: Neighbours of each query, at most N, or N - 1 without `queries`.
         queries: The vectors whose neighbours are sought. None: `vectors` themselves, none its own neighbour.
         search: "auto", "exact" or "index".
+        probed: Lists that the index looks into; fewer are enough where only very near vectors count.
 
     Yields:
         Places in `vectors`, shape (B, K), int64, nearest first, and similarities, shape (B, K), float32, for each query
@@ -65,16 +66,18 @@ def nearest_neighbours(
         raise ConfigError(f"nearest_neighbours: unknown search {search!r}, expected {', '.join(SEARCHES)}.")
     if count < 1:
         raise ContractError(f"nearest_neighbours: count {count}, expected at least 1.")
-    return _search(vectors, queries, count, search)
+    return _search(vectors, queries, count, search, probed)
 
 
-def _search(vectors: Blocks, queries: Blocks | None, count: int, search: str) -> Iterator[tuple[Integers, Floats]]:
+def _search(
+    vectors: Blocks, queries: Blocks | None, count: int, search: str, probed: int
+) -> Iterator[tuple[Integers, Floats]]:
     is_own = queries is None
     asked = _checked(vectors if queries is None else queries)
     found = (
         _all_pairs(_checked(vectors), asked, count + is_own)
         if search == "exact" or (search == "auto" and not _has_more_than(vectors, EXACT_UP_TO))
-        else _by_index(_checked(vectors), asked, count + is_own)
+        else _by_index(_checked(vectors), asked, count + is_own, probed)
     )
     start = 0
     for places, similarities in found:
@@ -144,12 +147,13 @@ def _gathered(blocks: Iterable[Floats], rows: int) -> Iterator[Floats]:
 
 
 def _by_index(
-    vectors: Callable[[], Iterator[Floats]], queries: Callable[[], Iterator[Floats]], count: int
+    vectors: Callable[[], Iterator[Floats]], queries: Callable[[], Iterator[Floats]], count: int, probed: int
 ) -> Iterator[tuple[Integers, Floats]]:
     trained = _trained(vectors)
     if trained is None:
         return
     axes, index = trained
+    index.nprobe = min(probed, index.nlist)
     for block in vectors():
         index.add(block @ axes)
     for block in queries():
@@ -197,7 +201,6 @@ def _trained_index(sample: Floats, total: int) -> Any:
     index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(size), size, lists, kind, metric, False)
     index.cp.min_points_per_centroid, index.cp.niter = _ROWS_A_LIST, _KMEANS_ROUNDS
     index.train(sample)
-    index.nprobe = min(_PROBED_LISTS, lists)
     return index
 
 

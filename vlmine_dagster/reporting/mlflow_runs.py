@@ -16,6 +16,7 @@ from vlmine_dagster.reporting.report_page import Report
 from vlmine_dagster.reporting.slices import slice_rows, worst_text
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.tracking import COLOUR_TAG, INPUTS_TAG, Source, Tracking, dagster_url, run_colour
+from vlmine_dagster.scoring.grounding import confirmations_of
 from vlmine_dagster.scoring.list_changes import ListChanges
 from vlmine_dagster.scoring.ranking import MinedList
 from vlmine_dagster.scoring.reading import Reader
@@ -88,6 +89,9 @@ def record_list(
         if experiment.needs_keywords:
             tracked.metrics({name: value for name, value in _bill(run).items() if value})
         tracked.metrics(changes.counts)
+        grounding = confirmations_of(run)
+        if grounding is not None:
+            tracked.metrics(grounding.metrics())
         tracked.artifact("mined.csv", _csv(mined.selected))
         if changes.rows.num_rows:
             tracked.artifact("changes.csv", _csv(changes.rows))

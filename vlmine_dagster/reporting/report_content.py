@@ -42,6 +42,7 @@ from vlmine_dagster.resources.sounds import sound_data_url
 from vlmine_dagster.resources.sources import ImageSource
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.discovery import class_discovery, keyword_discovery
+from vlmine_dagster.scoring.grounding import confirmations_of
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.list_changes import changes_text
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
@@ -316,6 +317,9 @@ def _facts(run: Recorded, context: Context, discoveries: Sequence[Discovery]) ->
     facts["strategy"] = _strategy(run, context.labels)
     if context.labels is not None and any(context.labels.pool_counts().values()):
         facts["classes"] = rules_text(context.labels.class_counts().values())
+    grounding = confirmations_of(run)
+    if grounding is not None:
+        facts["keywords"] = str(grounding)
     facts |= {_MORE[found.noun]: found.text for found in discoveries}
     return facts if parent is None else {**facts, "MLflow run": context.tracking.url(parent)}
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.domain.verdicts import CONFIRMED, Verdict
 from vlmine_dagster.mining.judging import Agreement, Precision, agreements, disputed, precision_at, standing_verdicts
 from vlmine_dagster.mining.review_cost import Prices, cost_per_rare
@@ -124,14 +125,22 @@ def prices_of(bench: "Workbench", experiment: str) -> Prices:
     settings = bench.project.settings
     arm = settings.experiments[experiment]
     spent = _spent(bench, arm.variant) if arm.needs_keywords else 0.0
+    spent += _cost_of(bench, "grounded_keywords", experiment)
     return Prices(settings.review.hourly_usd, settings.review.usd_per_label, spent)
 
 
 def _spent(bench: "Workbench", variant: str) -> float:
     """Return what describing the pool and extracting keywords cost, by the tables that are there."""
-    lake, total = bench.lake, 0.0
-    for table in ("descriptions", "keyword_answers"):
-        for partition in lake.partitions(table, variant=variant):
-            costs = lake.read(table, partition, columns=["cost_usd"], variant=variant).column("cost_usd")
-            total += sum(cost or 0.0 for cost in costs.to_pylist())
-    return total
+    return sum(
+        _cost_of(bench, table, partition, variant)
+        for table in ("descriptions", "keyword_answers")
+        for partition in bench.lake.partitions(table, variant=variant)
+    )
+
+
+def _cost_of(bench: "Workbench", table: str, partition: str, variant: str = DEFAULT_VARIANT) -> float:
+    """Return what the answers of a partition cost, nothing where it is not there."""
+    if bench.lake.stamp(table, partition, variant=variant) is None:
+        return 0.0
+    costs = bench.lake.read(table, partition, columns=["cost_usd"], variant=variant).column("cost_usd")
+    return sum(cost or 0.0 for cost in costs.to_pylist())

@@ -30,15 +30,21 @@ _NEAR = """
         WHERE split <> 'pool' OR keyword_answers.outcome IN ('ok', 'empty'))"""
 
 
-def uncounted_copies(connection: "duckdb.DuckDBPyConnection") -> pa.Table:
+_NONE = pa.table({"image_id": pa.array([], pa.string()), "kept_id": pa.array([], pa.string())})
+
+
+def uncounted_copies(reader: Reader, connection: "duckdb.DuckDBPyConnection") -> pa.Table:
     """Return the images that are not counted, since another of the same bytes is.
 
     Args:
+        reader: Its project says whether every file counts.
         connection: Views `items` (image_id, sha256, split, outcome) and `keyword_answers` (image_id, outcome).
 
     Returns:
         Column `image_id`. Of the same bytes one image remains: one that has keywords, the first by its id.
     """
+    if reader.project.settings.dedupe == "off":
+        return _NONE.select(["image_id"])
     ranked = _RANKED.format(preferred="")
     return connection.sql(f"SELECT image_id FROM ({ranked}) WHERE is_copy").to_arrow_table()  # noqa: S608 - our own text
 
@@ -53,6 +59,8 @@ def unlisted_copies(reader: Reader) -> pa.Table:
         Columns `image_id` and `kept_id`: the image that stands for it. What is labelled or judges comes before what can
         be mined: the same bytes are not labelled twice, and no test image is mined under another name.
     """
+    if reader.project.settings.dedupe == "off":
+        return _NONE
     ranked = _RANKED.format(preferred="split = 'pool',")
     with reader.connect(ITEMS, "keyword_answers") as connection:
         return connection.sql(

@@ -4,6 +4,7 @@ from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.grounding import confirmed
 from vlmine_dagster.scoring.junk import junk_counts, junk_text
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 from vlmine_dagster.settings.junk import why_no_junk_lane
@@ -40,6 +41,18 @@ def strategy_of(bench: Workbench) -> str:
     label_count = 0 if labels is None else len(labels)
     has_names = labels is not None and bool(labels.announced)
     return strategy_advice(label_count=label_count, has_names=has_names, tag_weight=weight, tells_images_apart=apart)
+
+
+def grounding_findings(bench: Workbench) -> dict[str, str]:
+    """Return what a second model said of the keywords of each list, by experiment; nothing where it was not asked."""
+    grounding, lake, found = bench.project.settings.grounding, bench.lake, {}
+    for name, experiment in bench.project.settings.experiments.items():
+        if grounding is None or not experiment.is_decided_by_keywords or lake.stamp("grounded_keywords", name) is None:
+            continue
+        rows = lake.read("grounded_keywords", name, columns=["list_rank", "outcome", "is_confirmed"])
+        if rows.num_rows:
+            found[name] = str(confirmed(rows, first=grounding.first))
+    return found
 
 
 def junk_findings(bench: Workbench) -> list[str]:

@@ -6,29 +6,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlmine_dagster.domain.errors import PictureError
 from vlmine_dagster.domain.items import ITEMS
-from vlmine_dagster.domain.tables import DUPLICATES
+from vlmine_dagster.domain.tables import DUPLICATES, JUDGES, SHARD_DUPLICATES, Split
 from vlmine_dagster.mining.near_duplicates import (
-    LEAST_CORRELATION,
     LEAST_COSINE,
     SIDE,
-    Grey,
+    Greys,
     candidate_pairs,
     kept_of,
-    same_picture,
+    pixel_pairs,
+    same_pictures,
 )
 from vlmine_dagster.resources.cuts import by_shard
-from vlmine_dagster.resources.sources import ImageSource
+from vlmine_dagster.resources.ordered import core_count, map_in_order
+from vlmine_dagster.resources.sources import ImageSource, RawImage
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vectors import matrix
 
 SMALL_POOL = 1000
 """Images up to which the pixels of each are compared with those of its nearest, however near these are: the spread of
 few images says little."""
+PIXEL_POOL = 20_000
+"""Images up to which all pictures are read, and compared by their pixels too: minutes above that."""
 
-_SPLITS = "SELECT image_id, split = 'pool' AS is_mined FROM items WHERE outcome = 'ok'"
+_SPLITS = "SELECT image_id, split FROM items WHERE outcome = 'ok'"
 
 
 def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) -> pa.Table:
@@ -40,7 +44,7 @@ def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) ->
         max_pixels: Larger pictures are not decoded.
     """
     with reader.connect(ITEMS) as connection:
-        is_mined: dict[str, bool] = dict(connection.sql(_SPLITS).fetchall())
+        splits: dict[str, str] = dict(connection.sql(_SPLITS).fetchall())
     names: list[str] = []
     for shard in reader.shards:
         names += reader.read("embeddings", ["image_id"], partitions=[shard]).column(0).to_pylist()
@@ -48,23 +52,64 @@ def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) ->
         return DUPLICATES.schema.empty_table()
     least = LEAST_COSINE if len(names) > SMALL_POOL else -1.0
     search = reader.project.settings.neighbour_search
-    pairs = list(candidate_pairs(lambda: _vectors(reader), least=least, search=search))
-    wanted = {names[place] for one, other, _ in pairs for place in (one, other) if names[place] in is_mined}
-    greys = _greys(pictures, wanted, reader.shards, max_pixels=max_pixels)
-    found = {
-        (one, other): same
-        for one, other, _ in pairs
-        if names[one] in greys
-        and names[other] in greys
-        and (same := same_picture(greys[names[one]], greys[names[other]])) >= LEAST_CORRELATION
-    }
-    order = sorted(range(len(names)), key=lambda place: (is_mined.get(names[place], True), names[place]))
-    return _table(names, is_mined, found, kept_of(found, order))
+    pairs = {(one, other) for one, other, _ in candidate_pairs(lambda: _vectors(reader), least=least, search=search)}
+    places = {name: place for place, name in enumerate(names) if name in splits}
+    found = _confirmed(pairs, places, pictures, reader.shards, max_pixels=max_pixels)
+    order = sorted(
+        range(len(names)), key=lambda place: (splits.get(names[place], Split.POOL) == Split.POOL, names[place])
+    )
+    return _table(names, splits, found, kept_of(found, order))
+
+
+def _confirmed(
+    pairs: set[tuple[int, int]],
+    places: Mapping[str, int],
+    pictures: ImageSource,
+    shards: Sequence[str],
+    *,
+    max_pixels: int,
+) -> dict[tuple[int, int], float]:
+    """Return the pairs whose pixels are those of one picture, with their correlation.
+
+    Args:
+        pairs: Candidates by features, as places.
+        places: Place of each image that can be read, by id.
+        pictures: The pictures. Of a small pool all are read, and are candidates by their pixels too.
+        shards: Their shards.
+        max_pixels: Larger pictures are not decoded.
+    """
+    chosen = {place for pair in pairs for place in pair}
+    is_whole = len(places) <= PIXEL_POOL
+    wanted = [name for name, place in places.items() if is_whole or place in chosen]
+    names, greys = _greys(pictures, wanted, shards, max_pixels=max_pixels)
+    read = [places[name] for name in names]
+    if is_whole:
+        alike = ((read[one], read[other]) for one, other in pixel_pairs(greys))
+        pairs = pairs | {(min(pair), max(pair)) for pair in alike}
+    at = {place: number for number, place in enumerate(read)}
+    there = sorted(pair for pair in pairs if pair[0] in at and pair[1] in at)
+    agreed, is_one = same_pictures(greys, [(at[one], at[other]) for one, other in there])
+    return {pair: same for pair, same, one in zip(there, agreed.tolist(), is_one.tolist(), strict=True) if one}
+
+
+def described_by_others(reader: Reader, shards: Sequence[str]) -> pa.Table:
+    """Return the near-duplicates of some shards that need no description of their own: the image that is kept has one.
+
+    Images that judge models are not described, so what they stand for is.
+
+    Args:
+        reader: Reads `duplicates` (image_id, kept_id, kept_split).
+        shards: The shards.
+    """
+    rows = reader.read("duplicates", ["image_id", "kept_id", "kept_split"])
+    is_described = pc.invert(pc.is_in(rows.column("kept_split"), pa.array(sorted(JUDGES), pa.string())))
+    cuts = by_shard(rows.filter(is_described).select(["image_id", "kept_id"]), reader.shards)
+    return pa.concat_tables([SHARD_DUPLICATES.schema.empty_table(), *(cuts[shard] for shard in shards)])
 
 
 def _table(
     names: Sequence[str],
-    is_mined: Mapping[str, bool],
+    splits: Mapping[str, str],
     found: Mapping[tuple[int, int], float],
     kept: Mapping[int, int],
 ) -> pa.Table:
@@ -72,10 +117,11 @@ def _table(
         {
             "image_id": names[place],
             "kept_id": names[other],
+            "kept_split": splits[names[other]],
             "similarity": min(1.0, found[min(place, other), max(place, other)]),
         }
         for place, other in kept.items()
-        if is_mined[names[place]]
+        if splits[names[place]] == Split.POOL
     ]
     return pa.Table.from_pylist(rows, DUPLICATES.schema).sort_by("image_id")
 
@@ -85,27 +131,37 @@ def _vectors(reader: Reader) -> Iterable[npt.NDArray[Any]]:
         yield matrix(reader.read("embeddings", ["image_id", "embedding"], partitions=[shard]), "embedding")
 
 
-def _greys(pictures: ImageSource, wanted: Iterable[str], shards: Sequence[str], *, max_pixels: int) -> dict[str, Grey]:
-    """Return the pictures as 48 x 48 grey values by image id; those that cannot be read any more are left out."""
-    found: dict[str, Grey] = {}
+def _greys(
+    pictures: ImageSource, wanted: Iterable[str], shards: Sequence[str], *, max_pixels: int
+) -> tuple[list[str], Greys]:
+    """Return the ids and the pictures as 48 x 48 grey values; those that cannot be read any more are left out."""
+    names: list[str] = []
+    greys: list[Greys] = []
     for shard, some in by_shard(pa.table({"image_id": pa.array(sorted(wanted), pa.string())}), shards).items():
         if some.num_rows:  # a shard without candidates is not opened
-            names = some.column(0).to_pylist()
-            found |= {f"{shard}/{key}": grey for key, grey in _read(pictures, shard, names, max_pixels=max_pixels)}
-    return found
+            for key, grey in _read(pictures, shard, some.column(0).to_pylist(), max_pixels=max_pixels):
+                names.append(f"{shard}/{key}")
+                greys.append(grey)
+    return names, np.stack(greys) if greys else np.empty((0, SIDE, SIDE), np.uint8)
 
 
-def _read(pictures: ImageSource, shard: str, names: Sequence[str], *, max_pixels: int) -> Iterator[tuple[str, Grey]]:
+def _read(pictures: ImageSource, shard: str, names: Sequence[str], *, max_pixels: int) -> Iterator[tuple[str, Greys]]:
+    """Yield the key and the reduced picture of some images of a shard; pictures are decoded on every core."""
     from PIL import Image
 
     from vlmine_dagster.resources.pictures import decode_picture
 
-    for raw in pictures.read(shard, keys={name[len(shard) + 1 :] for name in names}):
+    def reduced(raw: RawImage) -> tuple[str, Greys | None]:
         if raw.failure:
-            continue
+            return raw.key, None
         try:
             picture = decode_picture(raw.data, max_pixels=max_pixels, smallest_side=SIDE)
         except PictureError:
-            continue
+            return raw.key, None
         small = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        yield raw.key, np.asarray(small, dtype=np.float32)
+        return raw.key, np.asarray(small, dtype=np.uint8)
+
+    found = pictures.read(shard, keys={name[len(shard) + 1 :] for name in names})
+    for key, grey in map_in_order(reduced, found, workers=core_count()):
+        if grey is not None:
+            yield key, grey

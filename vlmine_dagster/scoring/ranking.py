@@ -22,12 +22,13 @@ from vlmine_dagster.mining.selection import Ranking, budget_count, id_hashes, ra
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.scoring.copies import copies_note, similar_note
 from vlmine_dagster.scoring.diversity import diversified
+from vlmine_dagster.scoring.grounding import by_grounding, joint
 from vlmine_dagster.scoring.junk import junk_lane
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.slices import SlicedList, counted_within, split_budget
-from vlmine_dagster.scoring.verdicts import by_verdicts
+from vlmine_dagster.scoring.verdicts import CONFIRMED_NOTE, by_verdicts
 from vlmine_dagster.scoring.vocabulary import published_health
 from vlmine_dagster.settings import CountedBudget, ExperimentSettings
 
@@ -84,6 +85,65 @@ def mined_list(
         MissingInputError: no image can be ranked; the message says why.
         ConfigError: frames lack what a gap needs.
     """
+    found = ranked_pool(reader, experiment, labels)
+    pool, signals = found.rows, found.signals
+    ranking, seen = by_grounding(reader, pool, found.ranking)
+    kind = reader.project.settings.items
+    listed, last, skipped = _without_repeats(pool, ranking, experiment, kind, name=reader.partition)
+    selected_count = _selected_count(pool, listed, budget, kind)
+    if experiment.diversity is not None:
+        listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
+    listed, sliced = split_budget(reader, experiment, listed, list(image_ids(pool)), selected_count)
+    ranking = joined(joined(listed, last), found.lane)
+    counted, notes = reader.project.settings.counted, joint(found.notes, seen)
+    is_telling = _tells_images_apart(reader)
+    words = _Words(counted, are_tags_meaningful=is_telling, verdicts=notes, sliced=sliced, junk=found.junk)
+    return MinedList(
+        _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, words=words),
+        selected_count,
+        ranking.excluded_count,
+        int(ranking.front.max()),
+        hashlib.sha256(np.sort(found.hashes[ranking.order]).tobytes()).hexdigest()[:16],
+        agreement_advice(signals, mined_count=selected_count),
+        len(last.order),
+        len(found.lane.order),
+    )
+
+
+@dataclass(frozen=True)
+class RankedPool:
+    """The pool as signals and verdicts rank it, before anything is skipped.
+
+    Attributes:
+        rows: Its images, with the columns of the tables of the signals.
+        signals: Each signal of the images.
+        hashes: Hashes of their ids.
+        ranking: Their order, by place in `rows`.
+        lane: The order of those in the junk lane.
+        junk: What is wrong with these, by place.
+        notes: What reasons add because of verdicts, by place.
+    """
+
+    rows: pa.Table
+    signals: Mapping[str, Floats]
+    hashes: npt.NDArray[np.uint64]
+    ranking: Ranking
+    lane: Ranking
+    junk: Mapping[int, str]
+    notes: Mapping[int, str]
+
+    @property
+    def confirmed_places(self) -> list[int]:
+        """Places of the images that people have confirmed to be rare."""
+        return [place for place, note in self.notes.items() if note == CONFIRMED_NOTE]
+
+
+def ranked_pool(reader: Reader, experiment: ExperimentSettings, labels: Labels | None) -> RankedPool:
+    """Rank the images of the pool by signals and by verdicts.
+
+    Raises:
+        MissingInputError: no image can be ranked; the message says why.
+    """
     pool = load_pool(reader, experiment)
     pool = counted_within(reader, experiment, pool)
     signals = signal_values(reader, experiment, pool, labels)
@@ -94,26 +154,16 @@ def mined_list(
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
-    ranking, told = by_verdicts(reader, experiment, ranking, list(image_ids(pool)))
-    kind = reader.project.settings.items
-    listed, last, skipped = _without_repeats(pool, ranking, experiment, kind, name=reader.partition)
-    selected_count = _selected_count(pool, listed, budget, kind)
-    if experiment.diversity is not None:
-        listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
-    listed, sliced = split_budget(reader, experiment, listed, list(image_ids(pool)), selected_count)
-    ranking = joined(joined(listed, last), lane)
-    counted = reader.project.settings.counted
-    words = _Words(counted, are_tags_meaningful=_tells_images_apart(reader), verdicts=told, sliced=sliced, junk=junk)
-    return MinedList(
-        _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, words=words),
-        selected_count,
-        ranking.excluded_count,
-        int(ranking.front.max()),
-        hashlib.sha256(np.sort(hashes[ranking.order]).tobytes()).hexdigest()[:16],
-        agreement_advice(signals, mined_count=selected_count),
-        len(last.order),
-        len(lane.order),
-    )
+    ranking, notes = by_verdicts(reader, experiment, ranking, list(image_ids(pool)))
+    return RankedPool(pool, signals, hashes, ranking, lane, junk, notes)
+
+
+def listed_order(
+    reader: Reader, experiment: ExperimentSettings, pool: pa.Table, ranking: Ranking
+) -> npt.NDArray[np.int64]:
+    """Return the places of a ranking that its experiment lists, best first, without frames that its rules skip."""
+    listed, _, _ = _without_repeats(pool, ranking, experiment, reader.project.settings.items, name=reader.partition)
+    return listed.order
 
 
 def _ranked(

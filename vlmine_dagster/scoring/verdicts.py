@@ -25,7 +25,7 @@ _MOST_VOTES = 4_000
 _OTHERS = 1_000
 _LEAST_VARIANCE = 1e-3  # of a pool of few images, whose last axes hold next to nothing
 _DOUBLED = np.log(2.0)
-_CONFIRMED = " · confirmed rare"
+CONFIRMED_NOTE = " · confirmed rare"
 _ALIKE = " · resembles what was confirmed rare"
 _UNLIKE = " · resembles what was rejected"
 
@@ -98,7 +98,7 @@ def _notes(order: npt.NDArray[np.int64], lift: npt.NDArray[np.float64], first: n
     """Return what reasons add, by place: of confirmed items, and where resemblance doubled or halved the odds."""
     alike = dict.fromkeys(order[lift >= _DOUBLED].tolist(), _ALIKE)
     unlike = dict.fromkeys(order[lift <= -_DOUBLED].tolist(), _UNLIKE)
-    return {**alike, **unlike, **dict.fromkeys(first.tolist(), _CONFIRMED)}
+    return {**alike, **unlike, **dict.fromkeys(first.tolist(), CONFIRMED_NOTE)}
 
 
 def evidence_of(

@@ -90,7 +90,7 @@ def counted_words(reader: Reader, connection: "duckdb.DuckDBPyConnection") -> tu
         connection: Views `keywords` (image_id, keyword), `keyword_answers` (image_id, outcome) and `items` (image_id,
             sha256, split, outcome). Of images with the same bytes, or of near ones, one is counted.
     """
-    copies = uncounted_copies(connection)
+    copies = uncounted_copies(reader, connection)
     connection.register("copies", copies)
     once = "ANTI JOIN copies USING (image_id)" if copies.num_rows else ""
     words, kept = f"keywords {once}", ""

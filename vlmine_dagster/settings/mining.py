@@ -218,6 +218,11 @@ class ExperimentSettings(Settings):
         return "novelty_scores" in self.tables or self.like is not None or self._covers_keywords
 
     @property
+    def is_decided_by_keywords(self) -> bool:
+        """Whether a signal is how rare an image's keywords are."""
+        return any(SIGNALS[name].table == "novelty_scores" for name in self.signals)
+
+    @property
     def _covers_keywords(self) -> bool:
         return self.diversity is not None and "keywords" in self.diversity.reads
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.domain.counting import CountedUnit, counted_unit
 from vlmine_dagster.domain.errors import ConfigError
@@ -37,6 +37,7 @@ from vlmine_dagster.settings import (
 )
 from vlmine_dagster.settings.automation import AutomationSettings
 from vlmine_dagster.settings.compute import ComputeSettings, Needs
+from vlmine_dagster.settings.grounding import GroundingSettings
 from vlmine_dagster.settings.objects import ObjectSettings
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
@@ -45,6 +46,10 @@ from vlmine_dagster.settings.slices import SliceSettings
 
 SETTINGS_FILE = "vlmine.yaml"
 HOME_LAYOUT = "1"
+
+
+def _dedupe(given: Any) -> Any:
+    return "off" if given is False else given  # what YAML makes of a bare `off`
 
 
 class ReviewSettings(Settings):
@@ -116,9 +121,13 @@ class ProjectSettings(Settings):
     neighbour_search: Literal["auto", "exact", "index"] = "auto"
     """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
     time, `auto` is exact up to 50,000 images."""
-    dedupe: Literal["bytes", "near"] = "bytes"
+    dedupe: Annotated[Literal["off", "bytes", "near"], BeforeValidator(_dedupe)] = "bytes"
     """Which images are one in counts and lists: those of the same `bytes`, or `near` ones too, which show the same
-    picture resized, cropped a little, mirrored or brightened (docs/duplicates.md)."""
+    picture resized, cropped a little, mirrored or brightened, so that models that describe are asked about one of them
+    (docs/duplicates.md); `off`: every file counts."""
+    grounding: GroundingSettings | None = None
+    """A second look: whether the rare keywords that decide the first places of lists are in the pictures at all
+    (docs/grounding.md)."""
     junk: Literal["lane", "keep"] = "lane"
     """What becomes of images that are blurred, black, of one colour or nearly empty: `lane` lists them apart, after all
     others, `keep` leaves them in the lists (docs/junk.md)."""
@@ -244,6 +253,21 @@ class ProjectSettings(Settings):
     def strategies(self) -> dict[str, ExperimentSettings]:
         """The experiments that say what is rare, without those that look for more like some images."""
         return {name: one for name, one in self.experiments.items() if one.like is None}
+
+    @property
+    def counts_every_file(self) -> list[str]:
+        """What tables depend on where copies count each, empty where they do not: no table is made again for that."""
+        return ["every file"] if self.dedupe == "off" else []
+
+    @property
+    def describes_once(self) -> bool:
+        """Whether some model is asked about one image of each group of near-duplicates, and not about the others."""
+        return self.dedupe == "near" and any(self.asks_models(name) for name in self.variant_names)
+
+    def asks_models(self, variant: str) -> bool:
+        """Whether the describer or the keyworder of a variant asks a model."""
+        parts = self.variant(variant)
+        return parts.describer.capabilities.asks_model or parts.keyworder.capabilities.asks_model
 
     @property
     def counted(self) -> CountedUnit:

@@ -1,0 +1,154 @@
+"""Whether a keyword is in a picture: what a second model answered, and how often the first one made it up."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import regex
+
+from vlmine_dagster.mining.advice import wilson
+from vlmine_dagster.mining.answers import Judgement
+from vlmine_dagster.mining.failures import failure_of
+from vlmine_dagster.mining.thoughts import without_thought
+
+YES, NO = "yes", "no"
+
+_FIRST_WORD = regex.compile(r"[\W_]*(?:(?:final )?answer\W+)?(yes|no)\b(?!-)", regex.IGNORECASE)
+_OTHER = {
+    YES: regex.compile(r"\bno\b(?! (?:doubt|question))", regex.IGNORECASE),
+    NO: regex.compile(r"\byes\b", regex.IGNORECASE),
+}
+_FIELD = regex.compile(r"[\"']?\w+[\"']?\s*:\s*")
+
+
+def judge_confirmation(text: str) -> Judgement:
+    """Judge an answer that should be yes or no; the answer is its only keyword.
+
+    Examples:
+        >>> judge_confirmation("Yes.").keywords, judge_confirmation("**No**, that is a bicycle.").keywords
+        (('yes',), ('no',))
+        >>> judge_confirmation("It is hard to tell.").outcome, judge_confirmation("").outcome
+        ('unparseable', 'empty')
+        >>> judge_confirmation("Sorry, I cannot help with that.").outcome
+        'refused'
+    """
+    answer = without_thought(text)
+    if answer.is_open:
+        return Judgement("truncated", "the thought did not end, so there is no answer: raise max_output_tokens")
+    said = answer.text.strip().strip("{}").strip()
+    if not said:
+        return Judgement("empty", "the answer is empty")
+    found = _FIRST_WORD.match(_FIELD.sub("", said, count=1)) or _FIRST_WORD.match(said)
+    if found is None:
+        failed = failure_of(said)
+        if failed is not None and failed.outcome in ("refused", "not_seen"):
+            return Judgement(failed.outcome, failed.reason)
+        return Judgement("unparseable", "the answer is neither yes nor no")
+    word = found.group(1).lower()
+    first_sentence = regex.split(r"[.!?\n]", said, maxsplit=1)[0]
+    if _OTHER[word].search(first_sentence):
+        return Judgement("unparseable", "the answer is both yes and no")
+    return Judgement(keywords=(word,))
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether an image shows a keyword.
+
+    Attributes:
+        image_id: The image.
+        sha256: Hash of its bytes.
+        keyword: The keyword.
+        list_rank: Rank of the image on the list as it is without answers.
+    """
+
+    image_id: str
+    sha256: str
+    keyword: str
+    list_rank: int
+
+    @property
+    def content(self) -> str:
+        """What its answer is kept by."""
+        return hashlib.sha256(f"{self.sha256} {self.keyword}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Confirmations:
+    """How many keywords of the first places of a list a second model saw.
+
+    Attributes:
+        asked: Keywords that it was asked about, those of images that came up in place of others too.
+        answered: Those among the first places of the list as it was without it, with yes or no as the answer.
+        denied: Those of them with no.
+        failed: Questions without an answer, anywhere.
+        sunk: Images that sank, anywhere.
+        left: Places among the first whose keyword nobody was asked about, since the most questions were reached.
+    """
+
+    asked: int
+    answered: int
+    denied: int
+    failed: int
+    sunk: int
+    left: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Share of the answered keywords that the second model did not see; None where nothing was answered."""
+        return self.denied / self.answered if self.answered else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95% interval of the rate (Wilson 1927), None where nothing was answered."""
+        return wilson(self.denied, self.answered) if self.answered else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the numbers for a tracker."""
+        found = {
+            "keywords_checked": float(self.asked),
+            "keywords_unanswered": float(self.failed),
+            "images_sunk": float(self.sunk),
+        }
+        if self.rate is not None and self.interval is not None:
+            low, high = self.interval
+            found |= {"hallucination_rate": self.rate, "hallucination_rate_low": low, "hallucination_rate_high": high}
+        return found
+
+    def __str__(self) -> str:
+        """Say it for people."""
+        if self.rate is None or self.interval is None:
+            return f"no keyword is confirmed or denied: {self.failed:,} of {self.asked:,} questions have no answer"
+        low, high = self.interval
+        text = (
+            f"{self.denied:,} of the first {self.answered:,} keywords were not seen by the second model: hallucination "
+            f"rate {self.rate:.1%} [{low:.1%}, {high:.1%}], {self.sunk:,} images sank"
+        )
+        failed = f", {self.failed:,} questions have no answer" if self.failed else ""
+        return text + failed + (f", {self.left:,} places were not asked about" if self.left else "")
+
+
+def confirmations(rows: Iterable[tuple[int, str, bool | None]], *, first: int) -> Confirmations:
+    """Count what a second model said.
+
+    Only the first places of the list as it was without it make the rate: how many more are asked about depends on the
+    answers.
+
+    Args:
+        rows: Rank on that list, outcome, and whether the keyword is confirmed, of each question.
+        first: Places that make the rate.
+
+    Examples:
+        >>> found = confirmations([(1, "ok", True), (2, "ok", False), (3, "refused", None), (4, "ok", False)], first=3)
+        >>> found.answered, found.denied, found.failed, found.sunk
+        (2, 1, 1, 2)
+    """
+    known = list(rows)
+    answered = [is_confirmed for rank, _, is_confirmed in known if rank <= first and is_confirmed is not None]
+    return Confirmations(
+        asked=len(known),
+        answered=len(answered),
+        denied=answered.count(False),
+        failed=sum(is_confirmed is None for _, _, is_confirmed in known),
+        sunk=sum(is_confirmed is False for _, _, is_confirmed in known),
+    )
