@@ -52,7 +52,7 @@ def status(is_failures: bool, is_json: bool) -> None:
 
 
 def _findings(bench: "Workbench", rows: Sequence[dict[str, Any]]) -> None:
-    """Add what a table says of the pool to its row: keywords of themselves, junk of its amount, a second model of lists."""
+    """Add what a table says of the pool to its row: of keywords, of junk, of what a second model saw."""
     from vlmine_dagster.scoring.findings import grounding_findings, readable_findings
 
     found = readable_findings(bench)
