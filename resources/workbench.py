@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.drives.own_boxes import OwnBoxes
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.labels import Labels
-    from vlmine_dagster.resources.lake import Lake
     from vlmine_dagster.resources.media.contract import Medium
+    from vlmine_dagster.resources.merged_keywords import MergedLake
     from vlmine_dagster.resources.sources import ImageSource
     from vlmine_dagster.resources.tracking import Tracking
 
@@ -38,20 +38,22 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Project.load(self.settings_file or None)
 
     @cached_property
-    def lake(self) -> "Lake":
+    def lake(self) -> "MergedLake":
         """The lake."""
-        from vlmine_dagster.resources.lake import Lake
+        from vlmine_dagster.resources.merged_keywords import MergedLake
 
         home = self.project.home
         root = f"{home.rstrip('/')}/lake" if "://" in home else str(self.project.state_folder("lake"))
         limits = self.project.settings.duckdb
-        return Lake(
+        lake = MergedLake(
             root,
             scratch=self.project.state_folder("scratch"),
             memory_gb=limits.memory_gb,
             threads=limits.threads,
             kind=self.project.settings.items,
         )
+        lake.is_merged = self.project.has_vocabulary
+        return lake
 
     @cached_property
     def source(self) -> "ImageSource":

@@ -27,6 +27,7 @@ from vlmine_dagster.cli.study import study
 from vlmine_dagster.cli.top import top
 from vlmine_dagster.cli.ui import ui
 from vlmine_dagster.cli.verdicts import verdicts
+from vlmine_dagster.cli.vocabulary import vocabulary
 
 
 @click.group(
@@ -55,6 +56,7 @@ for command in (
     like,
     review,
     verdicts,
+    vocabulary,
     export,
     explain,
     compare,

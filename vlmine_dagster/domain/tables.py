@@ -65,6 +65,7 @@ __all__ = [
     "UNMATCHED_BOXES",
     "UNRANKED",
     "VERDICTS",
+    "VOCABULARY",
     "VOCAB_COUNTS",
     "WHOLE_POOL",
     "Column",
@@ -217,6 +218,19 @@ KEYWORD_ANSWERS = Table(
         variant_hash(),
     ),
     ("image_id",),
+)
+
+VOCABULARY = Table(
+    "vocabulary",
+    "pool",
+    "a keyword that is counted as another one",
+    (
+        Column("keyword", "string", "keyword as it was said"),
+        Column("merged_into", "string", "keyword that stands for it"),
+        Column("image_count", "int64", "number of images that say it", minimum=0),
+        Column("version", "string", "hash of all merges"),
+    ),
+    ("keyword",),
 )
 
 VOCAB_COUNTS = Table(
@@ -382,6 +396,7 @@ TABLES: dict[str, Table] = {
         DESCRIPTIONS,
         KEYWORDS,
         KEYWORD_ANSWERS,
+        VOCABULARY,
         VOCAB_COUNTS,
         NOVELTY_SCORES,
         DUPLICATES,

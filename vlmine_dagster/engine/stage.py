@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from vlmine_dagster.domain.items import ITEM_TABLES, ITEMS
-from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL, Partition, Table, partition_of
+from vlmine_dagster.domain.tables import TABLES, VOCABULARY, WHOLE_POOL, Partition, Table, partition_of
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.settings.project import Project, ProjectSettings
@@ -304,7 +304,7 @@ def stage(
         table: The table that it publishes; the asset carries the same name.
         group: Dagster group.
         kinds: Dagster kinds, shown as icons.
-        reads: Tables and columns that it reads; nothing else can be read.
+        reads: Tables and columns that it reads; nothing else can be read. Who reads keywords reads the vocabulary too.
         companions: Tables that are published with it, cut alike.
         settings: What of `vlmine.yaml` changes the result, whatever the partition.
         experiment_settings: What of an experiment's own entry changes the result.
@@ -326,7 +326,7 @@ def stage(
         return Stage(
             table=table,
             compute=compute,
-            reads=tuple(reads),
+            reads=(*reads, *_through_vocabulary(table, reads)),
             group=group,
             kinds=frozenset(kinds),
             companions=companions,
@@ -347,6 +347,18 @@ def stage(
         )
 
     return declared
+
+
+def _through_vocabulary(table: str, reads: Sequence[Reads]) -> list[Reads]:
+    """Return what stages that read keywords read with them: what these are merged into, where a project has merges."""
+    of_keywords = [one for one in reads if one.table == "keywords"]
+    if not of_keywords or table == VOCABULARY.name:
+        return []
+
+    def is_needed(part: Part) -> bool:
+        return part.project.has_vocabulary and any(one.when is None or one.when(part) for one in of_keywords)
+
+    return [Reads(VOCABULARY.name, ("keyword", "merged_into"), when=is_needed)]
 
 
 def asset_key(table: str, variant: str = DEFAULT_VARIANT) -> dg.AssetKey:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ContractError
-from vlmine_dagster.domain.tables import TABLES, partition_of
+from vlmine_dagster.domain.tables import TABLES, VOCABULARY, partition_of
 from vlmine_dagster.engine.graph import Graph
 from vlmine_dagster.engine.stage import ModelConfig, Part, Source, Stage, StageConfig, Unit
 from vlmine_dagster.resources.progress import Progress
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.encoder import Encoder
     from vlmine_dagster.resources.keyworders import Keyworder
     from vlmine_dagster.resources.labels import Labels
+    from vlmine_dagster.resources.lake import Lake
     from vlmine_dagster.resources.media.contract import Medium
     from vlmine_dagster.resources.sources import ImageSource
     from vlmine_dagster.resources.tracking import Tracking
@@ -85,11 +86,12 @@ class StageRun:
         config: StageConfig,
         log: Any,
         run_id: str,
+        lake: "Lake | None" = None,
     ):
         self.stage = stage
         self.graph = graph
         self._bench = bench
-        self._lake = bench.lake
+        self._lake: Lake = lake or (bench.lake if stage.table != VOCABULARY.name else bench.lake.as_said())
         self.partitions = tuple(partitions)
         self.config = config
         self.log = log

@@ -111,13 +111,22 @@ def _runs(text: str, language: str) -> Iterator[list[str]]:
                 yield run
             run = []
             continue
-        run.append(_lemma(word, language))
+        run.append(lemma_of(word, language))
     if run:
         yield run
 
 
 @lru_cache(maxsize=100_000)
-def _lemma(word: str, language: str) -> str:
+def lemma_of(word: str, language: str) -> str:
+    """Return the lemma of a word in lower case.
+
+    Raises:
+        ConfigError: the lemmatizer does not know the language.
+
+    Examples:
+        >>> lemma_of("dogs", "en")
+        'dog'
+    """
     import simplemma
 
     try:

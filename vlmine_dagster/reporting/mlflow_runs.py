@@ -21,6 +21,7 @@ from vlmine_dagster.scoring.list_changes import ListChanges
 from vlmine_dagster.scoring.ranking import MinedList
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.retraining import Judged, means
+from vlmine_dagster.scoring.vocabulary_file import vocabulary_version
 from vlmine_dagster.settings import CountedBudget
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _params(run: Recorded, *, budget: float | CountedBudget, round_count: int) -
         for name in ("model", "prompt")
         if hasattr(variant.keyworder, name)
     }
+    version = vocabulary_version(run.project)
     return {
         "experiment": run.partition,
         "fusion": experiment.fusion,
@@ -129,6 +131,7 @@ def _params(run: Recorded, *, budget: float | CountedBudget, round_count: int) -
         "shards": len(run.shards),
         "round": round_count,
         **_slice_params(settings.slices_of(run.partition)),
+        **({"vocabulary": version} if experiment.needs_keywords and version is not None else {}),
     }
 
 

@@ -45,6 +45,7 @@ from vlmine_dagster.settings.searches import with_searches
 from vlmine_dagster.settings.slices import SliceSettings
 
 SETTINGS_FILE = "vlmine.yaml"
+VOCABULARY_FILE = "vocabulary.csv"
 HOME_LAYOUT = "1"
 
 
@@ -331,6 +332,16 @@ class Project:
         project.check_home()
         project.settings = with_searches(project.settings, project.searches_folder)
         return project
+
+    @property
+    def vocabulary_file(self) -> Path:
+        """The merges of keywords that people edit; it may be missing."""
+        return self.folder / VOCABULARY_FILE
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether keywords are counted through a vocabulary."""
+        return self.vocabulary_file.is_file()
 
     @property
     def searches_folder(self) -> Path:

@@ -1,0 +1,135 @@
+"""The vocabulary in a project: nothing changes without its file, everything counts through it with one."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from conftest import Made, Maker, members
+
+from vlmine_dagster.cli.main import main
+from vlmine_dagster.resources.tracking import Tracking
+
+SAID = ("a red lorry on a road", "one truck in the fog", "two trucks and a lorry", "grey road", "a gray cat")
+
+
+@pytest.fixture(scope="module")
+def made(make_project: Maker) -> Made:
+    shards = {"a": members({"coffee": 6}, start=0), "b": members({"chelsea": 5}, start=10)}
+    project = make_project(
+        shards,
+        describer={"kind": "captions", "path": "captions.jsonl"},
+        keyworder={"kind": "rules"},
+        experiments={"mine": {"signals": ["novelty_min"]}, "random": {"signals": ["random"]}},
+        budget=3,
+    )
+    names = [f"{shard}/{name.removesuffix('.jpg')}" for shard, content in shards.items() for name in content]
+    rows = [{"image_id": name, "caption": SAID[place % len(SAID)]} for place, name in enumerate(names)]
+    (project.folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    outcome = project.run()
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    return project
+
+
+def ask(made: Made, *words: str) -> Any:
+    result = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary", *words, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+def counts(made: Made) -> dict[str, int]:
+    return made.frame("vocab_counts").set_index("keyword")["image_count"].to_dict()
+
+
+def selected(made: Made) -> set[str]:
+    rows = made.frame("pareto_set", "mine")
+    return set(rows[rows["selected"]]["image_id"])
+
+
+def test_merges_are_proposed_shown_written_counted_and_taken_back(made: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VLMINE_PROJECT", str(made.file))
+    before, said, was = counts(made), made.frame("keywords"), selected(made)
+    told = ask(made)
+
+    pairs = {(one["keyword"], one["merged_into"], one["rule"]) for one in told["proposals"]}
+    assert pairs == {
+        ("lorry", "truck", "synonym") if before["truck"] > before["lorry"] else ("truck", "lorry", "synonym"),
+        ("gray", "grey", "spelling") if before["grey"] > before["gray"] else ("grey", "gray", "spelling"),
+    }
+    assert told["version"] is None
+    assert not (made.folder / "vocabulary.csv").exists()
+    trial = ask(made, "--show")["list"]
+    assert not (made.folder / "vocabulary.csv").exists()
+    assert made.run().materialized == []
+
+    applied = ask(made, "--apply")
+    assert applied["applied"]
+    lines = (made.folder / "vocabulary.csv").read_text().splitlines()
+    assert lines[0] == "keyword,merged_into"
+    assert len(lines) == 3
+    outcome = made.run()
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    assert ("keywords", "a") not in outcome.materialized
+    assert ("pareto_set", "random") not in outcome.materialized
+
+    after, merges = counts(made), dict(line.split(",") for line in lines[1:])
+    expected: dict[str, set[str]] = {}
+    for row in said.itertuples():
+        expected.setdefault(merges.get(row.keyword, row.keyword), set()).add(row.image_id)
+    assert after == {word: len(names) for word, names in expected.items()}
+    assert set(made.frame("keywords")["keyword"]) == set(after)
+    assert set(made.bench.lake.as_said().read_all("keywords", ["a", "b"]).column("keyword").to_pylist()) == set(before)
+    is_now = selected(made)
+    assert {one["image_id"] for one in trial["enters"]} == is_now - was
+    assert {one["image_id"] for one in trial["leaves"]} == was - is_now
+    assert trial["keyword_count"] == [len(before), len(after)]
+    version = made.frame("vocabulary")["version"].unique().item()
+    tracking = Tracking(made.project)
+    run_id = tracking.latest(experiment="mine", asset="pareto_set")
+    assert tracking.client.get_run(run_id).data.params["vocabulary"] == version == applied["version"]
+    assert ask(made)["proposals"] == []
+
+    (made.folder / "vocabulary.csv").unlink()
+    outcome = made.run()
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    assert counts(made) == before
+    assert selected(made) == was
+
+
+def test_a_word_that_no_image_says_is_a_warning_and_a_broken_line_an_error(made: Made):
+    file = made.folder / "vocabulary.csv"
+    try:
+        file.write_text("keyword,merged_into\nlorrie,truck\n")
+        result = made.job("global_job", asset_selection=None)
+        checks = {one.check_name: one for one in result.get_asset_check_evaluations()}
+        assert not checks["merged_keywords_occur"].passed
+        assert "Such as: lorrie" in str(checks["merged_keywords_occur"].description)
+
+        file.write_text("keyword,merged_into\nlorry,truck\ntruck,lorry\n")
+        shown = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary"])
+        assert shown.exit_code == 1
+        assert "a circle, lorry -> truck -> lorry" in shown.output.replace("\n", " ")
+        file.write_text("word,into\n")
+        shown = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary"])
+        assert "line 1: expected keyword,merged_into, got word,into" in shown.output.replace("\n", " ")
+    finally:
+        file.unlink()
+
+
+def test_proposals_are_chosen_by_rule_and_by_name(made: Made, tmp_path: Any):
+    words = tmp_path / "words.csv"
+    words.write_text("road, cat\n")
+
+    assert {one["rule"] for one in ask(made, "--rule", "spelling")["proposals"]} == {"spelling"}
+    mine = ask(made, "--words", str(words))["proposals"]
+    assert ("road", "cat") in {tuple(sorted((one["keyword"], one["merged_into"]), reverse=True)) for one in mine}
+    assert {one["keyword"] for one in ask(made, "--without", "gray" if is_gray(made) else "grey")["proposals"]} == {
+        one["keyword"] for one in ask(made, "--rule", "synonym")["proposals"]
+    }
+    wrong = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary", "--only", "trucc"])
+    assert "no merge of the keyword 'trucc' is proposed. Did you mean 'truck'?" in wrong.output.replace("\n", " ")
+
+
+def is_gray(made: Made) -> bool:
+    """Whether the rarer spelling, or the later one in alphabetical order, is gray."""
+    return counts(made)["grey"] > counts(made)["gray"]

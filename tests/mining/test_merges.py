@@ -1,0 +1,79 @@
+"""Merges of keywords: what may be written down, and what is proposed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.mining.keywords import lemma_of
+from vlmine_dagster.mining.merges import Merge, checked_merges, propose_merges, version_of
+from vlmine_dagster.mining.spellings import SYNONYMS, american, read_groups
+
+
+@pytest.mark.parametrize(
+    ("pairs", "problem"),
+    [
+        ([("a", "a")], "line 2: 'a' is merged into itself"),
+        ([("a", "b"), ("a", "c")], "line 3: 'a' is merged in line 2 already, into 'b'"),
+        ([("a", "b"), ("b", "c"), ("c", "d")], "line 2: 'b' is merged too, into 'c'. Merge 'a' into 'd'"),
+        ([("a", "b"), ("b", "c"), ("c", "a")], "line 2: a circle, a -> b -> c -> a"),
+        ([("x", "a"), ("a", "b"), ("b", "a")], "line 2: a circle, x -> a -> b -> a"),
+        (
+            [("Lorry", "truck")],
+            "line 2: 'Lorry' is no keyword: they are in lower case with single spaces. Write 'lorry'",
+        ),
+        ([("lorry", "big  truck")], "Write 'big truck'"),
+        ([("lorry", "")], "line 2: a cell is empty"),
+    ],
+)
+def test_what_cannot_be_counted_through_is_refused_with_its_line(pairs, problem):
+    with pytest.raises(ConfigError, match=f"vocabulary.csv, {problem}" if problem.startswith("line") else problem):
+        checked_merges([(n, *pair) for n, pair in enumerate(pairs, start=2)], where="vocabulary.csv")
+
+
+def test_a_version_depends_on_the_merges_alone():
+    one, other = Merge("a", "b"), Merge("c", "d")
+
+    assert version_of([one, other]) == version_of([other, one])
+    assert len({version_of([]), version_of([one]), version_of([Merge("a", "c")]), version_of([one, other])}) == 4
+
+
+@given(
+    st.dictionaries(st.sampled_from(["cat", "cats", "kitty", "Cat", "c-at", "grey", "gray", "x"]), st.integers(1, 9))
+)
+def test_every_proposal_can_be_written_down_and_leaves_the_commonest_of_its_meaning(counts):
+    found = propose_merges(counts, lemma=lambda word: word.removesuffix("s"))
+
+    assert all(counts[one.keyword] <= counts[one.merged_into] for one in found)
+    pairs = [(n, one.keyword, one.merged_into) for n, one in enumerate(found) if one.keyword == one.keyword.lower()]
+    checked_merges([pair for pair in pairs if pair[2] == pair[2].lower()], where="x")
+    rest = {word: count for word, count in counts.items() if word not in {one.keyword for one in found}}
+    assert propose_merges(rest, lemma=lambda word: word.removesuffix("s")) == []
+
+
+def test_what_is_merged_already_is_not_proposed_again_and_what_others_are_merged_into_stays():
+    counts = {"truck": 9, "lorry": 2, "trucks": 1}
+
+    found = propose_merges(counts, lemma=lambda w: lemma_of(w, "en"), merged=[Merge("truck", "lorry")])
+
+    assert [(one.keyword, one.merged_into, one.rule) for one in found] == [("trucks", "lorry", "synonym")]
+
+
+def test_spellings_of_britain_and_america_agree_and_other_words_stay():
+    pairs = {
+        "colour": "color",
+        "fibre": "fiber",
+        "theatre": "theater",
+        "organiser": "organizer",
+        "catalogue": "catalog",
+    }
+
+    assert {american(one): american(other) for one, other in pairs.items()} == {w: w for w in pairs.values()}
+    for word in ("hour", "four", "acre", "tree", "store", "rise", "wise", "dog", "paris"):
+        assert american(word) == word
+
+
+def test_each_word_has_one_group_of_synonyms():
+    assert SYNONYMS["lorry"] == "truck"
+    with pytest.raises(ConfigError, match="mine, line 2: 'van' is in the line of 'truck' too. Join them"):
+        read_groups("truck, van\nbus, van", where="mine")

@@ -1,0 +1,219 @@
+"""`vlmine vocabulary`: keywords that mean one thing, and what counting them as one would change."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, short_name, table_of
+from vlmine_dagster.domain.errors import ConfigError, MissingInputError
+
+if TYPE_CHECKING:
+    from vlmine_dagster.mining.merges import Merge, Proposal
+    from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.studies.vocabulary_trial import Change, Trial
+
+Columns = dict[str, Literal["left", "right"]]
+
+_SHOWN = 20
+_RULES = ("lemma", "spelling", "spaces", "synonym")
+
+
+@click.command()
+@click.option("--show", "is_shown", is_flag=True, help="Show who would enter and who would leave the list.")
+@click.option("--apply", "is_applied", is_flag=True, help="Write the proposals into vocabulary.csv.")
+@click.option("--written", "is_written", is_flag=True, help="Propose nothing: only what vocabulary.csv holds.")
+@click.option("--rule", "rules", multiple=True, type=click.Choice(_RULES), help="Only proposals of this rule.")
+@click.option("--only", multiple=True, metavar="KEYWORD", help="Only the proposal of this keyword.")
+@click.option("--without", multiple=True, metavar="KEYWORD", help="Without the proposal of this keyword.")
+@click.option("--words", type=click.Path(path_type=Path, dir_okay=False), help="Your own synonyms, a CSV line each.")
+@click.option("--experiment", help="List to show. Default: the usual one of those that count keywords.")
+@as_json
+def vocabulary(
+    *,
+    is_shown: bool,
+    is_applied: bool,
+    is_written: bool,
+    rules: tuple[str, ...],
+    only: tuple[str, ...],
+    without: tuple[str, ...],
+    words: Path | None,
+    experiment: str | None,
+    is_json: bool,
+) -> None:
+    """Propose keywords to count as one: lemmas, spellings, synonyms.
+
+    Nothing changes before --apply, which writes vocabulary.csv beside vlmine.yaml and shows who enters and leaves.
+    That file may be edited by hand too; `vlmine run` then counts through it.
+    """
+    from vlmine_dagster.scoring.vocabulary_file import read_merges, write_merges
+
+    bench = open_bench()
+    file = bench.project.vocabulary_file
+    merges = read_merges(file)
+    found = [] if is_written else proposals(bench, merges, words=words)
+    chosen = choose(found, rules=rules or _RULES, only=only, without=without)
+    wanted = [*merges, *(_merge_of(one) for one in chosen)]
+    trial = trial_of(bench, experiment, wanted) if is_shown or (is_applied and chosen) else None
+    if is_applied and chosen:
+        write_merges(file, wanted)
+    told = _told(bench, merges, chosen, trial, is_applied=is_applied)
+    print_json(told) if is_json else print_vocabulary(told, chosen, trial)
+
+
+def proposals(bench: "Workbench", merges: "Sequence[Merge]", *, words: Path | None) -> "list[Proposal]":
+    """Return merges to look at.
+
+    Raises:
+        MissingInputError: no keyword was extracted yet.
+        ConfigError: the list of synonyms cannot be read, or names a word twice.
+    """
+    from functools import partial
+
+    from vlmine_dagster.mining.keywords import lemma_of
+    from vlmine_dagster.mining.merges import propose_merges
+    from vlmine_dagster.mining.spellings import SYNONYMS, read_groups
+    from vlmine_dagster.scoring.merges import said_counts
+
+    lake = bench.lake.as_said()
+    shards = lake.partitions("keywords")
+    if not shards:
+        raise MissingInputError("no keyword was extracted yet. Run `vlmine run` first.")
+    with lake.connect(keywords=lake.require("keywords", shards)) as connection:
+        counts = said_counts(connection)
+    own: dict[str, str] = {}
+    if words is not None:
+        try:
+            own = read_groups(words.read_text(encoding="utf-8-sig"), where=str(words))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--words: {words} cannot be read: {error}") from error
+    language = getattr(bench.project.settings.keyworder, "language", "en")
+    return propose_merges(
+        counts, lemma=partial(lemma_of, language=language), synonyms={**SYNONYMS, **own}, merged=merges
+    )
+
+
+def choose(
+    found: "Sequence[Proposal]", *, rules: Sequence[str], only: Sequence[str], without: Sequence[str]
+) -> "list[Proposal]":
+    """Return the proposals that are asked for.
+
+    Raises:
+        ConfigError: a keyword that is named has no proposal.
+    """
+    from vlmine_dagster.mining.slices import did_you_mean
+
+    known = {one.keyword for one in found}
+    for name in (*only, *without):
+        if name not in known:
+            raise ConfigError(f"no merge of the keyword {name!r} is proposed{did_you_mean(name, known)}")
+    return [
+        one for one in found if one.rule in rules and one.keyword not in without and (not only or one.keyword in only)
+    ]
+
+
+def trial_of(bench: "Workbench", experiment: str | None, merges: "Sequence[Merge]") -> "Trial":
+    """Return who would enter and leave a list.
+
+    Raises:
+        ConfigError: there is no such experiment, or none that counts keywords.
+    """
+    from vlmine_dagster.cli.mined import experiment_of
+    from vlmine_dagster.settings import default_experiment
+    from vlmine_dagster.studies.vocabulary_trial import try_merges
+
+    if experiment is not None:
+        experiment_of(bench, experiment)
+        return try_merges(bench, experiment, merges)
+    counting = [name for name, one in bench.project.settings.strategies.items() if one.counts_keywords]
+    if not counting:
+        raise ConfigError(
+            "no experiment counts keywords: none has the signal novelty_min or novelty_mean. Name one by --experiment."
+        )
+    return try_merges(bench, default_experiment(counting), merges)
+
+
+def _merge_of(one: "Proposal") -> "Merge":
+    from vlmine_dagster.mining.merges import Merge
+
+    return Merge(one.keyword, one.merged_into)
+
+
+def _told(
+    bench: "Workbench",
+    merges: "Sequence[Merge]",
+    chosen: "Sequence[Proposal]",
+    trial: "Trial | None",
+    *,
+    is_applied: bool,
+) -> dict[str, Any]:
+    from vlmine_dagster.mining.merges import version_of
+    from vlmine_dagster.scoring.vocabulary_file import vocabulary_version
+
+    return {
+        "file": str(bench.project.vocabulary_file),
+        "merges": len(merges),
+        "version": vocabulary_version(bench.project),
+        "version_with_proposals": version_of([*merges, *(_merge_of(one) for one in chosen)]),
+        "proposals": [asdict(one) for one in chosen],
+        "applied": is_applied and bool(chosen),
+        "list": None if trial is None else asdict(trial),
+    }
+
+
+def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: "Trial | None") -> None:
+    """Print proposals, who would enter and leave the list, and what to do next."""
+    out = console()
+    if chosen:
+        columns: Columns = {
+            "keyword": "left",
+            "images": "right",
+            "merged into": "left",
+            "of images": "right",
+            "why": "left",
+        }
+        table = table_of(columns, title="Keywords that may mean one thing")
+        for one in chosen[:_SHOWN]:
+            numbers = f"{one.keyword_count:,}", f"{one.target_count:,}"
+            table.add_row(plain(one.keyword), numbers[0], plain(one.merged_into), numbers[1], one.rule)
+        print_table(table)
+        if len(chosen) > _SHOWN:
+            out.print(f"[dim]and {len(chosen) - _SHOWN:,} more; `vlmine vocabulary --json` prints all.[/]")
+    else:
+        out.print("No merge is proposed.")
+    if trial is not None:
+        print_trial(trial)
+    if told["applied"]:
+        out.print(
+            f"Written: {plain(told['file'])}, {told['merges'] + len(chosen):,} merges, version {told['version']}."
+        )
+        out.print("Next: look at it with git diff, then vlmine run")
+    elif chosen:
+        out.print("[dim]Nothing has changed. --show tells who enters and leaves the list, --apply writes the file.[/]")
+
+
+def print_trial(trial: "Trial") -> None:
+    """Print who would enter and who would leave a list."""
+    out = console()
+    before, after = trial.keyword_count
+    sizes = f"{len(trial.enters):,} images enter the list, {len(trial.leaves):,} leave it, {trial.stays:,} stay"
+    out.print(f"{plain(trial.experiment)}: {before:,} keywords become {after:,}; {sizes}.")
+    for title, changes in (("Enter", trial.enters), ("Leave", trial.leaves)):
+        if changes:
+            print_table(_changes_table(title, changes))
+    if trial.taken_as_published:
+        tables = " and ".join(trial.taken_as_published)
+        out.print(f"[dim]{tables} depend on keywords too and were taken as published; `vlmine run` makes them anew.[/]")
+
+
+def _changes_table(title: str, changes: "Sequence[Change]") -> Any:
+    columns: Columns = {"image": "left", "rank before": "right", "after": "right", "why": "left"}
+    table = table_of(columns, title=f"{title}: first {_SHOWN}" if len(changes) > _SHOWN else title)
+    for one in changes[:_SHOWN]:
+        ranks = ["-" if rank is None else f"{rank:,}" for rank in (one.before, one.after)]
+        table.add_row(plain(short_name(one.image_id)), *ranks, plain(one.reason))
+    return table

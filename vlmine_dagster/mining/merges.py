@@ -1,0 +1,176 @@
+"""Which keywords mean one thing: merges that were written down, and merges to propose."""
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.mining.spellings import SYNONYMS, american
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One line of a vocabulary: a keyword, and the one that it is counted as.
+
+    Attributes:
+        keyword: The keyword that leaves.
+        merged_into: The keyword that stands for it.
+    """
+
+    keyword: str
+    merged_into: str
+
+
+def checked_merges(lines: Iterable[tuple[int, str, str]], *, where: str) -> tuple[Merge, ...]:
+    """Return merges that can be counted through, sorted by keyword.
+
+    Args:
+        lines: Number, keyword and what it is merged into, of each line.
+        where: The file, for messages.
+
+    Raises:
+        ConfigError: a cell is empty or no keyword, a keyword repeats, is merged into itself, or into one that is merged
+            too; the message names the line.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for line, keyword, target in lines:
+        for name in (keyword, target):
+            _check_keyword(name, f"{where}, line {line}")
+        if keyword == target:
+            raise ConfigError(f"{where}, line {line}: {keyword!r} is merged into itself. Delete the line.")
+        if keyword in found:
+            raise ConfigError(
+                f"{where}, line {line}: {keyword!r} is merged in line {found[keyword][0]} already, into "
+                f"{found[keyword][1]!r}. Keep one of the two."
+            )
+        found[keyword] = (line, target)
+    for keyword, (line, target) in found.items():
+        if target in found:
+            raise ConfigError(_chain(keyword, {one: into for one, (_, into) in found.items()}, f"{where}, line {line}"))
+    return tuple(Merge(keyword, target) for keyword, (_, target) in sorted(found.items()))
+
+
+def _check_keyword(name: str, place: str) -> None:
+    if not name:
+        raise ConfigError(f"{place}: a cell is empty. A line holds a keyword and the one that it is merged into.")
+    plain = " ".join(unicodedata.normalize("NFKC", name).lower().split())
+    if plain != name:
+        raise ConfigError(
+            f"{place}: {name!r} is no keyword: they are in lower case with single spaces. Write {plain!r}."
+        )
+
+
+def _chain(keyword: str, merges: Mapping[str, str], place: str) -> str:
+    """Return what is wrong where a keyword is merged into one that is merged too."""
+    path = [keyword]
+    while path[-1] in merges and merges[path[-1]] not in path:
+        path.append(merges[path[-1]])
+    if path[-1] in merges:
+        told = " -> ".join([*path, merges[path[-1]]])
+        return f"{place}: a circle, {told}. Delete one of these lines."
+    return f"{place}: {path[1]!r} is merged too, into {merges[path[1]]!r}. Merge {keyword!r} into {path[-1]!r}."
+
+
+def version_of(merges: Sequence[Merge]) -> str:
+    """Return 12 hex digits that change with the merges and with nothing else.
+
+    Examples:
+        >>> version_of([Merge("lorry", "truck")]), version_of([]) == version_of([Merge("lorry", "truck")])
+        ('dde974d5f32a', False)
+    """
+    text = "\n".join(f"{one.keyword}\t{one.merged_into}" for one in sorted(merges, key=lambda one: one.keyword))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A merge to look at.
+
+    Attributes:
+        keyword: The keyword that would leave: the rarer one.
+        merged_into: The commonest keyword of the same meaning.
+        rule: Why: lemma, spelling, spaces or synonym.
+        keyword_count: Images that have the one.
+        target_count: Images that have the other.
+    """
+
+    keyword: str
+    merged_into: str
+    rule: str
+    keyword_count: int
+    target_count: int
+
+
+def propose_merges(
+    image_counts: Mapping[str, int],
+    *,
+    lemma: Callable[[str], str],
+    synonyms: Mapping[str, str] | None = None,
+    merged: Sequence[Merge] = (),
+) -> list[Proposal]:
+    """Propose to merge keywords that are forms of one word: each into the commonest that the pool has.
+
+    Two keywords are of one meaning if they agree after each of these steps, which build on one another: the lemma of
+    every word; accents off and American spelling; without spaces, hyphens and apostrophes; the first name of their
+    group of synonyms. The last step that they need is the rule.
+
+    Args:
+        image_counts: Images by keyword, each >= 1.
+        lemma: Returns the lemma of a word.
+        synonyms: First name of its group, by word; those that come with vlmine if None.
+        merged: Merges that are made: their keywords are left out, and what they are merged into stays.
+
+    Returns:
+        The proposals that concern the rarest keywords first, then by name.
+
+    Examples:
+        >>> counts = {"lorry": 2, "truck": 40, "t-shirt": 3, "t shirt": 1, "grey": 9, "gray": 1, "trucks": 4, "cat": 7}
+        >>> for one in propose_merges(counts, lemma=lambda word: word.removesuffix("s")):
+        ...     print(one.keyword, "->", one.merged_into, one.rule, one.keyword_count, one.target_count)
+        gray -> grey spelling 1 9
+        t shirt -> t-shirt spaces 1 3
+        lorry -> truck synonym 2 40
+        trucks -> truck lemma 4 40
+    """
+    groups = SYNONYMS if synonyms is None else synonyms
+    taken = {one.keyword for one in merged}
+    kept = {one.merged_into for one in merged}
+    forms = {word: _forms(word, lemma, groups) for word in image_counts if word not in taken}
+    meant: dict[str, list[str]] = {}
+    for word, steps in forms.items():
+        meant.setdefault(steps[-1], []).append(word)
+    found = []
+    for words in meant.values():
+        target = min(words, key=lambda word: (word not in kept, -image_counts[word], word))
+        found += [
+            Proposal(word, target, _rule(forms[word], forms[target]), image_counts[word], image_counts[target])
+            for word in words
+            if word != target and word not in kept
+        ]
+    return sorted(found, key=lambda one: (one.keyword_count, one.keyword))
+
+
+RULES = ("lemma", "spelling", "spaces", "synonym")
+"""The rules, in the order of their steps."""
+
+
+def _forms(keyword: str, lemma: Callable[[str], str], synonyms: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is left of a keyword after each step."""
+    by_lemma = " ".join(lemma(word) for word in keyword.split(" "))
+    spelt = " ".join(american(word) for word in _without_accents(by_lemma).split(" "))
+    squashed = _squashed(spelt)
+    return by_lemma, spelt, squashed, _squashed(synonyms.get(spelt, synonyms.get(squashed, spelt)))
+
+
+def _rule(one: Sequence[str], other: Sequence[str]) -> str:
+    """Return the first step after which two keywords agree."""
+    return next(rule for rule, mine, theirs in zip(RULES, one, other, strict=True) if mine == theirs)
+
+
+def _without_accents(text: str) -> str:
+    return "".join(one for one in unicodedata.normalize("NFD", text) if not unicodedata.combining(one))
+
+
+def _squashed(text: str) -> str:
+    return "".join(one for one in text if one.isalnum())

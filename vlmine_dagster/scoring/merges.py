@@ -1,0 +1,61 @@
+"""The rows of `vocabulary`: merges of keywords with how often each is said."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from vlmine_dagster.domain.tables import VOCABULARY
+from vlmine_dagster.mining.advice import Advice, listed_advice
+from vlmine_dagster.mining.merges import version_of
+from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.vocabulary_file import read_merges
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SAID = "SELECT keyword, count(*) FROM keywords GROUP BY keyword"
+
+
+def said_counts(connection: "duckdb.DuckDBPyConnection") -> dict[str, int]:
+    """Return in how many images each keyword is said, copies and near-duplicates too.
+
+    Args:
+        connection: View `keywords` (image_id, keyword).
+    """
+    return dict(connection.sql(_SAID).fetchall())
+
+
+def vocabulary_rows(reader: Reader) -> tuple[pa.Table, Mapping[str, int]]:
+    """Return the rows of `vocabulary`, and in how many images each keyword of the pool is said.
+
+    Args:
+        reader: Reads `keywords` (image_id, keyword) as they were said.
+
+    Raises:
+        ConfigError: a line of the file cannot be counted through.
+    """
+    merges = read_merges(reader.project.vocabulary_file)
+    with reader.connect("keywords") as connection:
+        said = said_counts(connection)
+    version = version_of(merges)
+    rows = [
+        {
+            "keyword": one.keyword,
+            "merged_into": one.merged_into,
+            "image_count": said.get(one.keyword, 0),
+            "version": version,
+        }
+        for one in merges
+    ]
+    return pa.Table.from_pylist(rows, VOCABULARY.schema), said
+
+
+def unknown_words(rows: pa.Table, said: Mapping[str, int]) -> Advice:
+    """Tell which keywords of the vocabulary no image says: they may be misspelt, or of images that are gone."""
+    words = dict.fromkeys([*rows.column("keyword").to_pylist(), *rows.column("merged_into").to_pylist()])
+    return listed_advice(
+        [word for word in words if word not in said],
+        bad="keywords of vocabulary.csv are said of no image.",
+        good="every keyword of vocabulary.csv is said of some image",
+    )
