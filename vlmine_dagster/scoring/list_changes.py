@@ -27,11 +27,12 @@ FROM (SELECT image_id, selected FROM before WHERE selected) before
 FULL JOIN (SELECT image_id, selected FROM now WHERE selected) now USING (image_id)
 WHERE before.selected IS NULL OR now.selected IS NULL
 """
+# ids are joined once and not carried along: sorting 10 million of them in several orders would take gigabytes
 _OF_BOTH = """
-SELECT * FROM (
-    SELECT image_id, {places}
-    FROM before JOIN now USING (image_id)
-) SEMI JOIN changed USING (image_id)
+SELECT image_id, placed.* FROM (
+    SELECT now_rank, {places}
+    FROM (SELECT now.rank AS now_rank, before.rank AS before_rank{signals} FROM before JOIN now USING (image_id))
+) placed JOIN now ON now.rank = now_rank SEMI JOIN changed USING (image_id)
 """
 
 
@@ -140,11 +141,12 @@ def _row(
 
 def _places(connection: "duckdb.DuckDBPyConnection", signals: Sequence[str]) -> dict[str, dict[str, int]]:
     """Return the ranks of changed images among those that are in both lists, by image and name of the rank."""
-    columns = [f"row_number() OVER (ORDER BY {one}.rank) AS {one}_place" for one in ("before", "now")]
-    columns += [
-        f'rank() OVER (ORDER BY {one}."{name}" DESC) AS "{one} {name}"' for one in ("before", "now") for name in signals
-    ]
-    rows = connection.sql(_OF_BOTH.format(places=", ".join(columns))).to_arrow_table().to_pylist()
+    both = [(which, name) for which in ("before", "now") for name in signals]
+    columns = [f"row_number() OVER (ORDER BY {which}_rank) AS {which}_place" for which in ("before", "now")]
+    columns += [f'rank() OVER (ORDER BY "{which} {name}" DESC) AS "{which} {name}"' for which, name in both]
+    values = "".join(f', {which}."{name}" AS "{which} {name}"' for which, name in both)
+    query = _OF_BOTH.format(places=", ".join(columns), signals=values)
+    rows = connection.sql(query).to_arrow_table().to_pylist()
     return {row.pop("image_id"): row for row in rows}
 
 

@@ -195,7 +195,7 @@ function fillCell(cell, isThere) {
     return;
   }
   cell.rank.textContent = item.rank;
-  cell.reason.textContent = item.selected ? item.reason : item.image_id;
+  cell.reason.textContent = item.selected ? item.reason : item.junk ? `${item.junk} · ${item.image_id}` : item.image_id;
   cell.more.hidden = !item.more_frames;
   cell.more.textContent = `+${item.more_frames}`;
   cell.more.title = `${item.more_frames} more frames of this moment`;
