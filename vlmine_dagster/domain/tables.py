@@ -3,6 +3,7 @@
 The Parquet schema, the Great Expectations suite and the column schema in the Dagster UI are all made from here.
 """
 
+from vlmine_dagster.domain.answer_tables import DESCRIPTIONS, GROUNDED_KEYWORDS, KEYWORD_ANSWERS, KEYWORDS
 from vlmine_dagster.domain.changes import Cause
 from vlmine_dagster.domain.columns import (
     failure,
@@ -12,8 +13,6 @@ from vlmine_dagster.domain.columns import (
     outcome,
     score,
     share,
-    usage,
-    variant_hash,
 )
 from vlmine_dagster.domain.contracts import (
     TAGS_TYPE,
@@ -178,48 +177,6 @@ EMBEDDINGS = Table(
     ("image_id",),
 )
 
-DESCRIPTIONS = Table(
-    "descriptions",
-    "shard",
-    "the describer's answer for one image",
-    (
-        image_id(),
-        Column("description", "string", "text of the answer", nullable=True),
-        Column("tags", TAGS_TYPE, "the describer's own tags, most probable first", nullable=True),
-        outcome(),
-        failure(),
-        *usage(),
-        variant_hash(),
-    ),
-    ("image_id",),
-)
-
-KEYWORDS = Table(
-    "keywords",
-    "shard",
-    "one keyword of one image, without repeats within an image",
-    (
-        image_id(),
-        Column("keyword", "string", "normalised keyword"),
-        variant_hash(),
-    ),
-    ("image_id", "keyword"),
-)
-
-KEYWORD_ANSWERS = Table(
-    "keyword_answers",
-    "shard",
-    "the result of keyword extraction for one described image",
-    (
-        image_id(),
-        outcome(),
-        failure(),
-        *usage(),
-        variant_hash(),
-    ),
-    ("image_id",),
-)
-
 VOCABULARY = Table(
     "vocabulary",
     "pool",
@@ -336,26 +293,6 @@ LIST_CHANGES = Table(
     ("image_id",),
 )
 
-GROUNDED_KEYWORDS = Table(
-    "grounded_keywords",
-    "experiment",
-    "a question whether the keyword that decides an image's place on the list is in the picture",
-    (
-        image_id(),
-        Column("keyword", "string", "its rarest keyword"),
-        Column("list_rank", "int64", "rank of the image on the list before anything sinks", minimum=1),
-        Column(
-            "is_confirmed", "bool", "whether the second model sees it; empty where it gave no answer", nullable=True
-        ),
-        Column("answer", "string", "text of the answer", nullable=True),
-        outcome(),
-        failure(),
-        *usage(),
-        variant_hash(),
-    ),
-    ("image_id",),
-)
-
 RETRAIN_METRICS = Table(
     "retrain_metrics",
     "experiment",
@@ -400,8 +337,8 @@ TABLES: dict[str, Table] = {
         VOCAB_COUNTS,
         NOVELTY_SCORES,
         DUPLICATES,
-        JUNK,
         SHARD_DUPLICATES,
+        JUNK,
         RARITY_SCORES,
         NEIGHBOUR_SCORES,
         TASK_MODEL,
