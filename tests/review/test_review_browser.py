@@ -56,7 +56,7 @@ def settle(page: Any) -> None:
 
 def test_a_person_judges_by_keys_alone(finished: Made):
     with served(finished) as address, open_browser() as page:
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
@@ -105,7 +105,7 @@ def test_a_person_judges_by_keys_alone(finished: Made):
 
 def test_what_was_judged_while_the_server_was_gone_arrives_later(finished: Made):
     with served(finished) as address, open_browser() as page:
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         page.goto(address)
         page.wait_for_function(ALL_SHOWN)
         page.route("**/api/verdicts", lambda route: route.abort())
@@ -123,7 +123,7 @@ def test_what_was_judged_while_the_server_was_gone_arrives_later(finished: Made)
 
 def test_one_key_mines_more_like_what_is_shown_and_shows_the_new_list(finished: Made):
     with served(finished) as address, open_browser() as page:
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(240_000)  # it mines
         page.goto(address)
         page.wait_for_function(ALL_SHOWN)
         shown = page.locator("[role=gridcell][aria-selected=true]").get_attribute("aria-label")
