@@ -279,3 +279,18 @@ def test_sizes_of_picked_labels_are_those_that_are_predicted():
     assert sizes.by_chance.tolist() == [36, 6]  # 0.2 x (160 + 20), 0.2 x (10 + 20)
     np.testing.assert_allclose(sizes.shift, [160 / 85, 10 / 85], rtol=1e-6)
     np.testing.assert_allclose(sizes.corrected(np.array([[0.5, 0.5]])), [[160 / 170, 10 / 170]], rtol=1e-6)
+
+
+def test_shares_of_the_labels_that_reach_an_image_add_up_to_one_with_and_without_a_shift():
+    numbers = np.array([0] * 40 + [1] * 2)
+
+    plain = [AROUND.propagation(numbers, None).log_posterior(k) for k in (0, 1)]
+    shifted = [AROUND.propagation(numbers, np.array([1.0, 5.0])).log_posterior(k) for k in (0, 1)]
+
+    for shares in (plain, shifted):
+        assert np.exp(shares).sum(axis=0) == pytest.approx(1.0, abs=1e-4)
+    road, tram = np.arange(0, 160), np.arange(160, 168)
+    assert np.exp(plain[1][tram]).min() > 0.9 > np.exp(plain[1][road]).max()
+    odds = [of[1] - of[0] for of in (plain, shifted)]
+    assert (odds[1] - odds[0])[tram] == pytest.approx(np.log(5), abs=0.01)  # labels of trams count five times
+    assert (odds[1] - odds[0])[road] == pytest.approx(0.0, abs=0.01)
