@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,6 +16,7 @@ from vlmine_dagster.mining.novelty import pooled_counts
 from vlmine_dagster.mining.vocabulary import count_images
 from vlmine_dagster.scoring.novelty import novelty_scores
 from vlmine_dagster.scoring.vocabulary import count_vocabulary, unit_counts, vocabulary_drift
+from vlmine_dagster.settings.project import Project, parse_settings
 
 COLUMNS = {
     "keywords": ["image_id", "keyword", "variant_hash"],
@@ -21,6 +24,7 @@ COLUMNS = {
     "vocab_counts": ["keyword", "unit_count"],
     "images": ["image_id", "sha256", "split", "outcome", "sequence_id"],
 }
+PLAIN = Project(parse_settings({"name": "plain", "dataset": {"kind": "folder", "root": "."}}), Path("/nowhere"))
 images = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=5, unique=True), min_size=1, max_size=12)
 
 
@@ -46,7 +50,7 @@ def reader(shards, *, hashes=None, contents=None, splits=None, sequences=None):
             sequence_id=[(sequences or {}).get(one) for one in ids],
         )
         tables["keyword_answers"][name] = plain_rows(KEYWORD_ANSWERS, image_id=ids, outcome=outcomes)
-    return MemoryReader(tables, COLUMNS)
+    return MemoryReader(tables, COLUMNS, project=PLAIN)
 
 
 def counted(pool):

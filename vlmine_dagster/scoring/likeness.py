@@ -12,6 +12,7 @@ from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.mining.keywords import extract_keywords
 from vlmine_dagster.mining.likeness import Target, likeness, target_of, text_matches
 from vlmine_dagster.scoring.labelled import labelled_images
+from vlmine_dagster.scoring.merges import merged_words
 from vlmine_dagster.scoring.pool import MinedPool
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.verdicts import View, vectors_by_shard, vectors_of, views_of
@@ -107,7 +108,7 @@ def _text_scores(reader: Reader, names: Sequence[str], text: str) -> Floats:
     """Return the weight of the keywords of each image that a text names: the sum over them, shape (N,)."""
     counts = reader.read("vocab_counts", ["keyword", "image_count"])
     known = dict(zip(counts.column(0).to_pylist(), counts.column(1).to_pylist(), strict=True))
-    words = extract_keywords(text, max_words=_MOST_WORDS)
+    words = merged_words(reader, extract_keywords(text, max_words=_MOST_WORDS))
     weights = text_matches(words, known, image_count=max(len(names), *known.values(), 1))
     if not weights:
         near = [one for word in words for one in difflib.get_close_matches(word, known, n=2)]

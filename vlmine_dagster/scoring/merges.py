@@ -1,6 +1,6 @@
 """The rows of `vocabulary`: merges of keywords with how often each is said."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -59,3 +59,17 @@ def unknown_words(rows: pa.Table, said: Mapping[str, int]) -> Advice:
         bad="keywords of vocabulary.csv are said of no image.",
         good="every keyword of vocabulary.csv is said of some image",
     )
+
+
+def merged_words(reader: Reader, words: Sequence[str]) -> list[str]:
+    """Return words as the vocabulary counts them, each once; as they are where the project has no vocabulary.
+
+    Args:
+        reader: Reads `vocabulary` (keyword, merged_into), where there is one.
+        words: Keywords of a text.
+    """
+    if not reader.needs(VOCABULARY.name):
+        return list(words)
+    rows = reader.read(VOCABULARY.name, ["keyword", "merged_into"])
+    merges = dict(zip(rows.column("keyword").to_pylist(), rows.column("merged_into").to_pylist(), strict=True))
+    return list(dict.fromkeys(merges.get(word, word) for word in words))
