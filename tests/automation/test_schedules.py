@@ -227,7 +227,7 @@ class TestWhatAProjectSkips:
 
         assert result.success
         made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
-        assert made == {"vocab_counts", "words/vocab_counts"}
+        assert made == {"vocab_counts", "words/vocab_counts", "junk"}
 
     def test_a_variant_has_the_scores_that_its_own_experiments_ask_for(self, unlabelled, make_project):
         signals = {"signals": ["sparsity", "embedding_sparsity"], "fusion": "fisher"}
@@ -239,14 +239,14 @@ class TestWhatAProjectSkips:
 
         names = [unit.key.to_user_string() for unit in units_of(GLOBAL_JOB, made.project)]
 
-        assert names == ["vocab_counts", "words/vocab_counts", "words/rarity_scores", "words/neighbour_scores"]
+        assert names == ["vocab_counts", "words/vocab_counts", "junk", "words/rarity_scores", "words/neighbour_scores"]
 
     def test_no_asset_depends_on_what_the_project_skips(self, unlabelled):
         definitions = build_definitions(unlabelled.project, settings_file=str(unlabelled.file))
         graph = definitions.resolve_asset_graph()
 
         assert {key.to_user_string() for key in graph.get(dg.AssetKey("pareto_set")).parent_keys} == {
-            *("images", "descriptions", "keywords", "vocab_counts", "novelty_scores", "experiments"),
+            *("images", "descriptions", "keywords", "vocab_counts", "novelty_scores", "junk", "experiments"),
         }
 
 
@@ -354,7 +354,7 @@ class TestRefresh:
 
         assert found.run_key == f"{GLOBAL_JOB}:{TICK.isoformat()}:pool"
         assert found.tags == {REFRESH_TAG: TICK.isoformat()}
-        assert names(found) == {"vocab_counts", "rarity_scores", "task_model"}
+        assert names(found) == {"vocab_counts", "rarity_scores", "task_model", "junk"}
 
     def test_a_shard_that_is_not_there_is_waited_for_by_name_also_when_other_things_changed(self, kept):
         kept.replace_shard("pool/x", members({"coffee": 1}, start=90))
