@@ -90,7 +90,7 @@ class TestSensor:
 
         finished.settings(keyworder={"kind": "rules"})
         new_shards(again)
-        assert read == ["dataset", "experiments"]
+        assert read == ["dataset", "whole_dataset", "experiments"]
 
     def test_labels_that_came_back_are_no_change_of_any_shard(self, finished):
         with (finished.folder / "labels.csv").open("a") as file:
@@ -246,7 +246,16 @@ class TestWhatAProjectSkips:
         graph = definitions.resolve_asset_graph()
 
         assert {key.to_user_string() for key in graph.get(dg.AssetKey("pareto_set")).parent_keys} == {
-            *("images", "descriptions", "keywords", "vocab_counts", "novelty_scores", "junk", "experiments"),
+            *(
+                "images",
+                "descriptions",
+                "keywords",
+                "vocab_counts",
+                "novelty_scores",
+                "junk",
+                "whole_dataset",
+                "experiments",
+            ),
         }
 
 

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from conftest import Made, Maker, members
 
+from vlmine_dagster.assets import GRAPH
+from vlmine_dagster.definitions import build_definitions
+from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import (
     DATA_VERSION_TAG,
     SERVER_TAG,
@@ -18,6 +22,8 @@ from vlmine_dagster.engine.dagster_internals import (
     step_failures,
     version_tags,
 )
+from vlmine_dagster.engine.freshness import Freshness
+from vlmine_dagster.engine.versions import observe
 from vlmine_dagster.settings.plain_paths import plain_path
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +136,58 @@ def test_the_launcher_names_the_code_server_of_a_run_by_the_tag_that_is_looked_f
     from dagster._core.storage import tags
 
     assert tags.GRPC_INFO_TAG == SERVER_TAG
+
+
+def marked(made: Made) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """The (table, partition) pairs that Dagster's UI marks, and those that `vlmine status` calls not fresh."""
+    from dagster._core.definitions.data_version import CachingStaleStatusResolver
+    from dagster._core.loader import LoadingContextForTest
+
+    graph = build_definitions(made.project, settings_file=str(made.file)).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(made.instance, graph, LoadingContextForTest(made.instance))
+    shards = made.bench.source.shards()
+    freshness = Freshness(GRAPH, made.bench, shards)
+    by_dagster, by_status = set(), set()
+    for unit in GRAPH.applicable(made.project):
+        for name in unit.stage.partitions(made.project, shards):
+            if resolver.get_status(unit.key, None if name == WHOLE_POOL else name).value != "FRESH":
+                by_dagster.add((unit.stage.table, name))
+            if freshness.state(unit, name) != "fresh":
+                by_status.add((unit.stage.table, name))
+    return by_dagster, by_status
+
+
+def test_changed_files_mark_in_dagster_all_that_status_calls_stale(make_project: Maker):
+    made = make_project(
+        {"a": members({"coffee": 4}, start=0), "b": members({"coffee": 2, "rocket": 1}, start=10)},
+        experiments={"rare": {"signals": ["novelty_min"]}},
+    )
+
+    def both_mark() -> set[tuple[str, str]]:
+        observe(made.instance, GRAPH, made.bench, made.bench.source.shards())
+        by_dagster, by_status = marked(made)
+        assert by_dagster == by_status
+        return by_status
+
+    assert made.run().is_whole
+    assert both_mark() == set()
+
+    before = (made.folder / "data/a.tar").read_bytes()
+    made.replace_shard("a", members({"coffee": 5}, start=70))
+    assert both_mark() >= {
+        ("embeddings", "a"),
+        ("vocab_counts", WHOLE_POOL),
+        ("novelty_scores", "b"),
+        ("pareto_set", "rare"),
+    }
+    assert ("embeddings", "b") not in both_mark()
+    (made.folder / "data/a.tar").write_bytes(before)
+    assert both_mark() == set()
+
+    made.replace_shard("a", members({"coffee": 5}, start=80))
+    made.replace_shard("new", members({"coffee": 3}, start=40))
+    assert made.run().is_whole  # nobody has observed in between
+    assert both_mark() == set()
 
 
 def private_imports(file: Path) -> set[str]:

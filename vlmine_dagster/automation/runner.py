@@ -186,6 +186,7 @@ class Runner:
         for shard in set(known) - set(found):
             self._instance.delete_dynamic_partition(SHARDS, shard)
         self._shards = self._instance.get_dynamic_partitions(SHARDS)
+        observe(self._instance, GRAPH, self._bench, found, is_quick=True)
         return found
 
     @property

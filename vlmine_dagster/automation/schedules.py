@@ -47,8 +47,7 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
     registered = set(context.instance.get_dynamic_partitions(SHARDS))
     come = [shard for shard in found if shard not in registered]
     gone = sorted(registered - set(found))
-    there = [shard for shard in found if shard in registered]
-    seen = observe(context.instance, GRAPH, bench, there, is_quick=True, recorded=context.cursor)
+    seen = observe(context.instance, GRAPH, bench, found, is_quick=True, recorded=context.cursor)
     context.update_cursor(seen)
     is_asking = bench.project.settings.automation.is_on or not _asks_endpoints(bench.project)
     wanted = _content_runs(bench, found) if is_asking else []

@@ -18,7 +18,7 @@ from vlmine_dagster.engine.making import Made, attempt, batches
 from vlmine_dagster.engine.partitions import SHARDS, experiments, shards
 from vlmine_dagster.engine.stage import COMMAND_TAG, Reads, Stage, StageConfig, Unit
 from vlmine_dagster.engine.stage_run import StageRun
-from vlmine_dagster.engine.versions import DATASET, EXPERIMENTS, code_versions, source_assets
+from vlmine_dagster.engine.versions import EXPERIMENTS, code_versions, source_assets, sources_of
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
 
@@ -109,7 +109,6 @@ def _prefixed(edge: dg.AssetDep, key_prefix: tuple[str, ...]) -> dg.AssetDep:
 def _edges(unit: Unit, graph: Graph, project: Project) -> Iterator[dg.AssetDep]:
     """Yield an edge for each asset that the unit reads, and for the source asset that its settings or files are."""
     stage = unit.stage
-    is_experiment = stage.contract.partition == "experiment"
     units = graph.applicable(project)
     edges: dict[dg.AssetKey, dg.AssetDep] = {}
     for part in [unit.part(project, name) for name in stage.partitions(project, ["any shard"])]:
@@ -119,9 +118,9 @@ def _edges(unit: Unit, graph: Graph, project: Project) -> Iterator[dg.AssetDep]:
                 reads = next(reads for reads in stage.reads if reads.table == source.name)
                 edges.setdefault(parent.key, dg.AssetDep(parent.key, partition_mapping=_mapping(stage, reads, project)))
     yield from edges.values()
-    if stage.source is not None:
-        yield dg.AssetDep(DATASET)
-    if is_experiment:
+    sources = sources_of(graph, stage, project)
+    yield from (dg.AssetDep(name) for name in sources if name != EXPERIMENTS)
+    if EXPERIMENTS in sources:
         across = next((reads for reads in stage.reads if reads.partitions is not None), None)
         yield dg.AssetDep(EXPERIMENTS, partition_mapping=None if across is None else _mapping(stage, across, project))
 

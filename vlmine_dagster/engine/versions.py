@@ -2,8 +2,12 @@
 
 Dagster compares the code version of an asset, and the data versions of what it reads, with those that its last
 materialization recorded. It does not follow staleness further than one edge. So a code version here holds all settings
-upstream as well, and two observable source assets represent what is not an asset: `dataset` (the files of each shard
-and the labels) and `experiments` (the entry of each experiment in `vlmine.yaml`, and how what it reads is made).
+upstream as well, and three observable source assets represent what is not an asset: `dataset` (the files of each shard
+and the labels), `whole_dataset` (those of all shards) and `experiments` (the entry of each experiment in `vlmine.yaml`,
+and how what it reads is made). Whatever files go into, however indirectly, depends on one of the first two.
+
+A data version must be recorded before something is made of it, or Dagster takes what was made for older. New shards
+are not read for that: they are `UNREAD` until their content differs from what was made of them.
 """
 
 import json
@@ -23,6 +27,8 @@ from vlmine_dagster.settings import settings_hash
 from vlmine_dagster.settings.project import Project
 
 DATASET = "dataset"
+WHOLE_DATASET = "whole_dataset"
+UNREAD = "unread"
 EXPERIMENTS = "experiments"
 
 
@@ -55,6 +61,16 @@ def _dataset_settings(project: Project) -> list[Any]:
     dataset = project.settings.dataset
     labels = None if dataset.labels is None else dataset.labels.splits_depend_on
     return [dataset.max_pixels, dataset.max_bytes, dataset.own_settings, labels]
+
+
+def sources_of(graph: Graph, stage: Stage, project: Project) -> tuple[str, ...]:
+    """Return the source assets that a stage's results depend on in a project, directly or through other stages."""
+    line = graph.leading_to(stage.table, project)
+    if all(one.source is None for one in line):
+        return ()
+    if all(one.contract.partition == "shard" for one in line):
+        return (DATASET,)
+    return (WHOLE_DATASET, *([EXPERIMENTS] if stage.contract.partition == "experiment" else []))
 
 
 def experiment_versions(graph: Graph, project: Project) -> dict[str, str]:
@@ -103,13 +119,15 @@ def observe(
     is_quick: bool = False,
     recorded: str | None = None,
 ) -> str:
-    """Record the data versions of both source assets, those that have changed since they were last recorded.
+    """Record the data versions of the source assets, those that have changed since they were last recorded.
+
+    A shard of which `images` was made since, and of the content that it has now, keeps the version that it had then.
 
     Args:
         instance: Dagster's instance.
         graph: All stages.
         bench: The project's resources.
-        shards: The shards to look at.
+        shards: All shards.
         is_quick: Whether to leave out shards whose files would have to be read.
         recorded: What the last call returned: if nothing has changed since, the history is not read.
 
@@ -117,11 +135,38 @@ def observe(
         A hash of all data versions.
     """
     files = dataset_versions(Freshness(graph, bench, shards), bench, shards, is_quick=is_quick)
-    digest = settings_hash([files, experiment_versions(graph, bench.project)])
+    digest = settings_hash([sorted(shards), files, experiment_versions(graph, bench.project)])
     if digest != recorded:
-        _record(instance, DATASET, files)
+        versions = _kept_versions(instance, graph, bench, shards, files)
+        _record(instance, DATASET, versions)
+        _record(instance, WHOLE_DATASET, {WHOLE_POOL: settings_hash(versions)})
         observe_experiments(instance, graph, bench.project)
     return digest
+
+
+def _kept_versions(
+    instance: dg.DagsterInstance,
+    graph: Graph,
+    bench: Workbench,
+    shards: Sequence[str],
+    files: Mapping[str, str],
+    *,
+    key_prefix: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the data version that each shard is to have.
+
+    One whose content is what `images` was made of keeps the version that it had then, whatever was seen in between.
+    """
+    dataset, images = dg.AssetKey([*key_prefix, DATASET]), Unit(graph.stage_of("images"))
+    known, freshness = _recorded(instance, dataset, shards), Freshness(graph, bench, shards)
+    versions = {shard: files.get(shard, known.get(shard, UNREAD)) for shard in shards}
+    for shard in shards:
+        if versions[shard] != known.get(shard, versions[shard]) and freshness.is_current(images, shard):
+            where = dg.AssetRecordsFilter(images.key.with_prefix(key_prefix), [shard])
+            for made in instance.fetch_materializations(where, limit=1).records:
+                before = dg.AssetRecordsFilter(dataset, [shard], before_storage_id=made.storage_id)
+                versions |= _last_versions(instance.fetch_observations(before, limit=1).records)
+    return versions
 
 
 def observe_experiments(instance: dg.DagsterInstance, graph: Graph, project: Project) -> None:
@@ -130,20 +175,26 @@ def observe_experiments(instance: dg.DagsterInstance, graph: Graph, project: Pro
 
 
 def _record(instance: dg.DagsterInstance, name: str, versions: Mapping[str, str]) -> None:
-    recorded = _recorded(instance, dg.AssetKey(name), versions)
+    """Record data versions by partition; of an asset without any, that of `WHOLE_POOL`."""
+    known = _recorded(instance, dg.AssetKey(name), versions)
     for partition, version in versions.items():
-        if recorded.get(partition) != version:
-            observation = dg.AssetObservation(name, partition=partition, tags={DATA_VERSION_TAG: version})
+        if known.get(partition) != version:
+            where = None if partition == WHOLE_POOL else partition
+            observation = dg.AssetObservation(name, partition=where, tags={DATA_VERSION_TAG: version})
             instance.report_runless_asset_event(observation)
 
 
 def _recorded(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Collection[str]) -> dict[str, str]:
     """Return the data version last recorded of each partition."""
+    records = instance.fetch_observations(key, limit=2 * len(partitions) + 100).records  # the newest first
+    return {name: version for name, version in _last_versions(records).items() if name in partitions}
+
+
+def _last_versions(records: Sequence[dg.EventLogRecord]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for record in instance.fetch_observations(key, limit=2 * len(partitions) + 100).records:  # the newest first
-        observed = record.asset_observation
-        if observed is not None and observed.partition in partitions:
-            found.setdefault(str(observed.partition), (observed.tags or {}).get(DATA_VERSION_TAG, ""))
+    for observed in (record.asset_observation for record in records):
+        if observed is not None:
+            found.setdefault(observed.partition or WHOLE_POOL, (observed.tags or {}).get(DATA_VERSION_TAG, ""))
     return found
 
 
@@ -173,15 +224,18 @@ def confirm(
     project, freshness = bench.project, Freshness(graph, bench, shards)
     codes, known = code_versions(graph, project), _known_codes(project)
     changed = {name for name, _ in made}
+    readers = {one.key for one in codes if one.stage.source is not None}
     count = 0
     for unit, code in codes.items():
         name = unit.key.to_user_string()
         parents = {one.key for one in codes if one.stage in _parents(graph, unit, project)}
-        if known.get(name) == code and not changed & {key.to_user_string() for key in parents}:
+        watched = parents | (readers if sources_of(graph, unit.stage, project) else set())
+        if known.get(name) == code and not changed & {key.to_user_string() for key in watched}:
             continue
         partitions = unit.stage.partitions(project, shards)
         open_ones = [p for p in partitions if (name, p) not in made and freshness.state(unit, p) == "fresh"]
-        count += _report_fresh(instance, unit, code, open_ones, parents=parents, freshness=freshness)
+        inputs = [*parents, *map(dg.AssetKey, sources_of(graph, unit.stage, project))]
+        count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)
     _codes_file(project).write_text(json.dumps({u.key.to_user_string(): code for u, code in codes.items()}))
     return count
 
@@ -206,13 +260,12 @@ def _report_fresh(
     code: str,
     partitions: Sequence[str],
     *,
-    parents: Collection[dg.AssetKey],
+    inputs: Collection[dg.AssetKey],
     freshness: Freshness,
 ) -> int:
     if not partitions:
         return 0
-    sources = [key for name in (DATASET, EXPERIMENTS) if (key := dg.AssetKey(name)) and _depends_on(unit, name)]
-    inputs = [(key, *_last_version(instance, key)) for key in [*parents, *sources]]
+    versions = [(key, *_last_version(instance, key)) for key in inputs]
     for partition in partitions:
         stamps = [freshness.stamp(table, partition, unit.variant) for table in unit.stage.tables]
         version = settings_hash([stamp.version() for stamp in stamps if stamp is not None])
@@ -221,19 +274,15 @@ def _report_fresh(
                 unit.key,
                 partition=None if partition == WHOLE_POOL else partition,
                 description="Still up to date: what it depends on was made again, and came out the same for it.",
-                tags=version_tags(data_version=version, code_version=code, inputs=inputs),
+                tags=version_tags(data_version=version, code_version=code, inputs=versions),
             )
         )
     return len(partitions)
 
 
-def _depends_on(unit: Unit, source: str) -> bool:
-    return unit.stage.source is not None if source == DATASET else unit.stage.contract.partition == "experiment"
-
-
 def _last_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> tuple[str, int | None]:
     """Return data version and storage id of the last event of an asset."""
-    is_source = key in (dg.AssetKey(DATASET), dg.AssetKey(EXPERIMENTS))
+    is_source = key.to_user_string() in (DATASET, WHOLE_DATASET, EXPERIMENTS)
     fetch = instance.fetch_observations if is_source else instance.fetch_materializations
     records = fetch(key, limit=1).records
     if not records:
@@ -259,6 +308,11 @@ def source_assets(
         key_prefix: Put before the keys.
     """
 
+    def look(context: dg.OpExecutionContext, bench: Workbench) -> dict[str, str]:
+        names = bench.source.shards()
+        files = dataset_versions(Freshness(graph, bench, names), bench, names)
+        return _kept_versions(context.instance, graph, bench, names, files, key_prefix=key_prefix)
+
     @dg.observable_source_asset(
         key=dg.AssetKey([*key_prefix, DATASET]),
         partitions_def=shards,
@@ -267,8 +321,15 @@ def source_assets(
         "changed date is none.",
     )
     def dataset(context: dg.OpExecutionContext, workbench: Workbench) -> dg.DataVersionsByPartition:
-        names = workbench.source.shards()
-        return _versions(dataset_versions(Freshness(graph, workbench, names), workbench, names))
+        return _versions(look(context, workbench))
+
+    @dg.observable_source_asset(
+        key=dg.AssetKey([*key_prefix, WHOLE_DATASET]),
+        group_name="ingest",
+        description="The files of all shards and the label file as one: what counts and scores of the pool come from.",
+    )
+    def whole(context: dg.OpExecutionContext, workbench: Workbench) -> dg.DataVersion:
+        return dg.DataVersion(settings_hash(look(context, workbench)))
 
     @dg.observable_source_asset(
         key=dg.AssetKey([*key_prefix, EXPERIMENTS]),
@@ -279,7 +340,7 @@ def source_assets(
     def entries(context: dg.OpExecutionContext, workbench: Workbench) -> dg.DataVersionsByPartition:
         return _versions(experiment_versions(graph, workbench.project))
 
-    return [dataset, entries]
+    return [dataset, whole, entries]
 
 
 def _versions(found: Mapping[str, str]) -> dg.DataVersionsByPartition:
