@@ -32,7 +32,7 @@ test: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mkdir -p $(ODD_FOLDER)
-	OMP_NUM_THREADS=1 $(COVERED) --json --out .coverage.json -m pytest -q -n 2 --dist worksteal --basetemp=$(ODD_FOLDER)
+	OMP_NUM_THREADS=1 $(COVERED) --json --out .coverage.json -m pytest -q -n 2 --dist worksteal --durations=25 --basetemp=$(ODD_FOLDER)
 	$(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --skip-covered --fail-under 90
 
 # Sizes that end within half an hour on 2 cores; docs/benchmarks.md names the sizes behind its numbers. Each line also
