@@ -68,7 +68,6 @@ tram, streetcar, tramcar
 subway, underground train, metro
 taxi, cab, taxicab
 ambulance, ambulance car
-van, minivan
 wheelchair, wheel chair
 stroller, pushchair, pram, baby carriage, baby buggy
 boat, rowboat, rowing boat
@@ -98,7 +97,6 @@ sneaker, trainer, running shoe
 diaper, nappy
 purse, handbag
 backpack, rucksack, knapsack
-suitcase, luggage
 ice cream, icecream
 hot dog, hotdog
 soccer ball, football ball
