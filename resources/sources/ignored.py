@@ -17,7 +17,7 @@ def describe_ignored(counts: Mapping[str, int]) -> str | None:
 
     Examples:
         >>> describe_ignored({".zip": 2, "": 1, "hidden": 3, "__MACOSX/": 1})
-        'ignored: 2 .zip, 1 without an ending, 3 hidden, and what is in __MACOSX'
+        'ignored: 2 .zip, 1 without an ending, 3 hidden files, and what is in __MACOSX'
     """
     if not counts:
         return None
@@ -32,4 +32,6 @@ def describe_ignored(counts: Mapping[str, int]) -> str | None:
 
 
 def _kind(name: str, count: int) -> str:
+    if name == "hidden":
+        return f"{count:,} hidden file{'' if count == 1 else 's'}"
     return f"{count:,} {name or 'without an ending'}"

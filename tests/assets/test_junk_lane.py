@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import Made, Maker, jpeg, members
 from PIL import Image, ImageFilter
 
 from vlmine_dagster.cli.explain import selection_card
+from vlmine_dagster.cli.main import main
 from vlmine_dagster.cli.mined import mined
 from vlmine_dagster.cli.status import table_states
 from vlmine_dagster.domain.verdicts import Verdict
@@ -61,7 +63,7 @@ def test_the_lane_comes_last_in_every_list_whatever_the_budget_and_says_why(made
         assert set(lane["reason"]) == {f"in the junk lane: {kind}" for kind in KINDS.values()}
 
 
-def test_explain_tells_the_measure_and_other_commands_the_count(made: Made):
+def test_explain_tells_the_measure_and_other_commands_the_count(made: Made, monkeypatch: pytest.MonkeyPatch):
     card: Any = selection_card(made.bench, "b/black", ["a", "b"])
     assert card["verdict"] == "not mined: it is in the junk lane (too dark)"
     assert card["junk"]["measure"] == "brightest"
@@ -70,6 +72,9 @@ def test_explain_tells_the_measure_and_other_commands_the_count(made: Made):
     assert [row["image_id"] for row in mined(made.bench, "mine", 2, is_junk=True)] == list(
         made.frame("pareto_set", "mine")["image_id"][18:20]
     )
+    monkeypatch.chdir(made.folder)
+    lane = CliRunner().invoke(main, ["top", "--experiment", "mine", "--junk"]).output
+    assert "Junk lane of mine" in lane and all(name in lane for name in KINDS)
     (told,) = readable_findings(made.bench)["junk"]
     assert told.startswith("4 images are in the junk lane: 1 blurred, 1 flat colour, 1 odd shape, 1 too dark.")
     (row,) = (row for row in table_states(made.bench, ["a", "b"]) if row["table"] == "junk")
@@ -109,7 +114,7 @@ def test_what_reviewers_call_anything_else_leaves_the_lane(made: Made):
     assert rows[rows["junk"].notna()].shape[0] == 3
 
 
-def test_keep_leaves_junk_in_the_lists_and_opens_no_picture_again(made: Made):
+def test_keep_leaves_junk_in_the_lists_and_opens_no_picture_again(made: Made, monkeypatch: pytest.MonkeyPatch):
     before = made.frame("images")["sharpness"]
     assert np.isfinite(before).all()
     made.settings(junk="keep")
@@ -122,3 +127,6 @@ def test_keep_leaves_junk_in_the_lists_and_opens_no_picture_again(made: Made):
     assert readable_findings(made.bench) == {}
     (row,) = (row for row in table_states(made.bench, ["a", "b"]) if row["table"] == "junk")
     assert row["skipped"] == "junk: keep (vlmine.yaml) leaves junk in the lists"
+    monkeypatch.chdir(made.folder)
+    said = CliRunner().invoke(main, ["top", "--experiment", "random", "--junk"]).output
+    assert "The junk lane of random is empty." in said

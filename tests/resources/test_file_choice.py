@@ -80,7 +80,8 @@ def test_what_is_not_used_is_counted_by_kind(tmp_path):
     source = open_at(write(tmp_path / "data", LEFT_BEHIND), tmp_path)
     assert images_of(source) == {"a.jpg": None, "b.HEIC": None}
     assert ignored_line(source) == (
-        "ignored: 2 without an ending, 2 .zip, 1 .arrow, 2 hidden, and what is in .ipynb_checkpoints, @eaDir, __MACOSX"
+        "ignored: 2 without an ending, 2 .zip, 1 .arrow, 2 hidden files, "
+        "and what is in .ipynb_checkpoints, @eaDir, __MACOSX"
     )
 
 

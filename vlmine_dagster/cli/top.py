@@ -39,7 +39,10 @@ def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, 
         print_json(rows)
         return
     if is_junk:
-        print_top(rows, name, what="Junk lane")
+        if not rows:
+            console().print(f"The junk lane of {plain(name)} is empty.")
+        else:
+            print_top(rows, name, what="Junk lane")
         return
     print_top(rows, name)
     print_sentences(slice_words(bench, name))
