@@ -71,6 +71,7 @@ class Runner:
         self._shards: Sequence[str] = []
         self._known: Planner | None = None
         self._is_pool_changed = False
+        self._observed = ""
         self.outcome = Outcome()
 
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
@@ -108,7 +109,7 @@ class Runner:
                     self._make_wave(wave, wanted, chosen[wave.kind])
                 if self.outcome.stopped:
                     return self.outcome
-            observe(self._instance, GRAPH, self._bench, known)
+            observe(self._instance, GRAPH, self._bench, known, recorded=self._observed)
             confirm(self._instance, GRAPH, self._bench, known, made=self.outcome.materialized)
             kept = {"shard": known, "experiment": self._project.settings.experiments}
             home = self._project.state_folder("lake").parent
@@ -186,7 +187,7 @@ class Runner:
         for shard in set(known) - set(found):
             self._instance.delete_dynamic_partition(SHARDS, shard)
         self._shards = self._instance.get_dynamic_partitions(SHARDS)
-        observe(self._instance, GRAPH, self._bench, found, is_quick=True)
+        self._observed = observe(self._instance, GRAPH, self._bench, found, is_quick=True)
         return found
 
     @property
