@@ -19,7 +19,7 @@ _SHOWN = 20
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--longer-than", type=float, help="Objects longer than this many metres are rare. Default: 7.")
-@click.option("--fewer-points-than", type=int, help="Objects with fewer points of the LiDAR are rare.")
+@click.option("--fewer-points-than", type=int, help="Objects with fewer LiDAR points than this are rare.")
 @click.option("--kind", "kinds", multiple=True, help="Objects of this finer class are rare; may be repeated.")
 @click.option("--type", "types", multiple=True, help="Only objects of this class are rare; may be repeated.")
 @click.option("--min-iou", type=click.FloatRange(0, 1), help="Overlap from which an object is found. Default: Waymo's.")
@@ -38,7 +38,7 @@ def detections(
     write: Path | None,
     is_json: bool,
 ) -> None:
-    """Judge the boxes in FILE, which a 3D detector has found, for rare and common objects and by distance."""
+    """Evaluate the boxes of a 3D detector in FILE, for rare and common objects and by distance."""
     from vlmine_dagster.mining.boxes_3d import RareRule
 
     if longer_than is None and fewer_points_than is None and not kinds:

@@ -34,11 +34,13 @@ _OBJECT_COLUMNS = {"rank": "int64", "object_id": "string", **_COLUMNS, **dict.fr
 @click.option("-n", "count", type=click.IntRange(min=1), help="Number of images. Default: the experiment's budget.")
 @click.option("--budget", type=float, help="Share of the list (up to 1) or number of images.")
 @click.option("--to", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-@click.option("--format", "format_name", type=click.Choice(EXPORTERS.names), help="By the ending.")
+@click.option(
+    "--format", "format_name", type=click.Choice(EXPORTERS.names), help="Format. Default: by the ending of --to."
+)
 @click.option("--verdict", type=click.Choice([one.value for one in Verdict]), help="Only items with this verdict.")
 @click.option("--context", type=click.IntRange(min=0), default=0, help="Add N frames before and after each mined one.")
 @click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Copy the images into this folder.")
-@click.option("--crops", is_flag=True, help="The picture of an object is its crop, not the whole image.")
+@click.option("--crops", is_flag=True, help="Export the crop of each object instead of the whole image.")
 def export(
     *,
     experiment: str | None,
@@ -51,7 +53,7 @@ def export(
     images: Path | None,
     crops: bool,
 ) -> None:
-    """Write a mined list for a labelling tool: CSV, Parquet, or tasks of Label Studio (.json); and the pictures.
+    """Write a mined list and its pictures for a labelling tool: CSV, Parquet, or Label Studio tasks (.json).
 
     By name (--format): coco, cvat, fiftyone, huggingface, webdataset, yolo. Installed plug-ins may add formats.
     """

@@ -65,8 +65,8 @@ def protocol(
 ) -> None:
     """Make a project for a benchmark: imagenet-lt, places-lt, tiny-imagenet-lt, cifar-10-lt, cifar-100-lt, folders.
 
-    Of detection: lvis, coco-lt; --root holds train2017 and val2017, --lists the JSON files. Options of tails and pools
-    are not theirs.
+    For detection: lvis, coco-lt. --root holds train2017 and val2017, --lists the JSON files; the options about tails
+    and pools do not apply to them.
 
     --pool split mines the long-tailed training set; a random fifth of it is labelled. --pool rest labels that whole set
     and mines the rest of the full one, in which tail classes are common. Validation and test images are never mined.

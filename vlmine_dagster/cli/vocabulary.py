@@ -26,11 +26,15 @@ _RULES = ("lemma", "spelling", "spaces", "synonym")
 @click.command()
 @click.option("--show", "is_shown", is_flag=True, help="Show who would enter and who would leave the list.")
 @click.option("--apply", "is_applied", is_flag=True, help="Write the proposals into vocabulary.csv.")
-@click.option("--written", "is_written", is_flag=True, help="Propose nothing: only what vocabulary.csv holds.")
+@click.option("--written", "is_written", is_flag=True, help="Propose nothing; show only what vocabulary.csv holds.")
 @click.option("--rule", "rules", multiple=True, type=click.Choice(_RULES), help="Only proposals of this rule.")
 @click.option("--only", multiple=True, metavar="KEYWORD", help="Only the proposal of this keyword.")
 @click.option("--without", multiple=True, metavar="KEYWORD", help="Without the proposal of this keyword.")
-@click.option("--words", type=click.Path(path_type=Path, dir_okay=False), help="Your own synonyms, a CSV line each.")
+@click.option(
+    "--words",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Your own synonyms: a CSV file, two keywords per line.",
+)
 @click.option("--experiment", help="List to show. Default: the usual one of those that count keywords.")
 @as_json
 def vocabulary(
