@@ -46,12 +46,14 @@ class Previous:
         is_of_same_origin: Whether its rows were read from what is there now; only what is joined may differ.
         read: Returns its rows.
         connect: Opens DuckDB with a view `before` of its rows.
+        inputs: Hash of all that went into it: what was published together has the same.
     """
 
     is_of_same_inputs: bool
     is_of_same_origin: bool
     read: "Callable[[], pa.Table]"
     connect: "Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]"
+    inputs: str
 
 
 class StageRun:
@@ -321,7 +323,7 @@ class StageRun:
             return None
         read = partial(self._lake.read, table, self.partition, variant=variant)
         connect = partial(self._lake.connect, before=[self._lake.path(table, self.partition, variant=variant)])
-        return Previous(stamp.inputs == self.inputs, stamp.source == self.origin, read, connect)
+        return Previous(stamp.inputs == self.inputs, stamp.source == self.origin, read, connect, stamp.inputs)
 
     def inputs_of(self, table: str) -> str | None:
         """Return the hash of all that went into this partition of a table; None where it is missing."""

@@ -45,6 +45,11 @@ class Last(Protocol):
         ...
 
     @property
+    def inputs(self) -> str:
+        """Hash of all that went into it."""
+        ...
+
+    @property
     def connect(self) -> Any:
         """Opens DuckDB with a view `before` of its rows."""
         ...
@@ -85,7 +90,8 @@ def list_changes(reader: Reader, found: MinedList, last: Last | None, last_chang
         return ListChanges(LIST_CHANGES.schema.empty_table(), is_first=True)
     with last.connect() as connection:
         rows = _compared(reader, found, connection)
-    if not rows and last_changes is not None:
+    # those of another list are of a run that was killed before it published its list
+    if not rows and last_changes is not None and last_changes.inputs == last.inputs:
         return ListChanges(last_changes.read(), is_first=False)
     rows.sort(key=lambda row: (row["change"], row["rank"] if row["change"] == "entered" else row["rank_before"]))
     return ListChanges(pa.Table.from_pylist(rows, LIST_CHANGES.schema), is_first=False)
