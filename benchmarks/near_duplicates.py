@@ -155,8 +155,8 @@ def report(name: str, pool: Planted, joined: Pairs) -> None:
     print(f"| {name} | {shares} | {right / max(len(joined), 1):.3f} | {len(joined) - right} |")
 
 
-def large_pool(pool: Planted, size: int) -> np.ndarray:
-    """Make features: mixtures of two of the pool's, and for a hundredth a copy as far as planted ones are."""
+def large_pool(pool: Planted, size: int) -> tuple[np.ndarray, Pairs]:
+    """Return made-up features, mixtures of two of the pool's, and pairs as far apart as planted copies are."""
     rng = np.random.default_rng(1)
     own = [k for k, name in enumerate(pool.names) if "+" not in name]
     at = {name: k for k, name in enumerate(pool.names)}
@@ -172,33 +172,46 @@ def large_pool(pool: Planted, size: int) -> np.ndarray:
     first, second = np.array_split(moved, 2)
     first = first[: len(second)]
     made[second] = made[first] + steps[rng.integers(0, len(steps), len(second))]
-    return made
+    return made, {(min(pair), max(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True)}
 
 
 def measure_vectors(pool: Planted, size: int) -> None:
     """Print what candidates among many vectors take, and the share of all pairs that they hold."""
-    made = large_pool(pool, size)
+    made, copies = large_pool(pool, size)
 
     def blocks() -> Iterator[np.ndarray]:
         return iter([made[start : start + 20_000] for start in range(0, size, 20_000)])
 
     clock, started = time.process_time(), time.perf_counter()
-    found = {(one, other): cosine for one, other, cosine in candidate_pairs(blocks, search="index")}
+    found = {(one, other) for one, other, _ in candidate_pairs(blocks, search="index")}
     print(f"{size:,} vectors: {time.process_time() - clock:.0f} CPU s, {time.perf_counter() - started:.0f} s, ", end="")
-    sample = np.random.default_rng(2).choice(size, _SAMPLE, replace=False)
-    sample = np.concatenate([sample, [one for one, _ in list(found)[:: max(1, len(found) // _SAMPLE)]][:_SAMPLE]])
     standard = standard_blocks(blocks)
-    asked = _rows(standard, sample)
-    exact: Pairs = set()
+    pairs = np.array(sorted(copies))
+    cosines = (_rows(standard, pairs[:, 0]) * _rows(standard, pairs[:, 1])).sum(axis=1)
+    copied = [tuple(pair) for pair in pairs[cosines >= _LEAST].tolist()]
+    share = sum(pair in found for pair in copied) / max(len(copied), 1)
+    print(f"{len(found):,} candidates, {share:.3f} of {len(copied):,} copies with a cosine of {_LEAST}; ", end="")
+    sample = np.random.default_rng(2).choice(size, min(_SAMPLE, size), replace=False)
+    near = _nearest(standard, sample)
+    exact = {(min(one, other), max(one, other)) for one, other in near}
+    print(f"{len(exact & found) / max(len(exact), 1):.3f} of the {len(exact):,} pairs that a sample's 8 nearest make")
+
+
+def _nearest(blocks: Callable[[], Iterator[np.ndarray]], sample: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the 8 nearest of each of a sample, among all, of at least the least cosine."""
+    asked = _rows(blocks, sample)
+    best = np.full((len(sample), 9), -1.0, np.float32)
+    places = np.zeros((len(sample), 9), np.int64)
     start = 0
-    for block in standard():
-        for row, column in zip(*np.nonzero(asked @ block.T >= _LEAST), strict=True):
-            one, other = sorted((int(sample[row]), start + int(column)))
-            if one != other:
-                exact.add((one, other))
+    for block in blocks():
+        cosines = np.hstack([best, asked @ block.T])
+        at = np.hstack([places, np.broadcast_to(np.arange(start, start + len(block)), (len(sample), len(block)))])
+        order = np.argpartition(-cosines, 8, axis=1)[:, :9]
+        best, places = np.take_along_axis(cosines, order, axis=1), np.take_along_axis(at, order, axis=1)
         start += len(block)
-    recall = len(exact & found.keys()) / max(len(exact), 1)
-    print(f"{len(found):,} candidates, recall {recall:.3f} of {len(exact):,} pairs")
+    for row, column in zip(*np.nonzero(best >= _LEAST), strict=True):
+        if places[row, column] != sample[row]:
+            yield int(sample[row]), int(places[row, column])
 
 
 def _rows(blocks: Callable[[], Iterator[np.ndarray]], wanted: np.ndarray) -> np.ndarray:

@@ -90,6 +90,17 @@ def test_candidates_are_the_pairs_whose_features_are_near_and_each_comes_once():
     assert pairs == [(4, 17), (4, 31), (17, 31)]
 
 
+def test_an_index_loses_no_pair_because_it_keeps_fewer_axes():
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(3000, 400)).astype(np.float32)
+    vectors[1500:1600] = 0.8 * vectors[:100] + 0.6 * rng.normal(size=(100, 400))
+
+    found = {(one, other) for one, other, _ in candidate_pairs(lambda: [vectors], search="index")}
+
+    assert sum((k, 1500 + k) in found for k in range(100)) >= 95
+    assert len(found) < 110
+
+
 def test_no_chain_joins_what_has_nothing_in_common():
     assert kept_of([(0, 1), (1, 2), (2, 3)], order=range(4)) == {1: 0, 3: 2}
     assert kept_of([], order=range(3)) == {}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.lake import Lake
     from vlmine_dagster.resources.workbench import Workbench
 
-_SWITCHED_ON = frozenset({"shard_duplicates", "grounded_keywords"})
+_SWITCHED_ON = frozenset({"duplicates", "shard_duplicates", "grounded_keywords"})
 
 History = Callable[[], "AbstractContextManager[dg.DagsterInstance]"]
 

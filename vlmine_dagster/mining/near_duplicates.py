@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.mining.neighbours import Blocks, nearest_neighbours
+from vlmine_dagster.mining.main_axes import main_axes
+from vlmine_dagster.mining.neighbours import EXACT_UP_TO, Blocks, nearest_neighbours
 from vlmine_dagster.mining.verdict_rule import unit_rows
 
 LEAST_COSINE = 0.6
@@ -20,7 +21,9 @@ SIDE = 48
 """Side of the reduced grey picture, in pixels."""
 
 _NEIGHBOURS = 8
-_PROBED_LISTS = 16  # a quarter of what loneliness needs: duplicates are in the same lists, or the next
+_AXES = 256
+_SAMPLE = 20_000
+_PROBED_LISTS = 32  # half of what loneliness needs: duplicates are in the same lists, or the next
 _TRIMS = (0, 1, 2, 3)  # pixels of 48 on each side: crops of up to an eighth
 _KEPT = 24  # side on which the correlation is taken
 _FLAT = 2.0  # standard deviation of 256 grey values: below it noise is all that could agree
@@ -48,7 +51,8 @@ def candidate_pairs(
         least: Smallest cosine.
         search: As of `nearest_neighbours`; the index misses some.
     """
-    standard, count = standard_blocks(vectors), 0
+    is_indexed = search == "index" or (search == "auto" and _count(vectors) > EXACT_UP_TO)
+    standard, count = standard_blocks(vectors, axis_count=_AXES if is_indexed else None), 0
     seen: set[tuple[int, int]] = set()
     for places, cosines in nearest_neighbours(standard, count=_NEIGHBOURS, search=search, probed=_PROBED_LISTS):
         for row, column in zip(*np.nonzero(cosines >= least), strict=True):
@@ -59,15 +63,35 @@ def candidate_pairs(
         count += len(places)
 
 
-def standard_blocks(vectors: Blocks) -> Callable[[], Iterator[Floats]]:
-    """Return a reader of the same vectors, standardised by the mean and the spread of the pool, of length 1."""
+def standard_blocks(vectors: Blocks, *, axis_count: int | None = None) -> Callable[[], Iterator[Floats]]:
+    """Return a reader of the same vectors, standardised by the mean and the spread of the pool, of length 1.
+
+    Args:
+        vectors: The vectors.
+        axis_count: Main axes of the pool that count; None for all. An index keeps that many: vectors of length 1 on all
+            axes would be shorter on these, and cosines smaller than they are.
+    """
     centre, scale = _moments(vectors)
 
     def standard() -> Iterator[Floats]:
         for block in vectors():
             yield unit_rows((np.asarray(block, dtype=np.float32) - centre) / scale)
 
-    return standard
+    if axis_count is None:
+        return standard
+    step = max(1, _count(vectors) // _SAMPLE)
+    columns = main_axes(np.concatenate([block[::step] for block in standard()]))[1]
+    axes = columns[:, :axis_count].astype(np.float32)
+
+    def projected() -> Iterator[Floats]:
+        for block in standard():
+            yield unit_rows(block @ axes)
+
+    return projected
+
+
+def _count(vectors: Blocks) -> int:
+    return sum(len(block) for block in vectors())
 
 
 def pixel_pairs(greys: Greys, *, least: float = LEAST_CORRELATION - 0.05) -> Iterator[tuple[int, int]]:
