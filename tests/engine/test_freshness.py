@@ -244,6 +244,27 @@ class TestDagster:
             == code_versions(GRAPH, finished.project)[Unit(GRAPH.stage_of("embeddings"))]
         )
 
+    def test_after_an_upgrade_tables_are_confirmed_with_what_they_depend_on_now(self, finished: Made):
+        assert finished.run().materialized == []
+        codes = code_versions(GRAPH, finished.project)
+        file = finished.project.state_folder("dagster") / "code_versions.json"
+        file.write_text(json.dumps({unit.key.to_user_string(): code for unit, code in codes.items()}))  # as before
+
+        assert finished.run().materialized == []
+        (record,) = finished.instance.fetch_materializations(dg.AssetKey("vocab_counts"), limit=1).records
+        made = record.asset_materialization
+        assert "Still up to date" in str(made.description)
+        inputs = {name.removeprefix("dagster/input_data_version/") for name in made.tags if "input_data" in name}
+        assert inputs == {key.to_user_string() for key in self.upstream(finished, "vocab_counts")}
+        assert finished.run().materialized == []
+        (again,) = finished.instance.fetch_materializations(dg.AssetKey("vocab_counts"), limit=1).records
+        assert again.storage_id == record.storage_id
+
+    @staticmethod
+    def upstream(made: Made, name: str) -> set[dg.AssetKey]:
+        definitions = build_definitions(made.project, settings_file=str(made.file))
+        return set(definitions.resolve_asset_graph().get(dg.AssetKey(name)).parent_keys)
+
     def test_the_dataset_is_observed(self, finished: Made):
         runner = Runner(str(finished.file), finished.instance)
         assert runner.run().is_whole

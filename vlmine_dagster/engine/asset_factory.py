@@ -109,15 +109,8 @@ def _prefixed(edge: dg.AssetDep, key_prefix: tuple[str, ...]) -> dg.AssetDep:
 def _edges(unit: Unit, graph: Graph, project: Project) -> Iterator[dg.AssetDep]:
     """Yield an edge for each asset that the unit reads, and for the source asset that its settings or files are."""
     stage = unit.stage
-    units = graph.applicable(project)
-    edges: dict[dg.AssetKey, dg.AssetDep] = {}
-    for part in [unit.part(project, name) for name in stage.partitions(project, ["any shard"])]:
-        for source in graph.sources(stage, part, ()):
-            parent = Unit(graph.stage_of(source.table), source.variant)
-            if parent in units and parent.stage is not stage:
-                reads = next(reads for reads in stage.reads if reads.table == source.name)
-                edges.setdefault(parent.key, dg.AssetDep(parent.key, partition_mapping=_mapping(stage, reads, project)))
-    yield from edges.values()
+    for parent, reads in graph.inputs(unit, project).items():
+        yield dg.AssetDep(parent.key, partition_mapping=_mapping(stage, reads, project))
     sources = sources_of(graph, stage, project)
     yield from (dg.AssetDep(name) for name in sources if name != EXPERIMENTS)
     if EXPERIMENTS in sources:

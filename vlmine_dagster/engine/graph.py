@@ -75,6 +75,16 @@ class Graph:
         found.pop(stage, None)
         return found
 
+    def inputs(self, unit: Unit, project: Project) -> dict[Unit, Reads]:
+        """Return the units that a unit of a project does read, and what it declares of the first table of each."""
+        units, found = self.applicable(project), dict[Unit, Reads]()
+        for part in [unit.part(project, name) for name in unit.stage.partitions(project, ["any shard"])]:
+            for source in self.sources(unit.stage, part, ()):
+                parent = Unit(self.stage_of(source.table), source.variant)
+                if parent in units and parent.stage is not unit.stage:
+                    found.setdefault(parent, next(one for one in unit.stage.reads if one.table == source.name))
+        return found
+
     def leading_to(self, table: str, project: Project) -> set[Stage]:
         """Return the stages that a table of a project is made by and from."""
         found: set[Stage] = set()

@@ -222,35 +222,33 @@ def confirm(
         How many partitions were confirmed.
     """
     project, freshness = bench.project, Freshness(graph, bench, shards)
-    codes, known = code_versions(graph, project), _known_codes(project)
+    codes, known = code_versions(graph, project), _known_ways(project)
+    ways: dict[str, str] = {}
     changed = {name for name, _ in made}
     readers = {one.key for one in codes if one.stage.source is not None}
     count = 0
     for unit, code in codes.items():
         name = unit.key.to_user_string()
-        parents = {one.key for one in codes if one.stage in _parents(graph, unit, project)}
+        parents = {one.key for one in graph.inputs(unit, project)}
         watched = parents | (readers if sources_of(graph, unit.stage, project) else set())
-        if known.get(name) == code and not changed & {key.to_user_string() for key in watched}:
+        inputs = [*parents, *map(dg.AssetKey, sources_of(graph, unit.stage, project))]
+        ways[name] = settings_hash([code, sorted(key.to_user_string() for key in inputs)])
+        if known.get(name) == ways[name] and not changed & {key.to_user_string() for key in watched}:
             continue
         partitions = unit.stage.partitions(project, shards)
         open_ones = [p for p in partitions if (name, p) not in made and freshness.state(unit, p) == "fresh"]
-        inputs = [*parents, *map(dg.AssetKey, sources_of(graph, unit.stage, project))]
         count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)
-    _codes_file(project).write_text(json.dumps({u.key.to_user_string(): code for u, code in codes.items()}))
+    _ways_file(project).write_text(json.dumps(ways))
     return count
 
 
-def _parents(graph: Graph, unit: Unit, project: Project) -> set[Stage]:
-    return set(graph.parents(unit.stage, project))
-
-
-def _codes_file(project: Project) -> Path:
+def _ways_file(project: Project) -> Path:
     return project.state_folder("dagster") / "code_versions.json"
 
 
-def _known_codes(project: Project) -> dict[str, str]:
-    """Return the code version of each asset at the end of the last run."""
-    file = _codes_file(project)
+def _known_ways(project: Project) -> dict[str, str]:
+    """Return how each asset was made at the end of the last run: a hash of code version and inputs."""
+    file = _ways_file(project)
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
