@@ -471,30 +471,31 @@ def test_the_asset_graph_is_as_drawn(finished: Made):
 
     assert drawn == {
         "dataset": ("ingest", []),
+        "whole_dataset": ("ingest", []),
         "experiments": ("mine", []),
         "images": ("ingest", ["dataset"]),
-        "embeddings": ("describe", ["images"]),
-        "descriptions": ("describe", ["embeddings", "images"]),
-        "keywords": ("describe", ["descriptions"]),
-        "vocab_counts": ("score", ["images", "keywords"]),
-        "novelty_scores": ("score", ["keywords", "vocab_counts"]),
-        "junk": ("score", ["images"]),
-        "rarity_scores": ("score", ["embeddings", "images", "keywords", "vocab_counts"]),
-        "task_model": ("score", ["embeddings", "images"]),
-        "uncertainty_scores": ("score", ["embeddings", "images", "task_model"]),
+        "embeddings": ("describe", ["dataset", "images"]),
+        "descriptions": ("describe", ["dataset", "embeddings", "images"]),
+        "keywords": ("describe", ["dataset", "descriptions"]),
+        "vocab_counts": ("score", ["images", "keywords", "whole_dataset"]),
+        "novelty_scores": ("score", ["keywords", "vocab_counts", "whole_dataset"]),
+        "junk": ("score", ["images", "whole_dataset"]),
+        "rarity_scores": ("score", ["embeddings", "images", "keywords", "vocab_counts", "whole_dataset"]),
+        "task_model": ("score", ["embeddings", "images", "whole_dataset"]),
+        "uncertainty_scores": ("score", ["embeddings", "images", "task_model", "whole_dataset"]),
         "pareto_set": (
             "mine",
             [
                 "descriptions", "experiments", "images", "junk", "keywords", "novelty_scores", "rarity_scores",
-                "uncertainty_scores", "vocab_counts",
+                "uncertainty_scores", "vocab_counts", "whole_dataset",
             ],
         ),
-        "retrain_metrics": ("evaluate", ["embeddings", "experiments", "images", "pareto_set"]),
+        "retrain_metrics": ("evaluate", ["embeddings", "experiments", "images", "pareto_set", "whole_dataset"]),
         "mining_report": (
             "evaluate",
             [
                 "descriptions", "experiments", "images", "keywords", "novelty_scores", "pareto_set",
-                "retrain_metrics", "vocab_counts",
+                "retrain_metrics", "vocab_counts", "whole_dataset",
             ],
         ),
     }  # fmt: skip
