@@ -243,6 +243,10 @@ class TestDagster:
             record.asset_materialization.tags["dagster/code_version"]
             == code_versions(GRAPH, finished.project)[Unit(GRAPH.stage_of("embeddings"))]
         )
+        (other,) = finished.instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey("embeddings"), ["pool/b"]), limit=1
+        ).records
+        assert "Still up to date" not in str(other.asset_materialization.description)  # nothing of it was made
 
     def test_after_an_upgrade_tables_are_confirmed_with_what_they_depend_on_now(self, finished: Made):
         assert finished.run().materialized == []

@@ -224,22 +224,39 @@ def confirm(
     project, freshness = bench.project, Freshness(graph, bench, shards)
     codes, known = code_versions(graph, project), _known_ways(project)
     ways: dict[str, str] = {}
-    changed = {name for name, _ in made}
-    readers = {one.key for one in codes if one.stage.source is not None}
     count = 0
     for unit, code in codes.items():
-        name = unit.key.to_user_string()
-        parents = {one.key for one in graph.inputs(unit, project)}
-        watched = parents | (readers if sources_of(graph, unit.stage, project) else set())
-        inputs = [*parents, *map(dg.AssetKey, sources_of(graph, unit.stage, project))]
+        name, sources = unit.key.to_user_string(), sources_of(graph, unit.stage, project)
+        inputs = [*(one.key for one in graph.inputs(unit, project)), *map(dg.AssetKey, sources)]
         ways[name] = settings_hash([code, sorted(key.to_user_string() for key in inputs)])
-        if known.get(name) == ways[name] and not changed & {key.to_user_string() for key in watched}:
-            continue
-        partitions = unit.stage.partitions(project, shards)
-        open_ones = [p for p in partitions if (name, p) not in made and freshness.state(unit, p) == "fresh"]
+        touched = set(unit.stage.partitions(project, shards))
+        if known.get(name) == ways[name]:
+            touched &= _touched(graph, unit, project, shards, made=made)
+        open_ones = [p for p in sorted(touched) if (name, p) not in made and freshness.state(unit, p) == "fresh"]
         count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)
     _ways_file(project).write_text(json.dumps(ways))
     return count
+
+
+def _touched(
+    graph: Graph, unit: Unit, project: Project, shards: Sequence[str], *, made: Collection[tuple[str, str]]
+) -> set[str]:
+    """Return the partitions of a unit of which something that they depend on was made again."""
+    everywhere = set(unit.stage.partitions(project, shards))
+    changed: dict[str, set[str]] = {}
+    for name, partition in made:
+        changed.setdefault(name, set()).add(partition)
+    found: set[str] = set()
+    is_read_across = graph.parents(unit.stage, project)
+    for parent in graph.inputs(unit, project):
+        where = changed.get(parent.key.to_user_string(), set())
+        found |= everywhere if where and is_read_across[parent.stage] else where
+    readers = {one.key.to_user_string() for one in graph.applicable(project) if one.stage.source is not None}
+    opened = set().union(*(changed.get(name, set()) for name in readers))
+    sources = sources_of(graph, unit.stage, project)
+    if opened and sources:
+        found |= opened if sources == (DATASET,) else everywhere
+    return found
 
 
 def _ways_file(project: Project) -> Path:
