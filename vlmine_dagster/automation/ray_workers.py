@@ -6,6 +6,7 @@ machine that asks: a shared disk, or an object store and PostgreSQL.
 """
 
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -18,11 +19,14 @@ import dagster as dg
 from vlmine_dagster.automation.dead_runs import fail_runs_of
 from vlmine_dagster.automation.execution import Maker, Report, Watcher, Work
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.engine.dagster_internals import free_slots_of_ended_runs
 from vlmine_dagster.engine.stage import WORKER_TAG
 from vlmine_dagster.resources.progress import Step
 from vlmine_dagster.settings.compute import Needs
 
 _LOOK_EVERY_S = 0.3
+_SLOTS_EVERY_S = 5.0
+_PATIENCE_S = 10.0
 _TRIES = 3
 _SHARED = ("VLMINE_HOME", "DAGSTER_HOME", "VLMINE_DAGSTER_URL", "VLMINE_MLFLOW_URL")
 
@@ -117,6 +121,7 @@ class RayWorkers:
         self._watcher = watcher
         self._found: dict[int, _Place] = {}
         self._is_ours = False
+        self._slots_looked_at_s = time.monotonic()
 
     def __enter__(self) -> Self:
         ray = _ray()
@@ -174,6 +179,7 @@ class RayWorkers:
         ray = _ray()
         while True:
             self._relieve()
+            self._free_slots()
             busy = {place.made: number for number, place in self._found.items() if place.work is not None}
             ended, _ = ray.wait(list(busy), timeout=_LOOK_EVERY_S)
             for promise in ended:
@@ -182,6 +188,12 @@ class RayWorkers:
                     return found
             for number in busy.values():
                 self._look(number)
+
+    def _free_slots(self) -> None:
+        """Give back slots of pools that ended runs hold: what is killed may claim one in its last moments."""
+        if time.monotonic() - self._slots_looked_at_s > _SLOTS_EVERY_S:
+            free_slots_of_ended_runs(self._instance)
+            self._slots_looked_at_s = time.monotonic()
 
     def _relieve(self) -> None:
         """Give work of an actor that waits for room, as after the loss of a node, to one that has nothing to do.
@@ -245,11 +257,16 @@ class RayWorkers:
 
     def stop(self) -> list[tuple[Work, Report]]:
         """Kill every actor that is at work; what it was making publishes nothing more."""
+        ray, at_work = _ray(), {number: place for number, place in self._found.items() if place.work is not None}
+        for number in at_work:
+            self._drop(number)
+        if at_work:  # until they are gone they claim slots and write to the history
+            with suppress(ray.exceptions.RayError):
+                ray.wait([place.made for place in at_work.values()], num_returns=len(at_work), timeout=_PATIENCE_S)
         found = []
-        for number, place in list(self._found.items()):
+        for place in at_work.values():
+            made = fail_runs_of(self._instance, place.name, "`vlmine run` was stopped.")
             if place.work is not None:
-                self._drop(number)
-                made = fail_runs_of(self._instance, place.name, "`vlmine run` was stopped.")
                 found.append((place.work, Report(materialized=made, is_interrupted=True)))
         return found
 
