@@ -24,6 +24,7 @@ from vlmine_dagster.resources.workbench import Workbench
 READ_MORE_THAN_THEIR_SHARD = {
     "vocab_counts",
     "novelty_scores",
+    "junk",
     "rarity_scores",
     "task_model",
     "uncertainty_scores",

@@ -35,7 +35,8 @@ def test_the_others_of_a_class_come_first_and_nothing_else_is_made(finished: Mad
     assert mined["reason"].iloc[0].startswith("most like the examples")
     after = {path: path.stat().st_mtime_ns for path in (finished.folder / ".vlmine" / "lake").rglob("*.parquet")}
     assert {str(path.relative_to(finished.folder)) for path in after.keys() - before.keys()} == {
-        f".vlmine/lake/pareto_set/{name}.parquet"
+        f".vlmine/lake/pareto_set/{name}.parquet",
+        f".vlmine/lake/list_changes/{name}.parquet",
     }
     assert {path: after[path] for path in before} == before
     assert finished.bench.tracking.latest(experiment=name, asset="pareto_set") is not None

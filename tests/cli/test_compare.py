@@ -20,7 +20,7 @@ def test_a_list_that_is_judged_again_by_other_budgets_shows_those_alone(finished
 
 def compared(**judged):
     row = {"experiment": "mine", "variant": "default", "few_recall": [], "few_accuracy": {}, "few_images": None}
-    row |= {"unranked_images": 0}
+    row |= {"unranked_images": 0, "slices": {}}
     told = {"rounds": [], "tables": {}, "words": [], "mlflow_curves_url": "curves", "mlflow_url": "table"}
     return {"item": "image", "experiments": [row, {**row, "experiment": "fused", **judged}], **told}
 

@@ -16,10 +16,12 @@ from vlmine_dagster.domain.errors import CutSequencesError
 from vlmine_dagster.domain.tables import (
     DESCRIPTIONS,
     IMAGES,
+    JUNK,
     KEYWORD_ANSWERS,
     KEYWORDS,
     NOVELTY_SCORES,
     UNCERTAINTY_SCORES,
+    WHOLE_POOL,
     Outcome,
 )
 from vlmine_dagster.engine.checks import failed_check
@@ -140,6 +142,7 @@ class TestSignals:
             publish(made, NOVELTY_SCORES, shard, rows)
             rows = plain_rows(UNCERTAINTY_SCORES, image_id=ids, entropy=1 - entropy[part] / len(IDS))
             publish(made, UNCERTAINTY_SCORES, shard, rows)
+        publish(made, JUNK, WHOLE_POOL, JUNK.schema.empty_table())
         asked = (checks_of(made, MINING_JOB, asset, "joined") for asset in ("pareto_set", "retrain_metrics"))
         mined, judged = asked
         return mined, judged
