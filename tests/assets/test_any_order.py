@@ -104,7 +104,9 @@ class Pool:
             run_id="none",
         )
         run.inputs = inputs
-        self.bench.lake.publish(stage.table, partition, stage.compute(run).rows, inputs=inputs)
+        product = stage.compute(run)
+        for table, rows in {**product.companions, stage.table: product.rows}.items():
+            self.bench.lake.publish(table, partition, rows, inputs=inputs)
 
     def partitions(self, stage: Stage) -> list[str]:
         kinds = {"pool": [WHOLE_POOL], "shard": sorted(self.shards), "experiment": list(EXPERIMENTS)}

@@ -246,10 +246,6 @@ class TestDagster:
             record.asset_materialization.tags["dagster/code_version"]
             == code_versions(GRAPH, finished.project)[Unit(GRAPH.stage_of("embeddings"))]
         )
-        (other,) = finished.instance.fetch_materializations(
-            dg.AssetRecordsFilter(dg.AssetKey("embeddings"), ["pool/b"]), limit=1
-        ).records
-        assert "Still up to date" not in str(other.asset_materialization.description)  # nothing of it was made
 
     def test_after_an_upgrade_tables_are_confirmed_with_what_they_depend_on_now(self, finished: Made):
         assert finished.run().materialized == []
@@ -285,3 +281,8 @@ class TestDagster:
 
         assert {record.asset_observation.partition for record in before} == {"pool/a", "pool/b", "pool/c", "test/t"}
         assert [record.asset_observation.partition for record in after[: len(after) - len(before)]] == ["pool/a"]
+        others = finished.instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey("embeddings"), ["pool/b"]), limit=9
+        ).records
+        told = [str(record.asset_materialization.description) for record in others]
+        assert not any("Still up to date" in text for text in told)  # nothing that it depends on was made
