@@ -417,7 +417,7 @@ def test_the_demo_shows_the_rare_ones_and_a_second_time_does_nothing(tmp_path, m
     assert first.exit_code == 0, first.output
     assert "70 made" in first.output
     assert "Top images of fused" in first.output
-    assert "0 made, 69 already fresh" in second.output
+    assert "0 made, 70 already fresh" in second.output
     page = tmp_path / ".vlmine/reports/fused.html"
     assert page.read_text().count("data:image/jpeg;base64") >= 60
     rows = json.loads(vlmine("compare", "--json").stdout)["experiments"]
