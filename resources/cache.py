@@ -228,5 +228,5 @@ def _reply(text: str | None, outcome: str, failure: str | None, *usage: Any) -> 
 
 
 def _values(reply: Reply) -> tuple[object, ...]:
-    *numbers, is_estimated = reply.usage
+    *numbers, is_estimated = reply.usage.values()
     return (reply.text, reply.outcome.value, reply.failure, *numbers, int(is_estimated))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.media.contract import Medium
 from vlmine_dagster.resources.media.photo import PHOTO
-from vlmine_dagster.resources.replies import Asker, Reply, Request
+from vlmine_dagster.resources.replies import Asker, Reply, Request, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class DescriberInput:
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(Usage):
     """One answer about an image. Only `ok` ones go on.
 
     Attributes:
@@ -50,11 +50,6 @@ class Description:
         tags: The describer's own tags, likeliest first; None for a describer that has none.
         outcome: What became of the call.
         failure: Why the outcome is not ok.
-        prompt_tokens: Tokens read.
-        output_tokens: Tokens written.
-        latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars, None if it is unknown.
-        is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
     """
 
     image_id: str
@@ -62,11 +57,6 @@ class Description:
     tags: tuple[Tag, ...] | None = None
     outcome: Outcome = Outcome.OK
     failure: str | None = None
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    latency_s: float = 0.0
-    cost_usd: float | None = 0.0
-    is_estimated: bool = False
 
 
 Load = Callable[[Sequence[str]], Iterator[DescriberInput]]
@@ -134,7 +124,7 @@ class ModelDescriber:
         for name, reply, keywords in self._asker.ask(images, requests, is_failure_retried=is_failure_retried):
             del left[name]
             tags = tuple(Tag(keyword, None) for keyword in keywords) or None
-            yield Description(name, reply.text, tags, reply.outcome, reply.failure, *reply.usage)
+            yield Description(name, reply.text, tags, reply.outcome, reply.failure, **reply.usage)
         for name in left:
             reason = "the image is no longer in the dataset: materialize images again"
             yield Description(name, None, outcome=Outcome.CORRUPT, failure=reason)

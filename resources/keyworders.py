@@ -8,14 +8,14 @@ from typing import Protocol
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.describers import Description
 from vlmine_dagster.resources.prompts import PLACEHOLDER
-from vlmine_dagster.resources.replies import Asker, Reply, Request
+from vlmine_dagster.resources.replies import Asker, Reply, Request, Usage
 
 RULES_VERSION = 2  # raised when rules or tags may give other keywords
 _LONGEST_DESCRIPTION = 20_000  # characters that are shown to a language model
 
 
 @dataclass(frozen=True)
-class KeywordAnswer:
+class KeywordAnswer(Usage):
     """The keywords of one image; an answer that is not ok has none.
 
     Attributes:
@@ -23,22 +23,12 @@ class KeywordAnswer:
         keywords: Normalised, no repeats.
         outcome: What became of it.
         failure: Why the outcome is not ok.
-        prompt_tokens: Tokens read.
-        output_tokens: Tokens written.
-        latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars, None if it is unknown.
-        is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
     """
 
     image_id: str
     keywords: tuple[str, ...]
     outcome: Outcome = Outcome.OK
     failure: str | None = None
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    latency_s: float = 0.0
-    cost_usd: float | None = 0.0
-    is_estimated: bool = False
 
 
 class Keyworder(Protocol):
@@ -122,7 +112,7 @@ class ModelKeyworder:
                 yield Request(content, self._asker.prompt.replace(PLACEHOLDER, texts[name]))
 
         for name, reply, keywords in self._asker.ask(contents, requests, is_failure_retried=is_failure_retried):
-            yield KeywordAnswer(name, keywords, reply.outcome, reply.failure, *reply.usage)
+            yield KeywordAnswer(name, keywords, reply.outcome, reply.failure, **reply.usage)
 
 
 def _shown(description: Description) -> str:

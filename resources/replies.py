@@ -1,8 +1,8 @@
 """Asking models: what is asked, what comes back, and how no answer is paid for twice."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vlmine_dagster.domain.errors import BudgetExceededError, ModelError
 from vlmine_dagster.domain.tables import Outcome
@@ -29,6 +29,25 @@ class Request:
     content: str
     prompt: str
     image: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What an answer about an image took.
+
+    Attributes:
+        prompt_tokens: Tokens read.
+        output_tokens: Tokens written.
+        latency_s: Seconds that the answer took.
+        cost_usd: Price in US dollars, None if it is unknown.
+        is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
+    """
+
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    latency_s: float = 0.0
+    cost_usd: float | None = 0.0
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,9 +78,9 @@ class Reply:
     lost_usd: float = 0.0
 
     @property
-    def usage(self) -> tuple[int, int, float, float | None, bool]:
-        """prompt_tokens, output_tokens, latency_s, cost_usd, is_estimated."""
-        return self.prompt_tokens, self.output_tokens, self.latency_s, self.cost_usd, self.is_estimated
+    def usage(self) -> dict[str, Any]:
+        """What `Usage` has, by name and in its order."""
+        return {one.name: getattr(self, one.name) for one in fields(Usage)}
 
     @property
     def is_kept(self) -> bool:

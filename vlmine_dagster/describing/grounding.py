@@ -10,7 +10,7 @@ from vlmine_dagster.domain.tables import GROUNDED_KEYWORDS, Outcome
 from vlmine_dagster.mining.grounding import YES, Question
 from vlmine_dagster.resources.describers import Load
 from vlmine_dagster.resources.progress import Progress
-from vlmine_dagster.resources.replies import Asker, ReplyModel, Request
+from vlmine_dagster.resources.replies import Asker, ReplyModel, Request, Usage
 from vlmine_dagster.resources.rows import Bill, answer_row
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ KEYWORD = "{keyword}"
 
 
 @dataclass(frozen=True)
-class KeywordCheck:
+class KeywordCheck(Usage):
     """An answer to a question; only `ok` ones confirm or deny.
 
     Attributes:
@@ -31,11 +31,6 @@ class KeywordCheck:
         text: What was said, None where nothing was.
         outcome: What became of the call.
         failure: Why the outcome is not ok.
-        prompt_tokens: Tokens read.
-        output_tokens: Tokens written.
-        latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars, None if it is unknown.
-        is_estimated: Whether tokens and price are estimates.
     """
 
     image_id: str
@@ -44,11 +39,6 @@ class KeywordCheck:
     text: str | None
     outcome: Outcome
     failure: str | None
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    latency_s: float = 0.0
-    cost_usd: float | None = 0.0
-    is_estimated: bool = False
 
 
 class Grounder:
@@ -101,7 +91,7 @@ class Grounder:
             del left[name]
             is_confirmed = words == (YES,) if reply.outcome is Outcome.OK else None
             keyword = questions[name].keyword
-            yield KeywordCheck(name, keyword, is_confirmed, reply.text, reply.outcome, reply.failure, *reply.usage)
+            yield KeywordCheck(name, keyword, is_confirmed, reply.text, reply.outcome, reply.failure, **reply.usage)
         for name in left:
             reason = "the image is no longer in the dataset: materialize images again"
             yield KeywordCheck(name, questions[name].keyword, None, None, Outcome.CORRUPT, reason)
