@@ -11,7 +11,7 @@ are not read for that: they are `UNREAD` until their content differs from what w
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -223,40 +223,39 @@ def confirm(
     """
     project, freshness = bench.project, Freshness(graph, bench, shards)
     codes, known = code_versions(graph, project), _known_ways(project)
+    changed: dict[str, set[str]] = {}
+    for name, partition in made:
+        changed.setdefault(name, set()).add(partition)
+    opened = {p for one in codes if one.stage.source is not None for p in changed.get(one.key.to_user_string(), ())}
     ways: dict[str, str] = {}
     count = 0
     for unit, code in codes.items():
-        name, sources = unit.key.to_user_string(), sources_of(graph, unit.stage, project)
-        inputs = [*(one.key for one in graph.inputs(unit, project)), *map(dg.AssetKey, sources)]
+        name, parents = unit.key.to_user_string(), graph.inputs(unit, project)
+        sources, is_read_across = sources_of(graph, unit.stage, project), graph.parents(unit.stage, project)
+        inputs = [*(one.key for one in parents), *map(dg.AssetKey, sources)]
         ways[name] = settings_hash([code, sorted(key.to_user_string() for key in inputs)])
-        touched = set(unit.stage.partitions(project, shards))
-        if known.get(name) == ways[name]:
-            touched &= _touched(graph, unit, project, shards, made=made)
-        open_ones = [p for p in sorted(touched) if (name, p) not in made and freshness.state(unit, p) == "fresh"]
+        everywhere = set(unit.stage.partitions(project, shards))
+        causes = [(changed.get(one.key.to_user_string(), set()), is_read_across[one.stage]) for one in parents]
+        causes += [(opened, sources != (DATASET,))] if sources else []
+        touched = everywhere if known.get(name) != ways[name] else _touched(everywhere, causes)
+        untold = sorted(touched - changed.get(name, set()))
+        open_ones = [partition for partition in untold if freshness.state(unit, partition) == "fresh"]
         count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)
     _ways_file(project).write_text(json.dumps(ways))
     return count
 
 
-def _touched(
-    graph: Graph, unit: Unit, project: Project, shards: Sequence[str], *, made: Collection[tuple[str, str]]
-) -> set[str]:
-    """Return the partitions of a unit of which something that they depend on was made again."""
-    everywhere = set(unit.stage.partitions(project, shards))
-    changed: dict[str, set[str]] = {}
-    for name, partition in made:
-        changed.setdefault(name, set()).add(partition)
+def _touched(everywhere: Set[str], causes: Iterable[tuple[set[str], bool]]) -> set[str]:
+    """Return the partitions of which something was made again.
+
+    Args:
+        everywhere: All partitions.
+        causes: Partitions of an input that were made, and whether it is read across partitions.
+    """
     found: set[str] = set()
-    is_read_across = graph.parents(unit.stage, project)
-    for parent in graph.inputs(unit, project):
-        where = changed.get(parent.key.to_user_string(), set())
-        found |= everywhere if where and is_read_across[parent.stage] else where
-    readers = {one.key.to_user_string() for one in graph.applicable(project) if one.stage.source is not None}
-    opened = set().union(*(changed.get(name, set()) for name in readers))
-    sources = sources_of(graph, unit.stage, project)
-    if opened and sources:
-        found |= opened if sources == (DATASET,) else everywhere
-    return found
+    for where, is_read_across in causes:
+        found |= everywhere if where and is_read_across else where
+    return found & everywhere
 
 
 def _ways_file(project: Project) -> Path:
