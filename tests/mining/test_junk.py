@@ -1,4 +1,4 @@
-"""Junk is told by its own measures and by what its pool is like."""
+"""Junk is recognised by its own measures and by what is usual in its pool."""
 
 from collections.abc import Mapping
 

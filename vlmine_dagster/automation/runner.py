@@ -146,7 +146,7 @@ class Runner:
             self.outcome.stopped, self.outcome.is_interrupted = "interrupted", True
 
     def inspect_images(self) -> list[str]:
-        """Bring up to date what says which images models are asked about, which costs nothing; return the shards.
+        """Bring the tables up to date that decide which images models are asked about, at no cost; return the shards.
 
         Raises:
             ConfigError: another run is at work.
