@@ -43,13 +43,20 @@ def attributes(run: StageRun) -> Product:
     One row per item. Values come from the file `dataset.attributes`, from columns of Parquet, from JSON files beside
     the images or in their tar, and from the source. Slices of the pool go by them; no picture is opened.
     """
-    from vlmine_dagster.resources.attributes import attribute_file, attribute_rows
+    from vlmine_dagster.resources.attributes import attribute_file, attribute_rows, attributes_beside
 
     items = run.read(ITEMS, ["image_id", "attributes"])
     images = run.read("images", ["image_id", "attributes"]) if run.needs("images") else items
     parents = dict(zip(images.column("image_id").to_pylist(), images.column("attributes").to_pylist(), strict=True))
     named = run.project.settings.dataset.attributes
     file = None if named is None else attribute_file(run.project.resolve(named))
-    rows = attribute_rows(items, shard=run.partition, parents=parents, source=run.source, file=file)
+    beside, unreadable = attributes_beside(run.source, run.partition)
+    if unreadable:
+        run.log.warning(
+            f"{len(unreadable):,} JSON files beside images of {run.partition} cannot be read and count as "
+            f'missing, such as that of {unreadable[0]}: each must hold one object, such as {{"weather": "fog"}}.'
+        )
+    rows = attribute_rows(items, shard=run.partition, parents=parents, beside=beside, file=file)
     without = rows.column("attributes").null_count
-    return Product(rows, {"items with attributes": rows.num_rows - without, "without": without})
+    facts = {"items with attributes": rows.num_rows - without, "without": without, "unreadable JSON": len(unreadable)}
+    return Product(rows, facts)

@@ -110,8 +110,20 @@ def _keyed(rows: Iterable[Mapping[str, Any]], where: str) -> Iterator[tuple[str,
             yield composed(str(key)), plain_values({name: value for name, value in row.items() if name != column})
 
 
+def attributes_beside(source: ImageSource, shard: str) -> tuple[dict[str, Values], list[str]]:
+    """Return what files beside the images of a shard say, by key, and the keys of those that cannot be read."""
+    found = dict(source.attributes(shard)) if isinstance(source, HoldsAttributes) else {}
+    readable = {key: values for key, values in found.items() if values is not None}
+    return readable, [key for key in found if key not in readable]
+
+
 def attribute_rows(
-    items: pa.Table, *, shard: str, parents: Mapping[str, str | None], source: ImageSource, file: AttributeFile | None
+    items: pa.Table,
+    *,
+    shard: str,
+    parents: Mapping[str, str | None],
+    beside: Mapping[str, Values],
+    file: AttributeFile | None,
 ) -> pa.Table:
     """Return the attributes of the items of a shard.
 
@@ -122,13 +134,12 @@ def attribute_rows(
         items: `image_id` and `attributes` (JSON) of the items.
         shard: The shard.
         parents: The image's own `attributes` by its id, for items that are part of one; for images the same rows.
-        source: The images, which may hold attributes.
+        beside: What files beside the images say, by key (`attributes_beside`).
         file: The file of the project, None without one.
 
     Returns:
         Rows of `attributes`, in the order of the items.
     """
-    beside = dict(source.attributes(shard)) if isinstance(source, HoldsAttributes) else {}
     rows = []
     for name, own in zip(items.column("image_id").to_pylist(), items.column("attributes").to_pylist(), strict=True):
         image = name if name in parents else name.rpartition("#")[0]

@@ -7,6 +7,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+BESIDE = ".json beside images"
+"""As what files that hold attributes are counted among those that are no images."""
+
 LONGEST_VALUE = 200
 """Characters; longer texts are captions, and no attribute."""
 
@@ -17,8 +20,8 @@ Scalar = str | int | float | bool
 class HoldsAttributes(Protocol):
     """A source whose files say more of an image than its picture."""
 
-    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
-        """Yield key and values of images of a shard; no picture is read.
+    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar] | None]]:
+        """Yield key and values of images of a shard, None where they cannot be read; no picture is read.
 
         Raises:
             SourceError: there is no such shard, or nothing of it can be read.
@@ -61,15 +64,15 @@ def _plain(value: Any) -> Scalar | None:
     return value if isinstance(value, bool | int | float) else None
 
 
-def values_of_json(data: bytes) -> dict[str, Scalar]:
-    """Return the values of a JSON document that is one object; nothing where it is another thing, or damaged.
+def values_of_json(data: bytes) -> dict[str, Scalar] | None:
+    """Return the values of a JSON document that is one object; None where it is another thing, or damaged.
 
     Examples:
         >>> values_of_json(b'{"weather": "fog"}'), values_of_json(b"[1]"), values_of_json(b"{")
-        ({'weather': 'fog'}, {}, {})
+        ({'weather': 'fog'}, None, None)
     """
     try:
         found = json.loads(data)
     except ValueError:  # JSONDecodeError, or bytes that are no UTF-8
-        return {}
-    return plain_values(found) if isinstance(found, dict) else {}
+        return None
+    return plain_values(found) if isinstance(found, dict) else None

@@ -9,7 +9,7 @@ from functools import cached_property
 from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.sources.attributes import Scalar, values_of_json
+from vlmine_dagster.resources.sources.attributes import BESIDE, Scalar, values_of_json
 from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, require_shard, too_large
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
@@ -96,14 +96,15 @@ class FolderSource:
         """Return how many files are no images, by kind; see `FileTree.unused`."""
         if self._listed is not None:
             return {}
-        return self._tree.unused([path for paths in self._paths_by_shard.values() for path in paths])
+        beside = [path for shard in self.shards() for path in self._sidecars(shard)] if self._json_files else []
+        counts = self._tree.unused([*(path for paths in self._paths_by_shard.values() for path in paths), *beside])
+        return {**({BESIDE: len(beside)} if beside else {}), **counts}
 
-    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar] | None]]:
         """Yield key and values of the JSON files beside images: `a.json` or `a.jpg.json` of `a.jpg`."""
         beside = self._sidecars(shard)
         for path, found in self._tree.read_each(list(beside)):
-            if isinstance(found, bytes):
-                yield beside[path], values_of_json(found)
+            yield beside[path], values_of_json(found) if isinstance(found, bytes) else None
 
     def attributes_fingerprint(self, shard: str) -> str:
         """Return a hash of the JSON files beside the images of a shard; each is read once."""

@@ -2,14 +2,23 @@
 
 from collections.abc import Mapping
 
+from vlmine_dagster.resources.sources.attributes import BESIDE
 from vlmine_dagster.resources.sources.contract import ImageSource, ListsIgnored
 
 _MOST_KINDS = 10
 
 
-def ignored_line(source: ImageSource) -> str | None:
-    """Return what a source does not use, or None where there is nothing or it does not tell."""
-    return describe_ignored(source.ignored()) if isinstance(source, ListsIgnored) else None
+def ignored_line(source: ImageSource, *, has_attributes: bool = False) -> str | None:
+    """Return what a source does not use, or None where there is nothing or it does not tell.
+
+    Args:
+        source: The source.
+        has_attributes: Whether the JSON files beside images are read.
+    """
+    if not isinstance(source, ListsIgnored):
+        return None
+    counts = source.ignored()
+    return describe_ignored({kind: n for kind, n in counts.items() if not (has_attributes and kind == BESIDE)})
 
 
 def describe_ignored(counts: Mapping[str, int]) -> str | None:

@@ -82,7 +82,7 @@ class ParquetSource(FileShards):
         with self.open(shard) as file:
             return list(self._keys_by_row(file, self._files.tree.uri(self._files.path(shard)), None).values())
 
-    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar] | None]]:
         """Yield key and values of the rows of a file, of all columns but those of images and keys.
 
         Raises:

@@ -55,11 +55,10 @@ class WebDatasetSource(FileShards):
         """Yield other members of a tar, by their names, with the keys of the samples that they belong to."""
         return self._read(shard, None, is_wanted)
 
-    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+    def attributes(self, shard: str) -> Iterator[tuple[str, Mapping[str, Scalar] | None]]:
         """Yield key and values of the JSON members of a tar; see `HoldsAttributes.attributes`."""
         for member in self.read_members(shard, lambda name: name.lower().endswith(".json")):
-            if member.failure is None:
-                yield member.key, values_of_json(member.data)
+            yield member.key, values_of_json(member.data) if member.failure is None else None
 
     def _read(self, shard: str, keys: Collection[str] | None, is_wanted: Callable[[str], bool]) -> Iterator[RawImage]:
         path = self._files.path(shard)

@@ -11,9 +11,10 @@ import pytest
 from conftest import jpeg, write_tar
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.attributes import attribute_file, attribute_rows
+from vlmine_dagster.resources.attributes import attribute_file, attribute_rows, attributes_beside
 from vlmine_dagster.resources.sources import open_source
 from vlmine_dagster.resources.sources.attributes import HoldsAttributes
+from vlmine_dagster.resources.sources.ignored import ignored_line
 from vlmine_dagster.settings.project import Project, parse_settings
 
 
@@ -21,11 +22,15 @@ def source_of(folder: Path, **dataset: Any) -> Any:
     return open_source(Project(parse_settings({"name": "x", "dataset": {"root": "data", **dataset}}), folder))
 
 
-def rows_of(source: Any, ids: list[str], *, own: list[str | None] | None = None, file: Any = None) -> list[Any]:
+def rows_of(
+    source: Any, ids: list[str], *, own: list[str | None] | None = None, file: Any = None, damaged=()
+) -> list[Any]:
     items = pa.table({"image_id": ids, "attributes": pa.array(own or [None] * len(ids), pa.string())})
     (shard,) = source.shards()
     parents = dict(zip(ids, items.column("attributes").to_pylist(), strict=True))
-    rows = attribute_rows(items, shard=shard, parents=parents, source=source, file=file)
+    beside, unreadable = attributes_beside(source, shard)
+    assert unreadable == list(damaged)
+    rows = attribute_rows(items, shard=shard, parents=parents, beside=beside, file=file)
     return [None if text is None else json.loads(text) for text in rows.column("attributes").to_pylist()]
 
 
@@ -38,7 +43,8 @@ def test_json_members_of_a_tar_are_about_the_image_of_their_key(tmp_path: Path):
     }
     write_tar(tmp_path / "data" / "s.tar", content)
 
-    assert rows_of(source_of(tmp_path, kind="webdataset"), ["s/a", "s/b"]) == [{"weather": "fog", "gps.lat": 1.5}, None]
+    found = rows_of(source_of(tmp_path, kind="webdataset"), ["s/a", "s/b"], damaged=["b"])
+    assert found == [{"weather": "fog", "gps.lat": 1.5}, None]
 
 
 def test_json_files_beside_images_are_read_by_both_ways_to_name_them_and_change_the_fingerprint(tmp_path: Path):
@@ -51,6 +57,9 @@ def test_json_files_beside_images_are_read_by_both_ways_to_name_them_and_change_
 
     ids = [f"shard-000/x/{name}.jpg" for name in "abc"]
     assert rows_of(source, ids) == [{"weather": "fog"}, {"weather": "rain"}, None]
+
+    assert ignored_line(source) == "ignored: 2 .json beside images"
+    assert ignored_line(source, has_attributes=True) is None
 
     before = source.attributes_fingerprint("shard-000")
     (tmp_path / "data" / "x" / "b.json").write_text('{"weather": "snow"}')

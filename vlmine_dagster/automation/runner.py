@@ -193,7 +193,7 @@ class Runner:
     @property
     def ignored(self) -> str | None:
         """What is beside the images and is not used, in one line; None where there is nothing."""
-        return ignored_line(self._bench.source)
+        return ignored_line(self._bench.source, has_attributes=self._project.settings.needs_attributes)
 
     def _make_wave(self, wave: Wave, units: Sequence[Unit], partitions: Sequence[str]) -> None:
         """Bring the partitions of a wave up to date, as many at once as the executor has places, or as ranges."""
