@@ -2,6 +2,7 @@
 
 import logging
 import math
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any
 from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.files import literal_pattern
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.brought_labels import (
     folder_labels,
@@ -122,11 +124,23 @@ def _of_other_media(root: str, tars: list[str]) -> "_Found | None":
     """Return tars or loose files of the first medium that has some."""
     for name, plugin in MediumSettings.plugins.all().items():
         tree = FileTree(root, FileChoice(of_medium=plugin.settings.endings))
-        files = tree.paths(tree.choice.is_image)
-        found = _webdataset(tree, tars) or (_Found(_as_folder(files), []) if files else None)
+        found = _webdataset(tree, tars) or _loose_items(tree, plugin.settings)
         if found is not None:
             return _Found({**found.settings, "medium": name}, found.notes)
     return None
+
+
+def _loose_items(tree: FileTree, medium: type[MediumSettings]) -> "_Found | None":
+    """Return the files of a medium by their endings, and those without one where the first bytes say what they are."""
+    files = tree.paths(tree.choice.is_image)
+    endings = unnamed_images(tree, files, is_item=medium.is_signed) if medium.signature else None
+    if endings is None:
+        return _Found(_as_folder(files), []) if files else None
+    files = tree.paths(FileChoice(endings=endings).is_image)
+    lists = tuple(sorted({path for path in files if posixpath.basename(path) in medium.index_files}))
+    left_out = {"exclude": tuple(map(literal_pattern, lists))} if lists else {}
+    note = "files without an ending are taken too (dataset.image_endings)."
+    return _Found({**_as_folder(files), "image_endings": endings, **left_out}, [note])
 
 
 def _settings(root: str, found: Mapping[str, Any]) -> DatasetSettings:

@@ -101,11 +101,18 @@ def mask_patterns(tree: FileTree, images: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def unnamed_images(tree: FileTree, images: Sequence[str]) -> tuple[str, ...] | None:
+def is_picture(data: bytes) -> bool:
+    """Whether bytes are a picture of a format that is read."""
+    return known_format(data) is not None
+
+
+def unnamed_images(
+    tree: FileTree, images: Sequence[str], *, is_item: Callable[[bytes], bool] = is_picture
+) -> tuple[str, ...] | None:
     """Return the endings to set where files without an ending are images, by the first bytes of some; else None."""
     unnamed = tree.paths(lambda path: ending_of(path) == "")
     some = _contents(tree, _spread(unnamed))
-    if not some or 2 * sum(known_format(data) is not None for data in some) < len(some):
+    if not some or 2 * sum(map(is_item, some)) < len(some):
         return None
     return (*sorted({ending_of(path).lstrip(".") for path in images}), "")
 

@@ -200,6 +200,125 @@ def test_medical_files_without_pixels_or_of_another_kind_say_why():
     assert own.facts(cut, max_pixels=10**8).outcome == Outcome.CORRUPT
 
 
+@pytest.mark.parametrize("codec", ["jpegls", "jpegsof3", "jpeg2k", "jpeg8"])
+def test_medical_images_are_read_as_archives_compress_them(codec):
+    import imagecodecs
+    from pydicom import dcmread, uid
+    from pydicom.encaps import encapsulate
+
+    values = np.linspace(0, 4095, 64 * 32).reshape(32, 64).astype(np.uint16)
+    syntax, options = {
+        "jpegls": (uid.JPEGLSLossless, {}),
+        "jpegsof3": (uid.JPEGLosslessSV1, {"lossless": True, "bitspersample": 16}),
+        "jpeg2k": (uid.JPEG2000Lossless, {"level": 0, "codecformat": "j2k"}),
+        "jpeg8": (uid.JPEGExtended12Bit, {"level": 100, "bitspersample": 12}),
+    }[codec]
+    encode = getattr(imagecodecs, f"{'jpeg8' if codec == 'jpegsof3' else codec}_encode")
+    plain = dicom(values.astype(np.int16), PixelRepresentation=0, BitsStored=12, HighBit=11, **WINDOW_12)
+    packed = dcmread(io.BytesIO(plain))
+    packed.PixelData = encapsulate([encode(values, **options)])
+    packed["PixelData"].VR = "OB"
+    packed.file_meta.TransferSyntaxUID = syntax
+    item = saved(lambda stream: packed.save_as(stream, enforce_file_format=True))
+    own = Dicom(DicomSettings(kind="dicom"))
+    shown, wanted = pixels(own.picture(item)).astype(int), pixels(own.picture(plain)).astype(int)
+    assert np.abs(shown - wanted).max() <= (2 if codec == "jpeg8" else 0)
+
+
+WINDOW_12 = {"WindowCenter": 2048, "WindowWidth": 4096}
+RED_GREEN = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
+
+
+def colour_dicom(values: np.ndarray, photometric: str, **more) -> bytes:
+    """A file of colours; `values` has the shape (rows, columns, 3)."""
+    from pydicom import dcmread
+
+    bits = 8 * values.itemsize
+    rows, columns, samples = values.shape
+    form = {"Rows": rows, "Columns": columns, "SamplesPerPixel": samples, "PlanarConfiguration": 0}
+    depth = {"BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0}
+    given = dicom(np.zeros((rows, columns)), PhotometricInterpretation=photometric, **form, **depth, **more)
+    data = dcmread(io.BytesIO(given))
+    data.PixelData = values.tobytes()
+    data["PixelData"].VR = "OB" if bits == 8 else "OW"
+    return saved(lambda stream: data.save_as(stream, enforce_file_format=True))
+
+
+def test_colours_of_ultrasound_are_those_of_the_file():
+    own = Dicom(DicomSettings(kind="dicom"))
+    luma = np.array([[[76, 85, 255], [150, 44, 21]]], np.uint8)  # red and green, by ITU-R BT.601
+    shown = pixels(own.picture(colour_dicom(luma, "YBR_FULL"))).astype(int)
+    assert np.abs(shown - RED_GREEN).max() <= 2
+    deep = RED_GREEN.astype(np.uint16) * 128  # half of 16 bits
+    assert pixels(own.picture(colour_dicom(deep, "RGB"))).tolist() == [[[127, 0, 0], [0, 127, 0]]]
+
+
+def test_numbers_of_a_palette_are_seen_as_its_colours():
+    palette = {}
+    for name, table in {"Red": [0, 0, 255], "Green": [0, 255, 0], "Blue": [0, 0, 0]}.items():
+        palette[f"{name}PaletteColorLookupTableDescriptor"] = [3, 0, 16]
+        palette[f"{name}PaletteColorLookupTableData"] = (np.array(table, "<u2") * 257).tobytes()
+    item = dicom(np.array([[2, 1]]), PhotometricInterpretation="PALETTE COLOR", PixelRepresentation=0, **palette)
+    assert pixels(Dicom(DicomSettings(kind="dicom")).picture(item)).tolist() == RED_GREEN.tolist()
+
+
+def test_a_file_without_preamble_is_read_and_a_text_is_not():
+    from pydicom import dcmread
+    from pydicom.dataset import FileMetaDataset
+
+    own, bare = Dicom(DicomSettings(kind="dicom")), io.BytesIO()
+    item = dicom(np.arange(6).reshape(2, 3), SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    data = dcmread(io.BytesIO(item))
+    data.file_meta, data.preamble = FileMetaDataset(), None
+    data.save_as(bare, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    assert own.picture(bare.getvalue()) == own.picture(item)
+    assert "no readable DICOM file" in own.facts(b"Patient's notes, " * 20, max_pixels=10**8).failure
+
+
+def test_each_frame_of_an_enhanced_file_has_its_own_window_and_scale():
+    from pydicom.dataset import Dataset
+
+    def group(**more):
+        found = Dataset()
+        for name, value in more.items():
+            setattr(found, name, value)
+        return found
+
+    scale = group(PixelValueTransformationSequence=[group(RescaleSlope=1, RescaleIntercept=-1000)])
+    windows = [group(FrameVOILUTSequence=[group(WindowCenter=at, WindowWidth=400)]) for at in (0, 40, 0)]
+    values = np.array([[0, 840, 1040, 1240]])
+    item = dicom(
+        np.stack([values] * 3), NumberOfFrames=3, SharedFunctionalGroupsSequence=[scale],
+        PerFrameFunctionalGroupsSequence=windows,
+    )  # fmt: skip
+    assert pixels(Dicom(DicomSettings(kind="dicom")).picture(item))[0, :, 0].tolist() == [0, 0, 127, 255]
+
+
+def test_a_table_or_a_curve_of_the_file_is_its_window_and_padding_is_none():
+    from pydicom.dataset import Dataset
+
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 0, 8], np.array([0, 255, 51, 102], "<u2").tobytes()
+    own = Dicom(DicomSettings(kind="dicom"))
+    item = dicom(np.array([[0, 1, 2, 3]]), VOILUTSequence=[table], WindowCenter=1, WindowWidth=2)
+    assert pixels(own.picture(item))[0, :, 0].tolist() == [0, 255, 51, 102]
+    curve = dicom(np.array([[0, 40, 400]]), WindowCenter=40, WindowWidth=400, VOILUTFunction="SIGMOID")
+    assert pixels(own.picture(curve))[0, :, 0].tolist() == [102, 127, 248]
+    padded = dicom(np.array([[-2000, *range(100)]]), PixelPaddingValue=-2000, RescaleSlope=None)
+    assert 120 < pixels(own.picture(padded))[0, 51, 0] < 135
+
+
+def test_a_folder_of_a_study_without_endings_is_found(tmp_path):
+    from vlmine_dagster.resources.sources.detection import survey
+
+    (tmp_path / "IMAGES").mkdir()
+    for number in range(3):
+        (tmp_path / "IMAGES" / f"IM{number}").write_bytes(dicom(np.arange(6).reshape(2, 3)))
+    (tmp_path / "DICOMDIR").write_bytes(dicom(np.zeros((1, 1)), has_pixels=False))
+    found = survey(str(tmp_path))
+    assert (found.settings.medium.kind, found.contents) == ("dicom", "images: 3 without an ending")
+
+
 def tiff(values: np.ndarray, **more) -> bytes:
     import tifffile
 

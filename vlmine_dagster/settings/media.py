@@ -21,6 +21,12 @@ class MediumSettings(ProviderSettings):
     endings: ClassVar[tuple[str, ...]] = ()
     """Endings of the names of its files, lower case, with the dot."""
 
+    signature: ClassVar[tuple[int, bytes] | None] = None
+    """Where its files have which bytes, for media whose files often have no ending."""
+
+    index_files: ClassVar[tuple[str, ...]] = ()
+    """Names of files without an ending that list others and are no items."""
+
     is_photographed: ClassVar[bool] = False
     """Cameras take its pictures, so that a blurred, black or empty one is junk (docs/junk.md)."""
 
@@ -31,6 +37,11 @@ class MediumSettings(ProviderSettings):
     def of_kind(cls, content: Any) -> Any:
         """Return settings as their kind's own class; a medium without settings may be given by its name."""
         return super().of_kind({"kind": content} if isinstance(content, str) else content)
+
+    @classmethod
+    def is_signed(cls, data: bytes) -> bool:
+        """Whether a file has the signature of the medium."""
+        return cls.signature is not None and data[cls.signature[0] :].startswith(cls.signature[1])
 
     @property
     def fingerprint(self) -> str:
