@@ -1,4 +1,4 @@
-"""Vision-language models on this machine, by transformers."""
+"""Vision-language and audio-language models on this machine, by transformers."""
 
 import threading
 import time
@@ -16,6 +16,8 @@ from vlmine_dagster.resources.checkpoints import Checkpoint, device_of
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.samples import Samples, read_samples
+from vlmine_dagster.resources.sounds import sound_format
 from vlmine_dagster.settings import settings_hash
 
 if TYPE_CHECKING:
@@ -37,10 +39,10 @@ class _Loaded:
 
 
 class LocalModel:
-    """Any image-text-to-text checkpoint, by its own processor and chat template; greedy.
+    """Any image-text-to-text or audio-text-to-text checkpoint, by its own processor and chat template; greedy.
 
-    Images are decoded, reduced and tokenized ahead in threads while the model is at work. Where memory runs out the
-    batch is halved for good. Code from the hub is never run.
+    Images and sounds are decoded, reduced and tokenized ahead in threads while the model is at work. Where memory runs
+    out the batch is halved for good. Code from the hub is never run.
 
     Args:
         settings: Which model and how.
@@ -95,7 +97,7 @@ class LocalModel:
                 good = [(request, picture) for request, picture in batch if not isinstance(picture, str)]
                 if not good:
                     continue
-                loaded = loaded or self._load()
+                loaded = loaded or self._load(is_sound=isinstance(good[0][1], Samples))
                 following = (good, ahead.submit(self._inputs, loaded, good))
                 if waiting is not None:
                     yield self._answers(loaded, *waiting)
@@ -108,10 +110,12 @@ class LocalModel:
         """Return 0: nobody sends a bill."""
         return 0.0
 
-    def _opened(self, request: Request) -> tuple[Request, "Image.Image | str"]:
-        side = self._settings.image_side
+    def _opened(self, request: Request) -> tuple[Request, "Image.Image | Samples | str"]:
+        side, data = self._settings.image_side, request.image or b""
         try:
-            picture = decode_picture(request.image or b"", max_pixels=self._max_pixels, smallest_side=side)
+            if sound_format(data):
+                return replace(request, image=None), read_samples(data)
+            picture = decode_picture(data, max_pixels=self._max_pixels, smallest_side=side)
         except PictureError as error:
             return request, str(error)
         if max(picture.size) > side:
@@ -183,33 +187,50 @@ class LocalModel:
         return reply
 
     def _inputs(self, loaded: _Loaded, good: Sequence[tuple[Request, Any]]) -> Any:
-        texts = [self._text(loaded.processor, request.prompt or self._prompt) for request, _ in good]
-        pictures = [[picture] for _, picture in good]
-        return loaded.processor(images=pictures, text=texts, padding=True, return_tensors="pt")
+        is_sound = isinstance(good[0][1], Samples)
+        reader = getattr(loaded.processor, "feature_extractor" if is_sound else "image_processor", None)
+        if reader is None:
+            raise ModelError(self._unfit(is_sound=is_sound))
+        part = "audio" if is_sound else "image"
+        texts = [self._text(loaded.processor, request.prompt or self._prompt, part) for request, _ in good]
+        if not is_sound:
+            pictures = [[picture] for _, picture in good]
+            return loaded.processor(images=pictures, text=texts, padding=True, return_tensors="pt")
+        rate = int(reader.sampling_rate)
+        sounds = [sound.at_rate(rate) for _, sound in good]
+        return loaded.processor(audio=sounds, text=texts, sampling_rate=rate, padding=True, return_tensors="pt")
+
+    def _unfit(self, *, is_sound: bool) -> str:
+        what, needed = ("sounds", "an audio-text-to-text") if is_sound else ("pictures", "an image-text-to-text")
+        advice = "spectrogram" if is_sound else "sound"
+        return (
+            f"{self._settings.model} takes no {what}. Choose {needed} checkpoint, or for sounds set dataset.medium to "
+            f"{{kind: audio, send: {advice}}}."
+        )
 
     @staticmethod
-    def _text(processor: Any, prompt: str) -> str:
+    def _text(processor: Any, prompt: str, part: str) -> str:
         if not getattr(processor, "chat_template", None):
             return _LLAVA_PROMPT.format(prompt=prompt)
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        content = [{"type": part}, {"type": "text", "text": prompt}]
         message = [{"role": "user", "content": content}]
         return str(processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
 
-    def _load(self) -> _Loaded:
+    def _load(self, *, is_sound: bool = False) -> _Loaded:
         """Load the model, once per process."""
         with _loaded_lock:
             if self._key not in _loaded:
                 _loaded.clear()  # two models at once seldom fit
-                _loaded[self._key] = self._read_checkpoint()
+                _loaded[self._key] = self._read_checkpoint("audio" if is_sound else "image")
             return _loaded[self._key]
 
     @property
     def _key(self) -> tuple[str, ...]:
         return (self._settings.model, self._checkpoint.revision, self._settings.dtype, self._settings.device)
 
-    def _read_checkpoint(self) -> _Loaded:
+    def _read_checkpoint(self, what: str) -> _Loaded:
         import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForMultimodalLM, AutoProcessor
         from transformers.utils import logging
 
         if self._checkpoint.is_local:  # what is fetched from the hub takes minutes and keeps its bar
@@ -225,11 +246,11 @@ class LocalModel:
         weights = {"dtype": getattr(torch, dtype), "use_safetensors": True}  # a pickle can run code
         try:
             processor = AutoProcessor.from_pretrained(self._checkpoint.source, **where)
-            model = AutoModelForImageTextToText.from_pretrained(self._checkpoint.source, **weights, **where)
+            model = AutoModelForMultimodalLM.from_pretrained(self._checkpoint.source, **weights, **where)
             model.to(device)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise ModelError(
-                f"{self._settings.model} cannot be loaded as an image-text-to-text model on {device}: "
+                f"{self._settings.model} cannot be loaded as an {what}-text-to-text model on {device}: "
                 f"{str(error)[:300]}. Give the folder of a whole checkpoint, or a hub id that this machine can reach."
             ) from error
         processor.tokenizer.padding_side = "left"

@@ -170,3 +170,34 @@ def make_owlvit(folder: Path, *, seed: int = 0) -> Path:
     images = OwlViTImageProcessorPil(size={"height": 32, "width": 32}, crop_size={"height": 32, "width": 32})
     OwlViTProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
     return folder
+
+
+def make_qwen2_audio(folder: Path, *, seed: int = 0) -> Path:
+    """Make a Qwen2-Audio, which hears; sounds are padded to four seconds of 16 mel bands."""
+    import torch
+    from transformers import (
+        Qwen2AudioConfig,
+        Qwen2AudioEncoderConfig,
+        Qwen2AudioForConditionalGeneration,
+        Qwen2AudioProcessor,
+        Qwen2Config,
+        WhisperFeatureExtractor,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = make_tokenizer("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
+    text = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=3,
+        initializer_range=0.4,
+    )  # fmt: skip
+    ear = Qwen2AudioEncoderConfig(
+        num_mel_bins=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=32, d_model=32,
+        max_source_positions=200,
+    )  # fmt: skip
+    sound = tokenizer.convert_tokens_to_ids("<|AUDIO|>")
+    config = Qwen2AudioConfig(audio_config=ear, text_config=text, audio_token_index=sound)
+    Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
+    features = WhisperFeatureExtractor(feature_size=16, sampling_rate=16_000, chunk_length=4)
+    Qwen2AudioProcessor(feature_extractor=features, tokenizer=tokenizer).save_pretrained(folder)
+    return folder

@@ -1,15 +1,17 @@
 """Medium `audio`: a sound, seen as its mel spectrogram, and played in the report."""
 
 import io
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from vlmine_dagster.domain.errors import PictureError
 from vlmine_dagster.resources.media.contract import Medium
+from vlmine_dagster.resources.samples import read_samples
 from vlmine_dagster.settings.media import MediumPlugin, MediumSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
 
@@ -36,7 +38,8 @@ class AudioSettings(MediumSettings):
     longest_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     """Only this much of a sound is looked at and sent, from its beginning."""
     send: Literal["spectrogram", "sound"] = "spectrogram"
-    """What describers are sent; `sound` needs a model that takes `input_audio` parts."""
+    """What describers are sent; `sound` needs an endpoint that takes `input_audio` parts, or an audio-text-to-text
+    checkpoint of transformers."""
 
 
 class Audio(Medium):
@@ -74,39 +77,25 @@ class Audio(Medium):
         """Return the sound as WAV of 16 bits, with one channel."""
         return wave_bytes(self._samples(item), self.settings.sample_rate)
 
+    def example(self) -> bytes:
+        """Return what `vlmine doctor` sends to a describer: a tone that rises for a second, where sounds are sent."""
+        return self._made(lambda time: 220 * 2 ** (2 * time)) if self.settings.send == "sound" else super().example()
+
+    def blank(self) -> bytes:
+        """Return what a describer is sent to tell whether it hears anything: silence, where sounds are sent."""
+        return self._made(lambda time: 0 * time) if self.settings.send == "sound" else super().blank()
+
+    def _made(self, pitch: "Callable[[Any], Any]") -> bytes:
+        """Return a second of a tone of a pitch in hertz by time, as WAV."""
+        import numpy as np
+
+        rate = self.settings.sample_rate
+        phase = np.cumsum(pitch(np.arange(rate) / rate)) / rate
+        return wave_bytes(0.5 * np.sin(2 * np.pi * phase), rate)
+
     def _samples(self, item: bytes) -> "npt.NDArray[np.float32]":
         """Return the samples of a sound's mean channel at the settings' rate."""
-        from math import gcd
-
-        import numpy as np
-        from scipy.signal import resample_poly
-
-        with opened_sound(item) as sound:
-            given = sound.samplerate
-            data = sound.read(round(self.settings.longest_s * given), dtype="float32", always_2d=True)
-        if not len(data):
-            raise PictureError("the sound has no samples")
-        mono, wanted = data.mean(axis=1), self.settings.sample_rate
-        if given != wanted:
-            shared = gcd(given, wanted)
-            mono = resample_poly(mono, wanted // shared, given // shared)
-        return np.asarray(mono, np.float32)
-
-
-def opened_sound(item: bytes | BinaryIO) -> Any:
-    """Open an encoded sound for reading, from its bytes or a file.
-
-    Raises:
-        PictureError: it cannot be read, or soundfile is not installed.
-    """
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:
-        raise PictureError("sounds are read by soundfile: pip install 'vlmine-dagster[audio]'") from error
-    try:
-        return soundfile.SoundFile(io.BytesIO(item) if isinstance(item, bytes) else item)
-    except (soundfile.SoundFileError, TypeError) as error:
-        raise PictureError(f"no readable sound: {error}") from error
+        return read_samples(item, longest_s=self.settings.longest_s).at_rate(self.settings.sample_rate)
 
 
 def wave_bytes(samples: Any, sample_rate: int) -> bytes:

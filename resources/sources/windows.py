@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from vlmine_dagster.resources.media.audio import AudioSettings, opened_sound, wave_bytes
+from vlmine_dagster.resources.media.audio import AudioSettings, wave_bytes
+from vlmine_dagster.resources.samples import opened_sound
 from vlmine_dagster.resources.sources.contract import Moment, RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache

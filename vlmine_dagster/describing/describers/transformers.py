@@ -1,4 +1,4 @@
-"""Describer `transformers`: a local vision-language model."""
+"""Describer `transformers`: a local vision-language or audio-language model."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 class TransformersSettings(DescriberSettings):
-    """Describe an image by a local vision-language model."""
+    """Describe an image or a sound by a local vision-language or audio-language model."""
 
     TUNING = frozenset({"batch_size", "device"})
 
     kind: Literal["transformers"]
-    """Any image-text-to-text checkpoint of transformers, by its own processor and chat template."""
+    """Any image-text-to-text checkpoint of transformers, by its own processor and chat template; for sounds
+    (dataset.medium: {kind: audio, send: sound}) an audio-text-to-text one, such as Qwen2-Audio."""
     model: str
     """Hub id such as llava-hf/llava-1.5-7b-hf, or a local folder. Code from the hub is never run."""
     revision: str | None = None
