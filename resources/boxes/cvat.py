@@ -20,14 +20,16 @@ from vlmine_dagster.resources.boxes.xml_files import elements, root_tag
 from vlmine_dagster.settings.objects import BoxFormat
 
 _SHAPES = frozenset({"box", "polygon", "polyline", "points", "ellipse", "mask", "skeleton", "cuboid"})
+_CORNERS = [f"{side}{end}" for side in ("tl", "bl", "tr", "br") for end in "12"]
 _FRAME = "frame_{:06d}"
 
 
 def read_cvat(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     """Yield images and their boxes, and the boxes of tracks frame by frame.
 
-    Turned boxes and polygons become the smallest upright box around them. A frame of a video, which CVAT only numbers,
-    goes by `frame_000017`; frames in which an object is `outside` the picture have no box of it.
+    Of turned boxes, polygons, masks, ellipses, cuboids and skeletons the smallest upright box around them counts. A
+    frame of a video, which CVAT only numbers, goes by `frame_000017`; frames in which an object is `outside` the
+    picture have no box of it.
     """
     names: dict[str, str] = {}
     size: tuple[float | None, float | None] = (None, None)
@@ -74,16 +76,45 @@ def _box(shape: Element, name: str, label: str | None, place: str, **ids: Any) -
 
 
 def _upright(shape: Element) -> tuple[Box, str | None]:
+    """Return the smallest upright box around a shape, and why there is none."""
+    box = _extent(shape)
+    if box is None:
+        return NOWHERE, f"a {shape.tag} gives no box"
+    x, y, width, height = box
+    degrees = number_of(shape.get("rotation", 0))
+    return turned(box, degrees=degrees, pivot=(x + width / 2, y + height / 2)), None
+
+
+def _extent(shape: Element) -> Box | None:
+    """Return the box around a shape before it is turned; None where the shape is unknown."""
     if shape.tag == "box":
-        left, top, right, bottom = (number_of(shape.get(name)) for name in ("xtl", "ytl", "xbr", "ybr"))
-        width, height = right - left, bottom - top
-        pivot = (left + width / 2, top + height / 2)
-        degrees = number_of(shape.get("rotation", 0))
-        return turned((left, top, width, height), degrees=degrees, pivot=pivot), None
-    if shape.get("points"):
-        pairs = [point.partition(",") for point in str(shape.get("points")).split(";")]
-        return around([(number_of(x), number_of(y)) for x, _, y in pairs]), None
-    return NOWHERE, f"a {shape.tag} gives no box"
+        left, top, right, bottom = _numbers(shape, "xtl", "ytl", "xbr", "ybr")
+        return left, top, right - left, bottom - top
+    if shape.tag == "mask":
+        left, top, width, height = _numbers(shape, "left", "top", "width", "height")
+        return left, top, width, height
+    if shape.tag == "ellipse":
+        x, y, across, down = _numbers(shape, "cx", "cy", "rx", "ry")
+        return x - across, y - down, 2 * across, 2 * down
+    if shape.tag == "cuboid":
+        return around([_pair(shape, f"x{corner}", f"y{corner}") for corner in _CORNERS])
+    if shape.tag == "skeleton":
+        joints = [one for one in shape.iter("points") if one.get("outside") != "1"]
+        return around([point for one in joints for point in _points(one)]) if joints else None
+    return around(_points(shape)) if shape.get("points") else None
+
+
+def _numbers(shape: Element, *names: str) -> list[float]:
+    return [number_of(shape.get(name)) for name in names]
+
+
+def _pair(shape: Element, x: str, y: str) -> tuple[float, float]:
+    return number_of(shape.get(x)), number_of(shape.get(y))
+
+
+def _points(shape: Element) -> list[tuple[float, float]]:
+    pairs = [point.partition(",") for point in str(shape.get("points")).split(";")]
+    return [(number_of(x), number_of(y)) for x, _, y in pairs]
 
 
 PLUGIN = BoxFormat("cvat", (".xml",), lambda _path, head: root_tag(head) == "annotations", read_cvat)

@@ -14,7 +14,7 @@ from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.settings import settings_hash
 from vlmine_dagster.settings.objects import BOX_FORMATS, BoxFormat, ObjectSettings
 
-_VERSION = 1
+_VERSION = 2
 """Raised when a reader reads files in another way than before."""
 
 _HEAD = 4096
@@ -77,7 +77,8 @@ class BoxFiles:
             if not count:
                 raise SourceError(
                     f"{self._settings.boxes[place]}: no file in it is of a known format of boxes "
-                    f"({', '.join(BOX_FORMATS.names)}). Correct objects.boxes, or name the format (objects.format)."
+                    f"({', '.join(BOX_FORMATS.names)}); a table begins with the names of its columns. Correct "
+                    f"objects.boxes, or name the format (objects.format)."
                 )
 
     @cached_property

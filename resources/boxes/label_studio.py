@@ -1,6 +1,7 @@
 """Label Studio's JSON exports: shares of the picture in percent, turned boxes, several annotators."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,6 +22,7 @@ from vlmine_dagster.resources.boxes.contract import (
 from vlmine_dagster.resources.boxes.json_files import items, start_of
 from vlmine_dagster.settings.objects import BoxFormat
 
+_MEMBER = re.compile(rb'"(id|data)"\s*:')
 _NO_SHAPES = frozenset({"choices", "textarea", "rating", "number", "datetime", "taxonomy", "relation", "pairwise"})
 
 
@@ -30,8 +32,13 @@ def read_label_studio(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     Of several annotations of one task that is taken which is marked as ground truth, else the one that was changed
     last. Boxes turn around their upper left corner; the smallest upright box around them counts, as it does of
     polygons.
+
+    Raises:
+        SourceError: an item is no task of Label Studio.
     """
     for place, (_, task) in enumerate(items(file, ""), start=1):
+        if "id" not in task and "data" not in task:
+            raise file.unreadable(f"item {place} has neither id nor data, as tasks of Label Studio have")
         yield from _task(task, place)
 
 
@@ -113,7 +120,8 @@ def _upright(value: Mapping[str, Any], width: float, height: float) -> tuple[Box
 
 def _is_label_studio(_path: str, head: bytes) -> bool:
     start = start_of(head)
-    return start.startswith(b"[") and not (b'"bbox"' in start and b'"image_id"' in start)
+    is_coco = b'"bbox"' in start and b'"image_id"' in start
+    return start.startswith(b"[") and _MEMBER.search(start) is not None and not is_coco
 
 
 PLUGIN = BoxFormat("label_studio", (".json",), _is_label_studio, read_label_studio)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from vlmine_dagster.resources.boxes.contract import BoxFile
 
 _ROOT = re.compile(rb"<([A-Za-z_][\w.-]*)")
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*encoding=["']([\w.-]+)["'][^>]*\?>""")
 
 
 def root_tag(head: bytes) -> str:
@@ -32,9 +33,22 @@ def parsed(file: BoxFile) -> ElementTree.Element:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise file.unreadable("its XML declares a document type, which no tool's export does")
     try:
-        return ElementTree.fromstring(content)  # noqa: S314  # entities are refused above
-    except ElementTree.ParseError as error:
+        return ElementTree.fromstring(_unicode(content))  # noqa: S314  # entities are refused above
+    except (ElementTree.ParseError, LookupError, UnicodeDecodeError) as error:
         raise file.unreadable(f"it is no XML: {error}") from error
+
+
+def _unicode(content: bytes) -> str | bytes:
+    """Return XML as text where it declares an encoding that the parser may not know, such as GBK.
+
+    Examples:
+        >>> _unicode('<?xml version="1.0" encoding="gbk"?><name>\u732b</name>'.encode("gbk"))
+        '<name>\u732b</name>'
+    """
+    declared = _DECLARED.match(content)
+    if declared is None or declared.group(1).lower() in (b"utf-8", b"utf8"):
+        return content
+    return content[declared.end() :].decode(declared.group(1).decode("ascii"))
 
 
 def elements(file: BoxFile, stream: IO[bytes], names: frozenset[str]) -> Iterator[ElementTree.Element]:

@@ -137,6 +137,20 @@ def test_coco_gives_what_pycocotools_gives_whatever_the_order_of_its_parts(read,
     assert set(column(found, "outcome")) == {"ok"}
 
 
+def test_numbers_that_a_spreadsheet_made_of_ids_mean_the_same_in_coco(read):
+    boxes = [{"bbox": [10, 20, 30, 40], "image_id": 7.0, "category_id": 2.0}]
+
+    assert column(read({"a.json": coco(boxes)}), "class_name") == ["van"]
+
+
+def test_a_coco_annotation_without_a_box_has_that_of_its_polygons(read):
+    outlines = [[10, 20, 40, 20, 40, 60], [35, 30, 50, 30, 50, 40]]
+
+    found = read({"a.json": coco([{"bbox": [], "segmentation": outlines}, {"segmentation": {"counts": "x"}}])})
+
+    assert sides(found) == [(10, 20, 40, 40), (None,) * 4]
+
+
 def test_yolo_counts_in_shares_of_both_sides_from_the_centre(read):
     found = read(
         {
@@ -155,11 +169,30 @@ def test_yolo_counts_in_shares_of_both_sides_from_the_centre(read):
 
 
 @pytest.mark.parametrize(
+    ("line", "shape", "score", "track"),
+    [
+        ("0 .5 .5 .1 .4 .91 17", "", 0.91, "17"),
+        ("0 .5 .5 .1 .4 .91 1", "", 0.91, "1"),
+        ("0 .5 .5 .1 .4 17", "", None, "17"),
+        ("0 .5 .5 .1 .4 1", "", 1.0, None),
+        ("0 .5 .5 .1 .4 .3 .3 2 .4 .4 0 .6 .6 1", "", None, None),
+        ("0 .5 .5 .1 .4 .3 .3 .4 .4", "kpt_shape: [2, 2]", None, None),
+    ],
+)
+def test_yolo_boxes_of_trackers_and_with_keypoints_are_no_polygons(read, line, shape, score, track):
+    found = read({"photo.txt": line, "data.yaml": f"names: [car]\n{shape}"})
+
+    assert sides(found) == [(90, 30, 20, 40)]
+    assert (column(found, "score"), column(found, "track_id")) == ([score], [track])
+
+
+@pytest.mark.parametrize(
     ("names", "expected"),
     [
         ({"classes.txt": "car\nvan\n"}, "van"),
         ({"obj.names": "car\nvan\n"}, "van"),
         ({"data.yaml": "names: [car, van]"}, "van"),
+        ({"data.yaml": "names: parts.txt", "parts.txt": "car\nvan\n"}, "van"),
         ({}, "1"),
     ],
 )
@@ -188,6 +221,35 @@ def test_voc_counts_from_1_and_includes_both_corners(read):
     assert sides(found) == [(0, 0, 200, 100), (10, 20, 10, 5)]
     assert column(found, "class_name") == ["car", "van"]
     assert json.loads(column(found, "attributes")[0]) == {"difficult": True}
+
+
+def test_voc_boxes_that_are_turned_become_upright_and_any_encoding_is_read(read):
+    turned = "<cx>100</cx><cy>50</cy><w>40</w><h>20</h><angle>1.5707963267948966</angle>"
+    text = f"<annotation><object><name>\u732b</name><robndbox>{turned}</robndbox></object></annotation>"
+
+    found = read({"photo.xml": f'<?xml version="1.0" encoding="gbk"?>{text}'.encode("gbk")})
+
+    assert sides(found) == [(90, 30, 20, 40)]
+    assert column(found, "class_name") == ["\u732b"]
+
+
+def test_a_voc_file_with_entities_is_not_parsed(read):
+    found = read({"photo.xml": "<!DOCTYPE a [<!ENTITY b 'c'>]><annotation/>"})
+
+    assert column(found, "outcome") == ["bad_box"]
+    assert "declares a document type" in column(found, "failure")[0]
+
+
+def test_a_damaged_voc_file_takes_no_other_image_down(read):
+    files = {"photo.xml": voc(("car", (11, 21, 40, 60))), "other.xml": "<annotation><object>"}
+
+    found = read(files, {**WIDE, "other.jpg": (200, 100)})
+
+    assert dict(zip(column(found, "image_id"), column(found, "outcome"), strict=True)) == {
+        "s/photo.jpg": "ok",
+        "s/other.jpg": "bad_box",
+    }
+    assert column(found, "failure")[0].startswith("other.xml cannot be read as boxes: it is no XML: no element found")
 
 
 def test_label_studio_counts_in_percent_and_turns_boxes_around_their_corner(read):
@@ -245,6 +307,29 @@ def test_cvat_has_images_turned_boxes_and_tracks_without_the_frames_outside(read
     assert json.loads(column(found, "attributes")[1]) == {"colour": "red", "occluded": True}
 
 
+def test_cvat_shapes_become_the_smallest_upright_boxes_around_them(read):
+    sides_of_cuboid = " ".join(
+        f'x{corner}="{x}" y{corner}="{y}"'
+        for corner, x, y in (
+            *(("tl1", 10, 10), ("bl1", 10, 50), ("tr1", 40, 10), ("br1", 40, 50)),
+            *(("tl2", 60, 12), ("bl2", 60, 48), ("tr2", 50, 12), ("br2", 50, 48)),
+        )
+    )
+    text = f"""<annotations><image id="0" name="photo.jpg" width="200" height="100">
+        <mask label="m" rle="3, 4" left="10" top="20" width="30" height="25"/>
+        <ellipse label="e" cx="50" cy="50" rx="20" ry="10" rotation="90"/>
+        <skeleton label="s"><points outside="0" points="10,10"/><points outside="1" points="0,0"/>
+          <points outside="0" points="50,70"/></skeleton>
+        <cuboid label="c" {sides_of_cuboid}/>
+        <points label="p" points="30,30"/><sphere label="q"/>
+      </image></annotations>"""
+
+    found = read({"export.xml": text})
+
+    assert sides(found) == [(10, 20, 30, 25), (40, 30, 20, 40), (10, 10, 40, 60), (10, 10, 50, 40), (None,) * 4]
+    assert "it has no area" in column(found, "failure")[4]
+
+
 TABLE = {
     "image_id": ["photo.jpg", "photo.jpg"],
     "x": [1.5, 8.0],
@@ -278,6 +363,34 @@ def test_a_table_of_edges_may_hold_the_size_of_the_picture_beside_them(read):
     text = "filename,width,height,class,xmin,ymin,xmax,ymax\nphoto.jpg,200,100,car,10,20,40,60\n"
 
     assert sides(read({"train.csv": text})) == [(10, 20, 30, 40)]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        ("image_id,xcenter,ycenter,width,height,class,name", "photo.jpg,25,40,30,40,0,car", (10, 20, 30, 40)),
+        ("image_id,width,height,bbox,label", 'photo.jpg,200,100,"[10.0, 20, 3e1, 40]",car', (10, 20, 30, 40)),
+        ("ImageID,LabelName,XMin,XMax,YMin,YMax", "photo,car,0.05,0.2,0.2,0.6", (10, 20, 30, 40)),
+        ("image,label_name,bbox_x,bbox_y,bbox_width,bbox_height", "photo.jpg,car,10,20,30,40", (10, 20, 30, 40)),
+        ("image_id,x,y,width,height,label", "photo.jpg,0,0,1,1,car", (0, 0, 1, 1)),
+    ],
+)
+def test_tables_of_other_tools_are_read_by_what_they_call_their_columns(read, header, row, expected):
+    found = read({"boxes.csv": f"{header}\n{row}\n"})
+
+    assert sides(found) == [expected]
+    assert column(found, "class_name") == ["car"]
+
+
+def test_a_parquet_column_of_lists_is_read_as_boxes(read, tmp_path):
+    (tmp_path / "boxes").mkdir()
+    rows = {"image_id": ["photo.jpg", "photo.jpg"], "bbox": [[10.0, 20.0, 30.0, 40.0], [1.0, 2.0]]}
+    pq.write_table(pa.table(rows), tmp_path / "boxes" / "a.parquet")
+
+    found = read({})
+
+    assert sides(found) == [(10, 20, 30, 40), (None,) * 4]
+    assert column(found, "outcome") == ["ok", "bad_box"]
 
 
 def test_columns_of_other_names_are_mapped_and_missing_ones_are_named(read):
@@ -548,9 +661,18 @@ def test_files_are_read_once_and_again_when_one_changes(tmp_path):
         ({"a.json": '"text"'}, {}, r"no file in it is of a known format of boxes \(coco, "),
         ({"a.json": '{"images": [{"id": 1}'}, {}, r"a\.json cannot be read as boxes: it is no JSON, or breaks off"),
         ({"a.json": '[{"data": {}}'}, {}, r"a\.json cannot be read as boxes: it is no JSON, or breaks off"),
-        ({"a.xml": "<annotation><object>"}, {}, r"a\.xml cannot be read as boxes: it is no XML"),
+        ({"a.json": '{"categories": {}, "items": []}'}, {}, "it has neither images nor annotations, as COCO's files"),
+        ({"a.json": '[{"image": "a", "x": [{"id": 1}]}]'}, {}, "item 1 has neither id nor data"),
+        ({"a.json": '{"shapes": []}'}, {}, r"no file in it is of a known format .*; a table begins with the names of"),
+        ({"a.json": '[{"name": "a", "labels": []}]'}, {}, "no file in it is of a known format"),
+        (
+            {"a.txt": "0 .5 .5 .1 .1", "data.yaml": "names: {car: 0}"},
+            {},
+            "Expected a list of names, or a name by numbe",
+        ),
+        ({"a.txt": "0 .5 .5 .1 .1", "data.yaml": "names: b.txt"}, {}, r"there is no file b\.txt beside it"),
         ({"a.xml": "<annotations><image>"}, {}, r"a\.xml cannot be read as boxes: it is no XML, or breaks off"),
-        ({"a.xml": "<!DOCTYPE a [<!ENTITY b 'c'>]><annotation/>"}, {}, "declares a document type"),
+        ({"a.xml": "<annotations><!DOCTYPE a [<!ENTITY b 'c'>]></annotations>"}, {}, "declares a document type"),
         ({"a.txt": "0 .5 .5 .1 .1", "data.yaml": "names: ["}, {}, r"the class names in data\.yaml cannot be read"),
     ],
 )

@@ -55,7 +55,22 @@ DetectorSettings.plugins = Registry("vlmine.detectors", DetectorPlugin, noun="de
 AnyDetector = Annotated[DetectorSettings, SerializeAsAny(), BeforeValidator(DetectorSettings.of_kind)]
 """The settings of any kind of detector."""
 
-BoxRole = Literal["image_id", "x", "y", "width", "height", "label", "score", "track_id", "object_id"]
+BoxRole = Literal[
+    "image_id",
+    "x",
+    "y",
+    "width",
+    "height",
+    "right",
+    "bottom",
+    "center_x",
+    "center_y",
+    "bbox",
+    "label",
+    "score",
+    "track_id",
+    "object_id",
+]
 
 
 def _listed(given: Any) -> Any:
