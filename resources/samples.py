@@ -49,11 +49,28 @@ def read_samples(item: bytes, *, longest_s: float | None = None) -> Samples:
 
     with opened_sound(item) as sound:
         rate = sound.samplerate
-        count = -1 if longest_s is None else round(longest_s * rate)
-        data = sound.read(count, dtype="float32", always_2d=True)
-    if not len(data):
+        found = next_samples(sound, -1 if longest_s is None else round(longest_s * rate))
+    if not len(found):
         raise PictureError("the sound has no samples")
-    return Samples(np.asarray(data.mean(axis=1), np.float32), rate)
+    if not np.isfinite(found).any():
+        raise PictureError("the samples of the sound are no numbers")
+    return Samples(np.nan_to_num(found, posinf=1, neginf=-1), rate)
+
+
+def next_samples(sound: Any, count: int) -> "npt.NDArray[np.float32]":
+    """Return the mean channel of the next samples of an opened sound, all of them if -1; fewer at its end.
+
+    Raises:
+        PictureError: it is damaged.
+    """
+    import numpy as np
+    import soundfile
+
+    try:
+        data = sound.read(count, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise PictureError(f"the sound is damaged: {_said(error)}") from error
+    return np.asarray(data.mean(axis=1), np.float32)
 
 
 def opened_sound(item: bytes | BinaryIO) -> Any:
@@ -69,4 +86,9 @@ def opened_sound(item: bytes | BinaryIO) -> Any:
     try:
         return soundfile.SoundFile(io.BytesIO(item) if isinstance(item, bytes) else item)
     except (soundfile.SoundFileError, TypeError) as error:
-        raise PictureError(f"no readable sound: {error}") from error
+        raise PictureError(f"no readable sound: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """Return what libsndfile says, without the name of a file in memory, which is another one each time."""
+    return str(getattr(error, "error_string", error))

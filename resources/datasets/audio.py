@@ -20,7 +20,7 @@ class AudioFilesSettings(DatasetSettings):
     """A folder tree of sounds."""
 
     kind: Literal["audio"]
-    """A folder tree of sounds (wav, flac, mp3, ogg), cut into windows that are read as they are needed."""
+    """A folder tree of sounds (wav, flac, mp3, ogg, opus, aiff), cut into windows that are read as they are needed."""
     medium: AnyMedium = Field(default_factory=_audio)
     """How a window is shown."""
     window_s: Annotated[float, Field(ge=0.1, le=600)] = 5.0

@@ -23,14 +23,14 @@ _ROW_PX = 3
 class AudioSettings(MediumSettings):
     """A sound."""
 
-    endings = (".wav", ".flac", ".mp3", ".ogg")
+    endings = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff")
     prompts: ClassVar = {
         "describe-general-v1": "Listen, or look at this spectrogram: time to the right, pitch up, loud is bright. "
         "Say in two or three plain sentences what makes this sound, as specifically as you can.",
     }
 
     kind: Literal["audio"]
-    """A sound in a file: wav, flac, mp3, ogg. A dataset of kind `audio` cuts long ones into windows."""
+    """A sound in a file: wav, flac, mp3, ogg, opus, aiff. A dataset of kind `audio` cuts long ones into windows."""
     sample_rate: Annotated[int, Field(ge=1000, le=192_000)] = 16_000
     """Samples per second at which a sound is looked at; half of it is the highest pitch."""
     mels: Annotated[int, Field(ge=8, le=512)] = 64
@@ -109,7 +109,7 @@ def wave_bytes(samples: Any, sample_rate: int) -> bytes:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(sample_rate)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+        file.writeframes((np.clip(np.nan_to_num(samples), -1, 1) * 32767).astype("<i2").tobytes())
     return stream.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -19,11 +20,17 @@ _ABOUT = (
     "front up; below, seen all around from it. Red is height, green is light that came back, blue is how many points."
 )
 _FRONT_ROWS = 64
+_LIGHT = ("intensity", "i", "reflectivity", "reflectance", "remission")
+"""Names of the light that came back, in the order in which they are taken."""
+_MOST_RINGS = 256
+_MOST_FIELDS = 16
+_PCD_HEADER = 8192
 
 
 class LidarSettings(MediumSettings):
     """A sweep of a LiDAR."""
 
+    version = 2
     endings = (".bin", ".pcd", ".npy", ".las", ".laz")
     prompts: ClassVar = {
         "describe-driving-v1": f"{_ABOUT} Name every road user and object that its shape tells, and what is unusual.",
@@ -40,8 +47,9 @@ class LidarSettings(MediumSettings):
     """Side of a pixel of the view from above, in metres."""
     heights_m: tuple[float, float] = (-3.0, 3.0)
     """Heights, in the frame of the points, that are darkest and brightest."""
-    columns: Annotated[int, Field(ge=3, le=32)] = 4
-    """Numbers per point in .bin files: 4 in KITTI, 5 in nuScenes; x, y, z and intensity come first."""
+    columns: Annotated[int, Field(ge=3, le=32)] | None = None
+    """Numbers per point in .bin files, of which x, y, z and intensity come first. Left out, 5 where every fifth number
+    is that of a ring, as in nuScenes, else 4, as in KITTI."""
 
 
 class Lidar(Medium):
@@ -61,7 +69,7 @@ class Lidar(Medium):
         from vlmine_dagster.resources.pictures import ppm
 
         points = self._points(item)
-        points = points[np.isfinite(points).all(axis=1)]
+        points = np.nan_to_num(points[np.isfinite(points[:, :3]).all(axis=1)])
         if not len(points):
             raise PictureError("the sweep has no points")
         views = {"above": self._above, "front": self._front}
@@ -77,13 +85,13 @@ class Lidar(Medium):
 
         try:
             if item.startswith(b"\x93NUMPY"):
-                found = np.load(io.BytesIO(item), allow_pickle=False)
+                found = _rows_of(np.load(io.BytesIO(item), allow_pickle=False))
             elif item.startswith(b"LASF"):
                 found = _las(item)
-            elif b"VERSION" in item[:200] and b"FIELDS" in item[:400]:
+            elif _is_pcd(item):
                 found = _pcd(item)
             else:
-                found = np.frombuffer(item, "<f4").reshape(-1, self.settings.columns)
+                found = np.frombuffer(item, "<f4").reshape(-1, self.settings.columns or _columns_of(item))
             if found.ndim != 2 or found.shape[1] < 3:
                 raise ValueError(f"an array of shape {found.shape}, expected one row per point")
         except PictureError:
@@ -122,13 +130,52 @@ class Lidar(Medium):
         place, kept = rows[inside] * shape[1] + columns[inside], points[inside]
         low, high = self.settings.heights_m
         height = np.clip((kept[:, 2] - low) / (high - low), 0.05, 1)
-        most = float(np.max(points[:, 3], initial=0)) if len(points) else 0.0
-        light = np.clip(kept[:, 3] / (255.0 if most > 1 else 1.0), 0, 1)
+        light = np.clip(kept[:, 3] / _full_light(points[:, 3]), 0, 1)
         image = np.zeros((shape[0] * shape[1], 3))
         np.maximum.at(image[:, 0], place, height)
         np.maximum.at(image[:, 1], place, light)
         image[:, 2] = np.minimum(np.log1p(np.bincount(place, minlength=len(image))) / np.log(32), 1)
         return (image.reshape(*shape, 3) * 255).astype(np.uint8)
+
+
+def _full_light(light: Any) -> float:
+    """Return the intensity that is full: 1, 255 or 65,535, the least that no point exceeds."""
+    most = float(light.max(initial=0))
+    return next((full for full in (1.0, 255.0) if most <= full), 65535.0)
+
+
+def _columns_of(item: bytes) -> int:
+    """Return how many numbers a point of raw float32 numbers has: 5 where every fifth is that of a ring, else 4."""
+    import numpy as np
+
+    if len(item) % 20 == 0:
+        rings = np.frombuffer(item, "<f4")[4::5]
+        if len(rings) and (rings == np.floor(rings)).all() and rings.min() >= 0 and 0 < rings.max() < _MOST_RINGS:
+            return 5
+    return 4
+
+
+def _rows_of(found: Any) -> Any:
+    """Return an array with one row per point: fields by their names, and columns that were saved as rows."""
+    import numpy as np
+
+    if found.dtype.names:
+        return _named(found.dtype.names, lambda name: np.asarray(found[name], np.float64).ravel())
+    is_lying = found.ndim == 2 and 3 <= found.shape[0] <= _MOST_FIELDS < found.shape[1]
+    return found.T if is_lying else found
+
+
+def _named(names: Sequence[str], column: Callable[[str], Any]) -> Any:
+    """Return x, y, z and, under whichever name it goes, the light that came back."""
+    import numpy as np
+
+    by_name = {name.lower(): name for name in reversed(names)}
+    missing = [axis for axis in "xyz" if axis not in by_name]
+    if missing:
+        raise ValueError(f"no field {', '.join(missing)} among {', '.join(names)}")
+    light = next((by_name[name] for name in _LIGHT if name in by_name), None)
+    columns = [column(by_name[axis]) for axis in "xyz"]
+    return np.stack([*columns, *([] if light is None else [column(light)])], axis=1)
 
 
 def _las(item: bytes) -> Any:
@@ -139,10 +186,17 @@ def _las(item: bytes) -> Any:
     except ImportError as error:
         raise PictureError("LAS files are read by laspy: pip install 'vlmine-dagster[lidar]'") from error
     cloud = laspy.read(io.BytesIO(item))
-    light = np.asarray(cloud.intensity, np.float64) / 65535
-    # Surveys lie far from their origin: the middle of the cloud is taken for it.
-    middle = [(low + high) / 2 for low, high in zip(cloud.header.mins[:2], cloud.header.maxs[:2], strict=True)]
-    return np.stack([cloud.x - middle[0], cloud.y - middle[1], cloud.z, light], axis=1)
+    points = np.stack([cloud.x, cloud.y, cloud.z, cloud.intensity], axis=1).astype(np.float64)
+    if len(points):
+        # Surveys lie far from their origin: the middle of the cloud and its middle height are taken for it.
+        points[:, :2] -= (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
+        points[:, 2] -= np.median(points[:, 2])
+    return points
+
+
+def _is_pcd(item: bytes) -> bool:
+    head = item[:_PCD_HEADER]
+    return head.startswith((b"#", b"VERSION", b"FIELDS")) and b"FIELDS" in head and b"\nDATA " in head
 
 
 def _pcd(item: bytes) -> Any:
@@ -155,8 +209,7 @@ def _pcd(item: bytes) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cloud = PointCloud.from_fileobj(io.BufferedReader(io.BytesIO(item)))
-    names = ("x", "y", "z", "intensity") if "intensity" in cloud.fields else ("x", "y", "z")
-    return np.asarray(cloud.numpy(names), np.float64)
+    return _named(cloud.fields, lambda name: np.asarray(cloud.numpy((name,)), np.float64)[:, 0])
 
 
 PLUGIN = MediumPlugin(LidarSettings, lambda _bench, settings: Lidar(settings))

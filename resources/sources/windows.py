@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from vlmine_dagster.resources.media.audio import AudioSettings, wave_bytes
-from vlmine_dagster.resources.samples import opened_sound
+from vlmine_dagster.resources.samples import next_samples, opened_sound
 from vlmine_dagster.resources.sources.contract import Moment, RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
@@ -38,7 +38,7 @@ class WindowSource(CutFiles):
             length = max(1, round(self._settings.window_s * rate))
             number = 0
             while True:
-                samples = sound.read(length, dtype="float32", always_2d=True)
+                samples = next_samples(sound, length)
                 if number and len(samples) < length / 2:
                     return
                 if not len(samples):
@@ -46,7 +46,7 @@ class WindowSource(CutFiles):
                     return
                 start = f"{number * length / rate:.3f}"
                 moment = Moment(name, number, number * length / rate)
-                data = wave_bytes(samples.mean(axis=1), rate)
+                data = wave_bytes(samples, rate)
                 yield RawImage(f"{name}@{start}s", f"{uri}#t={start}", data, None, moment)
                 number += 1
                 if len(samples) < length:

@@ -67,6 +67,57 @@ def test_surveys_are_seen_around_their_middle():
     assert (image.sum(axis=2) > 0).sum() == 2
 
 
+def pcd_of(data: bytes, *, fields: str, sizes: str, types: str, counts: str, rows: int, comment: str = "") -> bytes:
+    head = (
+        f"{comment}VERSION 0.7\nFIELDS {fields}\nSIZE {sizes}\nTYPE {types}\nCOUNT {counts}\nWIDTH {rows}\nHEIGHT 1\n"
+    )
+    return f"{head}VIEWPOINT 0 0 0 1 0 0 0\nPOINTS {rows}\nDATA binary\n".encode() + data
+
+
+def test_points_are_read_whatever_their_light_is_called_and_counted_in():
+    near = CLOUD[:2]
+    wanted = pixels(lidar().picture(near.tobytes()))
+    plain = {"sizes": "4 4 4 4", "types": "F F F F", "counts": "1 1 1 1", "rows": 2}
+    items = [
+        pcd_of(near.tobytes(), fields="x y z i", comment=f"# {'long ' * 200}\n", **plain),
+        pcd_of((near * [1, 1, 1, 255]).astype("<f4").tobytes(), fields="x y z reflectivity", **plain),
+        pcd_of((near * [1, 1, 1, 65535]).astype("<f4").tobytes(), fields="x y z intensity", **plain),
+        saved(np.save, np.repeat(near, 20, axis=0).T),  # a row per field
+        saved(np.save, np.array([tuple(point) for point in near], [(name, "<f4") for name in ("x", "y", "z", "i")])),
+    ]
+    shown = [pixels(lidar().picture(item)) for item in items]
+    for number, image in enumerate(shown):
+        assert (image[..., :2] == wanted[..., :2]).all(), number  # the third counts points
+    padded = np.zeros(2, [("xyz", "<f4", 3), ("_", "u1", 4), ("intensity", "<f4"), ("ring", "<u2"), ("_2", "u1", 10)])
+    padded["xyz"], padded["intensity"] = near[:, :3], near[:, 3]
+    ros = pcd_of(
+        padded.tobytes(), fields="x y z _ intensity ring _", sizes="4 4 4 1 4 2 1", types="F F F U F U U",
+        counts="1 1 1 4 1 1 10", rows=2,
+    )  # fmt: skip
+    assert (pixels(lidar().picture(ros)) == wanted).all()
+
+
+def test_rings_of_nuscenes_are_no_coordinates():
+    rings = np.column_stack([np.repeat(CLOUD[:2], 2, axis=0), [0, 1, 2, 31]]).astype("<f4").tobytes()
+    assert len(rings) % 16 == 0
+    twice = np.repeat(CLOUD[:2], 2, axis=0).tobytes()
+    assert (pixels(lidar().picture(rings)) == pixels(lidar().picture(twice))).all()
+
+
+def test_heights_of_a_survey_are_those_above_its_middle():
+    import laspy
+
+    cloud = laspy.create(point_format=7, file_version="1.4")
+    cloud.header.scales, cloud.header.offsets = [0.01] * 3, [500_000, 5_400_000, 0]
+    cloud.x, cloud.y, cloud.z = (
+        np.array([500_000.0, 500_004, 500_008]), np.array([5.4e6] * 3), np.array([248.0, 250, 252])
+    )  # fmt: skip
+    cloud.intensity = np.array([40, 80, 160], np.uint16)  # 8 bits in a field of 16
+    image = pixels(lidar(heights_m=(-4, 4)).picture(saved(cloud.write)))
+    seen = image[image[..., 2] > 0]
+    assert sorted(seen[:, 0].tolist()) == [63, 127, 191] and sorted(seen[:, 1].tolist()) == [40, 80, 160]
+
+
 def test_both_views_stand_one_over_the_other_at_one_scale():
     near = CLOUD[:2]
     both = pixels(lidar(view="both").picture(near.tobytes()))
@@ -124,6 +175,34 @@ def test_sounds_that_cannot_be_read_or_are_silent_from_the_start_say_why():
     assert audio.facts(b"", max_pixels=10**8).outcome == Outcome.EMPTY
     assert "has no samples" in audio.facts(wave_bytes(np.empty(0), 16_000), max_pixels=10**8).failure
     assert "no readable sound" in audio.facts(b"RIFF....WAVEnothing", max_pixels=10**8).failure
+
+
+def test_a_sound_that_breaks_off_keeps_its_windows_and_says_where_it_fails(tmp_path):
+    import soundfile
+
+    stream = io.BytesIO()
+    soundfile.write(stream, np.random.default_rng(0).normal(0, 0.1, 48_000), 16_000, format="FLAC")
+    (tmp_path / "cut.flac").write_bytes(stream.getvalue()[:-20_000])
+    whole = Audio(AudioSettings(kind="audio")).facts(stream.getvalue()[:-20_000], max_pixels=10**8)
+    assert (whole.outcome, "the sound is damaged" in whole.failure) == (Outcome.CORRUPT, True)
+    found = {raw.key: raw.failure for raw in sounds(tmp_path, window_s=0.5).read("shard-000")}
+    assert found["cut.flac@0.000s"] is None and "the sound is damaged" in found["cut.flac"]
+    text = Audio(AudioSettings(kind="audio")).facts(b"404", max_pixels=10**8).failure
+    assert text == "no readable sound: Format not recognised."  # no address in memory
+
+
+def test_samples_that_are_no_numbers_are_silence(tmp_path):
+    import soundfile
+
+    samples = tone(1000, 0.5).astype(np.float32)
+    gaps = np.where(np.arange(len(samples)) % 100 == 0, np.nan, samples)
+    audio = Audio(AudioSettings(kind="audio"))
+    for values, wanted in ((gaps, None), (samples * np.nan, "the samples of the sound are no numbers")):
+        stream = io.BytesIO()
+        soundfile.write(stream, values, 16_000, format="WAV", subtype="FLOAT")
+        assert audio.facts(stream.getvalue(), max_pixels=10**8).failure == wanted
+        if wanted is None:
+            assert pixels(audio.picture(stream.getvalue())).std() > 20
 
 
 def sounds(folder, **settings):
