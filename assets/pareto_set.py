@@ -127,6 +127,7 @@ def pareto_set(run: StageRun) -> Product:
         **({"junk lane": found.junk_count} if run.needs("junk") else {}),
         "shards": f"{len(run.shards)} used",
         **slice_facts(found.rows, run.project.settings.slices_of(run.partition)),
+        **({"another budget": another} if (another := run.project.settings.another_budget(run.partition)) else {}),
     }
     preview = table_fact(found.rows.slice(0, _PREVIEW).select(["rank", "image_id", "reason"]).to_pylist())
     record = partial(record_list, run, run.tracking, found, changes, budget=budget, labels=run.labels)

@@ -110,6 +110,10 @@ def test_diverse_lists_are_picks_from_the_top_of_the_ranking_and_then_the_rankin
         assert order[4:] == [name for name in ranked if name not in order[:4]]
         assert found["selected"].sum() == 4
         assert found["reason"].iloc[:4].str.contains(said).all()
+    pages = {name: (finished.folder / ".vlmine" / "reports" / f"{name}.html").read_text() for name in ("plain", *arms)}
+    assert [name for name, page in pages.items() if "is not always part of what a larger one" in page] == [*arms]
+    assert finished.bench.project.settings.another_budget("plain") == ""
+    assert finished.bench.project.settings.another_budget("k_center").startswith("The list is picked to differ, so")
 
     finished.settings(experiments={"k_center": {**arms["k_center"], "budget": 3}})
     finished.run()

@@ -11,13 +11,11 @@ def slice_words(bench: "Workbench", experiment: str) -> list[str]:
     found = slices_of_list(bench, experiment)
     if not found:
         return []
-    from vlmine_dagster.scoring.slices import ANOTHER_BUDGET
-
     counts = ", ".join(f"{one['slice']} {one['selected']:,} of {one['ranked']:,}" for one in found["slices"])
     words = [f"Selected by {found['by']}: {counts}."]
     if found["worst"] is not None:
         words.append(found["worst"])
-    return [*words, *([ANOTHER_BUDGET] if found["has_floor"] else [])]
+    return words
 
 
 def slices_of_list(bench: "Workbench", experiment: str) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, 
             print_top(rows, name, what="Junk lane")
         return
     print_top(rows, name)
-    print_sentences(slice_words(bench, name))
+    another = bench.project.settings.another_budget(name)
+    print_sentences([*slice_words(bench, name), *([another] if another else [])])
     if said := _changed(bench, name):
         console().print(f"[dim]{said}. `vlmine top --changes` lists them.[/]")
     if junk := junk_count(bench, name):

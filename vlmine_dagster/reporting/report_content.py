@@ -46,7 +46,6 @@ from vlmine_dagster.scoring.grounding import confirmations_of
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.list_changes import changes_text
 from vlmine_dagster.scoring.retraining import UNTRAINED, means
-from vlmine_dagster.scoring.slices import ANOTHER_BUDGET
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 
 PICTURES = 60
@@ -120,7 +119,10 @@ def report_of(run: Recorded, context: Context) -> Report:
         outcomes=_outcomes(run),
         facts=_facts(run, context, discoveries),
         discoveries=discoveries,
-        findings=(*_findings(run), *([ANOTHER_BUDGET] if slicing is not None and slicing.has_floor else [])),
+        findings=(
+            *_findings(run),
+            *([another] if (another := run.project.settings.another_budget(run.partition)) else []),
+        ),
         slices=() if slicing is None else slice_rows(ranked.select(["slice", "selected"]), metrics),
         sliced_by="" if slicing is None else slicing.by,
         worst_slice=worst_text(metrics) or "",

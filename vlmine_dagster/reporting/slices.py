@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from vlmine_dagster.mining.slices import WorstSlice, slice_metric, worst_slice
 from vlmine_dagster.scoring.retraining import means
-from vlmine_dagster.scoring.slices import ANOTHER_BUDGET
 
 if TYPE_CHECKING:
     from vlmine_dagster.settings.slices import SliceSettings
@@ -101,8 +100,7 @@ def slice_facts(rows: pa.Table, slicing: "SliceSettings | None") -> dict[str, st
     if slicing is None:
         return {}
     found = slice_rows(rows.select(["slice", "selected"]))
-    note = {"another budget": ANOTHER_BUDGET} if slicing.has_floor else {}
-    return {f"selected by {slicing.by}": counts_text(found), **note}
+    return {f"selected by {slicing.by}": counts_text(found)}
 
 
 def counts_text(rows: Sequence[SliceRow]) -> str:

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from vlmine_dagster.settings import ExperimentSettings
     from vlmine_dagster.settings.slices import SliceSettings
 
-ANOTHER_BUDGET = (
-    "Each slice has a floor, so what a smaller budget selects is not always part of what a larger one does."
-)
 _KEYWORDS = """
 SELECT image_id, min(place) AS place FROM keywords LEFT JOIN chosen USING (keyword) GROUP BY image_id
 """

@@ -245,6 +245,18 @@ class ProjectSettings(Settings):
         one = self.experiments.get(experiment)  # a study ranks by names of its own
         return None if one is None else one.slices or (None if one.like is not None else self.slices)
 
+    def another_budget(self, experiment: str) -> str:
+        """Return why a smaller budget need not select a part of what a larger one does, "" where it always does."""
+        one, slices = self.experiments.get(experiment), self.slices_of(experiment)
+        has_floors, has_picks = slices is not None and slices.has_floor, one is not None and one.diversity is not None
+        causes = [("each slice has a floor", has_floors), ("the list is picked to differ", has_picks)]
+        why = " and ".join(cause for cause, is_so in causes if is_so)
+        if not why:
+            return ""
+        return (
+            f"{why[0].upper()}{why[1:]}, so what a smaller budget selects is not always part of what a larger one does."
+        )
+
     @property
     def needs_attributes(self) -> bool:
         """Whether slices of the project or of an experiment go by columns."""
