@@ -29,9 +29,8 @@ def _learns(part: Part) -> bool:
     return part.experiment.can_learn_from_verdicts and has_finished_verdicts(part.project)
 
 
-def _counted_column(part: Part) -> tuple[str, ...]:
-    column = part.settings.counted.column
-    return () if column is None else (column,)
+def _counted_columns(part: Part) -> tuple[str, ...]:
+    return part.settings.counted.columns
 
 
 def oracle_labels(bench: Workbench, part: Part) -> list[Any]:
@@ -61,7 +60,7 @@ RANKED_BY = (
         ("image_id", "keyword"),
         when=lambda part: part.reads_slice_keywords or part.counts_within_slices,
     ),
-    Reads(ITEMS, _counted_column, when=lambda part: part.counts_within_slices and bool(_counted_column(part))),
+    Reads(ITEMS, _counted_columns, when=lambda part: part.counts_within_slices and bool(_counted_columns(part))),
 )
 """What the pool is ranked by, before anything sinks or is picked."""
 

@@ -19,7 +19,7 @@ class MemoryReader:
         self.tables, self.columns = ({**of, ITEMS: of["images"]} if "images" in of else of for of in (tables, columns))
         self.project, self.partition = project, partition
         self.log, self._batch = logging.getLogger("memory"), batch
-        cut = next(parts for name, parts in tables.items() if partition_of(name) == "shard")
+        cut = next(parts for name, parts in tables.items() if name == ITEMS or partition_of(name) == "shard")
         self.shards = tuple(sorted(cut))
 
     def needs(self, table):
@@ -27,7 +27,7 @@ class MemoryReader:
 
     def read(self, table, columns, *, partitions=None):
         assert set(columns) <= set(self.columns[table]), (table, columns)
-        is_cut = partition_of(table) == "shard"
+        is_cut = table == ITEMS or partition_of(table) == "shard"
         names = self.tables[table] if not is_cut else self.shards if partitions is None else partitions
         return pa.concat_tables([self.tables[table][name] for name in names]).select(list(columns))
 

@@ -10,6 +10,7 @@ from memory import MemoryReader
 
 from vlmine_dagster.domain.counting import COUNTED
 from vlmine_dagster.domain.errors import ContractError, MissingInputError, MixedVariantsError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, KEYWORDS
 from vlmine_dagster.mining.novelty import novelty_scores as from_lists
 from vlmine_dagster.mining.novelty import pooled_counts
@@ -95,6 +96,18 @@ def test_by_sequence_a_keyword_counts_once_in_all_frames_and_shards_of_one(shard
     assert [(row["unit_count"], row["keyword"]) for row in rows] == sorted(
         ((len(found), word) for word, found in units.items()), key=lambda one: (-one[0], one[1])
     )
+
+
+def test_a_track_counts_once_in_its_recording_and_again_in_another_with_the_same_number():
+    pool = reader({"a": [["bus"]] * 5}, sequences={"a/000": "x", "a/001": "x", "a/002": "y"})
+    tracks = pa.array(["1", "1", "1", "1", None])
+    pool.tables[ITEMS] = {"a": pool.tables["images"]["a"].append_column("track_id", tracks)}
+    pool.columns[ITEMS] = [*COLUMNS["images"], "track_id"]
+
+    (row,) = count_vocabulary(pool, COUNTED["track"]).counts.to_pylist()
+
+    # Track 1 of x twice, of y, of no known recording, and an object without a track.
+    assert (row["image_count"], row["unit_count"]) == (5, 4)
 
 
 def test_a_parked_fire_engine_is_one_fire_engine():

@@ -6,11 +6,12 @@ from memory import MemoryReader
 
 from vlmine_dagster.domain.errors import ConfigError, CutSequencesError
 from vlmine_dagster.domain.items import ITEMS
-from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, PARETO_SET, UNCERTAINTY_SCORES
+from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, OBJECTS, PARETO_SET, UNCERTAINTY_SCORES
 from vlmine_dagster.resources.lake import conform
 from vlmine_dagster.scoring.pool import load_pool
 from vlmine_dagster.scoring.ranking import mined_list
 from vlmine_dagster.scoring.sequences import check_sequences, sequences_of
+from vlmine_dagster.settings import ExperimentSettings
 from vlmine_dagster.settings.project import Project, parse_settings
 
 PATTERN = r"(?P<sequence>.+)_(?P<frame>\d+)"
@@ -88,6 +89,30 @@ def drive(folder, times=FRAMES, **rules):
     return MemoryReader({name: {"a": rows} for name, rows in tables.items()}, columns, project=project)
 
 
+def driven_objects(folder, **rules):
+    """The pool of an experiment that ranks six objects in frames in their own order."""
+    dataset = {"kind": "folder", "root": ".", "sequences": {"pattern": PATTERN}}
+    model = {"kind": "predictions", "path": "p.parquet"}
+    arms = {"mine": {"signals": ["entropy"], **rules}}
+    given = {"name": "p", "dataset": dataset, "task_model": model, "experiments": arms}
+    settings = parse_settings({**given, "unit": "object", "objects": {"boxes": "b"}})
+    ids = [f"a/p#{place}" for place in range(len(OBJECTS_IN_FRAMES))]
+    sequences, times, tracks = zip(*OBJECTS_IN_FRAMES, strict=True)
+    frames = plain_rows(
+        OBJECTS, object_id=ids, image_id=ids, sha256=ids, sequence_id=sequences, timestamp_s=times, track_id=tracks,
+        split=["pool"] * len(ids),
+    )  # fmt: skip
+    tables = {
+        ITEMS: frames.rename_columns({"image_id": "parent_id", "object_id": "image_id"}),
+        "keyword_answers": plain_rows(KEYWORD_ANSWERS, image_id=ids),
+        "uncertainty_scores": plain_rows(UNCERTAINTY_SCORES, image_id=ids, entropy=range(len(ids), 0, -1)),
+    }
+    columns = dict(settings.experiments["mine"].reads)
+    columns[ITEMS] = tuple(dict.fromkeys((*columns[ITEMS], "sequence_id")))
+    project = Project(settings, folder)
+    return MemoryReader({name: {"a": rows} for name, rows in tables.items()}, columns, project=project)
+
+
 def listed(pool, budget):
     found = mined_list(pool, pool.project.settings.experiments["mine"], budget=budget, labels=None)
     conform(PARETO_SET.name, found.rows)
@@ -133,6 +158,60 @@ def test_frames_whose_time_nobody_knows_are_named_with_what_to_do(tmp_path):
 
     with pytest.raises(ConfigError, match=r"needs the time of every frame, and 1 have none \(timestamp_s .* a/2\. Set"):
         listed(drive(tmp_path, times, gap_s=1), 3)
+
+
+OBJECTS_IN_FRAMES = [
+    ("x", 0.0, "1"),
+    ("x", 0.0, "2"),
+    ("x", 0.5, "1"),
+    ("y", 0.0, "1"),
+    ("x", 0.4, None),
+    ("x", 3.0, "1"),
+]
+"""Sequence, second and track of six objects, best first; both recordings have a track 1."""
+
+
+def test_a_gap_of_tracks_lists_two_things_of_one_moment_and_one_thing_once(tmp_path):
+    rows = {
+        most: listed(driven_objects(tmp_path, gap_s=1, gap_of="track", **({"per_sequence": most} if most else {})), 6)[
+            1
+        ]
+        for most in (None, 2)
+    }
+
+    assert [row["image_id"] for row in rows[None]] == [f"a/p#{n}" for n in (0, 1, 3, 4, 5, 2)]
+    assert rows[None][-1]["listed_instead"] == "a/p#0"
+    assert rows[None][0]["reason"].endswith(" · 1 more frame of this moment")
+    assert [row["image_id"] for row in rows[2]] == [f"a/p#{n}" for n in (0, 1, 3, 4, 5, 2)]
+    assert [row["selected"] for row in rows[2]] == [True, True, True, False, False, False]
+    assert rows[2][0]["reason"].endswith(" · 1 more frame of this moment · 2 more frames of this sequence")
+
+
+def test_without_tracks_a_gap_is_between_all_objects_of_a_sequence(tmp_path):
+    _, rows = listed(driven_objects(tmp_path, gap_s=1), 6)
+
+    assert [row["image_id"] for row in rows] == [f"a/p#{n}" for n in (0, 3, 5, 1, 2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "rules", "told"),
+    [
+        ("image", {"gap_s": 1, "gap_of": "track"}, "gap_of: track needs objects; set `unit: object`"),
+        ("object", {"per_sequence": 1, "gap_of": "track"}, "set gap_s or gap_frames too"),
+    ],
+)
+def test_a_gap_of_tracks_needs_objects_and_a_gap(unit, rules, told):
+    dataset = {"kind": "folder", "root": ".", "sequences": {"pattern": PATTERN}}
+    given = {"name": "p", "dataset": dataset, "experiments": {"mine": {"signals": ["random"], **rules}}}
+    objects = {"unit": "object", "objects": {"boxes": "b"}} if unit == "object" else {}
+
+    with pytest.raises(ConfigError, match=told):
+        parse_settings({**given, **objects})
+
+
+def test_an_experiment_without_a_gap_of_tracks_keeps_its_text():
+    assert "gap_of" not in str(ExperimentSettings(signals=["random"], gap_s=1))
+    assert "gap_of" not in ExperimentSettings(signals=["random"], gap_s=1).model_dump()
 
 
 def test_rules_without_sequences_or_with_two_gaps_are_refused():

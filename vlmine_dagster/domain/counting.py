@@ -12,10 +12,29 @@ class CountedUnit:
         noun: One of them.
         column: Column of the items that is the same for all that count once; an item without a value counts for itself.
             None: every item does.
+        within: Column that must be the same too: trackers number the tracks of every recording from 0 or 1.
     """
 
     noun: str
     column: str | None = None
+    within: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the items that say what counts once."""
+        return tuple(name for name in (self.column, self.within) if name is not None)
+
+    def key_in(self, table: str) -> str:
+        """Return an SQL expression that is the same for the rows of a table of items that count once, else NULL.
+
+        Examples:
+            >>> COUNTED["sequence"].key_in("items"), COUNTED["image"].key_in("items")
+            ('items.sequence_id', 'NULL::VARCHAR')
+        """
+        if self.column is None:
+            return "NULL::VARCHAR"
+        key = f"{table}.{self.column}"
+        return key if self.within is None else f"coalesce({table}.{self.within}, '') || chr(31) || {key}"
 
     def of(self, count: int | None) -> str:
         """Return a number of them in words.
@@ -37,7 +56,7 @@ class CountedUnit:
 COUNTED: Mapping[str, CountedUnit] = {
     "image": CountedUnit("image"),
     "object": CountedUnit("object"),
-    "track": CountedUnit("track", "track_id"),
+    "track": CountedUnit("track", "track_id", within="sequence_id"),
     "sequence": CountedUnit("sequence", "sequence_id"),
 }
 """The units by the name that `count_by` gives them."""
@@ -47,7 +66,7 @@ def counted_unit(name: str, *, item: str) -> CountedUnit:
     """Return the unit of a name, among items of a kind: objects count once per image by what they are part of.
 
     Examples:
-        >>> counted_unit("image", item="object"), counted_unit("object", item="object")
-        (CountedUnit(noun='image', column='parent_id'), CountedUnit(noun='object', column=None))
+        >>> counted_unit("image", item="object").columns, counted_unit("object", item="object").columns
+        (('parent_id',), ())
     """
     return CountedUnit("image", "parent_id") if (name, item) == ("image", "object") else COUNTED[name]

@@ -19,31 +19,67 @@ if TYPE_CHECKING:
 Integers = npt.NDArray[np.int64]
 
 
-def thinned(images: pa.Table, order: Integers, experiment: "ExperimentSettings", *, name: str) -> ThinnedList:
-    """Return which images of a list an experiment skips.
+@dataclass(frozen=True)
+class FrameRule:
+    """A rule of an experiment about frames of one recording.
 
-    Args:
-        images: `image_id`, `sequence_id`, and `timestamp_s` or `frame_index` as the gap needs, of N images.
-        order: Shape (K,), places of the listed images in it, best first.
-        experiment: The rules.
-        name: Name of the experiment, for messages.
-
-    Raises:
-        ConfigError: the gap needs what a frame does not say.
+    Attributes:
+        columns: What is the same for all frames that the rule is about.
+        gap: Least distance between two that are listed; None where the rule has none.
+        position: Column in which the gap is measured.
+        most: How many are listed at most; None for any number.
     """
-    listed = images.select([one for one in images.column_names if one in ("image_id", *experiment.frame_columns)])
-    listed = listed.take(pa.array(order))
-    codes = codes_of(listed.column("sequence_id").to_pylist())
-    gap = experiment.gap_s or experiment.gap_frames
-    positions = None
-    if gap is not None:
-        column = "timestamp_s" if experiment.gap_s else "frame_index"
-        at = listed.column(column)
-        _refuse_unplaced(
-            listed.filter(pc.and_(pc.is_valid(listed.column("sequence_id")), pc.is_null(at))), column, name
-        )
+
+    columns: tuple[str, ...]
+    gap: float | None
+    position: str
+    most: int | None
+
+    def thinned(self, images: pa.Table, order: Integers, *, name: str) -> ThinnedList:
+        """Return which images of a list the rule skips.
+
+        Args:
+            images: `image_id`, the columns of the rule and its position, of N images.
+            order: Shape (K,), places of the listed images in it, best first.
+            name: Name of the experiment, for messages.
+
+        Raises:
+            ConfigError: the gap needs what a frame does not say.
+        """
+        placed = () if self.gap is None else (self.position,)
+        listed = images.select(["image_id", *self.columns, *placed]).take(pa.array(order))
+        codes = _codes(listed, self.columns)
+        if self.gap is None:
+            return thin_list(codes, None, gap=None, per_sequence=self.most)
+        at = listed.column(self.position)
+        _refuse_unplaced(listed.filter(pc.and_(pa.array(codes >= 0), pc.is_null(at))), self.position, name)
         positions = at.to_numpy(zero_copy_only=False).astype(np.float64)
-    return thin_list(codes, positions, gap=gap, per_sequence=experiment.per_sequence)
+        return thin_list(codes, positions, gap=self.gap, per_sequence=self.most)
+
+
+def rules_of(experiment: "ExperimentSettings") -> list[FrameRule]:
+    """Return the rules about frames of an experiment, in the order in which they apply."""
+    gap, most = experiment.gap_s or experiment.gap_frames, experiment.per_sequence
+    position = "timestamp_s" if experiment.gap_s else "frame_index"
+    if experiment.gap_of != "track":
+        return [FrameRule(("sequence_id",), gap, position, most)] if experiment.skips_frames else []
+    by_track = FrameRule(("sequence_id", "track_id"), gap, position, None)
+    return [by_track, *([FrameRule(("sequence_id",), None, position, most)] if most else [])]
+
+
+def thinned(images: pa.Table, order: Integers, experiment: "ExperimentSettings", *, name: str) -> Integers:
+    """Return the places of a list with all that an experiment skips after what it lists."""
+    skipped: list[Integers] = []
+    for rule in rules_of(experiment):
+        found = rule.thinned(images, order, name=name)
+        order, skipped = order[found.kept], [order[found.skipped], *skipped]
+    return np.concatenate([order, *skipped])
+
+
+def _codes(listed: pa.Table, columns: Sequence[str]) -> Integers:
+    """Return a number for what the columns name together, -1 where one of them is empty."""
+    rows = zip(*(listed.column(column).to_pylist() for column in columns), strict=True)
+    return codes_of([None if None in row else "\x1f".join(row) for row in rows])
 
 
 def _refuse_unplaced(frames: pa.Table, column: str, name: str) -> None:
@@ -123,7 +159,8 @@ class SkippedFrames:
     def and_also(self, later: "SkippedFrames") -> "SkippedFrames":
         """Return what there is to say where a second rule skips some of what this one keeps."""
         notes = {place: self.notes.get(place, "") + later.notes.get(place, "") for place in (*self.notes, *later.notes)}
-        instead = np.where(later.instead >= 0, later.instead, self.instead)
+        followed = np.where(self.instead >= 0, later.instead[self.instead], -1)
+        instead = np.where(followed >= 0, followed, np.where(later.instead >= 0, later.instead, self.instead))
         return SkippedFrames(self.more + later.more, notes, instead)
 
     def listed_instead(self, image_ids: pa.ChunkedArray, places: Integers) -> pa.ChunkedArray:

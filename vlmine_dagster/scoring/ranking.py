@@ -24,7 +24,7 @@ from vlmine_dagster.scoring.copies import copies_note, similar_note
 from vlmine_dagster.scoring.diversity import diversified
 from vlmine_dagster.scoring.grounding import by_grounding, joint
 from vlmine_dagster.scoring.junk import junk_lane
-from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, thinned
+from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, rules_of
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.slices import SlicedList, counted_within, split_budget
@@ -214,8 +214,8 @@ def _without_repeats(
         once = thin_list(_image_codes(pool, kind)[ranking.order], None, gap=None, per_sequence=1)
         skipped = SkippedFrames.of(once, ranking.order, pool.num_rows, note=image_note)
         ranking, last = part_of(ranking, once.kept), part_of(ranking, once.skipped)
-    if experiment.skips_frames:
-        found = thinned(pool, ranking.order, experiment, name=name)
+    for rule in rules_of(experiment):
+        found = rule.thinned(pool, ranking.order, name=name)
         skipped = skipped.and_also(SkippedFrames.of(found, ranking.order, pool.num_rows))
         ranking, last = part_of(ranking, found.kept), joined(part_of(ranking, found.skipped), last)
     return ranking, last, skipped

@@ -240,7 +240,7 @@ def novelty_within(reader: Reader, slicing: "SliceSettings", pool: pa.Table, uni
 
     Args:
         reader: Reads `keywords` (image_id, keyword), `keyword_answers` (image_id, outcome), `items` (image_id, sha256,
-            split, outcome and the column of the unit), and what `slices_of` reads.
+            split, outcome and the columns of the unit), and what `slices_of` reads.
         slicing: The slices.
         pool: `image_id` and columns of `novelty_scores`, of N images.
         unit: What counts once per keyword.
@@ -250,8 +250,8 @@ def novelty_within(reader: Reader, slicing: "SliceSettings", pool: pa.Table, uni
         found = slices_of(reader, slicing, names)
         connection.register("sliced", pa.table({"image_id": pa.array(names, pa.string()), "slice": found.codes}))
         words, _, _ = counted_words(reader, connection)
-        column = "NULL::VARCHAR" if unit.column is None else f"items.{unit.column}"
-        connection.register("counts", connection.sql(_COUNTS.format(words=words, unit=column)).to_arrow_table())
+        counts = connection.sql(_COUNTS.format(words=words, unit=unit.key_in("items"))).to_arrow_table()
+        connection.register("counts", counts)
         connection.register("pool", pool.select(["image_id"]).append_column("place", pa.array(range(pool.num_rows))))
         pooled = connection.sql(_POOLED).to_arrow_table()
     return _replaced(pool, pooled)

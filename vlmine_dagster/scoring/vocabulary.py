@@ -29,7 +29,7 @@ _IMAGES = """SELECT count(*) FILTER (outcome = 'ok'), count(*) FROM keyword_answ
 _BY_IMAGE = "SELECT keyword, count(*) AS image_count, count(*) AS unit_count FROM {words} GROUP BY keyword"
 _BY_UNIT = """SELECT keyword, sum(image_count)::BIGINT AS image_count,
                      sum(CASE WHEN unit IS NULL THEN image_count ELSE 1 END)::BIGINT AS unit_count
-              FROM (SELECT keyword, units.{column} AS unit, count(*) AS image_count
+              FROM (SELECT keyword, {key} AS unit, count(*) AS image_count
                     FROM {words} JOIN items units USING (image_id) GROUP BY ALL)
               GROUP BY keyword"""
 # Near-duplicates are one image, which has all their keywords; only these are grouped.
@@ -58,7 +58,7 @@ def count_vocabulary(reader: Reader, unit: CountedUnit = COUNTED["image"]) -> Vo
 
     Args:
         reader: Reads `keywords` (image_id, keyword, variant_hash), `keyword_answers` (image_id, outcome) and `items`
-            (image_id, sha256, split, outcome, and the column of the unit that `count_by` names).
+            (image_id, sha256, split, outcome, and the columns of the unit that `count_by` names).
         unit: What counts once per keyword.
 
     Raises:
@@ -70,7 +70,7 @@ def count_vocabulary(reader: Reader, unit: CountedUnit = COUNTED["image"]) -> Vo
         if len(hashes) > 1:
             raise _mixed(reader, [row[0] for row in hashes])
         words, images, described = counted_words(reader, connection)
-        counted = (_BY_IMAGE if unit.column is None else _BY_UNIT).format(words=words, column=unit.column)
+        counted = (_BY_IMAGE if unit.column is None else _BY_UNIT).format(words=words, key=unit.key_in("units"))
         query = _COUNTS.format(counted=counted)
         rows = connection.sql(query, params={"images": max(images, 1)}).to_arrow_table()
     if rows.num_rows == 0:

@@ -78,7 +78,15 @@ def _is_written(name: str | None, value: Any) -> bool:
     """Whether a setting of an experiment is part of its text: rules about frames and images are where they are set."""
     if name == "learns_from_verdicts":
         return value is False
-    return value is not None or name not in ("like", "deliver", "slices", "per_sequence", "gap_s", "gap_frames")
+    return value is not None or name not in (
+        "like",
+        "deliver",
+        "slices",
+        "per_sequence",
+        "gap_s",
+        "gap_frames",
+        "gap_of",
+    )
 
 
 class ExperimentSettings(Settings):
@@ -106,6 +114,9 @@ class ExperimentSettings(Settings):
     """Fewest seconds between images of a sequence: frames that are closer to a better one show the same moment."""
     gap_frames: Annotated[int, Field(ge=1)] | None = None
     """The same in frames, where their times are unknown."""
+    gap_of: Literal["sequence", "track"] | None = None
+    """Between what the gap is kept: `sequence`, the default, or with `unit: object` between objects of one `track`, so
+    that two things in one frame are both listed. An object without a track is never skipped for its moment."""
     slices: SliceSettings | None = None
     """What splits its budget; the project's slices if left out."""
     variant: str = DEFAULT_VARIANT
@@ -155,6 +166,8 @@ class ExperimentSettings(Settings):
     def _one_gap(self) -> "ExperimentSettings":
         if self.gap_s is not None and self.gap_frames is not None:
             raise ValueError("set gap_s or gap_frames, not both")
+        if self.gap_of is not None and self.gap_s is None and self.gap_frames is None:
+            raise ValueError("gap_of says between what a gap is kept; set gap_s or gap_frames too")
         return self
 
     @model_validator(mode="after")
@@ -188,7 +201,8 @@ class ExperimentSettings(Settings):
         """The columns of `images` that say which frames are skipped."""
         if not self.skips_frames:
             return ()
-        return ("sequence_id", *(["timestamp_s"] if self.gap_s else ["frame_index"] if self.gap_frames else []))
+        position = ["timestamp_s"] if self.gap_s else ["frame_index"] if self.gap_frames else []
+        return ("sequence_id", *position, *(["track_id"] if self.gap_of == "track" else []))
 
     @property
     def tables(self) -> tuple[str, ...]:

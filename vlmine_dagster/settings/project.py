@@ -224,6 +224,8 @@ class ProjectSettings(Settings):
                 raise ValueError(
                     f"experiment {name!r}: deliver, and budgets by images, objects or boxes, need `unit: object`"
                 )
+            if self.unit == "image" and experiment.gap_of == "track":
+                raise ValueError(f"experiment {name!r}: gap_of: track needs objects; set `unit: object`")
             if experiment.skips_frames and not self.dataset.has_sequences:
                 raise ValueError(
                     f"experiment {name!r}: per_sequence, gap_s and gap_frames need sequences; set dataset.sequences"

@@ -28,7 +28,7 @@ from vlmine_dagster.scoring.names import ClassNames, Naming, few_shot_under, nam
 from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
 from vlmine_dagster.scoring.rarity import rarity_by_labels
 from vlmine_dagster.scoring.reading import Reader
-from vlmine_dagster.scoring.sequences import frames_of
+from vlmine_dagster.scoring.sequences import FRAME_COLUMNS, frames_of
 from vlmine_dagster.scoring.surroundings import Placed, Surroundings, surroundings
 from vlmine_dagster.scoring.vocabulary import unit_counts
 from vlmine_dagster.settings import DEFAULT_VARIANT, ExperimentSettings, TaskModelSettings
@@ -73,9 +73,7 @@ class Draw:
         order = self.order(signals, fusion=experiment.fusion, weights=experiment.weights)
         if self.frames is None or not experiment.skips_frames:
             return order
-        found = thinned(self.frames, order, experiment, name=", ".join(experiment.signals))
-        thin: Places = order[np.concatenate([found.kept, found.skipped])]
-        return thin
+        return thinned(self.frames, order, experiment, name=", ".join(experiment.signals))
 
     def order(
         self, signals: Mapping[str, Floats], *, fusion: str = "pareto", weights: Mapping[str, float] | None = None
@@ -129,7 +127,8 @@ class Pool:
         self.ids: list[str] = [name for names in self._ids.values() for name in names.to_pylist()]
         shards = [shard for shard, names in self._ids.items() for _ in range(len(names))]
         self._keys = [name[len(shard) + 1 :] for name, shard in zip(self.ids, shards, strict=True)]
-        self._frames = frames_of(self._reader, self.ids)
+        tracks = ("track_id",) if bench.project.settings.unit == "object" else ()
+        self._frames = frames_of(self._reader, self.ids, columns=(*FRAME_COLUMNS, *tracks))
         nothing = [None] * len(self.ids)
         self._sequences = nothing if self._frames is None else self._frames.column("sequence_id").to_pylist()
         truth = [labels.truth(name, key) for name, key in zip(self.ids, self._keys, strict=True)]
