@@ -13,7 +13,7 @@ _DEPTHS = (8, 10, 12, 14, 16)
 """Bits that sensors give; they stand in 16 without being stretched."""
 
 _UNSET_ABOVE = 1e30  # what programs write where they have no value lies beyond: -3.4e38, 1e37
-_GDAL_NODATA = 42113
+GDAL_NODATA = 42113
 _BITS_PER_SAMPLE = 258
 _MOST_BYTES_A_PIXEL = 64
 
@@ -41,16 +41,34 @@ def stretched(values: npt.NDArray[Any], *, unset: float | None = None) -> npt.ND
         (array([  0, 255], dtype=uint8), array([  0,   0, 255], dtype=uint8))
     """
     numbers = values.astype(np.float64)
-    is_set = np.isfinite(numbers) & (np.abs(numbers) < _UNSET_ABOVE)
-    if unset is not None:
-        is_set &= numbers != unset
-    if not is_set.any():
+    known = is_set(values, unset=unset)
+    if not known.any():
         return np.zeros(values.shape, np.uint8)
-    low, high = float(numbers[is_set].min()), float(numbers[is_set].max())
+    low, high = float(numbers[known].min()), float(numbers[known].max())
     if values.dtype.kind in "iub" and low >= 0 and high < 2 ** _DEPTHS[-1]:
         low, high = 0.0, float(next(2**bits for bits in _DEPTHS if high < 2**bits) - 1)
-    scaled = (np.where(is_set, numbers, low) - low) / ((high - low) or 1.0) * 255.0
+    scaled = (np.where(known, numbers, low) - low) / ((high - low) or 1.0) * 255.0
     return np.round(scaled).clip(0, 255).astype(np.uint8)
+
+
+def is_set(values: npt.NDArray[Any], *, unset: float | None = None) -> npt.NDArray[np.bool_]:
+    """Return where values are values: not NaN, infinite, beyond 1e30 or the number that marks what has none.
+
+    Examples:
+        >>> is_set(np.array([0, 1, np.nan, -3.4e38, -9999]), unset=-9999)
+        array([ True,  True, False, False, False])
+    """
+    found: npt.NDArray[np.bool_] = np.isfinite(values) & (np.abs(values.astype(np.float64)) < _UNSET_ABOVE)
+    return found if unset is None else found & (values != unset)
+
+
+def declared_unset(page: Any) -> float | None:
+    """Return the number by which a page of tifffile's marks pixels without a value; None if it names none."""
+    value = page.tags[GDAL_NODATA].value if GDAL_NODATA in page.tags else None
+    try:
+        return None if value is None else float(str(value).strip("\0 "))
+    except ValueError:
+        return None
 
 
 def deep_png_colours(image: PngImagePlugin.PngImageFile, data: bytes) -> Image.Image:
@@ -75,7 +93,7 @@ def unset_value(image: Image.Image) -> float | None:
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
     try:
-        return float(str(image.tag_v2.get(_GDAL_NODATA, "")).strip("\0 "))
+        return float(str(image.tag_v2.get(GDAL_NODATA, "")).strip("\0 "))
     except ValueError:
         return None
 
@@ -122,7 +140,7 @@ def _picture_of(page: Any) -> Image.Image | None:
         return None
     if values.ndim == 3:
         values = values[:, :, : 3 if values.shape[2] >= 3 else 1].squeeze()
-    eight = stretched(values, unset=page.nodata or None)
+    eight = stretched(values, unset=declared_unset(page))
     if page.photometric == 0:  # the smallest value is white
         eight = 255 - eight
     image = Image.fromarray(eight)

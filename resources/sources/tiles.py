@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from vlmine_dagster.domain.errors import ConfigError, PictureError
+from vlmine_dagster.resources.deep_pixels import GDAL_NODATA, declared_unset, is_set
 from vlmine_dagster.resources.sources.contract import RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
@@ -22,7 +23,8 @@ _logger = logging.getLogger(__name__)
 
 SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".scn", ".btf")
 _BLANK_RANGE = 0.03
-_PIXEL_SCALE, _TIE_POINT = 33550, 33922  # of GeoTIFF 1.0, section 2.6
+_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS = 33550, 33922, 34264, 34735  # GeoTIFF 1.0, sections 2.4 and 2.6
+_RASTER_TYPE, _IS_POINT = 1025, 2
 
 
 class TileSource(CutFiles):
@@ -76,10 +78,10 @@ class TileSource(CutFiles):
                 except Exception as error:  # its decoders raise many kinds
                     yield RawImage(key, where, b"", f"the tile is damaged: {error}")
                     continue
-                if self._settings.skip_blank and _is_blank(pixels):
+                if self._settings.skip_blank and _is_blank(pixels, scan.unset):
                     left_out += 1
                     continue
-                yield RawImage(key, where, _tiff(pixels), attributes=scan.place(x, y, side))
+                yield RawImage(key, where, _tiff(pixels, scan.unset), attributes=scan.place(x, y, side))
         if left_out and keys is None:
             _logger.info("%s: %s tiles of one colour are left out (dataset.skip_blank)", name, f"{left_out:,}")
 
@@ -101,9 +103,9 @@ class _Scan:
             raise PictureError(f"a TIFF of the axes {axes}, expected rows and columns, and bands at most")
         self._rows, self._columns = axes.index("Y"), axes.index("X")
         self.height, self.width = self._pixels.shape[self._rows], self._pixels.shape[self._columns]
-        tags = file.pages[0].tags
-        self._scale = tags[_PIXEL_SCALE].value if _PIXEL_SCALE in tags else None
-        self._tie = tags[_TIE_POINT].value if _TIE_POINT in tags else None
+        page = file.pages.first
+        self.unset = declared_unset(page)
+        self._map = _map_of(page.tags)
         self._factor = series.levels[0].shape[self._columns] / self.width
 
     def tile(self, x: int, y: int, side: int) -> "npt.NDArray[np.generic]":
@@ -117,16 +119,35 @@ class _Scan:
 
     def place(self, x: int, y: int, side: int) -> dict[str, float]:
         """Return the centre of a tile on the map, where the file says where it lies."""
-        if self._scale is None or self._tie is None:
+        if self._map is None:
             return {}
         column, row = (
             (start + min(side, whole - start) / 2) * self._factor
             for start, whole in ((x, self.width), (y, self.height))
         )
-        return {
-            "map_x": self._tie[3] + (column - self._tie[0]) * self._scale[0],
-            "map_y": self._tie[4] - (row - self._tie[1]) * self._scale[1],
-        }
+        found = self._map @ (column, row, 1)
+        return {"map_x": round(float(found[0]), 6), "map_y": round(float(found[1]), 6)}
+
+
+def _map_of(tags: Any) -> "npt.NDArray[np.float64] | None":
+    """Return the matrix from (column, row, 1) to the map, shape (2, 3); None where a file does not say where it lies.
+
+    Columns and rows count from the outer corner of the upper left pixel, whatever the file counts from.
+    """
+    import numpy as np
+
+    if _TRANSFORMATION in tags:
+        found = np.array(tags[_TRANSFORMATION].value, np.float64).reshape(4, 4)[:2, [0, 1, 3]]
+    elif _PIXEL_SCALE in tags and _TIE_POINT in tags:
+        wide, high = tags[_PIXEL_SCALE].value[:2]
+        column, row, _, x, y = tags[_TIE_POINT].value[:5]
+        found = np.array([[wide, 0, x - column * wide], [0, -high, y + row * high]], np.float64)
+    else:
+        return None
+    keys = np.array(tags[_GEO_KEYS].value if _GEO_KEYS in tags else ()).reshape(-1, 4)[1:]
+    if any(key == _RASTER_TYPE and value == _IS_POINT for key, _, _, value in keys.tolist()):
+        found[:, 2] -= found[:, :2].sum(axis=1) / 2
+    return found
 
 
 def _starts(length: int, side: int) -> list[int]:
@@ -139,11 +160,11 @@ def _starts(length: int, side: int) -> list[int]:
     return [start for start in range(0, length, side) if start == 0 or length - start >= side / 2]
 
 
-def _is_blank(pixels: "npt.NDArray[np.generic]") -> bool:
+def _is_blank(pixels: "npt.NDArray[np.generic]", unset: float | None) -> bool:
     import numpy as np
 
     values = pixels[..., None] if pixels.ndim == 2 else pixels
-    known = values[np.isfinite(values).all(axis=-1)].astype(np.float64)
+    known = values[is_set(values, unset=unset).all(axis=-1)].astype(np.float64)
     if not len(known):
         return True
     whole = 255.0 if pixels.dtype == np.uint8 else max(float(np.abs(known).max()), 1e-12)
@@ -151,13 +172,14 @@ def _is_blank(pixels: "npt.NDArray[np.generic]") -> bool:
     return bool(((high - low) <= _BLANK_RANGE * whole).all())
 
 
-def _tiff(pixels: "npt.NDArray[np.generic]") -> bytes:
-    """Return a tile as an uncompressed TIFF, as every medium reads it."""
+def _tiff(pixels: "npt.NDArray[np.generic]", unset: float | None) -> bytes:
+    """Return a tile as an uncompressed TIFF, as every medium reads it, with its mark of pixels without a value."""
     import tifffile
 
     kept = io.BytesIO()
     has_bands = pixels.ndim > 2
     is_colour = has_bands and pixels.shape[2] in (3, 4) and pixels.dtype.name in ("uint8", "uint16")
     meaning, order = "rgb" if is_colour else "minisblack", "contig" if has_bands else None
-    tifffile.imwrite(kept, pixels, photometric=meaning, planarconfig=order)
+    mark = [] if unset is None else [(GDAL_NODATA, "s", 0, f"{unset:.17g}", True)]
+    tifffile.imwrite(kept, pixels, photometric=meaning, planarconfig=order, extratags=mark)
     return kept.getvalue()

@@ -427,3 +427,27 @@ def test_gaps_are_black_and_missing_bands_and_other_files_say_why():
         Bands(BandsSettings(kind="bands")).picture(tiff(grey))
     with pytest.raises(PictureError, match="no readable TIFF"):
         medium.picture(b"II*\0no tiff")
+
+
+def test_pixels_without_a_value_are_black_and_spoil_no_stretch():
+    grey = np.linspace(0, 1, 600, dtype=np.float32).reshape(30, 20)
+    gaps = np.where(np.arange(30)[:, None] < 10, np.float32(-9999), grey)
+    medium = Bands(BandsSettings(kind="bands", shown=(1, 1, 1), stretch=0))
+    wanted = pixels(medium.picture(tiff(np.where(gaps < 0, np.float32("nan"), gaps))))
+    assert wanted[:10].max() == 0 and wanted[-1, -1, 0] == 255 and 0 < wanted[20, 0, 0] < 255
+    declared = tiff(gaps, extratags=[(42113, "s", 0, "-9999", True)])
+    assert (pixels(medium.picture(declared)) == wanted).all()
+    lowest = tiff(np.where(gaps < 0, np.finfo(np.float32).min, gaps))  # as programs write it, undeclared
+    assert (pixels(medium.picture(lowest)) == wanted).all()
+
+
+def test_bands_are_those_that_the_file_names_however_many_there_are():
+    many = np.zeros((8, 9, 200), np.uint16)
+    many[..., 1] = np.arange(8)[:, None]
+    medium = Bands(BandsSettings(kind="bands", shown=(1, 2, 3), limits=(0, 7)))
+    image = pixels(medium.picture(tiff(many, planarconfig="contig")))
+    assert image[:, 0].tolist() == [[0, value * 255 // 7, 0] for value in range(8)]
+    row = pixels(medium.picture(tiff(many[:1], planarconfig="contig")))
+    assert row.shape == (1, 9, 3)
+    with pytest.raises(PictureError, match="a TIFF of 4 axes"):
+        medium.picture(tiff(np.zeros((2, 3, 8, 9), np.uint8), metadata={"axes": "TCYX"}))

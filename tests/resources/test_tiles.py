@@ -72,6 +72,42 @@ def test_a_tile_of_a_geotiff_says_where_its_centre_lies_on_the_map(scans):
     assert found["slide.svs@x0-y0"].attributes == {}
 
 
+@pytest.mark.parametrize(
+    ("tags", "centre"),
+    [
+        # turned by 90 degrees: columns go north, rows go east
+        ([(34264, "d", 16, (0.0, 10, 0, 5e5, 10, 0, 0, 5.4e6, 0, 0, 0, 0, 0, 0, 0, 1))], (501_280.0, 5_403_840.0)),
+        # the tie point is the centre of a pixel
+        (
+            [
+                (33550, "d", 3, (10.0, 10.0, 0.0)), (33922, "d", 6, (0.0, 0.0, 0.0, 5e5, 5.4e6, 0.0)),
+                (34735, "H", 8, (1, 1, 0, 1, 1025, 0, 1, 2)),
+            ],
+            (503_835.0, 5_398_725.0),
+        ),
+    ],
+)  # fmt: skip
+def test_turned_rasters_and_those_of_points_lie_where_their_files_say(tmp_path, tags, centre):
+    tifffile.imwrite(tmp_path / "scene.tif", SCENE, planarconfig="separate", photometric="minisblack", extratags=tags)
+
+    found = tiles(tmp_path)["scene.tif@x256-y0"].attributes
+
+    assert (found["map_x"], found["map_y"]) == centre
+
+
+def test_tiles_keep_the_mark_of_pixels_without_a_value(tmp_path):
+    values = np.full((256, 512), -9999, np.float32)
+    values[:, 300:] = np.linspace(0, 1, 212)
+    tifffile.imwrite(tmp_path / "height.tif", values, extratags=[(42113, "s", 0, "-9999", True)])
+
+    found = tiles(tmp_path, skip_blank=True)
+
+    assert list(found) == ["height.tif@x256-y0"]
+    shown = Bands(BandsSettings(kind="bands", shown=(1, 1, 1))).picture(found["height.tif@x256-y0"].data)
+    seen = np.asarray(Image.open(io.BytesIO(shown)))[0, :, 0]
+    assert seen[:44].max() == 0 and 120 < seen[150] < 135
+
+
 def test_tiles_of_one_colour_are_left_out_only_where_that_is_asked(scans, caplog):
     assert "slide.svs@x0-y0" in tiles(scans)
     with caplog.at_level("INFO"):
