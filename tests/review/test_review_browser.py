@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from browse_ui import CHROMIUM, open_browser
 from conftest import Made
@@ -25,6 +26,9 @@ pytestmark = [
 
 ALL_SHOWN = """() => [...document.querySelectorAll('.cell:not([hidden]) img')].length > 0
     && [...document.querySelectorAll('.cell:not([hidden]) img')].every(image => image.dataset.state === 'shown')"""
+SHOWS = """names => document.getElementById('progress').textContent.includes(`of ${names.length} `)
+    && [...document.querySelectorAll('.cell:not([hidden])')]
+        .every((cell, at) => cell.ariaLabel.includes(`, ${names[at]}, `))"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -137,3 +141,64 @@ def test_one_key_mines_more_like_what_is_shown_and_shows_the_new_list(finished: 
         (example,) = finished.project.settings.experiments[name].like.images
         assert example in shown
         assert "most like the examples" in page.locator("[role=gridcell]").first.get_attribute("aria-label")
+
+
+def with_lane_and_slices(made: Made) -> Any:
+    """Publish the list anew: its last three items are junk, and every item is of the day or the night."""
+    rows = made.frame("pareto_set", "pareto").sort_values("rank").reset_index(drop=True)
+    rows["junk"] = [None] * (len(rows) - 3) + ["blurred"] * 3
+    rows.loc[rows.index[-3:], "selected"] = False
+    rows["slice"] = ["night" if place % 3 == 0 else "day" for place in range(len(rows))]
+    lake = made.bench.lake
+    stamp = lake.stamp("pareto_set", "pareto")
+    table = pa.Table.from_pandas(rows, schema=lake.read("pareto_set", "pareto").schema, preserve_index=False)
+    lake.publish("pareto_set", "pareto", table, inputs=stamp.inputs)
+    return rows
+
+
+def test_each_filter_of_the_page_leaves_what_passes_it(finished: Made):
+    rows = with_lane_and_slices(finished)
+    listed, is_night = rows[rows["junk"].isna()], rows["slice"] == "night"
+    words = finished.frame("keywords")
+    guesses = finished.frame("uncertainty_scores").set_index("image_id")["predicted_label"]
+    guess, word = guesses[listed["image_id"].iloc[0]], words[words["image_id"] == listed["image_id"].iloc[0]].iloc[0]
+    has_word = listed["image_id"].isin(words[words["keyword"] == word["keyword"]]["image_id"])
+    middle = listed["entropy"].median()
+
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(120_000)
+
+        def shows(expected: Any) -> None:
+            page.wait_for_function(SHOWS, arg=rows.loc[expected[expected].index, "image_id"].tolist())
+
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+        page.keyboard.press("r")
+        settle(page)
+        page.keyboard.press("o")
+        page.get_by_label("within the budget").uncheck()
+        shows(rows["junk"].isna())
+
+        page.get_by_label("Lane").select_option("junk")
+        shows(rows["junk"].notna())
+        assert "blurred · " in page.locator("[role=gridcell]").first.inner_text()
+        page.get_by_label("Lane").select_option("all")
+        page.get_by_label("Slice").select_option(label=f"night ({is_night.sum()})")
+        shows(is_night)
+        page.get_by_label("Lane").select_option("list")
+        page.get_by_label("Slice").select_option("")
+        for label, value, passes in (
+            ("Text", "pool/a/", listed["image_id"].str.startswith("pool/a/")),
+            ("Keyword", word["keyword"], has_word),
+            ("Class", guess, listed["image_id"].map(guesses) == guess),
+            ("Front", "2", listed["front"] == 2),
+        ):
+            page.get_by_label(label, exact=True).fill(value)
+            shows(passes)
+            page.get_by_label(label, exact=True).fill("")
+        page.locator("#signal").select_option("entropy")
+        page.get_by_label("Smallest value").fill(str(middle))
+        shows(listed["entropy"] >= middle)
+        page.get_by_label("Smallest value").fill("")
+        page.locator("#state").select_option("rare")
+        shows(listed["rank"] == 1)

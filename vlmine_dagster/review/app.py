@@ -115,6 +115,7 @@ def _filter(given: Mapping[str, Any]) -> Filter:
         keyword=str(given.get("keyword") or "").strip(),
         class_name=str(given.get("class_name") or "").strip(),
         front=int(given.get("front") or 0),
+        slice_name=str(given.get("slice_name") or ""),
         signal=str(given.get("signal") or ""),
         low=number("low"),
         high=number("high"),

@@ -87,6 +87,7 @@ class Desk:
             "classes": found.classes(),
             "class_choices": [] if labels is None else sorted(labels.class_names),
             "junk": found.rows.num_rows - found.rows.column("junk").null_count,
+            "slices": [{"name": name, "count": count} for name, count in found.slices()],
             "has_moments": any(found.rows.column("more_frames").to_pylist()),
         }
 

@@ -53,6 +53,7 @@ class Filter:
         keyword: Only items with this keyword.
         class_name: Only items of which the model, the list or the labels name this class.
         front: Only this front; 0: all.
+        slice_name: Only items of this slice.
         signal: Only items whose value of this signal lies within `low` and `high`.
         low: Smallest value.
         high: Largest value.
@@ -68,6 +69,7 @@ class Filter:
     keyword: str = ""
     class_name: str = ""
     front: int = 0
+    slice_name: str = ""
     signal: str = ""
     low: float | None = None
     high: float | None = None
@@ -192,6 +194,9 @@ class Listing:
         if chosen.front:
             wheres.append("front = $front")
             values["front"] = chosen.front
+        if chosen.slice_name:
+            wheres.append("slice = $slice")
+            values["slice"] = chosen.slice_name
         if chosen.signal:
             name = self._signal(chosen.signal)
             for bound, sign in (("low", ">="), ("high", "<=")):
@@ -246,6 +251,13 @@ class Listing:
                    WHERE name IS NOT NULL ORDER BY name"""
             ).fetchall()
         return [row[0] for row in rows]
+
+    def slices(self) -> list[tuple[str, int]]:
+        """Return the slices of the list with how many of its items belong to each, by name; none without slices."""
+        with self._connect() as connection:
+            return connection.sql(
+                "SELECT slice, count(*) FROM list WHERE slice IS NOT NULL GROUP BY slice ORDER BY slice"
+            ).fetchall()
 
     def words_of(self, positions: Sequence[int]) -> dict[int, list[str]]:
         """Return the keywords of some items, by position."""
@@ -325,7 +337,8 @@ def _query(names: Sequence[str], bench: "Workbench", tables: Sequence[str], most
     own += [f"scenes.{name} AS scene_{name}" for name in _SCENE] if is_object else []
     scenes = "JOIN images scenes ON scenes.image_id = items.parent_id" if is_object else ""
     ranks = [f'rank() OVER (ORDER BY pareto_set."{name}" DESC) AS "{name}_rank"' for name in names if name in SIGNALS]
-    missing = {"more_frames": "0", "listed_instead": "NULL::VARCHAR", "junk": "NULL::VARCHAR"}  # older files lack them
+    text = "NULL::VARCHAR"
+    missing = {"more_frames": "0", "listed_instead": text, "junk": text, "slice": text}  # older files lack them
     old = [f"{value} AS {name}" for name, value in missing.items() if name not in names]
     joins = " ".join(f"LEFT JOIN {table} USING (image_id)" for table in tables)
     return f"""
@@ -377,6 +390,7 @@ def shown(row: Mapping[str, Any], signals: Sequence[str], keywords: Sequence[str
         "more_frames": row["more_frames"],
         "instead_of": row["listed_instead"],
         "junk": row["junk"],
+        "slice": row["slice"],
         "picture": row["sha256"][:12],
         "signals": [{"name": name, "value": row[name], "rank": row[f"{name}_rank"]} for name in signals],
     }

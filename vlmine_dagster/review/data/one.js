@@ -79,6 +79,7 @@ function details(item, facts) {
     time: item.time_s === null ? null : `${item.time_s.toFixed(3)} s`,
     "skipped for": item.instead_of,
     junk: item.junk,
+    slice: item.slice,
   };
   return Object.entries(rows).filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([name, value]) => [
     Object.assign(document.createElement("dt"), { textContent: name }),

@@ -8,7 +8,7 @@ import { get, post } from "./server.js";
 
 const by = (id) => document.getElementById(id);
 const KEYS = { rare: "r", common: "c", junk: "j", duplicate: "d", "wrong keyword": "w", unsure: "u" };
-const FILTERS = { text: "text", keyword: "keyword", class: "class_name", state: "state", lane: "lane", front: "front", signal: "signal", low: "low", high: "high", sort: "sort" };
+const FILTERS = { text: "text", keyword: "keyword", class: "class_name", state: "state", lane: "lane", slice: "slice_name", front: "front", signal: "signal", low: "low", high: "high", sort: "sort" };
 const page = { isOne: false, moment: null };
 
 async function start() {
@@ -39,6 +39,8 @@ function fillChoices(facts) {
   for (const { name } of facts.verdicts) by("state").append(option(name));
   by("lane").options[1].textContent = `junk (${facts.junk.toLocaleString("en")})`;
   by("lane").parentElement.hidden = !facts.junk;
+  by("slice").append(...facts.slices.map(({ name, count }) => option(name, `${name} (${count.toLocaleString("en")})`)));
+  by("slice").parentElement.hidden = !facts.slices.length;
   if (facts.selected >= facts.total) by("selected").parentElement.hidden = true;
   by("grid").setAttribute("aria-label", `Mined ${facts.unit}s`);
   by("verdicts").replaceChildren(...facts.verdicts.map(verdictButton));
@@ -180,7 +182,7 @@ function setMode(isOne) {
 async function refilter() {
   const asked = { reviewer: by("reviewer").value.trim(), is_selected: by("selected").checked && !page.moment, is_descending: by("descending").checked };
   for (const [id, name] of Object.entries(FILTERS)) asked[name] = by(id).value;
-  if (page.moment) Object.assign(asked, { moment: page.moment.image_id, sort: "rank", text: "", keyword: "", class_name: "", state: "", lane: "all", front: "", signal: "" });
+  if (page.moment) Object.assign(asked, { moment: page.moment.image_id, sort: "rank", text: "", keyword: "", class_name: "", state: "", lane: "all", slice_name: "", front: "", signal: "" });
   try {
     await page.items.filter(asked);
     tell("");
