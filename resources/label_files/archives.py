@@ -18,8 +18,8 @@ _CLASS_FILES = ("cls", "txt")
 def rows_of_yolo(archive: zipfile.ZipFile, *, where: str) -> Iterator[LabelRow] | None:
     """Return the classes of each image of an archive with `data.yaml` and `labels`, None where it is another archive.
 
-    The key of an image is the path of its file of labels below `labels` (and below the name of a split), without
-    the ending.
+    The key of an image is the path of its picture below `images`, without the ending, which follows from that of its
+    file of labels: `labels/a/1.txt` is about `a/1`, `images/a/labels/1.txt` about `a/images/1`.
 
     Raises:
         SourceError: a file names a class that `data.yaml` does not have, or cannot be read.
@@ -46,14 +46,29 @@ def _is_label(name: str) -> bool:
 
 def _yolo_rows(files: Mapping[str, str], classes: Mapping[str, str], *, where: str) -> Iterator[LabelRow]:
     for name, text in files.items():
-        parts = PurePosixPath(name).with_suffix("").parts
-        key = "/".join(parts[parts.index("labels") + 1 :])
+        key = _picture_of(name)
         numbers = dict.fromkeys(line.split()[0] for line in text.splitlines() if line.strip())
         unknown = next((number for number in numbers if number not in classes), None)
         if unknown is not None:
             raise SourceError(f"{where}: {name} has class {unknown}, which data.yaml does not name. Export it again.")
         found = [classes[number] for number in numbers if classes[number] != _NO_CLASS]
         yield from rows_of_classes(name, key, "", found, "")
+
+
+def _picture_of(name: str) -> str:
+    """Return the path of the picture that a file of labels is about, below `images` and without its ending.
+
+    Tools put `labels` for the last `images` of a picture's path; the first folder of either name is the archive's own.
+
+    Examples:
+        >>> _picture_of("mined/labels/a/1.txt"), _picture_of("images/a/images/labels/1.txt")
+        ('a/1', 'a/images/images/1')
+    """
+    parts = list(PurePosixPath(name).with_suffix("").parts)
+    if "images" in parts[: parts.index("labels")]:
+        parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
+        return "/".join(parts[parts.index("images") + 1 :])
+    return "/".join(parts[parts.index("labels") + 1 :])
 
 
 def rows_of_tar(content: bytes, *, where: str) -> Iterator[LabelRow]:

@@ -165,14 +165,22 @@ def _class_of_mined(name: str) -> str:
 
 
 def _datumaro(document: Mapping[str, Any]) -> Iterator[LabelRow]:
+    """Yield the classes of each item: those of annotations with an `object_id` are about that object alone."""
     labels = (document["categories"].get("label") or {}).get("labels") or []
     names = [text_of(label.get("name")) for label in labels]
     for place, item in enumerate(document["items"]):
         key = text_of((item.get("image") or {}).get("path") or item.get("id"))
         annotations = item.get("annotations") or []
-        classes = [names[one["label_id"]] for one in annotations if one.get("type") == "label"]
+        objects = [one for one in annotations if (one.get("attributes") or {}).get("object_id")]
+        for one in objects:
+            yield LabelRow(
+                f"item {place}", text_of(one["attributes"]["object_id"]), "", _class_of_mined(names[one["label_id"]])
+            )
+        tags = [one for one in annotations if one.get("type") == "label" and one not in objects]
+        classes = [name for one in tags if (name := _class_of_mined(names[one["label_id"]]))]
         shape = next((str(one.get("type")) for one in annotations if one.get("type") != "label"), "")
-        yield from rows_of_classes(f"item {place}", key, "", classes, shape)
+        if classes or not objects:
+            yield from rows_of_classes(f"item {place}", key, "", classes, shape)
 
 
 def _fiftyone(document: Mapping[str, Any]) -> Iterator[LabelRow]:

@@ -24,7 +24,7 @@ from vlmine_dagster.resources.label_import import import_labels
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.plain_paths import plain_temporary_folder
 
-PICTURES = {"a/x.y.jpg": jpeg("rocket", 0), "b/c/x.y.jpg": jpeg("coffee", 0), "a/ü & z.jpg": jpeg("coffee", 1)}
+PICTURES = {"images/x.y.jpg": jpeg("rocket", 0), "b/c/x.y.jpg": jpeg("coffee", 0), "a/ü & z.jpg": jpeg("coffee", 1)}
 CLASSES = ("cup", "rocket")
 LABELS = "key,split,class_id\na/known.jpg,seed,cup\nb/known.jpg,seed,rocket\n"
 BOXES = {"#1": (10.0, 20.0, 100.0, 50.0), "#7": (0.0, 0.0, 60.0, 30.0)}
@@ -74,12 +74,12 @@ def boxed(tmp_path: Path) -> Workbench:
     """Two objects in one picture."""
     bench = make_bench(tmp_path, unit="object", objects={"boxes": "boxes.json"})
     (shard,) = bench.source.shards()
-    ids = [f"{shard}/a/x.y.jpg{number}" for number in BOXES]
+    ids = [f"{shard}/images/x.y.jpg{number}" for number in BOXES]
     x, y, width, height = zip(*BOXES.values(), strict=True)
     rows = plain_rows(
         OBJECTS,
         object_id=ids,
-        image_id=[f"{shard}/a/x.y.jpg"] * 2,
+        image_id=[f"{shard}/images/x.y.jpg"] * 2,
         x=x,
         y=y,
         width=width,
@@ -153,15 +153,15 @@ def label_cvat(file: Path, back: Path) -> None:
 
 
 def label_yolo(file: Path, back: Path) -> None:
-    """As a labelling tool: a line in a file of labels per picture, in the order of the pictures."""
+    """As tools of Ultralytics' layout: of the folders called images the last one becomes labels."""
     with zipfile.ZipFile(file) as given, zipfile.ZipFile(back, "w") as made:
         data = yaml.safe_load(given.read("data.yaml"))
         number = {name: at for at, name in data["names"].items()}
         made.writestr("data.yaml", yaml.safe_dump({**data, "names": list(data["names"].values())}))
         pictures = [name for name in given.namelist() if name.startswith("images/")]
         for name, answer in zip(pictures, ANSWERS, strict=False):
-            labels = f"labels/{name.removeprefix('images/').rpartition('.')[0]}.txt"
-            made.writestr(labels, f"{number[answer]} 0.5 0.5 1 1\n")
+            labels = "/labels/".join(f"/{name}".rsplit("/images/", 1)).rpartition(".")[0] + ".txt"
+            made.writestr(labels.lstrip("/"), f"{number[answer]} 0.5 0.5 1 1\n")
 
 
 def label_fiftyone(file: Path, back: Path) -> None:
@@ -271,7 +271,7 @@ def test_datasets_opens_pictures_and_classes(photos: Workbench, tmp_path: Path, 
 
     assert found.features["label"].names == list(CLASSES)
     assert found["rank"][:] == [1, 2, 3]
-    with Image.open(io.BytesIO(PICTURES["a/x.y.jpg"])) as original:
+    with Image.open(io.BytesIO(PICTURES["images/x.y.jpg"])) as original:
         assert found[0]["image"].size == original.size
     assert found[0]["prediction"] == "rocket"
 
@@ -289,14 +289,80 @@ def test_webdataset_opens_samples(photos: Workbench):
     assert all(record["prediction"] == "rocket" and record["reason"] == 'rare: "x", y' for record in records)
 
 
+def test_globox_opens_boxes_of_cvat_and_of_yolo(boxed: Workbench):
+    from globox import AnnotationSet
+
+    corners = {(x, y, x + width, y + height) for x, y, width, height in BOXES.values()}
+    with plain_temporary_folder() as folder:
+        export_list(boxed, "mine", folder / "m.xml")
+        (image,) = AnnotationSet.from_cvat(folder / "m.xml")
+        assert image.image_id == "images/x.y.jpg"
+        assert {(box.label, box.ltrb) for box in image.boxes} == {("mined", one) for one in corners}
+
+        export_list(boxed, "mine", folder / "m.zip", format_name="yolo")
+        with zipfile.ZipFile(folder / "m.zip") as archive:
+            archive.extractall(folder)  # noqa: S202  # we wrote it
+            (labels,) = (Path(name) for name in archive.namelist() if name.endswith(".txt"))
+        (image,) = AnnotationSet.from_yolo_v5(
+            folder / labels.parent, image_folder=folder / labels.parents[1] / "images"
+        )
+    assert {box.label for box in image.boxes} == {"2"}  # after the two classes: unlabelled
+    found = {tuple(round(side, 2) for side in box.ltrb) for box in image.boxes}
+    assert found == corners
+
+
+@pytest.mark.parametrize("form", ["JSON", "JSON_MIN", "CSV", "TSV"])
+@pytest.mark.parametrize("unit", ["photos", "boxed"])
+def test_answers_come_back_through_label_studios_own_converter(
+    request: pytest.FixtureRequest, tmp_path: Path, unit: str, form: str
+):
+    from label_studio_converter import Converter
+
+    bench: Workbench = request.getfixturevalue(unit)
+    choices = "".join(f'<Choice value="{name}"/>' for name in CLASSES)
+    config = (
+        f'<View><Image name="image" value="$image"/><Choices name="label" toName="image">{choices}</Choices></View>'
+    )
+    with plain_temporary_folder() as folder:
+        export_list(bench, "mine", folder / "tasks.json", images=folder / "pictures")
+        tasks = json.loads((folder / "tasks.json").read_text())
+        label_tasks(tasks)
+        for number, task in enumerate(tasks, start=1):  # what its database adds
+            task["id"] = number
+            task["annotations"][0] |= {"id": number, "completed_by": 1, "was_cancelled": False, "lead_time": 2.5}
+        (folder / "tasks.json").write_text(json.dumps(tasks))
+        Converter(config, project_dir=None).convert(str(folder / "tasks.json"), str(folder / "out"), form, is_dir=False)
+        (file,) = (folder / "out").iterdir()
+        taken = import_labels(bench, file)
+
+    ids = bench.lake.read("pareto_set", "mine").column("image_id").to_pylist()
+    assert dict(taken.round.labels) == dict(zip(ids, ANSWERS, strict=False))
+
+
+def test_objects_come_back_as_datumaro_writes_them(boxed: Workbench, tmp_path: Path):
+    ids = boxed.lake.read("pareto_set", "mine").column("image_id").to_pylist()
+    marks = [
+        {"id": at, "type": "bbox", "label_id": label, "bbox": [0, 0, 9, 9], "attributes": {"object_id": name}}
+        for at, (name, label) in enumerate(zip(ids, (1, 2), strict=True))
+    ]
+    labels = [{"name": name, "parent": ""} for name in ("mined", *CLASSES)]
+    item = {"id": "images/x.y", "annotations": marks, "image": {"path": "images/x.y.jpg", "size": [140, 180]}}
+    (tmp_path / "default.json").write_text(
+        json.dumps({"info": {}, "categories": {"label": {"labels": labels}}, "items": [item]})
+    )
+
+    assert dict(import_labels(boxed, tmp_path / "default.json").round.labels) == dict(zip(ids, CLASSES, strict=True))
+
+
 def test_boxes_of_yolo_are_shares_of_the_picture(boxed: Workbench, tmp_path: Path):
     export_list(boxed, "mine", tmp_path / "m.zip", format_name="yolo")
 
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
-        (name,) = (one for one in archive.namelist() if one.startswith("images/"))
+        (name,) = (one for one in archive.namelist() if one.endswith(".jpg"))
         with archive.open(name) as stream, Image.open(stream) as picture:
             across, down = picture.size
-        lines = archive.read(f"labels/{name[len('images/') : -len('.jpg')]}.txt").decode().splitlines()
+        (labels,) = (one for one in archive.namelist() if one.endswith(".txt"))
+        lines = archive.read(labels).decode().splitlines()
         assert list(csv.DictReader(io.StringIO(archive.read("mined.csv").decode())))[1]["object_id"].endswith("#7")
     for line, (x, y, width, height) in zip(lines, BOXES.values(), strict=True):
         shares = [float(share) for share in line.split()[1:]]
@@ -306,7 +372,7 @@ def test_boxes_of_yolo_are_shares_of_the_picture(boxed: Workbench, tmp_path: Pat
 
 def test_crops_are_cut_and_need_objects(boxed: Workbench, photos: Workbench, tmp_path: Path):
     made = make_bench(tmp_path / "other")
-    publish_list(made, [f"{made.source.shards()[0]}/a/x.y.jpg"])
+    publish_list(made, [f"{made.source.shards()[0]}/images/x.y.jpg"])
     with pytest.raises(ConfigError, match="--crops cuts objects out: it needs `unit: object`"):
         export_list(made, "mine", tmp_path / "m.csv", are_crops=True)
 

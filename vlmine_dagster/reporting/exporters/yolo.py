@@ -36,10 +36,24 @@ class YoloExporter:
                 rows.append({"file": f"images/{picture.name}", "prediction": facts.prediction, **tags_of(row)})
             for name, boxes in lines.items():
                 if boxes:
-                    archive.writestr(f"labels/{name.rpartition('.')[0]}.txt", "".join(boxes))
+                    archive.writestr(labels_of(f"images/{name}"), "".join(boxes))
             archive.writestr("data.yaml", _data(names))
             archive.writestr("mined.csv", _table(mined, rows))
         return Exported(len(rows))
+
+
+def labels_of(picture: str) -> str:
+    """Return the file that holds the boxes of a picture: where Ultralytics looks for it, whatever the id is.
+
+    Of the folders called `images` the last one becomes `labels`.
+
+    Examples:
+        >>> labels_of("images/shard-000/a.b.jpg"), labels_of("images/shard-000/images/a.jpg")
+        ('labels/shard-000/a.b.txt', 'images/shard-000/labels/a.txt')
+    """
+    *folders, name = picture.split("/")
+    last = len(folders) - 1 - folders[::-1].index("images")
+    return "/".join([*folders[:last], "labels", *folders[last + 1 :], f"{name.rpartition('.')[0]}.txt"])
 
 
 def _line(mined: MinedList, row: Row, facts: ItemFacts, *, category: int) -> str:
