@@ -30,7 +30,7 @@ def _open(place: "Place", settings: NuscenesSettings) -> "DriveSource":
 
 def detect(root: str) -> Mapping[str, Any] | None:
     """Return the version where a folder holds one or several, the first; None where it holds none."""
-    found = sorted(file.parent.name for file in Path(root).glob("v1.0*/sample_annotation.json"))
+    found = sorted(file.parent.name for file in Path(root).glob("v1.0*/sample_data.json"))
     return {"version": found[0]} if found else None
 
 

@@ -26,9 +26,9 @@ def _open(place: "Place", settings: WaymoSettings) -> "DriveSource":
 
 
 def detect(root: str) -> Mapping[str, Any] | None:
-    """Return no further settings where a folder holds components of the data set."""
-    folder = Path(root)
-    has_both = all(any(folder.glob(f"{part}/*.parquet")) for part in ("camera_image", "projected_lidar_box"))
+    """Return no further settings where a folder, or one of its splits, holds components of the data set."""
+    folder, parts = Path(root), ("camera_image", "projected_lidar_box")
+    has_both = any(all(any(folder.glob(f"{above}{part}/*.parquet")) for part in parts) for above in ("", "*/"))
     return {} if has_both else None
 
 

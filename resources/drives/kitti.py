@@ -1,5 +1,6 @@
 """KITTI's object detection data: numbered pictures, text lines of labels and calibration, raw points."""
 
+import logging
 import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -19,6 +20,9 @@ FRAMES_PER_SHARD = 500
 _FIELDS = 15
 _CAMERA = "image_2"
 _NOBODY = "DontCare"
+_TURNS, _MOVES = ("R0_rect", "R_rect"), ("Tr_velo_to_cam", "Tr_velo_cam")
+"""Names in the calibration of objects, and in that of tracking."""
+_logger = logging.getLogger(__name__)
 
 
 class KittiLayout:
@@ -67,13 +71,22 @@ class KittiLayout:
 
     def objects(self, shard: str) -> pa.Table:
         """Return the labels of a shard, with their own rectangles."""
-        return object_table([row for one in self._numbers[shard] for row in self._labels(one)])
+        rows = [row for one in self._numbers[shard] for row in self._labels(one)]
+        flat = [row["track_id"] for row in rows if not _is_in_space(row)]
+        if flat:
+            _logger.warning(
+                "%s: %s labels have no box in space, for want of a calibration or of a size: %s, ...",
+                shard,
+                f"{len(flat):,}",
+                flat[0],
+            )
+        return object_table(rows)
 
     def boxes(self, shard: str) -> pa.Table:
         """Return the boxes in space of a shard, with the points in each."""
         found = []
         for one in self._numbers[shard]:
-            rows = self._labels(one)
+            rows = [row for row in self._labels(one) if _is_in_space(row)]
             points = self._points(one)
             if rows and points is not None:
                 counts = points_in_boxes(points[:, :3], [[row[name] for name in BOX_SIDES] for row in rows])
@@ -133,50 +146,66 @@ class KittiLayout:
     def _labels(self, one: str) -> list[dict[str, Any]]:
         """Return the labels of a picture; `DontCare` is a region, and no object.
 
-        Raises:
-            SourceError: a line is no label, or there is no calibration.
+        A line that is no label is an object without a rectangle; without a calibration, objects have no box in space.
         """
-        lidar_from_camera = None
+        lidar_from_camera = self._lidar_from_camera(one)
         found = []
         for number, line in enumerate(self._lines(one, "label_2"), start=1):
             fields = line.split()
             if fields[0] == _NOBODY:
                 continue
-            try:
-                values = [float(field) for field in fields[1:_FIELDS]]
-                left, top, right, bottom, height, width, length, x, y, z, turn = values[3:14]
-            except ValueError as error:
-                raise SourceError(
-                    f"label_2 of {one}: line {number} is no label of 15 fields: {line[:60]!r}."
-                ) from error
-            if lidar_from_camera is None:
-                lidar_from_camera = self._lidar_from_camera(one)
-            centre = moved([[x, y - height / 2, z]], lidar_from_camera)[0].tolist()
-            box = [*centre, length, width, height, float(wrapped(-turn - np.pi / 2))]
             track, category = f"{_name(one)}-{number}", fields[0].lower().replace("_", " ")
-            found.append(
-                {
-                    "key": _name(one),
-                    "timestamp_us": _time(one),
-                    "track_id": track,
-                    "class_name": self._kinds.get(track, category),
-                    "type_name": category,
-                    **{"x": left, "y": top, "width": right - left, "height": bottom - top},
-                    "visibility": 1 - 0.3 * min(max(values[1], 0), 2),
-                    **dict(zip(BOX_SIDES, box, strict=True)),
-                }
-            )
+            row = {
+                "key": _name(one),
+                "timestamp_us": _time(one),
+                "track_id": track,
+                "class_name": self._kinds.get(track, category),
+                "type_name": category,
+            }
+            try:
+                found.append(row | _sides(fields, lidar_from_camera))
+            except ValueError:
+                _logger.warning("label_2 of %s: line %s is no label of 15 fields: %r", one, number, line[:60])
+                found.append(row | dict.fromkeys(("x", "y", "width", "height"), np.nan))
         return found
 
-    def _lidar_from_camera(self, one: str) -> Floats:
-        """Return the pose of the rectified camera in the LiDAR's frame."""
-        said = dict(line.split(":", 1) for line in self._lines(one, "calib") if ":" in line)
+    def _lidar_from_camera(self, one: str) -> Floats | None:
+        """Return the pose of the rectified camera in the LiDAR's frame; None where nothing says it."""
+        pairs = (line.replace(":", " ", 1).partition(" ") for line in self._lines(one, "calib"))
+        said = {name: rest.split() for name, _, rest in pairs}
         try:
-            turn = np.array(said["R0_rect"].split(), np.float64).reshape(3, 3)
-            move = np.array(said["Tr_velo_to_cam"].split(), np.float64).reshape(3, 4)
-        except (KeyError, ValueError) as error:
-            raise SourceError(f"calib of {one}: no R0_rect and Tr_velo_to_cam in it. Fetch the calibration.") from error
+            turn = np.array(_first(said, _TURNS), np.float64).reshape(3, 3)
+            move = np.array(_first(said, _MOVES), np.float64).reshape(3, 4)
+        except ValueError:
+            return None
         return inverted(np.vstack([turn @ move, [0, 0, 0, 1]]))
+
+
+def _first(said: Mapping[str, list[str]], names: Sequence[str]) -> list[str]:
+    return next((said[name] for name in names if name in said), [])
+
+
+def _is_in_space(row: Mapping[str, Any]) -> bool:
+    return BOX_SIDES[0] in row
+
+
+def _sides(fields: Sequence[str], lidar_from_camera: Floats | None) -> dict[str, float]:
+    """Return the rectangle, the visibility and, where it can be known, the box in space of a label.
+
+    Raises:
+        ValueError: the fields are no label.
+    """
+    values = [float(field) for field in fields[1:_FIELDS]]
+    left, top, right, bottom, height, width, length, x, y, z, turn = values[3:14]
+    found = {
+        **{"x": left, "y": top, "width": right - left, "height": bottom - top},
+        "visibility": 1 - 0.3 * min(max(values[1], 0), 2),
+    }
+    if lidar_from_camera is None or min(height, width, length) <= 0:  # labels of pictures alone have -1
+        return found
+    centre = moved([[x, y - height / 2, z]], lidar_from_camera)[0].tolist()
+    box = [*centre, length, width, height, float(wrapped(-turn - np.pi / 2))]
+    return {**found, **dict(zip(BOX_SIDES, box, strict=True))}
 
 
 def _name(one: str) -> str:

@@ -1,5 +1,6 @@
 """nuScenes v1.0: JSON tables that name one another by tokens, pictures and points in files of their own."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,20 @@ from vlmine_dagster.resources.drives.files import file_pictures, object_table, r
 from vlmine_dagster.resources.sources.tree import FileTree
 
 Row = Mapping[str, Any]
+_logger = logging.getLogger(__name__)
 
 _LIDAR = "LIDAR_TOP"
 _VISIBLE = {"1": 0.2, "2": 0.5, "3": 0.7, "4": 0.9}
 """Middle of the share of an object that its visibility stands for: up to 40%, 60%, 80%, 100%."""
 _TABLES = ("scene", "sample", "sample_data", "sample_annotation", "instance", "category")
 _PLACES = ("calibrated_sensor", "ego_pose", "sensor", "log")
+_OPTIONAL = {
+    "sample_annotation": "there are no objects",
+    "instance": "objects have no class",
+    "category": "objects have no class",
+    "log": "the location of scenes is unknown",
+}
+"""Tables that a data set may lack, and what becomes of it without them."""
 _COLUMNS = 5
 
 
@@ -91,7 +100,8 @@ class NuscenesLayout:
 
     def object_files(self, _shard: str) -> Sequence[str]:
         """Return the tables that objects are read from; they are about all scenes."""
-        return [f"{self._folder}/{name}.json" for name in (*_TABLES, *_PLACES[:2])]
+        paths = (f"{self._folder}/{name}.json" for name in (*_TABLES, *_PLACES[:2]))
+        return [path for path in paths if path in self._table_files]
 
     def frames(self, shard: str) -> pa.Table:
         """Return the key frames of a scene."""
@@ -148,8 +158,10 @@ class NuscenesLayout:
     def sweeps(self, shard: str) -> Iterator[Sweep]:
         """Yield the sweeps of key frames."""
         for sample, shots in self._moments(shard):
-            if _LIDAR in shots:
-                shot = shots[_LIDAR]
+            shot = shots.get(_LIDAR)
+            if shot is not None and shot.path not in self._known_files:
+                _logger.warning("%s is missing: its sweep is left out", self._tree.uri(shot.path))
+            elif shot is not None:
                 points = read_points(self._tree, shot.path, _COLUMNS)
                 placed = moved(points[:, :3], shot.ego_from_sensor)
                 yield Sweep(sample["timestamp"], np.concatenate([placed, points[:, 3:4] / 255], 1).astype(np.float32))
@@ -197,9 +209,16 @@ class NuscenesLayout:
     def _known_files(self) -> frozenset[str]:
         return frozenset(self._tree.paths(lambda path: path.startswith("samples/")))
 
+    @cached_property
+    def _table_files(self) -> frozenset[str]:
+        return frozenset(self._tree.paths(lambda path: path.startswith(f"{self._folder}/")))
+
     def _rows(self, name: str) -> Iterator[Row]:
         """Yield the rows of a table as they pass."""
         path = f"{self._folder}/{name}.json"
+        if name in _OPTIONAL and path not in self._table_files:
+            _logger.warning("%s is missing: %s", self._tree.uri(path), _OPTIONAL[name])
+            return iter(())
         opened: Callable[[], Any] = partial(self._tree.open, path)
         file = BoxFile(path, self._tree.uri(path), opened, lambda _name: None)
         return (row for _, row in items(file, ""))
@@ -237,17 +256,16 @@ class NuscenesLayout:
         wanted = {row["ego_pose_token"] for row in keyed}
         poses = {row["token"]: row for row in self._rows("ego_pose") if row["token"] in wanted}
         found: dict[str, dict[str, _Shot]] = defaultdict(dict)
+        lost = 0
         for row in keyed:
-            sensor = sensors[row["calibrated_sensor_token"]]
-            channel = channels[sensor["sensor_token"]]
-            if channel == _LIDAR or channel.startswith("CAM_"):
-                found[row["sample_token"]][channel] = _Shot(
-                    row["filename"],
-                    (int(row.get("width") or 0), int(row.get("height") or 0)),
-                    _pose(sensor),
-                    _pose(poses[row["ego_pose_token"]]),
-                    np.array(sensor["camera_intrinsic"], np.float64),
-                )
+            sensor, pose = sensors.get(row["calibrated_sensor_token"]), poses.get(row["ego_pose_token"])
+            channel = "" if sensor is None else channels.get(sensor["sensor_token"], "")
+            if sensor is None or pose is None:
+                lost += 1
+            elif channel == _LIDAR or channel.startswith("CAM_"):
+                found[row["sample_token"]][channel] = _shot(row, sensor, pose)
+        if lost:
+            _logger.warning("%s key frames name no known sensor or pose and are left out", f"{lost:,}")
         return found
 
     def _said(self, scene: Row) -> dict[str, str | None]:
@@ -263,6 +281,12 @@ class NuscenesLayout:
 
 def _key(sample: Row, camera: str) -> str:
     return f"{sample['timestamp']}_{camera}"
+
+
+def _shot(row: Row, sensor: Row, pose: Row) -> _Shot:
+    size = (int(row.get("width") or 0), int(row.get("height") or 0))
+    intrinsic = np.array(sensor["camera_intrinsic"], np.float64)
+    return _Shot(row["filename"], size, _pose(sensor), _pose(pose), intrinsic)
 
 
 def _pose(row: Row) -> Floats:

@@ -1,5 +1,6 @@
 """Four layouts of one world give the same frames and objects, and points that lie in the boxes."""
 
+import json
 import shutil
 from collections import Counter
 from functools import cache
@@ -18,7 +19,9 @@ from vlmine_dagster.geometry.lidar import points_in_boxes
 from vlmine_dagster.geometry.overlap import box_iou
 from vlmine_dagster.resources.datasets import argoverse2, kitti, nuscenes
 from vlmine_dagster.resources.drives.contract import BOX_SIDES, box_array
+from vlmine_dagster.resources.driving.waymo_files import write_waymo
 from vlmine_dagster.resources.intake import inspect_shard
+from vlmine_dagster.resources.objects import object_rows
 from vlmine_dagster.resources.sources import survey
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.place import Place
@@ -128,6 +131,14 @@ def test_init_recognizes_the_layout(folders, kind):
         parse_settings({**written, "dataset": {"kind": "folder", "root": "."}})
 
 
+def test_init_finds_the_splits_of_waymo_below_a_folder(tmp_path):
+    write_waymo(tmp_path / "all/training", world(), random_seed=0)
+
+    found = survey(str(tmp_path / "all"))
+
+    assert (found.settings.kind, found.contents) == ("waymo", "2 files")
+
+
 @pytest.mark.parametrize("kind", ["nuscenes", "argoverse2", "kitti"])
 def test_a_folder_of_something_else_is_refused(tmp_path, kind):
     (tmp_path / "a.txt").write_text("nothing")
@@ -148,13 +159,61 @@ def test_what_is_missing_or_broken_is_told_and_the_rest_is_read(folders, tmp_pat
     assert not any(row["key"] == "000003" for row in source.layout.objects(shard).to_pylist())
     with pytest.raises(SourceError, match="5 bytes, which are no points of 4 numbers"):
         list(source.sweeps(shard))
-    (folder / "label_2/000003.txt").write_text("Car 0 0\n")
-    with pytest.raises(SourceError, match="line 1 is no label of 15 fields: 'Car 0 0'"):
-        open_layout("kitti", tmp_path / "kitti").layout.objects(shard)
-    (folder / "label_2/000003.txt").write_text("Car 0 0 0 1 2 3 4 1 1 1 0 0 9 0\n")
-    (folder / "calib/000003.txt").write_text("P2: 1\n")
-    with pytest.raises(SourceError, match="calib of training/000003"):
-        open_layout("kitti", tmp_path / "kitti").layout.objects(shard)
+
+
+def test_a_line_that_is_no_label_is_a_broken_box_and_a_picture_without_calibration_keeps_its_rectangles(
+    folders, tmp_path, caplog
+):
+    folder = shutil.copytree(folders("kitti"), tmp_path / "kitti") / "training"
+    known = open_layout("kitti", tmp_path / "kitti")
+    (shard,) = known.shards()
+    before = known.objects(shard).num_rows
+    with (folder / "label_2/000003.txt").open("a") as file:
+        file.write("Car 0 0\nVan 0 0 0 1 2 30 40 -1 -1 -1 -1000 -1000 -1000 -10\n")
+    (folder / "calib/000004.txt").write_text("P2: 1\n")
+    tracking = (folder / "calib/000005.txt").read_text()
+    (folder / "calib/000005.txt").write_text(
+        tracking.replace("R0_rect:", "R_rect").replace("Tr_velo_to_cam:", "Tr_velo_cam")
+    )
+    source = open_layout("kitti", tmp_path / "kitti")
+
+    images = inspect_shard(source, shard, labels=None, max_pixels=10**8)
+    rows = object_rows(images, source.objects(shard), min_size=1).rows.to_pylist()
+
+    assert len(rows) == before + 2
+    assert [row["failure"] for row in rows if row["outcome"] == "bad_box"] == [
+        "a side is no number: x nan, y nan, width nan, height nan in a picture of 160 x 107"
+    ]
+    assert "label_2 of training/000003: line" in caplog.text and "is no label of 15 fields: 'Car 0 0'" in caplog.text
+    flat = {row["image_id"][-6:] for row in rows if "length" not in row["attributes"] and row["outcome"] == "ok"}
+    assert flat == {"000003", "000004"} and "labels have no box in space" in caplog.text
+    assert {row["timestamp_us"] for row in source.boxes(shard).to_pylist()} >= {3, 5}
+    assert 4 not in {row["timestamp_us"] for row in source.boxes(shard).to_pylist()}
+
+
+def test_nuscenes_does_without_tables_that_only_add_something_and_without_rows_that_lead_nowhere(
+    folders, tmp_path, caplog
+):
+    folder = shutil.copytree(folders("nuscenes"), tmp_path / "nu")
+    tables = folder / "v1.0-mini"
+    for name in ("log", "sample_annotation", "instance", "category"):
+        (tables / f"{name}.json").unlink()
+    rows = json.loads((tables / "sample_data.json").read_text())
+    rows[0]["calibrated_sensor_token"], rows[1]["ego_pose_token"] = "gone", "gone"
+    (tables / "sample_data.json").write_text(json.dumps(rows))
+    lost = next((folder / "samples/LIDAR_TOP").iterdir())
+    lost.unlink()
+
+    source = open_layout("nuscenes", folder)
+    pictures = [raw for shard in source.shards() for raw in source.read(shard)]
+    sweeps = sum(1 for shard in source.shards() for _ in source.sweeps(shard))
+
+    assert survey(str(folder)).settings.kind == "nuscenes"
+    assert len(pictures) + sweeps == len(rows) - 2 - 1 and not any(raw.failure for raw in pictures)
+    assert {source.objects(shard).num_rows for shard in source.shards()} == {0}
+    assert source.object_fingerprint(source.shards()[0])
+    for said in ("log.json is missing: the location", "2 key frames name no known", f"{lost.name} is missing"):
+        assert said in caplog.text
 
 
 def test_a_log_without_annotations_has_pictures_and_no_objects(folders, tmp_path):
