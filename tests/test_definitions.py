@@ -8,8 +8,8 @@ HEAVY = ("numpy", "pyarrow", "duckdb", "PIL", "jinja2", "scipy", "torch", "mlflo
 
 
 def loaded_after(code: str, folder: Path) -> set[str]:
-    """The top-level modules that a fresh interpreter has loaded after running some code."""
-    told = "\nimport sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    """The modules that a fresh interpreter has loaded after running some code."""
+    told = "\nimport sys; print(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code + told], cwd=folder, capture_output=True, text=True, check=True
     )
@@ -30,3 +30,17 @@ for name in ("", *main.commands):
     assert CliRunner().invoke(main, [*name.split(), "--help"]).exit_code == 0
 """
     assert loaded_after(code, tmp_path) & {"dagster", *HEAVY} == set()
+
+
+def test_a_probe_is_trained_without_the_compiler_of_torch(tmp_path):
+    code = """
+import numpy as np
+from vlmine_dagster.learning.training import fit_probe
+fit_probe(np.eye(4, dtype=np.float32), [0, 1, 2, 3], class_count=4)
+"""
+    assert loaded_after(code, tmp_path) & {"torch", "torch._dynamo"} == {"torch"}
+
+
+def test_no_rule_for_the_answers_of_models_is_compiled_where_no_model_is_asked(tmp_path):
+    code = "import vlmine_dagster.automation.runner, vlmine_dagster.describing.providers"
+    assert not {name for name in loaded_after(code, tmp_path) if name.startswith("vlmine_dagster.mining.failures")}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from vlmine_dagster.mining.grounding import confirmations, judge_confirmation
+from vlmine_dagster.mining.grounding import confirmations
+from vlmine_dagster.mining.yes_or_no import judge_confirmation
 
 
 @pytest.mark.parametrize(

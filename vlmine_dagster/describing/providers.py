@@ -51,7 +51,7 @@ def grounder_of(bench: Workbench) -> Grounder | None:
 
 
 def _grounder(bench: Workbench, settings: GroundingSettings) -> Grounder:
-    from vlmine_dagster.mining.grounding import judge_confirmation
+    from vlmine_dagster.mining.yes_or_no import judge_confirmation
 
     wanted = {"prompt": settings.prompt, "answer": "description"}
     fields = type(settings.describer).model_fields
