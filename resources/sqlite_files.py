@@ -104,6 +104,7 @@ def _settle(connection: object, _: object) -> None:
     if not _files.has(file):
         return
     with suppress(sqlite3.OperationalError):  # another process has locked it: it stays as it is this time
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        is_new = connection.execute("PRAGMA page_count").fetchone()[0] == 0  # a run's: 25 tables and indices to come
+        if connection.execute(f"PRAGMA journal_mode {'= WAL' if is_new else ''}").fetchone()[0] == "wal":
             connection.execute("PRAGMA synchronous = NORMAL")
         _files.keep(file)

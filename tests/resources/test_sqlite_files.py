@@ -60,11 +60,17 @@ def test_the_log_is_folded_in_once_at_the_end_and_not_at_each_event(file: Path):
 
 def test_a_file_that_becomes_write_ahead_while_it_is_open_is_kept_from_then_on(folder: Path):
     file = folder / "runs.db"
+    write_event(file)
     with kept_open(folder):
         assert write_event(file) == WAITS_AT_EVERY_COMMIT  # else a power failure could break it
         write_ahead(file)
         write_event(file)
         assert log_of(file).exists()
+
+
+def test_a_new_file_is_write_ahead_before_its_first_table(folder: Path):
+    with kept_open(folder):
+        assert write_event(folder / "runs.db") == WAITS_FOR_THE_LOG_ONLY
 
 
 def test_files_of_somebody_else_are_left_alone(file: Path, folder: Path):
