@@ -1,6 +1,7 @@
 """Keywords to counts, scores, ranks and a selected set over a synthetic lake, against bare DuckDB and bare moocore.
 
     python -m benchmarks.engine --images 1000000 --images 10000000 --folder /a/disk/with/5GB
+    python -m benchmarks.engine --images 10000000 --objects-an-image 10
 
 The stages are the project's own: what they read, check by Great Expectations, hash, publish and tell MLflow. Each runs
 in a process of its own, whose peak of memory stands beside its time; imports are not counted. Bare DuckDB reads the
@@ -57,14 +58,14 @@ COPY (
     FROM counts ORDER BY image_count DESC, keyword
 ) TO '{counts_file}' (FORMAT parquet, COMPRESSION zstd);
 COPY (
-    SELECT image_id,
+    SELECT {key},
            min(image_count) AS min_count,
            avg(image_count) AS mean_count,
            1 / min(image_count) AS novelty_min,
            1 / avg(image_count) AS novelty_mean,
            arg_min(keyword, place) AS rarest_keyword
     FROM {keywords} JOIN counts USING (keyword)
-    GROUP BY image_id ORDER BY image_id
+    GROUP BY {key} ORDER BY {key}
 ) TO '{scores_file}' (FORMAT parquet, COMPRESSION zstd);
 """
 
@@ -128,7 +129,7 @@ def run_bare_query(bench: Workbench, folder: Path) -> dict[str, float]:
     written = {name: _in_quotes(folder / file) for name, file in _BARE_FILES.items()}
     with bench.lake.connect() as connection:
         connection.execute("SET preserve_insertion_order = true")  # else what is sorted is not written so
-        connection.execute(_BARE.format(keywords=Lake.scan(files), images=images, **written))
+        connection.execute(_BARE.format(keywords=Lake.scan(files), images=images, key=bench.lake.kind.key, **written))
     return {}
 
 
@@ -156,7 +157,8 @@ def check_scores(bench: Workbench, folder: Path) -> None:
     """Refuse counts or scores that differ from those of bare DuckDB in any row, by a sum of hashes."""
     for table, name in ((POOL_STAGE, "counts_file"), (SHARD_STAGE, "scores_file")):
         ours = Lake.scan([str(path) for path in bench.lake.require(table, bench.lake.partitions(table))])
-        columns = ", ".join(column.name for column in TABLES[table].columns)
+        on_disk = bench.lake.kind.renamed(table)
+        columns = ", ".join(on_disk.get(column.name, column.name) for column in TABLES[table].columns)
         query = f"SELECT count(*), sum(hash({columns})) FROM "  # noqa: S608 - our own names
         bare = f"'{_in_quotes(folder / _BARE_FILES[name])}'"
         with duckdb.connect() as connection:
@@ -194,9 +196,9 @@ def work(name: str, folder: Path) -> None:
     os._exit(0)  # threads of the libraries may abort a process that ends in the ordinary way
 
 
-def lake_size(images: int, images_a_shard: int = 10_000) -> LakeSize:
-    """Return the lake of so many images that is measured: its vocabulary is a tenth of them."""
-    return LakeSize(images, max(images // images_a_shard, 1), max(images // 10, 10))
+def lake_size(images: int, images_a_shard: int = 10_000, *, objects_an_image: int = 0) -> LakeSize:
+    """Return the lake of so many images, or objects, that is measured: its vocabulary is a tenth of them."""
+    return LakeSize(images, max(images // images_a_shard, 1), max(images // 10, 10), objects_an_image)
 
 
 def measure(folder: Path, size: LakeSize, *, memory_gb: float) -> dict[str, dict[str, float]]:
@@ -263,10 +265,19 @@ def ratios(costs: Mapping[str, Mapping[str, float]]) -> tuple[float, float, floa
 @click.command()
 @click.option("--images", "sizes", multiple=True, type=int, default=(1_000_000,), show_default=True)
 @click.option("--images-a-shard", default=10_000, show_default=True)
+@click.option("--objects-an-image", default=0, show_default=True, help="The items are objects, so many in each image.")
 @click.option("--memory-gb", default=2.0, show_default=True, help="DuckDB's limit, for the stages and for bare DuckDB.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where lakes are made and kept; else a temporary one.")
 @click.option("--work", "name", type=click.Choice(list(WORK)), help="Do only this, on a lake that is there.")
-def main(sizes: tuple[int, ...], images_a_shard: int, memory_gb: float, folder: Path | None, name: str | None) -> None:
+def main(
+    *,
+    sizes: tuple[int, ...],
+    images_a_shard: int,
+    objects_an_image: int,
+    memory_gb: float,
+    folder: Path | None,
+    name: str | None,
+) -> None:
     """Print Markdown tables of time and memory by stage, and of ratios to the bare engines."""
     if name is not None:
         assert folder is not None
@@ -274,8 +285,13 @@ def main(sizes: tuple[int, ...], images_a_shard: int, memory_gb: float, folder: 
         return
     with tempfile.TemporaryDirectory() as temporary:
         home = folder or Path(temporary)
+        kind = "objects" if objects_an_image else "images"
         found = {
-            images: measure(home / f"images-{images}", lake_size(images, images_a_shard), memory_gb=memory_gb)
+            images: measure(
+                home / f"{kind}-{images}",
+                lake_size(images, images_a_shard, objects_an_image=objects_an_image),
+                memory_gb=memory_gb,
+            )
             for images in sizes
         }
     print(f"{machine('duckdb', 'moocore', 'numpy', 'great_expectations')}; {memory_gb:g} GB for DuckDB\n")

@@ -1,13 +1,14 @@
 """A lake of any size without images: what `keywords` and `uncertainty_scores` would have published, stamps and all.
 
 Keywords follow a 1/x law: of V words, word r is drawn with a probability near 1 / (r ln V), ten times an image, repeats
-left out and drawn again until the image has ten.
+left out and drawn again until the image has ten. With objects, the items are objects in a tenth as many images.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -28,14 +29,16 @@ class LakeSize:
     """How much to make.
 
     Attributes:
-        images: Images in all, spread evenly over the shards.
+        images: Images or objects in all, spread evenly over the shards.
         shards: Files a table.
         vocabulary: Words to draw from.
+        objects_an_image: So many of them are objects of one image each; 0 where the items are images.
     """
 
     images: int
     shards: int
     vocabulary: int
+    objects_an_image: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,7 +48,7 @@ class LakeSize:
 
 def make_lake(folder: Path, size: LakeSize) -> Workbench:
     """Write `vlmine.yaml` and publish every table up to keywords, and uncertainty; return the workbench."""
-    settings = {
+    settings: dict[str, Any] = {
         "name": "synthetic",
         "dataset": {"kind": "folder", "root": "."},
         "task_model": {"kind": "predictions", "path": "predictions.parquet"},
@@ -55,6 +58,8 @@ def make_lake(folder: Path, size: LakeSize) -> Workbench:
         },
         "budget": 0.01,
     }
+    if size.objects_an_image:
+        settings |= {"unit": "object", "objects": {"boxes": "boxes.json"}}
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "vlmine.yaml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -82,11 +87,14 @@ def _tables(size: LakeSize, number: int) -> Iterator[tuple[str, pa.Table]]:
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET enable_progress_bar = false")
         connection.execute(f"SELECT setseed({(number + 1) / (size.shards + 1)})")
+        several = size.objects_an_image
+        of_image = f"lpad((i // {max(several, 1)})::VARCHAR, 8, '0') || '.jpg'"
+        of_object = f" || '#' || (i % {several} + 1)" if several else ""
         connection.execute(
-            f"CREATE TABLE pool AS SELECT i, '{size.names[number]}/' || lpad(i::VARCHAR, 8, '0') || '.jpg' AS image_id "  # noqa: S608
-            f"FROM range({first}, {last}) AS t(i)"
+            f"CREATE TABLE pool AS SELECT i, '{size.names[number]}/' || {of_image} AS parent_id, "  # noqa: S608 - our own
+            f"parent_id{of_object} AS image_id FROM range({first}, {last}) AS t(i)"
         )
-        for table, query in _QUERIES.items():
+        for table, query in (_QUERIES | (_OF_OBJECTS if several else {})).items():
             yield table, connection.sql(query, params=_parameters(table, size)).to_arrow_table()
 
 
@@ -122,4 +130,13 @@ _QUERIES = {
                                     random() AS margin, 'class ' || (random() * 200)::INT AS predicted_label
                              FROM pool ORDER BY image_id""",
 }
-assert set(_QUERIES) <= set(TABLES)
+_OF_OBJECTS = {
+    "images": _QUERIES["images"].replace("FROM pool", "FROM (SELECT DISTINCT parent_id AS image_id FROM pool)"),
+    "objects": """SELECT image_id AS object_id, parent_id AS image_id,
+                         2.0 AS x, 3.0 AS y, 20.0 AS width, 30.0 AS height,
+                         'class ' || (random() * 200)::INT AS class_name, random() AS score,
+                         NULL::VARCHAR AS track_id, 'boxes.json' AS origin, sha256(image_id) AS sha256,
+                         'pool' AS split, 'ok' AS outcome
+                  FROM pool ORDER BY object_id""",
+}
+assert set(_QUERIES | _OF_OBJECTS) <= set(TABLES)

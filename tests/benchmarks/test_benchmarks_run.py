@@ -117,3 +117,16 @@ def test_growth_is_drawn_as_png():
     costs = {n: Cost(1 + n / 1000, 1 + n / 1000, 500.0) for n in (100, 1000, 10_000)}
 
     assert growth.drawn({growth.BY_IMAGES: costs, growth.BY_SHARDS: costs}).startswith(b"\x89PNG")
+
+
+def test_objects_are_counted_and_ranked_as_images_are(tmp_path):
+    bench = make_lake(tmp_path, LakeSize(images=300, shards=3, vocabulary=100, objects_an_image=10))
+
+    for name in (engine.POOL_STAGE, engine.SHARD_STAGE, "pareto"):
+        engine.run_stage(bench, name)
+    engine.run_bare_query(bench, tmp_path)
+
+    engine.check_scores(bench, tmp_path)
+    shards = bench.lake.partitions("objects")
+    assert bench.lake.read_all("images", shards).num_rows == 30
+    assert bench.lake.read("pareto_set", "pareto").num_rows == bench.lake.read_all("objects", shards).num_rows == 300
