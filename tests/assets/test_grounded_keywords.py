@@ -98,6 +98,12 @@ def test_what_is_not_seen_sinks_and_what_comes_up_is_asked_about_too(make_projec
     kept = [word for word in before if word not in models.made_up]
     assert sorted(models.asked) == sorted([*models.made_up, *kept[:FIRST]])
     assert listed(made) == [*kept, before[0], before[2], before[4]]
+    changes = made.frame("list_changes", "mine").set_index("image_id")
+    assert changes["change"].to_dict() == {
+        NAMES[WORDS.index(word)]: "left" if word in models.made_up else "entered"
+        for word in {*before[:6]} ^ {*kept[:6]}  # of the budget
+    }
+    assert set(changes["cause"]) == {"grounding"}
     rows = made.frame("grounded_keywords", "mine").set_index("keyword")
     assert rows["outcome"][before[1]] == "unparseable"
     assert rows["list_rank"].to_dict() == {word: before.index(word) + 1 for word in models.asked}

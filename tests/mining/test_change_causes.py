@@ -50,6 +50,23 @@ def test_what_reviewers_called_an_image_comes_before_what_its_rank_did():
     assert left(Standing(9, 9), Standing(300, 30), verdict=Verdict.RARE)[0] is Cause.OTHERS
 
 
+def test_what_a_second_model_does_not_see_sinks_and_others_come_up():
+    looked = replace(LISTS, has_denied=True)
+    place = {"novelty_min": 5}
+
+    assert left(Standing(5, 5, {}, place), Standing(90, 90, {}, place), looked, is_denied=True) == (
+        Cause.GROUNDING,
+        "rank 90 now; a second model does not see its rarest keyword",
+    )
+    assert left(Standing(5, 5), Standing(90, 90), looked, verdict=Verdict.JUNK, is_denied=True)[0] is Cause.VERDICT
+    assert entered(Standing(60, 60, {}, place), Standing(48, 48, {}, place), looked) == (
+        Cause.GROUNDING,
+        "rank 60 before; images ahead of it sank: a second model does not see their keywords",
+    )
+    risen = Standing(48, 48, {"novelty_min": 1.0}, {"novelty_min": 1})
+    assert entered(Standing(60, 60, {"novelty_min": 0.5}, place), risen, looked)[0] is Cause.SIGNAL
+
+
 def test_a_budget_moves_nobody():
     larger, smaller = replace(LISTS, selected_now=80), replace(LISTS, selected_now=20)
 

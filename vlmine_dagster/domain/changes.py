@@ -16,6 +16,7 @@ class Cause(StrEnum):
     BUDGET = "budget"
     SIGNAL = "signal"
     VERDICT = "verdict"
+    GROUNDING = "grounding"
     OTHERS = "others"
     ORDER = "order"
 
@@ -28,6 +29,7 @@ ENTERED = {
     Cause.BUDGET: "larger budget",
     Cause.SIGNAL: "risen by a signal",
     Cause.VERDICT: "risen by verdicts",
+    Cause.GROUNDING: "since others sank by a second look",
     Cause.OTHERS: "since others left",
     Cause.ORDER: "since the experiment changed",
 }
@@ -43,6 +45,7 @@ LEFT = {
     Cause.BUDGET: "smaller budget",
     Cause.SIGNAL: "fallen by a signal",
     Cause.VERDICT: "fallen by verdicts",
+    Cause.GROUNDING: "not confirmed by a second look",
     Cause.OTHERS: "since others came before",
     Cause.ORDER: "since the experiment changed",
 }

@@ -40,6 +40,7 @@ class Comparison:
         selected_now: Images that the budget of this one reaches.
         has_same_signals: Whether both were mined by the same signals.
         has_verdicts: Whether this one learned from verdicts.
+        has_denied: Whether images sank on this one because a second model did not see their keyword.
         counted: What keywords are counted by.
     """
 
@@ -47,6 +48,7 @@ class Comparison:
     selected_now: int
     has_same_signals: bool = True
     has_verdicts: bool = False
+    has_denied: bool = False
     counted: CountedUnit = COUNTED["image"]
 
 
@@ -89,6 +91,7 @@ def why_left(
     split: str | None,
     outcome: str | None,
     verdict: Verdict | None = None,
+    is_denied: bool = False,
 ) -> Found:
     """Say why an image is no longer within the budget.
 
@@ -99,6 +102,7 @@ def why_left(
         split: Its split now; None where the data set no longer holds it.
         outcome: What became of it when it was opened last.
         verdict: What reviewers called it.
+        is_denied: Whether a second model did not see its keyword.
 
     Examples:
         >>> lists = Comparison(selected_before=50, selected_now=50)
@@ -112,6 +116,8 @@ def why_left(
     apart = _set_apart(now, "in the junk lane now", "is listed in its place now")
     if apart is None and verdict is not None and verdict not in CONFIRMED:
         return Cause.VERDICT, f"reviewers called it {verdict}"
+    if apart is None and is_denied:
+        return Cause.GROUNDING, f"rank {now.rank:,} now; a second model does not see its rarest keyword"
     return apart or _fallen(before, now, lists)
 
 
@@ -174,6 +180,8 @@ def _moved(before: Standing, now: Standing, lists: Comparison, rank: str, *, up:
         return Cause.SIGNAL, f"{rank}; {_signal_text(name, before, now, lists.counted)}"
     if lists.has_verdicts:
         return Cause.VERDICT, f"{rank}; verdicts moved it {'up' if up else 'down'}"
+    if lists.has_denied and up:
+        return Cause.GROUNDING, f"{rank}; images ahead of it sank: a second model does not see their keywords"
     return Cause.ORDER, f"{rank}; no signal moved it, but how the experiment puts its list together"
 
 

@@ -30,14 +30,30 @@ def by_grounding(reader: Reader, pool: pa.Table, ranking: Ranking) -> tuple[Rank
     """
     if not reader.needs("grounded_keywords"):
         return ranking, {}
-    rows = reader.read("grounded_keywords", ["image_id", "is_confirmed"])
-    answered = rows.filter(pc.is_valid(rows.column("is_confirmed")))
+    answered = _answered(reader)
     places = pc.index_in(answered.column("image_id"), value_set=pool.column("image_id").combine_chunks()).to_pylist()
     seen = dict(zip(places, answered.column("is_confirmed").to_pylist(), strict=True))
     found = {place: is_seen for place, is_seen in seen.items() if place is not None}
     is_denied = np.zeros(pool.num_rows, dtype=np.bool_)
     is_denied[[place for place, is_seen in found.items() if not is_seen]] = True
     return sunk(ranking, is_denied), {place: _SEEN if is_seen else _UNSEEN for place, is_seen in found.items()}
+
+
+def _answered(reader: Reader) -> pa.Table:
+    rows = reader.read("grounded_keywords", ["image_id", "is_confirmed"])
+    return rows.filter(pc.is_valid(rows.column("is_confirmed")))
+
+
+def denied_images(reader: Reader) -> frozenset[str]:
+    """Return the ids of the images whose deciding keyword a second model did not see; none where nobody was asked.
+
+    Args:
+        reader: Reads `grounded_keywords` (image_id, is_confirmed), if keywords are confirmed.
+    """
+    if not reader.needs("grounded_keywords"):
+        return frozenset()
+    answered = _answered(reader)
+    return frozenset(answered.filter(pc.invert(answered.column("is_confirmed"))).column("image_id").to_pylist())
 
 
 def sunk(ranking: Ranking, is_denied: npt.NDArray[np.bool_]) -> Ranking:

@@ -15,6 +15,7 @@ from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.mining.judging import standing_verdicts
 from vlmine_dagster.mining.list_changes import Comparison, Standing, why_entered, why_left
 from vlmine_dagster.resources.sources import shard_of
+from vlmine_dagster.scoring.grounding import denied_images
 from vlmine_dagster.scoring.ranking import MinedList
 from vlmine_dagster.scoring.reading import Reader
 
@@ -81,7 +82,8 @@ def list_changes(reader: Reader, found: MinedList, last: Last | None, last_chang
     and repeated, or that had to be made again for another reason, loses no change.
 
     Args:
-        reader: Reads `items` (image_id, split, outcome), and `verdicts` where the list learns from them.
+        reader: Reads `items` (image_id, split, outcome), `verdicts` where the list learns from them, and
+            `grounded_keywords` (image_id, is_confirmed) where keywords are confirmed.
         found: The list.
         last: The `pareto_set` that it replaces; None: there is none.
         last_changes: The `list_changes` that it replaces.
@@ -108,11 +110,13 @@ def _compared(reader: Reader, found: MinedList, connection: "duckdb.DuckDBPyConn
     places = _places(connection, shared)
     before, now = (_standings(connection, one, shared, places) for one in ("before", "now"))
     selected_before = connection.sql("SELECT count(*) FROM before WHERE selected").fetchall()[0][0]
+    denied = denied_images(reader)
     lists = Comparison(
         selected_before,
         found.selected_count,
         has_same_signals=set(signals[0]) == set(signals[1]),
         has_verdicts=reader.needs("verdicts"),
+        has_denied=bool(denied),
         counted=reader.project.settings.counted,
     )
     entered = [name for name, is_selected in changed.items() if is_selected]
@@ -127,7 +131,8 @@ def _compared(reader: Reader, found: MinedList, connection: "duckdb.DuckDBPyConn
     for name in left:
         split, outcome = states.get(name, (None, None))
         verdict = verdicts.get(name)
-        why = why_left(before[name], now.get(name), lists, split=split, outcome=outcome, verdict=verdict)
+        facts: dict[str, Any] = {"split": split, "outcome": outcome, "verdict": verdict, "is_denied": name in denied}
+        why = why_left(before[name], now.get(name), lists, **facts)
         rows.append(_row(name, "left", why, before[name], now.get(name)))
     return rows
 
