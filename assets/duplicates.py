@@ -1,4 +1,4 @@
-"""Stage `duplicates`: which images of the pool show the same picture as another one."""
+"""Stage `duplicates`: which images show the same picture as another one."""
 
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.engine.stage import CORES_POOL, Part, Product, Reads, stage
@@ -22,14 +22,15 @@ def _unless_asked(part: Part) -> str | None:
     settings=lambda part: [part.settings.dedupe, part.settings.neighbour_search],
     skipped=_unless_asked,
     is_on_demand=True,
-    version=2,
+    version=3,
     pool=CORES_POOL,
 )
 def duplicates(run: StageRun) -> Product:
-    """Images of the pool that show the same picture as another one: resized, cropped a little, mirrored, brightened.
+    """Images that show the same picture as another one: resized, cut a little, mirrored, brighter, coded again.
 
-    One row per image that another one stands for. Candidates are near by the encoder's features; their pixels decide.
-    With `dedupe: near` keywords count such images once, and lists show them once ("+7 similar").
+    One row per image, to be mined or labelled, that another one stands for. Candidates are near by the encoder's
+    features; their pixels decide. With `dedupe: near` keywords count such images once, and lists show them once ("+7
+    similar").
     """
     from vlmine_dagster.scoring.near_duplicates import duplicate_rows
 

@@ -132,6 +132,35 @@ def test_what_judges_is_not_described_so_its_duplicates_are(make_project: Maker)
     assert not made.bench.lake.path("descriptions", "a").exists()
 
 
+def test_labelled_images_of_one_picture_are_described_once_too(make_project: Maker):
+    rows = [
+        "key,split,class_id",
+        "a/r0,seed,rocket",
+        "b/r1,seed,rocket",
+        *(f"a/coffee-{k},seed,coffee" for k in (0, 1)),
+    ]
+    with ScriptedEndpoint(said) as endpoint:
+        made = make_project(shards(), labels="\n".join(rows), **settings(endpoint))
+        made.settings(dataset={"kind": "webdataset", "root": "data", "labels": {"file": "labels.csv"}})
+        assert made.run().is_whole
+        asked = [
+            call.image
+            for call in endpoint.calls
+            if call.image in {rocket(kind) for kind in ("plain", "mirrored", "small")}
+        ]
+
+    assert made.frame("duplicates").set_index("image_id")["kept_id"].to_dict() == {"b/r1": "a/r0", "b/r2": "a/r0"}
+    assert asked == [rocket("plain")]
+    assert {name: found for name, found in answers(made).items() if found != "ok"} == {
+        "b/r1": "taken_over",
+        "b/r2": "taken_over",
+    }
+    assert made.frame("vocab_counts").set_index("keyword")["image_count"]["rocket"] == 7  # one answer per picture
+    assert not made.frame("pareto_set", "mine")["image_id"].str.contains("/r").any()
+    card = selection_card(made.bench, "b/r1", made.bench.source.shards())
+    assert (card["verdict"], card["near_duplicate_of"]) == ("never mined: it is in the seed split", "a/r0")
+
+
 def test_a_keyworder_that_asks_is_spared_where_images_are_described_for_nothing(make_project: Maker):
     with ScriptedEndpoint(said) as endpoint:
         chosen = settings(endpoint, describer={"kind": "tagger"}, experiments=MINE)

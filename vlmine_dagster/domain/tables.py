@@ -206,7 +206,7 @@ VOCAB_COUNTS = Table(
 DUPLICATES = Table(
     "duplicates",
     "pool",
-    "an image of the pool that another one stands for, since both show one picture",
+    "an image, to be mined or labelled, that another one stands for, since both show one picture",
     (
         image_id(),
         Column("kept_id", "string", "the image that stands for it"),

@@ -32,11 +32,15 @@ few images says little."""
 PIXEL_POOL = 20_000
 """Images up to which all pictures are read, and compared by their pixels too: minutes above that."""
 
+_STOOD_FOR = frozenset({Split.POOL, Split.SEED})  # what judges models stands for itself
+
 _SPLITS = "SELECT image_id, split FROM items WHERE outcome = 'ok'"
 
 
 def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) -> pa.Table:
-    """Return the images of the pool that another image stands for, sorted by id.
+    """Return the images of the pool and of the labelled set that another image stands for, sorted by id.
+
+    What is labelled or judges comes before what can be mined: no image of the pool stands for it.
 
     Args:
         reader: Reads `items` (image_id, split, outcome) and `embeddings` (image_id, embedding).
@@ -121,7 +125,7 @@ def _table(
             "similarity": min(1.0, found[min(place, other), max(place, other)]),
         }
         for place, other in kept.items()
-        if splits[names[place]] == Split.POOL
+        if splits[names[place]] in _STOOD_FOR
     ]
     return pa.Table.from_pylist(rows, DUPLICATES.schema).sort_by("image_id")
 
