@@ -69,17 +69,33 @@ class BoxFiles:
             SourceError: a place holds none.
         """
         for place in range(len(self._settings.boxes)):
-            count = 0
-            for one in self._found_at(place):
-                if (known := self._format_of(one)) is not None:
-                    count += 1
-                    yield known, self._file(one)
-            if not count:
-                raise SourceError(
-                    f"{self._settings.boxes[place]}: no file in it is of a known format of boxes "
-                    f"({', '.join(BOX_FORMATS.names)}); a table begins with the names of its columns. Correct "
-                    f"objects.boxes, or name the format (objects.format)."
-                )
+            yield from ((known, self._file(one)) for known, one in self._known_at(place))
+
+    def formats(self) -> list[str]:
+        """Return the format of the first file with boxes at each place that the settings name.
+
+        Raises:
+            SourceError: a place holds none.
+        """
+        return [next(self._known_at(place))[0].name for place in range(len(self._settings.boxes))]
+
+    def _known_at(self, place: int) -> Iterator[tuple[BoxFormat, _Found]]:
+        """Yield the files with boxes of a place, each with its format.
+
+        Raises:
+            SourceError: there is none.
+        """
+        is_empty = True
+        for one in self._found_at(place):
+            if (known := self._format_of(one)) is not None:
+                is_empty = False
+                yield known, one
+        if is_empty:
+            raise SourceError(
+                f"{self._settings.boxes[place]}: no file in it is of a known format of boxes "
+                f"({', '.join(BOX_FORMATS.names)}); a table begins with the names of its columns. Correct "
+                f"objects.boxes, or name the format (objects.format)."
+            )
 
     @cached_property
     def _found(self) -> list[_Found]:

@@ -17,6 +17,7 @@ from vlmine_dagster.engine.making import Made as MadePartition
 from vlmine_dagster.engine.making import make
 from vlmine_dagster.engine.stage import Unit
 from vlmine_dagster.engine.stage_run import StageRun
+from vlmine_dagster.scoring.findings import readable_findings
 
 
 def made_of(made: Made, table: str, partition: str) -> MadePartition:
@@ -102,6 +103,22 @@ def test_objects_of_a_shard_are_there_with_what_became_of_them(boxed):
     assert boxed.frame("unmatched_boxes").name.to_list() == ["gone.jpg"]
     assert pool.metadata["lost boxes"] == 1
     assert "'cup' (3), 'Cup' (2)" in pool.advice["classes_are_spelled_one_way"].text
+
+
+def test_what_is_odd_about_box_files_is_said_where_no_one_looks_at_checks(boxed):
+    assert readable_findings(boxed.bench) == {}
+    for shard in ("a", "b"):
+        made_of(boxed, "objects", shard)
+    made_of(boxed, "unmatched_boxes", "pool")
+
+    found = readable_findings(boxed.bench)["objects"]
+
+    assert found == [
+        "1 name in the box files is no image of the dataset, or several (boxes: 1). Such as: gone.jpg",
+        "1 classes are written in several ways, and mined as different. Such as: 'cup' (3), 'Cup' (1)",
+        "1 boxes are there with two classes; both are objects. Such as: a/x: Cup and cup",
+        "1 of 3 images have no object in the box files.",
+    ]
 
 
 def test_status_counts_outcomes_of_objects_and_lists_their_failures(boxed):

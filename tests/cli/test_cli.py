@@ -98,6 +98,23 @@ def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):
     assert "name: my-pool\n" in (tmp_path / "vlmine.yaml").read_text()
 
 
+def test_init_takes_several_box_files_and_names_the_format_of_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tar(tmp_path / "data/a.tar", members({"coffee": 1}, start=0))
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc/coffee.xml").write_text("<annotation/>")
+    (tmp_path / "found.csv").write_text("image_id,x,y,width,height\n")
+    (tmp_path / "labelme.json").write_text('{"shapes": []}')
+
+    refused = vlmine("init", "data", "--boxes", "labelme.json")
+    taken = vlmine("init", "data", "--boxes", "voc", "--boxes", "found.csv")
+
+    assert refused.exit_code == 1
+    assert "labelme.json: no file in it is of a known format of boxes (coco," in refused.stderr
+    assert "objects by voc (voc), found.csv (table)" in taken.stdout
+    assert "  boxes:\n  - voc\n  - found.csv\n" in (tmp_path / "vlmine.yaml").read_text()
+
+
 def test_without_a_project_every_command_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 

@@ -181,10 +181,10 @@ def test_a_gap_of_tracks_lists_two_things_of_one_moment_and_one_thing_once(tmp_p
 
     assert [row["image_id"] for row in rows[None]] == [f"a/p#{n}" for n in (0, 1, 3, 4, 5, 2)]
     assert rows[None][-1]["listed_instead"] == "a/p#0"
-    assert rows[None][0]["reason"].endswith(" · 1 more frame of this moment")
+    assert rows[None][0]["reason"].endswith(" · 1 more object of this moment")
     assert [row["image_id"] for row in rows[2]] == [f"a/p#{n}" for n in (0, 1, 3, 4, 5, 2)]
     assert [row["selected"] for row in rows[2]] == [True, True, True, False, False, False]
-    assert rows[2][0]["reason"].endswith(" · 1 more frame of this moment · 2 more frames of this sequence")
+    assert rows[2][0]["reason"].endswith(" · 1 more object of this moment · 2 more objects of this sequence")
 
 
 def test_without_tracks_a_gap_is_between_all_objects_of_a_sequence(tmp_path):

@@ -11,13 +11,17 @@ from vlmine_dagster.cli.terminal import print_problem
 if TYPE_CHECKING:
     from vlmine_dagster.resources.sources.detection import Survey
     from vlmine_dagster.settings import DatasetSettings
+    from vlmine_dagster.settings.objects import ObjectSettings
 
 
 @click.command()
 @click.argument("dataset")
 @click.option("--name", help="Project name. Default: the folder's name.")
 @click.option(
-    "--boxes", type=click.Path(exists=True), help="Mine the objects in the images, by this box file or folder."
+    "--boxes",
+    multiple=True,
+    type=click.Path(exists=True),
+    help="Mine the objects in the images, by this box file or folder. Repeat for several.",
 )
 @click.option("--force", "is_forced", is_flag=True, help="Overwrite an existing vlmine.yaml.")
 @click.option(
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     default=None,
     help="Use the splits and labels that come with the data set. Default: ask, if in a terminal.",
 )
-def init(dataset: str, *, name: str | None, boxes: str | None, is_forced: bool, is_accepted: bool | None) -> None:
+def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: bool, is_accepted: bool | None) -> None:
     """Write vlmine.yaml for DATASET: a folder of images, tars, Parquet files or videos, or an fsspec URL."""
     from vlmine_dagster.cli.doctor import advice_on_labels
     from vlmine_dagster.resources.sources import survey
@@ -38,16 +42,31 @@ def init(dataset: str, *, name: str | None, boxes: str | None, is_forced: bool, 
         click.echo(note)
     found = _with_offer(surveyed, is_accepted=is_accepted, is_forced=is_forced)
     settings = settings_for(found, name=_project_name(name, dataset), boxes=boxes)
+    objects = "" if settings.objects is None else f", objects by {_places_of(settings.objects)}"
     file = write_starter(Path.cwd(), settings, is_forced=is_forced)
     click.echo(surveyed.contents)
     labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
-    mined = "" if settings.objects is None else f", objects by {boxes or 'the data set itself'}"
-    click.echo(f"{file}: {found.kind}{mined}, {labels}.")
+    click.echo(f"{file}: {found.kind}{objects}, {labels}.")
     if found.labels:
         advice = advice_on_labels(Workbench(settings_file=str(file)))
         if advice.state != "ok":
             print_problem(f"{found.labels.file}: {advice.found} {advice.advice}", colour="yellow")
     click.echo("Next: vlmine run")
+
+
+def _places_of(objects: "ObjectSettings") -> str:
+    """Return where objects come from, of box files each with its format.
+
+    Raises:
+        SourceError: a place holds no box file.
+    """
+    from vlmine_dagster.resources.boxes.files import BoxFiles
+    from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+
+    if not objects.boxes:
+        return "the data set itself"
+    formats = BoxFiles(objects, lambda path: str(Path.cwd() / path), FingerprintCache()).formats()
+    return ", ".join(f"{place} ({name})" for place, name in zip(objects.boxes, formats, strict=True))
 
 
 def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool) -> "DatasetSettings":

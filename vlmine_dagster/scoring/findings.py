@@ -4,6 +4,7 @@ from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring.box_findings import box_findings
 from vlmine_dagster.scoring.grounding import confirmed
 from vlmine_dagster.scoring.junk import junk_counts, junk_text
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
@@ -66,7 +67,11 @@ def junk_findings(bench: Workbench) -> list[str]:
 def readable_findings(bench: Workbench) -> dict[str, list[str]]:
     """Return what tables say of the pool, by table; nothing where they cannot be read: other commands say so."""
     try:
-        found = {"vocab_counts": keyword_findings(bench), "junk": junk_findings(bench)}
+        found = {
+            "objects": box_findings(bench),
+            "vocab_counts": keyword_findings(bench),
+            "junk": junk_findings(bench),
+        }
     except VlmineError:
         return {}
     return {table: texts for table, texts in found.items() if texts}

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from vlmine_dagster.domain.items import ItemKind
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.mining.advice import Advice, agreement_advice
 from vlmine_dagster.mining.delivery import count_within
-from vlmine_dagster.mining.moments import codes_of, image_note, thin_list
+from vlmine_dagster.mining.moments import codes_of, image_note, moment_note, thin_list
 from vlmine_dagster.mining.reasons import selection_reason
 from vlmine_dagster.mining.selection import Ranking, budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.labels import Labels
@@ -33,7 +34,7 @@ from vlmine_dagster.scoring.vocabulary import published_health
 from vlmine_dagster.settings import CountedBudget, ExperimentSettings
 
 _BEYOND = "beyond the budget"
-_SKIPPED = "skipped, the list holds another frame of its sequence: "
+_SKIPPED = "skipped, the list holds another {} of its sequence: "
 _JUNK = "in the junk lane: "
 _SKIPPED_OBJECT = "listed with its image, by another object: "
 
@@ -97,7 +98,8 @@ def mined_list(
     ranking = joined(joined(listed, last), found.lane)
     counted, notes = reader.project.settings.counted, joint(found.notes, seen)
     is_telling = _tells_images_apart(reader)
-    words = _Words(counted, are_tags_meaningful=is_telling, verdicts=notes, sliced=sliced, junk=found.junk)
+    frame = _frame_noun(kind)
+    words = _Words(counted, are_tags_meaningful=is_telling, verdicts=notes, sliced=sliced, junk=found.junk, frame=frame)
     return MinedList(
         _rows(pool, ranking, signals, selected_count, experiment=experiment, skipped=skipped, words=words),
         selected_count,
@@ -214,9 +216,10 @@ def _without_repeats(
         once = thin_list(_image_codes(pool, kind)[ranking.order], None, gap=None, per_sequence=1)
         skipped = SkippedFrames.of(once, ranking.order, pool.num_rows, note=image_note)
         ranking, last = part_of(ranking, once.kept), part_of(ranking, once.skipped)
+    note = partial(moment_note, noun=_frame_noun(kind))
     for rule in rules_of(experiment):
         found = rule.thinned(pool, ranking.order, name=name)
-        skipped = skipped.and_also(SkippedFrames.of(found, ranking.order, pool.num_rows))
+        skipped = skipped.and_also(SkippedFrames.of(found, ranking.order, pool.num_rows, note=note))
         ranking, last = part_of(ranking, found.kept), joined(part_of(ranking, found.skipped), last)
     return ranking, last, skipped
 
@@ -230,6 +233,12 @@ class _Words:
     verdicts: Mapping[int, str]
     sliced: SlicedList
     junk: Mapping[int, str]
+    frame: str
+
+
+def _frame_noun(kind: ItemKind) -> str:
+    """Return what a reason calls an item that a rule about frames skips."""
+    return "frame" if kind.parent is None else kind.name
 
 
 def _tells_images_apart(reader: Reader) -> bool:
@@ -277,7 +286,7 @@ def _rows(
     told = zip(reasons, copies, more, ends, strict=True)
     said = [f"{why}{words.sliced.within}{picked}{copy}{note}{end}" for why, copy, note, end in told]
     instead = skipped.listed_instead(ids, ranking.order)
-    skip = _SKIPPED_OBJECT if experiment.deliver == "image" else _SKIPPED
+    skip = _SKIPPED_OBJECT if experiment.deliver == "image" else _SKIPPED.format(words.frame)
     kinds = _junk_kinds(ranking, words.junk)
     columns = {
         "image_id": ids.take(pa.array(ranking.order)),

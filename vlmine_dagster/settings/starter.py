@@ -1,5 +1,6 @@
 """A fresh `vlmine.yaml`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,20 +72,20 @@ def drive_settings() -> ProjectSettings:
     )
 
 
-def settings_for(dataset: DatasetSettings, *, name: str, boxes: str | None = None) -> ProjectSettings:
+def settings_for(dataset: DatasetSettings, *, name: str, boxes: Sequence[str] = ()) -> ProjectSettings:
     """Return default settings for a dataset; without labels only experiments that need none.
 
     Args:
         dataset: The images.
         name: Name of the project.
-        boxes: Box file or folder: objects are mined. None mines the objects that the dataset itself knows, else images.
+        boxes: Box files or folders: objects are mined. Without any, those that the dataset itself knows, else images.
     """
-    if boxes is None and dataset.capabilities.knows_objects:
+    if not boxes and dataset.capabilities.knows_objects:
         own = ObjectSettings(from_dataset=True)
         return ProjectSettings(name=name, dataset=dataset, unit="object", objects=own, count_by="track")
-    if boxes is None:
+    if not boxes:
         return ProjectSettings(name=name, dataset=dataset)
-    return ProjectSettings(name=name, dataset=dataset, unit="object", objects=ObjectSettings(boxes=(boxes,)))
+    return ProjectSettings(name=name, dataset=dataset, unit="object", objects=ObjectSettings(boxes=tuple(boxes)))
 
 
 def starter_yaml(settings: ProjectSettings) -> str:
