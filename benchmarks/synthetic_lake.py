@@ -57,6 +57,7 @@ def make_lake(folder: Path, size: LakeSize) -> Workbench:
             "pareto": {"signals": ["novelty_min", "entropy"]},
         },
         "budget": 0.01,
+        "junk": "keep",  # there are no pictures to judge
     }
     if size.objects_an_image:
         settings |= {"unit": "object", "objects": {"boxes": "boxes.json"}}

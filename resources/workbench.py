@@ -119,9 +119,10 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
         objects, source = self.project.settings.objects, self.source
         if objects is not None and objects.from_dataset and isinstance(source, KnowsObjects):
             return OwnBoxes(source)
+        from vlmine_dagster.resources.boxes.contract import KnowsFrames
         from vlmine_dagster.resources.boxes.store import open_boxes
 
-        return open_boxes(self.project, self.lake)
+        return open_boxes(self.project, self.lake, videos=source if isinstance(source, KnowsFrames) else None)
 
     @cached_property
     def detector(self) -> "Detector | None":

@@ -5,13 +5,30 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_files.contract import text_of
 
 Box = tuple[float, float, float, float]
 """x, y, width, height."""
+
+
+@runtime_checkable
+class KnowsFrames(Protocol):
+    """A source of frames of videos."""
+
+    def shards(self) -> list[str]:
+        """Return the names of the shards."""
+        ...
+
+    def fingerprint(self, shard: str) -> str:
+        """Return a hash of a shard's files."""
+        ...
+
+    def frame_key(self, video: str, number: int) -> str | None:
+        """Return the key of a frame by its video and its number, None where there is none."""
+        ...
 
 
 class ImageEntry(NamedTuple):
@@ -69,6 +86,7 @@ class BoxFile:
         beside: Returns the content of another file by its path relative to the same place, None where there is none;
             `..` leads above the place.
         columns: Names of a table's columns by role, as the settings have them.
+        frame_key: Returns the key of the image that is a frame of a video, by the video's name and the frame's number.
     """
 
     path: str
@@ -76,6 +94,7 @@ class BoxFile:
     open: Callable[[], AbstractContextManager[BinaryIO]]
     beside: Callable[[str], bytes | None]
     columns: Mapping[str, str] = field(default_factory=dict)
+    frame_key: Callable[[str, int], str | None] = lambda _video, _number: None
 
     def unreadable(self, reason: object) -> SourceError:
         """Return the error of a file that is not what its format promises."""

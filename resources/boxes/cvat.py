@@ -1,6 +1,7 @@
 """CVAT's XML: boxes in images, and tracks through the frames of a video."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -21,6 +22,9 @@ from vlmine_dagster.settings.objects import BoxFormat
 
 _SHAPES = frozenset({"box", "polygon", "polyline", "points", "ellipse", "mask", "skeleton", "cuboid"})
 _CORNERS = [f"{side}{end}" for side in ("tl", "bl", "tr", "br") for end in "12"]
+_VIDEOS = (".//source", ".//task/name")
+"""Where a file names its video; an export of a project leaves it to the name of the task."""
+_NUMBERED = re.compile(r"frame_(\d{6,})")
 _FRAME = "frame_{:06d}"
 
 
@@ -28,14 +32,15 @@ def read_cvat(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     """Yield images and their boxes, and the boxes of tracks frame by frame.
 
     Of turned boxes, polygons, masks, ellipses, cuboids and skeletons the smallest upright box around them counts. A
-    frame of a video, which CVAT only numbers, goes by `frame_000017`; frames in which an object is `outside` the
-    picture have no box of it.
+    frame of a video, which CVAT only numbers, is that of the dataset's video of that name, else goes by
+    `frame_000017`; frames in which an object is `outside` the picture have no box of it.
     """
-    names: dict[str, str] = {}
+    names = _Names(file.frame_key)
     size: tuple[float | None, float | None] = (None, None)
     with file.open() as stream:
         for element in elements(file, stream, frozenset({"meta", "image", "track"})):
             if element.tag == "meta":
+                names.videos = [text for path in _VIDEOS if (text := element.findtext(path))]
                 original = element.find(".//original_size")
                 if original is not None:
                     size = (size_of(original.findtext("width")), size_of(original.findtext("height")))
@@ -45,25 +50,57 @@ def read_cvat(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
                 yield from _track(element, names, size)
 
 
-def _image(image: Element, names: dict[str, str]) -> Iterator[BoxRow | ImageEntry]:
-    name = (image.get("name") or "").strip()
-    names[image.get("id") or ""] = name
+class _Names:
+    """The names of frames, as far as they were yielded.
+
+    Args:
+        frame_key: Returns the key of a frame by the name of its video and its number.
+
+    Attributes:
+        videos: Names that the file's one video may have.
+    """
+
+    def __init__(self, frame_key: Callable[[str, int], str | None]):
+        self.videos: list[str] = []
+        self._frame_key = frame_key
+        self._by_id: dict[str, str] = {}
+
+    def of_image(self, image: Element) -> str:
+        """Return the name of an image, and remember it for tracks."""
+        name = (image.get("name") or "").strip()
+        numbered = _NUMBERED.fullmatch(name)
+        name = name if numbered is None else self._of_number(int(numbered.group(1)))
+        self._by_id[image.get("id") or ""] = name
+        return name
+
+    def of_frame(self, frame: str) -> tuple[str, bool]:
+        """Return the name of a frame, and whether it is new."""
+        if frame in self._by_id:
+            return self._by_id[frame], False
+        self._by_id[frame] = self._of_number(int(frame) if frame.isdecimal() else 0)
+        return self._by_id[frame], True
+
+    def _of_number(self, number: int) -> str:
+        keys = (self._frame_key(video, number) for video in self.videos)
+        return next((key for key in keys if key is not None), _FRAME.format(number))
+
+
+def _image(image: Element, names: _Names) -> Iterator[BoxRow | ImageEntry]:
+    name = names.of_image(image)
     yield ImageEntry(name, name, size_of(image.get("width")), size_of(image.get("height")))
     for place, shape in enumerate((one for one in image if one.tag in _SHAPES), start=1):
         yield _box(shape, name, shape.get("label"), f"image {image.get('id')}, {shape.tag} {place}")
 
 
-def _track(
-    track: Element, names: dict[str, str], size: tuple[float | None, float | None]
-) -> Iterator[BoxRow | ImageEntry]:
+def _track(track: Element, names: _Names, size: tuple[float | None, float | None]) -> Iterator[BoxRow | ImageEntry]:
     number = track.get("id") or ""
     for shape in (one for one in track if one.tag in _SHAPES and one.get("outside") != "1"):
         frame = shape.get("frame") or ""
-        if frame not in names:
-            names[frame] = _FRAME.format(int(frame) if frame.isdecimal() else 0)
-            yield ImageEntry(names[frame], names[frame], *size)
+        name, is_new = names.of_frame(frame)
+        if is_new:
+            yield ImageEntry(name, name, *size)
         place = f"track {number}, frame {frame}"
-        yield _box(shape, names[frame], track.get("label"), place, track_id=number, own_id=f"t{number}")
+        yield _box(shape, name, track.get("label"), place, track_id=number, own_id=f"t{number}")
 
 
 def _box(shape: Element, name: str, label: str | None, place: str, **ids: Any) -> BoxRow:

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 from vlmine_dagster.domain.errors import SourceError
-from vlmine_dagster.resources.boxes.contract import BoxFile
+from vlmine_dagster.resources.boxes.contract import BoxFile, KnowsFrames
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.settings import settings_hash
@@ -37,9 +37,18 @@ class BoxFiles:
         settings: Which files, and their format.
         resolve: Makes a path of the settings absolute.
         fingerprints: Hashes of files that were read before.
+        videos: The dataset where its images are frames of videos, which some tools only number.
     """
 
-    def __init__(self, settings: ObjectSettings, resolve: Callable[[str], str], fingerprints: FingerprintCache):
+    def __init__(
+        self,
+        settings: ObjectSettings,
+        resolve: Callable[[str], str],
+        fingerprints: FingerprintCache,
+        *,
+        videos: KnowsFrames | None = None,
+    ):
+        self._videos = videos
         self._settings = settings
         self._resolve = resolve
         self._fingerprints = fingerprints
@@ -54,7 +63,8 @@ class BoxFiles:
         entries = [one.tree.entry(one.path) for one in self._found]
         content = self._fingerprints.get(entries, self._content)
         names = [one.path for one in self._found]
-        return settings_hash(_VERSION, content, names, self._settings.reading())
+        videos = [] if self._videos is None else [[self._videos.fingerprint(one) for one in self._videos.shards()]]
+        return settings_hash(_VERSION, content, names, self._settings.reading(), *videos)
 
     def _content(self) -> str:
         digest = hashlib.sha256()
@@ -147,6 +157,7 @@ class BoxFiles:
             open=partial(one.tree.open, one.path),  # type: ignore[arg-type]  # reads like a binary file
             beside=partial(_beside, one.tree),
             columns={str(role): name for role, name in self._settings.columns.items()},
+            **({} if self._videos is None else {"frame_key": self._videos.frame_key}),
         )
 
 

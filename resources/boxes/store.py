@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from vlmine_dagster.domain.files import literal_pattern, replacing
-from vlmine_dagster.resources.boxes.contract import BoxRow, ImageEntry, number_of
+from vlmine_dagster.resources.boxes.contract import BoxRow, ImageEntry, KnowsFrames, number_of
 from vlmine_dagster.resources.boxes.files import BoxFiles
 from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.label_match import end_of, fitting, named_path
@@ -293,13 +293,19 @@ class _Raw:
             _write(connection, _BOXES, beside_boxes)
 
 
-def open_boxes(project: Project, lake: "Lake") -> BoxStore | None:
-    """Open the boxes of a project, None where its settings name no box files; nothing is read yet."""
+def open_boxes(project: Project, lake: "Lake", *, videos: KnowsFrames | None = None) -> BoxStore | None:
+    """Open the boxes of a project, None where its settings name no box files; nothing is read yet.
+
+    Args:
+        project: The project.
+        lake: Opens DuckDB within the bounds of the settings.
+        videos: The dataset where its images are frames of videos.
+    """
     settings = project.settings.objects
     if settings is None or not settings.boxes:
         return None
     cache = project.state_folder("cache")
-    files = BoxFiles(settings, project.resolve, FingerprintCache(cache / "fingerprints.tsv"))
+    files = BoxFiles(settings, project.resolve, FingerprintCache(cache / "fingerprints.tsv"), videos=videos)
     return BoxStore(files, cache / "boxes", lake)
 
 

@@ -122,6 +122,14 @@ class Clip:
             if shown.failure is None and abs(shown.time_s - time) <= _SAME_S:
                 yield Shown(time, shown.frame)
 
+    def frame_times(self) -> list[float]:
+        """Return when each frame of a video that was just opened appears, in that order; none is decoded.
+
+        So players number frames, and annotation tools with them; those that the container discards have no number.
+        """
+        ticks = (one.dts if one.pts is None else one.pts for one in self._packets if one.size and not one.is_discard)
+        return sorted(one * self._base - self._start for one in ticks if one is not None)
+
     def all(self) -> Iterator[Shown]:
         """Yield every frame, then a failure if the video breaks off."""
         while self._queue or not self._is_over:

@@ -47,6 +47,8 @@ class VideoSource(CutFolder):
         self._tree = tree
         self._settings = settings
         self._cache = cache
+        self._frame_times: dict[str, list[float]] = {}
+        self._meant: dict[str, str | None] = {}
 
     @cached_property
     def _files(self) -> FolderSource:
@@ -109,10 +111,51 @@ class VideoSource(CutFolder):
             return enumerate(_scenes(clip, self._settings.scene_change))
         return enumerate(clip.at(number * self._settings.every_s for number in count()))
 
+    def frame_key(self, video: str, number: int) -> str | None:
+        """Return the key of a frame that another tool knows by its video and its number, from 0 on.
+
+        Args:
+            video: Path or name of the video as the tool has it.
+            number: Place of the frame among those that are shown.
+
+        Returns:
+            None where no video, or more than one, has that name, or it has no such frame.
+        """
+        from vlmine_dagster.resources.label_match import fitting, named_path  # it imports the sources
+
+        if video not in self._meant:
+            path = named_path(video)
+            found = fitting(path, [(name, name) for name in self._videos])
+            stems = () if found else fitting(_stem(path), [(_stem(name), _stem(name)) for name in self._videos])
+            found = found or [name for name in self._videos if _stem(name) in stems]
+            self._meant[video] = found[0] if len(found) == 1 else None
+        name = self._meant[video]
+        times = [] if name is None else self._times_of(name)
+        return f"{name}@{times[number]:.3f}s" if 0 <= number < len(times) else None
+
+    @cached_property
+    def _videos(self) -> dict[str, str]:
+        """Path of each video, by its name."""
+        return {name: path for shard in self.shards() for path, name in self._named(shard) if is_video(path)}
+
+    def _times_of(self, video: str) -> list[float]:
+        if video not in self._frame_times:
+            try:
+                with self._tree.open(self._videos[video]) as file, open_clip(file) as clip:
+                    self._frame_times[video] = clip.frame_times()
+            except (PictureError, SourceError):
+                self._frame_times[video] = []
+        return self._frame_times[video]
+
 
 def is_video(name: str) -> bool:
     """Whether a file's name ends like a video's and is not hidden."""
     return name.lower().endswith(VIDEO_SUFFIXES) and not name.rpartition("/")[2].startswith(".")
+
+
+def _stem(name: str) -> str:
+    ending = next((one for one in VIDEO_SUFFIXES if name.lower().endswith(one)), "")
+    return name.removesuffix(name[len(name) - len(ending) :])
 
 
 def length_of(tree: FileTree, path: str) -> float:

@@ -119,14 +119,15 @@ def test_growth_is_drawn_as_png():
     assert growth.drawn({growth.BY_IMAGES: costs, growth.BY_SHARDS: costs}).startswith(b"\x89PNG")
 
 
-def test_objects_are_counted_and_ranked_as_images_are(tmp_path):
-    bench = make_lake(tmp_path, LakeSize(images=300, shards=3, vocabulary=100, objects_an_image=10))
+@pytest.mark.parametrize(("of_each", "table"), [(0, "images"), (10, "objects")])
+def test_images_and_objects_are_counted_and_ranked(tmp_path, of_each, table):
+    bench = make_lake(tmp_path, LakeSize(images=300, shards=3, vocabulary=100, objects_an_image=of_each))
 
     for name in (engine.POOL_STAGE, engine.SHARD_STAGE, "pareto"):
         engine.run_stage(bench, name)
     engine.run_bare_query(bench, tmp_path)
 
     engine.check_scores(bench, tmp_path)
-    shards = bench.lake.partitions("objects")
-    assert bench.lake.read_all("images", shards).num_rows == 30
-    assert bench.lake.read("pareto_set", "pareto").num_rows == bench.lake.read_all("objects", shards).num_rows == 300
+    shards = bench.lake.partitions(table)
+    assert bench.lake.read_all("images", shards).num_rows == 300 // max(of_each, 1)
+    assert bench.lake.read("pareto_set", "pareto").num_rows == bench.lake.read_all(table, shards).num_rows == 300

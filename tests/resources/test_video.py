@@ -11,13 +11,17 @@ from conftest import jpeg, photo
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.resources.boxes.files import BoxFiles
+from vlmine_dagster.resources.boxes.store import BoxStore
 from vlmine_dagster.resources.datasets.video import VideoSettings
 from vlmine_dagster.resources.intake import inspect_shard
+from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.sources import detect, survey
 from vlmine_dagster.resources.sources.clip import open_clip
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.sources.video import VideoSource
+from vlmine_dagster.settings.objects import ObjectSettings
 
 av = pytest.importorskip("av")
 
@@ -128,6 +132,61 @@ def test_a_frame_that_stands_long_is_one_image_and_keeps_its_id_at_any_rate(tmp_
     assert [key.partition("@")[2] for key in slow] == ["0.000s", "0.080s", "2.000s", "2.040s", "4.000s"]
     assert set(slow) == set(fast)
     assert [raw.failure for raw in fast.values()] == [None] * 5
+
+
+@pytest.mark.parametrize(("ending", "codec"), CONTAINERS)
+def test_a_frame_that_a_tool_numbers_is_the_one_that_is_shown_at_that_place(tmp_path, ending, codec):
+    videos, name = tmp_path / "videos", f"a/clip.{ending}"
+    write_video(videos / name, [grey(20 * n) for n in range(40)], codec=codec)
+    write_video(videos / "b/other.mp4", [grey(n) for n in range(3)])
+    (videos / "broken.mp4").write_bytes(b"no video")
+    found = source(videos, every_s=0.04)
+
+    keys = [found.frame_key(f"clip.{ending}", number) for number in range(41)]
+    told = {raw.key: raw for raw in found.read("shard-000", keys={key for key in keys if key})}
+
+    assert keys == [*(f"{name}@{n * 0.04:.3f}s" for n in range(40)), None]
+    assert [round(number_of(told[key]) / 20) for key in keys[:-1]] == [n % 10 for n in range(40)]
+    assert [found.frame_key(video, 0) for video in ("broken.mp4", "gone.mp4", "b/other", "clip.webm")] == [
+        None, None, "b/other.mp4@0.000s", f"{name}@0.000s",
+    ]  # fmt: skip
+
+
+def test_frames_of_a_video_of_varying_rate_are_numbered_by_when_they_are_shown(tmp_path):
+    pts = [0, 1, 2, 50, 51, 100]
+    write_video(tmp_path / "screen.mp4", [grey(20 * n) for n in range(6)], pts=pts)
+
+    keys = [source(tmp_path).frame_key("screen.mp4", number) for number in range(6)]
+
+    assert keys == [f"screen.mp4@{at / 25:.3f}s" for at in pts]
+
+
+@pytest.mark.parametrize(
+    "meta", ["<task><name>t</name></task><source>clip.mp4</source>", "<task><name>clip</name></task>"]
+)
+def test_boxes_that_cvat_drew_in_a_video_are_those_of_its_frames(tmp_path, meta):
+    write_video(tmp_path / "videos/day/clip.mp4", [grey(n) for n in range(60)])
+    box = 'outside="0" occluded="0" keyframe="1" xtl="1" ytl="2" xbr="31" ybr="42"'
+    track = "".join(f'<box frame="{number}" {box}/>' for number in (0, 25, 26))
+    image = f'<image id="50" name="frame_000050" width="64" height="48"><box label="van" {box}/></image>'
+    (tmp_path / "cvat.xml").write_text(
+        f'<annotations><meta>{meta}</meta>{image}<track id="0" label="bus">{track}</track></annotations>'
+    )
+    videos = source(tmp_path / "videos")
+    files = BoxFiles(
+        ObjectSettings(boxes="cvat.xml"), lambda path: str(tmp_path / path), FingerprintCache(), videos=videos
+    )
+    store = BoxStore(files, tmp_path / "store", Lake(str(tmp_path / "lake"), scratch=tmp_path / "scratch"))
+    ids = [f"shard-000/{raw.key}" for raw in videos.read("shard-000")]
+
+    rows = store.of_images("shard-000", ids).rows.to_pylist()
+
+    assert [(row["image_id"], row["label"], row["track_id"]) for row in rows] == [
+        ("shard-000/day/clip.mp4@0.000s", "bus", "0"),
+        ("shard-000/day/clip.mp4@1.000s", "bus", "0"),
+        ("shard-000/day/clip.mp4@2.000s", "van", None),
+    ]
+    assert store.unmatched({"shard-000": ids}).column("name").to_pylist() == ["day/clip.mp4@1.040s"]
 
 
 @pytest.mark.parametrize(("rotation", "corner"), [(90, (0, -1)), (-90, (-1, 0)), (180, (-1, -1)), (None, (0, 0))])
