@@ -1,14 +1,18 @@
-"""What driving data costs: frames/s from Waymo's Parquet to features and tags of objects, against the bare work.
+"""What driving data costs: frames/s from Waymo's Parquet to described objects, against the bare work.
 
-    python -m benchmarks.drives --frames 20
+    python -m benchmarks.drives --frames 40
+    python -m benchmarks.drives --segments 20 --frames 200 --stages --world /a/disk/with/1GB
 
-One generated segment of five cameras. Turn by turn in one run: pyarrow, Pillow and onnxruntime without anything around
-them, over the same pictures and the same crops; and the source, the crops and the encoder as the stages use them.
-Processor seconds are compared, which other work hurts least.
+Generated segments of five cameras. Turn by turn in one run: pyarrow, Pillow and onnxruntime without anything around
+them, over the same pictures and the same crops; and the source, the crops and the encoder as the stages use them. With
+`--stages`, the job of the shards itself takes their place, segment after segment: images opened and checked, objects,
+features, descriptions and keywords, checked by Great Expectations, published, and told to Dagster. Processor seconds
+are compared, which other work hurts least.
 """
 
 import io
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -35,45 +39,108 @@ _CONTEXT = 0.2
 
 
 @click.command()
-@click.option("--frames", default=20, show_default=True, help="Frames of the segment, of five pictures each.")
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--segments", default=1, show_default=True)
+@click.option("--frames", default=20, show_default=True, help="Frames of a segment, of five pictures each.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds over one segment; with --stages there is one.")
+@click.option("--stages", "with_stages", is_flag=True, help="Measure the whole job of the shards.")
+@click.option("--world", type=click.Path(path_type=Path), help="Folder to keep the generated world in, and reuse it.")
 @click.option("--models", type=click.Path(path_type=Path), default=Path(".vlmine/models"), show_default=True)
-def main(frames: int, rounds: int, models: Path) -> None:
+def main(segments: int, frames: int, rounds: int, models: Path, world: Path | None, *, with_stages: bool) -> None:
     """Print rates and their ratio, with one worker."""
-    with tempfile.TemporaryDirectory() as folder:
-        bench, rows = make_segment(Path(folder), frames)
-        shard, limit = bench.source.shards()[0], bench.project.settings.dataset.max_pixels
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        root = make_world(world or folder / "waymo", segments, frames)
+        bench = make_project(folder, root)
         encoder = Encoder(models, threads=1)
-        names = [row["object_id"] for row in rows if row["outcome"] == "ok"]
-        file = Path(folder) / "waymo/camera_image" / f"{shard}.parquet"
-        encoder.encode(read_bytes(bench.pictures, shard, names[:16]), max_pixels=limit)
-        ways: dict[str, Callable[[], object]] = {
-            "pyarrow, Pillow, onnxruntime": lambda: engine(encoder, bare_crops(file, rows, limit)),
-            "vlmine": lambda: encoder.encode(read_bytes(bench.pictures, shard, names), max_pixels=limit),
-        }
-        found = rates_of(ways, frames * 5, rounds=rounds)
+        if with_stages:
+            found, count = through_stages(bench, encoder, models)
+        else:
+            found, count = through_parts(bench, encoder, frames * 5, rounds)
     lines = []
-    for name, rates in found.items():
+    for what, rates in found.items():
         share = median(bare[1] / own[1] for bare, own in zip(next(iter(found.values())), rates, strict=True))
-        lines.append([name, *(f"{median(rate[place] for rate in rates):.1f}" for place in (0, 1)), f"{share:.2f}"])
-    print(f"{machine('onnxruntime', 'pillow', 'pyarrow')}; {len(names)} objects in {frames * 5} pictures\n")
+        lines.append([what, *(f"{median(rate[place] for rate in rates):.1f}" for place in (0, 1)), f"{share:.2f}"])
+    pictures = segments * frames * 5 if with_stages else frames * 5
+    print(f"{machine('onnxruntime', 'pillow', 'pyarrow')}; {count:,} objects in {pictures:,} pictures\n")
     print_table(["what", "pictures/s", "processor ms a picture", "of the bare work"], lines)
 
 
-def make_segment(folder: Path, frames: int) -> tuple[Workbench, list[dict[str, Any]]]:
-    """Make a project of one segment whose objects are published; return it and the rows of `objects`."""
-    write_waymo(folder / "waymo", drives(WorldSize(segments=1, frames=frames), random_seed=24), random_seed=24)
-    dataset = {"kind": "waymo", "root": "waymo"}
+def through_parts(
+    bench: Workbench, encoder: Encoder, pictures: int, rounds: int
+) -> tuple[dict[str, list[tuple[float, float]]], int]:
+    """Return rates of the first segment, bare and by source, crops and encoder; and its number of objects."""
+    shard, limit = bench.source.shards()[0], bench.project.settings.dataset.max_pixels
+    rows = publish_objects(bench, shard)
+    names = [row["object_id"] for row in rows if row["outcome"] == "ok"]
+    file = Path(bench.project.settings.dataset.root) / f"camera_image/{shard}.parquet"
+    encoder.encode(read_bytes(bench.pictures, shard, names[:16]), max_pixels=limit)
+    ways: dict[str, Callable[[], object]] = {
+        "pyarrow, Pillow, onnxruntime": lambda: engine(encoder, bare_crops(file, rows, limit)),
+        "vlmine": lambda: encoder.encode(read_bytes(bench.pictures, shard, names), max_pixels=limit),
+    }
+    return rates_of(ways, pictures, rounds=rounds), len(names)
+
+
+def through_stages(
+    bench: Workbench, encoder: Encoder, models: Path
+) -> tuple[dict[str, list[tuple[float, float]]], int]:
+    """Return rates of every segment, by the job of the shards and then bare; and the number of objects."""
+    import dagster as dg
+
+    from vlmine_dagster.automation.jobs import SHARD_JOB, build_core
+
+    shards, limit = bench.source.shards(), bench.project.settings.dataset.max_pixels
+    (Path(bench.project.folder) / ".vlmine").mkdir(exist_ok=True)
+    (Path(bench.project.folder) / ".vlmine/models").symlink_to(models.resolve())
+    job = build_core(bench.project, settings_file=bench.settings_file).get_job_def(SHARD_JOB)
+    found: dict[str, list[tuple[float, float]]] = {"pyarrow, Pillow, onnxruntime": [], "vlmine run, all stages": []}
+    count = 0
+    with dg.DagsterInstance.local_temp() as instance:
+        instance.add_dynamic_partitions("shards", shards)
+        for shard in shards:
+            whole = _cost(lambda shard=shard: job.execute_in_process(instance=instance, partition_key=shard))  # type: ignore[misc]
+            rows = bench.lake.read("objects", shard).to_pylist()
+            file = Path(bench.project.settings.dataset.root) / f"camera_image/{shard}.parquet"
+            bare = _cost(lambda file=file, rows=rows: engine(encoder, bare_crops(file, rows, limit)))  # type: ignore[misc]
+            pictures = bench.lake.read("images", shard, columns=("image_id",)).num_rows
+            described = bench.lake.read("descriptions", shard, columns=("outcome",)).column("outcome").to_pylist()
+            count += described.count("ok")
+            for rates, (seconds, spent) in zip(found.values(), (bare, whole), strict=True):
+                rates.append((pictures / seconds, spent / pictures * 1e3))
+            print(f"{shard}: {pictures} pictures, {described.count('ok')} objects described, {bare[1] / whole[1]:.2f}")
+    return found, count
+
+
+def _cost(work: Callable[[], object]) -> tuple[float, float]:
+    """Return seconds and processor seconds."""
+    started, spent = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - started, time.process_time() - spent
+
+
+def make_world(root: Path, segments: int, frames: int) -> Path:
+    """Generate the segments in Waymo's layout, unless they are there; return the folder."""
+    if not root.exists():
+        write_waymo(root, drives(WorldSize(segments=segments, frames=frames), random_seed=24), random_seed=24)
+    return root
+
+
+def make_project(folder: Path, root: Path) -> Workbench:
+    """Make a project that mines the objects of the segments."""
+    dataset = {"kind": "waymo", "root": str(root.resolve())}
     content = {"name": "drive", "dataset": dataset, "unit": "object", "objects": {"from_dataset": True}}
     (folder / "vlmine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    bench = Workbench(settings_file=str(folder / "vlmine.yaml"))
-    shard = bench.source.shards()[0]
+    return Workbench(settings_file=str(folder / "vlmine.yaml"))
+
+
+def publish_objects(bench: Workbench, shard: str) -> list[dict[str, Any]]:
+    """Publish the objects of a segment; return the rows."""
     images = inspect_shard(bench.source, shard, labels=None, max_pixels=bench.project.settings.dataset.max_pixels)
     assert bench.boxes is not None
     boxes = bench.boxes.of_images(shard, images.column("image_id").to_pylist()).rows
     rows = object_rows(images, boxes, min_size=16, context=_CONTEXT).rows
     bench.lake.publish("objects", shard, rows, inputs="")
-    return bench, rows.to_pylist()
+    return rows.to_pylist()
 
 
 def bare_crops(file: Path, rows: list[dict[str, Any]], limit: int) -> list[Any]:

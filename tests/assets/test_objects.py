@@ -121,6 +121,14 @@ def test_what_is_odd_about_box_files_is_said_where_no_one_looks_at_checks(boxed)
     ]
 
 
+def test_pictures_are_measured_for_the_junk_lane_only_where_they_are_mined_themselves(boxed):
+    assert boxed.frame("images").sharpness.notna().all()
+    boxed.settings(unit="object", objects={"boxes": "boxes.json"})
+    assert Freshness(GRAPH, boxed.bench, ["a", "b"]).state(Unit(GRAPH.stage_of("images")), "a") == "stale"
+    made_of(boxed, "images", "a")
+    assert boxed.frame("images", "a").sharpness.isna().all()
+
+
 def test_status_counts_outcomes_of_objects_and_lists_their_failures(boxed):
     made_of(boxed, "objects", "a")
     made_of(boxed, "unmatched_boxes", "pool")

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from benchmarks.drives import bare_crops, make_segment
+from benchmarks.drives import bare_crops, make_project, make_world, publish_objects
 from vlmine_dagster.resources.encoder import prepare_pixels
 from vlmine_dagster.resources.intake import read_bytes
 
 
 def test_the_bare_work_makes_the_same_inputs_of_the_same_objects(tmp_path):
-    bench, rows = make_segment(tmp_path, 1)
+    bench = make_project(tmp_path, make_world(tmp_path / "waymo", 1, 1))
     shard = bench.source.shards()[0]
+    rows = publish_objects(bench, shard)
     names = [row["object_id"] for row in rows if row["outcome"] == "ok"]
     bare = bare_crops(tmp_path / "waymo/camera_image" / f"{shard}.parquet", rows, 10**8)
     ours = [prepare_pixels(data, max_pixels=10**8) for _, data in read_bytes(bench.pictures, shard, names)]
