@@ -1,6 +1,8 @@
 """Dataset `audio`: a folder tree of sounds, cut into windows."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -42,4 +44,12 @@ def _open(place: "Place", settings: AudioFilesSettings) -> "WindowSource":
     return WindowSource(place.tree, settings, cache=place.fingerprints)
 
 
-PLUGIN = SourcePlugin(AudioFilesSettings, _open)
+def detect(root: str) -> Mapping[str, Any] | None:
+    """Return the number of shards where a folder holds long sounds; short ones are items as they are."""
+    from vlmine_dagster.resources.sources.tree import FileTree
+    from vlmine_dagster.resources.sources.windows import found_in
+
+    return found_in(FileTree(root)) if Path(root).is_dir() else None
+
+
+PLUGIN = SourcePlugin(AudioFilesSettings, _open, detect=detect)

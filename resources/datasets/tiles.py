@@ -1,6 +1,8 @@
 """Dataset `tiles`: a folder tree of scans, such as whole slides or GeoTIFFs, cut into tiles."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -43,4 +45,12 @@ def _open(place: "Place", settings: TilesSettings) -> "TileSource":
     return TileSource(place.tree, settings, cache=place.fingerprints)
 
 
-PLUGIN = SourcePlugin(TilesSettings, _open)
+def detect(root: str) -> Mapping[str, Any] | None:
+    """Return settings where a folder holds slides, or TIFFs too large for a picture."""
+    from vlmine_dagster.resources.sources.tiles import found_in
+    from vlmine_dagster.resources.sources.tree import FileTree
+
+    return found_in(FileTree(root)) if Path(root).is_dir() else None
+
+
+PLUGIN = SourcePlugin(TilesSettings, _open, detect=detect)

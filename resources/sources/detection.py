@@ -28,6 +28,7 @@ from vlmine_dagster.resources.sources.brought_labels import (
 from vlmine_dagster.resources.sources.choice import FileChoice, choice_of
 from vlmine_dagster.resources.sources.columns import columns_without_images, image_and_key_columns
 from vlmine_dagster.resources.sources.contract import ImageSource, is_image
+from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
 from vlmine_dagster.resources.sources.ignored import describe_ignored, ignored_line
@@ -37,6 +38,7 @@ from vlmine_dagster.resources.sources.place import Place
 from vlmine_dagster.resources.sources.samples import chosen_endings, mask_patterns, unnamed_images
 from vlmine_dagster.resources.sources.shard_files import is_shard_file
 from vlmine_dagster.resources.sources.splits import path_splits, test_folders
+from vlmine_dagster.resources.sources.tiles import banded
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.sources.video import VIDEO_KIND, VIDEO_SUFFIXES, VideoSource, is_video, length_of
 from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
@@ -82,10 +84,11 @@ def survey(root: str) -> Survey:
 
 
 def _contents(source: ImageSource) -> str:
-    if not isinstance(source, FolderSource | VideoSource):
+    if not isinstance(source, FolderSource | CutFolder):
         return f"{len(source.shards()):,} files"
     kinds = ", ".join(f"{count:,} {kind or 'without an ending'}" for kind, count in source.endings().most_common())
-    return f"{'images' if isinstance(source, FolderSource) else 'videos'}: {kinds}"
+    noun = "images" if isinstance(source, FolderSource) else "videos" if isinstance(source, VideoSource) else "files"
+    return f"{noun}: {kinds}"
 
 
 def detect(root: str) -> DatasetSettings:
@@ -247,6 +250,12 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
         notes.append(f"pictures with few colours that are named like masks are left out: {', '.join(masks)}.")
     if not images:
         return None
+    bands = banded(tree, images)
+    if bands:
+        notes.append(
+            f"TIFFs have {bands} bands, of which 1 to 3 are seen; dataset.medium: {{kind: bands, shown: [4, 3, 2]}} "
+            f"chooses others (docs/media.md)."
+        )
     return _Found({**_as_folder(images), **settings}, notes)
 
 

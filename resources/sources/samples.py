@@ -97,7 +97,7 @@ def mask_patterns(tree: FileTree, images: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         pattern
         for pattern, paths in groups.items()
-        if len(paths) < len(images) and _have_few_colours(_contents(tree, _spread(paths)))
+        if len(paths) < len(images) and _have_few_colours(_contents(tree, spread(paths)))
     )
 
 
@@ -111,7 +111,7 @@ def unnamed_images(
 ) -> tuple[str, ...] | None:
     """Return the endings to set where files without an ending are images, by the first bytes of some; else None."""
     unnamed = tree.paths(lambda path: ending_of(path) == "")
-    some = _contents(tree, _spread(unnamed))
+    some = _contents(tree, spread(unnamed))
     if not some or 2 * sum(map(is_item, some)) < len(some):
         return None
     return (*sorted({ending_of(path).lstrip(".") for path in images}), "")
@@ -145,6 +145,7 @@ def _contents(tree: FileTree, paths: Sequence[str]) -> list[bytes]:
     return [found for _, found in tree.read_each(paths) if not isinstance(found, SourceError)]
 
 
-def _spread(paths: Sequence[str], keep: Callable[[str], bool] = bool) -> list[str]:
+def spread(paths: Sequence[str], keep: Callable[[str], bool] = bool) -> list[str]:
+    """Return twenty paths at most, from everywhere in a list."""
     step = max(1, len(paths) // _LOOKED_AT)
     return list(islice((path for path in paths[::step] if keep(path)), _LOOKED_AT))

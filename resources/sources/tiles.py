@@ -2,16 +2,19 @@
 
 import io
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from vlmine_dagster.domain.errors import ConfigError, PictureError
 from vlmine_dagster.resources.deep_pixels import GDAL_NODATA, declared_unset, is_set
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.contract import RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.samples import spread
 from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.settings.dataset import DatasetSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".scn", ".btf")
+_PLAIN = (".tif", ".tiff")
 _BLANK_RANGE = 0.03
+_COLOURS, _MOST_SHARDS, _LOOKED_AT = 4, 1000, 5
 _PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS = 33550, 33922, 34264, 34735  # GeoTIFF 1.0, sections 2.4 and 2.6
 _RASTER_TYPE, _IS_POINT = 1025, 2
 
@@ -84,6 +89,45 @@ class TileSource(CutFiles):
                 yield RawImage(key, where, _tiff(pixels, scan.unset), attributes=scan.place(x, y, side))
         if left_out and keys is None:
             _logger.info("%s: %s tiles of one colour are left out (dataset.skip_blank)", name, f"{left_out:,}")
+
+
+def found_in(tree: FileTree) -> dict[str, Any] | None:
+    """Return settings for a folder of slides, or of rasters too large for a picture; None for any other folder."""
+    scans = tree.paths(lambda path: path.lower().endswith(SUFFIXES))
+    others = tree.paths(lambda path: path.lower().endswith(IMAGE_SUFFIXES) and not path.lower().endswith(SUFFIXES))
+    slides = [path for path in scans if not path.lower().endswith(_PLAIN)]
+    known = [
+        found for path in (spread(scans) if scans and len(others) < len(scans) else ()) if (found := _size(tree, path))
+    ]
+    large = [bands for pixels, bands in known if pixels > DatasetSettings.model_fields["max_pixels"].default]
+    if not known or (not slides and 2 * len(large) <= len(known)):
+        return None
+    is_banded = max(bands for _, bands in known) > _COLOURS
+    return {
+        "shard_count": min(_MOST_SHARDS, len(scans)),
+        "skip_blank": True,
+        **({"medium": "bands"} if is_banded else {}),
+    }
+
+
+def banded(tree: FileTree, paths: Sequence[str]) -> int:
+    """Return how many bands most of the TIFFs among some paths have; 0 where they are no more than colours."""
+    tiffs = [path for path in paths if path.lower().endswith(_PLAIN)]
+    bands = [found[1] for path in spread(tiffs)[:_LOOKED_AT] if (found := _size(tree, path))]
+    middle = sorted(bands)[len(bands) // 2] if bands else 0
+    return middle if middle > _COLOURS else 0
+
+
+def _size(tree: FileTree, path: str) -> tuple[int, int] | None:
+    """Return pixels and bands of a TIFF, by its header alone; None where it is none."""
+    import tifffile
+
+    try:
+        with tree.open(path) as raw, tifffile.TiffFile(cast("IO[bytes]", raw)) as file:
+            page = file.pages.first
+            return page.imagewidth * page.imagelength, page.samplesperpixel
+    except Exception:  # tifffile raises many kinds
+        return None
 
 
 class _Scan:

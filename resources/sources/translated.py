@@ -18,6 +18,13 @@ class TranslatedFile(io.RawIOBase):
         """Read up to `size` bytes, all if negative."""
         return bytes(self._try(self._raw.read, -1 if size is None else size))
 
+    def readinto(self, buffer: Any, /) -> int:
+        """Read as much as fits into a buffer; return how many bytes."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move to a position."""
         return int(self._try(self._raw.seek, offset, whence))

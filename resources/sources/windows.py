@@ -1,17 +1,27 @@
 """Sounds below a root, cut into windows as they are read."""
 
+import math
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.media.audio import AudioSettings, wave_bytes
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.samples import next_samples, opened_sound
 from vlmine_dagster.resources.sources.contract import Moment, RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.parquet import PARQUET_SUFFIXES
+from vlmine_dagster.resources.sources.samples import spread
 from vlmine_dagster.resources.sources.tree import FileTree
+from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.datasets.audio import AudioFilesSettings
+
+_WINDOW_S = 5.0
+_WINDOWS_A_SHARD = 2000
 
 
 class WindowSource(CutFiles):
@@ -51,3 +61,22 @@ class WindowSource(CutFiles):
                 number += 1
                 if len(samples) < length:
                     return
+
+
+def found_in(tree: FileTree) -> dict[str, Any] | None:
+    """Return settings for a folder of sounds some of which are longer than one look; None for any other folder."""
+    sounds = tree.paths(lambda path: path.lower().endswith(AudioSettings.endings))
+    others = tree.paths(lambda path: path.lower().endswith((*IMAGE_SUFFIXES, *PARQUET_SUFFIXES, *TAR_SUFFIXES)))
+    lengths = [] if others or find_spec("soundfile") is None else [_length_s(tree, path) for path in spread(sounds)]
+    if max(lengths, default=0) <= AudioSettings.model_fields["longest_s"].default:
+        return None
+    windows = sum(lengths) / len(lengths) * len(sounds) / _WINDOW_S
+    return {"shard_count": max(1, min(len(sounds), math.ceil(windows / _WINDOWS_A_SHARD)))}
+
+
+def _length_s(tree: FileTree, path: str) -> float:
+    try:
+        with tree.open(path) as raw, opened_sound(cast("BinaryIO", raw)) as sound:
+            return float(sound.frames / sound.samplerate)
+    except SourceError:
+        return 0.0

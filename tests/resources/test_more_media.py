@@ -177,6 +177,18 @@ def test_sounds_that_cannot_be_read_or_are_silent_from_the_start_say_why():
     assert "no readable sound" in audio.facts(b"RIFF....WAVEnothing", max_pixels=10**8).failure
 
 
+def test_init_cuts_long_recordings_and_takes_short_sounds_whole(tmp_path):
+    from vlmine_dagster.resources.sources.detection import survey
+
+    (tmp_path / "short.wav").write_bytes(wave_bytes(tone(500, 3), 16_000))
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    whole = survey(str(tmp_path)).settings
+    assert (whole.kind, whole.medium.kind) == ("folder", "audio")
+    (tmp_path / "long.wav").write_bytes(wave_bytes(tone(500, 31), 16_000))
+    cut = survey(str(tmp_path))
+    assert (cut.settings.kind, cut.settings.shard_count, cut.contents) == ("audio", 1, "files: 3 .wav")
+
+
 def test_a_sound_that_breaks_off_keeps_its_windows_and_says_where_it_fails(tmp_path):
     import soundfile
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.resources.media.bands import Bands, BandsSettings
-from vlmine_dagster.resources.sources import open_source
+from vlmine_dagster.resources.sources import open_source, survey
+from vlmine_dagster.settings import DatasetSettings
 from vlmine_dagster.settings.project import Project, parse_settings
 
 pytest.importorskip("zarr", reason="pip install 'vlmine-dagster[tiles]'")
@@ -144,3 +145,26 @@ def test_without_the_extra_one_line_says_what_to_install(scans, monkeypatch):
 
     with pytest.raises(ConfigError, match=r"pip install 'vlmine-dagster\[tiles\]'"):
         tiles(scans)
+
+
+def test_init_cuts_slides_and_rasters_too_large_for_a_picture_and_names_the_bands_of_small_ones(tmp_path, monkeypatch):
+    def found(name, *values, ending="tif", **more):
+        (tmp_path / name).mkdir()
+        for number, pixels in enumerate(values):
+            tifffile.imwrite(tmp_path / name / f"{number}.{ending}", pixels, **more)
+        return survey(str(tmp_path / name))
+
+    bands = {"planarconfig": "separate", "photometric": "minisblack"}
+    slides = found("slides", SLIDE, SLIDE, ending="svs", photometric="rgb")
+    assert (slides.settings.kind, slides.settings.shard_count, slides.settings.skip_blank) == ("tiles", 2, True)
+    assert (slides.settings.medium.kind, slides.contents) == ("photo", "files: 2 .svs")
+    chips = found("chips", SCENE, SCENE, **bands)
+    assert (chips.settings.kind, chips.settings.medium.kind) == ("folder", "photo")
+    assert any("TIFFs have 6 bands, of which 1 to 3 are seen" in note for note in chips.notes)
+    assert not found("colours", SLIDE, photometric="rgb").notes
+    monkeypatch.setattr(DatasetSettings.model_fields["max_pixels"], "default", 100_000)
+    scenes = found("scenes", SCENE, SCENE, **bands)
+    assert (scenes.settings.kind, scenes.settings.medium.kind) == ("tiles", "bands")
+    (tmp_path / "slides/a.jpg").write_bytes(b"x")
+    (tmp_path / "slides/b.jpg").write_bytes(b"x")
+    assert survey(str(tmp_path / "slides")).settings.kind == "folder"
