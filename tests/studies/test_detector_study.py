@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import Made, photo, plain_rows
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.tables import IMAGES, OBJECTS, PARETO_SET
-from vlmine_dagster.studies.detector import STUDY
+from vlmine_dagster.studies.detector import STUDY, _Images, drawn_whole
 from vlmine_dagster.studies.study import conduct
 
 SIDE = 90
@@ -82,6 +83,37 @@ def test_a_list_with_the_rare_class_teaches_a_detector_to_find_it(listed):
     assert np.isnan(found["good", 0.5]["common_ap"])
     assert "average precision of common classes is unknown" in report.words[0]
     assert any("lists are of one labelled set" in one for one in report.words)
+
+
+def test_images_that_judge_are_whole_sequences_of_which_nothing_is_labelled():
+    sequences = {f"{drive}{frame}": drive for drive in "abcdefgh" for frame in range(3)}
+    alone = {f"{number:02d}": f"{number:02d}" for number in range(30)}
+
+    draws = [drawn_whole(sequences, count=8, draw=draw) for draw in range(20)]
+
+    assert all(len(found) == 6 and len({sequences[name] for name in found}) == 2 for found in draws)
+    assert len({tuple(found) for found in draws}) > 10
+    order = np.random.default_rng([22, 3]).permutation(30)
+    assert drawn_whole(alone, count=10, draw=3) == sorted(list(alone)[place] for place in order[:10])
+
+
+def test_frames_of_a_labelled_sequence_never_judge(listed):
+    images = listed.bench.lake.read("images", "a")
+    splits = ["pool" if split == "test" else split for split in images.column("split").to_pylist()]
+    drives = pa.array(["first"] * 6 + ["second"] * 3 + [None] * 9, pa.string())
+    for name, values in (("split", pa.array(splits)), ("sequence_id", drives)):
+        images = images.set_column(images.schema.get_field_index(name), name, values)
+    objects = listed.bench.lake.read("objects", "a")
+    of_objects = pa.array(["pool" if one == "test" else one for one in objects.column("split").to_pylist()])
+    place = objects.schema.get_field_index("split")
+    listed.bench.lake.publish("images", "a", images, inputs="z")
+    listed.bench.lake.publish("objects", "a", objects.set_column(place, "split", of_objects), inputs="z")
+
+    found = [set(_Images(listed.bench).judges(draw)) for draw in range(10)]
+
+    assert all(len(one) == 5 for one in found)
+    assert not any(one & {f"a/{number:02d}" for number in range(6)} for one in found)
+    assert {len(one & {"a/06", "a/07", "a/08"}) for one in found} == {0, 3}
 
 
 def test_a_project_without_boxes_or_without_labels_says_what_is_missing(listed):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 METRICS = {f"{name}_ap": f"average precision of {name} classes" for name in (*FREQUENCIES, "all")}
 _COMPARED = ("rare_ap", "all_ap")
+_IMAGE_COLUMNS = ("image_id", "sequence_id", "split", "outcome")
 _COLUMNS = ("image_id", "x", "y", "width", "height", "class_name", "attributes", "split", "outcome")
 _HELD_OUT = 1 / 3
 _MOST_JUDGES = 1000
@@ -60,10 +61,12 @@ class _Images:
             raise ConfigError("the study detector needs boxes with classes of all images: set objects.boxes.")
         self._bench, self._maps = bench, dict[str, "FeatureMap"]()
         self._shard_of: dict[str, str] = {}
+        self._sequence_of: dict[str, str] = {}
         splits: dict[str, str] = {}
         for shard in bench.source.shards():
-            for row in bench.lake.read("images", shard, columns=("image_id", "split", "outcome")).to_pylist():
+            for row in bench.lake.read("images", shard, columns=_IMAGE_COLUMNS).to_pylist():
                 if row["outcome"] == Outcome.OK:
+                    self._sequence_of[row["image_id"]] = row["sequence_id"] or row["image_id"]
                     self._shard_of[row["image_id"]], splits[row["image_id"]] = shard, row["split"]
         self.objects: dict[str, list[_Object]] = {name: [] for name in splits}
         for row in bench.lake.read_all("objects", bench.source.shards(), columns=_COLUMNS).to_pylist():
@@ -95,11 +98,21 @@ class _Images:
         self.frequency = class_frequency(counts, rare_under=labels.few_under, frequent_over=labels.many_over)
 
     def judges(self, draw: int) -> list[str]:
-        """Return the images that judge in a draw: those of the split `test`, else a third of the pool."""
-        names = self.test or self.pool
-        order = np.random.default_rng([22, draw]).permutation(len(names))
-        kept = len(names) if self.test else round(_HELD_OUT * len(names))
-        return sorted(names[place] for place in order[: min(kept, _MOST_JUDGES)])
+        """Return the images that judge in a draw: those of the split `test`, else a third of the pool.
+
+        Frames of a sequence judge together, and none of a sequence of which one is labelled.
+        """
+        if self.test:
+            order = np.random.default_rng([22, draw]).permutation(len(self.test))
+            return sorted(self.test[place] for place in order[:_MOST_JUDGES])
+        labelled = {self._sequence_of[name] for name in self.seed}
+        free = {name: one for name in self.pool if (one := self._sequence_of[name]) not in labelled}
+        if not free:
+            raise ConfigError(
+                "the study detector: each sequence has a labelled frame, so that no image can judge. Put the labels of "
+                "some sequences into the split test."
+            )
+        return drawn_whole(free, count=min(round(_HELD_OUT * len(self.pool)), _MOST_JUDGES), draw=draw)
 
     def scenes(self, names: Sequence[str]) -> list["Scene"]:
         """Return images as a detector learns from them; crowds teach nothing."""
@@ -144,6 +157,30 @@ class _Images:
             yield from maps.of((name, data) for name, data in found if name in wanted)
         except PictureError as error:
             raise PictureError(f"study detector: a picture of {shard} changed since the run: {error}") from error
+
+
+def drawn_whole(sequences: Mapping[str, str], *, count: int, draw: int) -> list[str]:
+    """Return images of whole sequences, drawn in turn as long as there is room for them.
+
+    Args:
+        sequences: The sequence of each image.
+        count: Most images.
+        draw: Another number draws others.
+
+    Examples:
+        >>> drawn_whole({"a1": "a", "a2": "a", "b1": "b", "c1": "c"}, count=2, draw=0)
+        ['b1', 'c1']
+    """
+    frames: dict[str, list[str]] = {}
+    for name in sorted(sequences):
+        frames.setdefault(sequences[name], []).append(name)
+    found: list[str] = []
+    names = list(frames)
+    for place in np.random.default_rng([22, draw]).permutation(len(frames)):
+        more = frames[names[place]]
+        if len(found) + len(more) <= count:
+            found += more
+    return sorted(found)
 
 
 def _work(run: StudyRun, step: str) -> list[Row]:
@@ -254,4 +291,5 @@ STUDY = Study(
     conclude=_conclude,
     settings=list_versions,
     draws=FEWEST_TRAINED,
+    version=2,
 )
