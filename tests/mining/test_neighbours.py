@@ -87,10 +87,34 @@ def test_the_index_finds_most_of_the_nearest():
     np.testing.assert_allclose(similarities, expected, atol=0.03)
 
 
-def test_a_query_whose_lists_are_short_looks_further(monkeypatch):
-    monkeypatch.setattr(module, "_PROBED_LISTS", 1)
+def test_wide_vectors_are_found_on_few_axes_and_compared_on_all():
+    draw = np.random.default_rng(6)
+    centres = draw.normal(size=(60, 1000))
+    vectors = draw.normal(size=(3000, 1000)) + centres[draw.integers(0, 60, 3000)]
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
-    places, _ = found(blocks_of(clustered(800, 6)), count=700, search="index")
+    places, similarities = found(blocks_of(vectors, 1000), count=10, search="index", probed=1000)
+
+    exact, expected = found(blocks_of(vectors), count=10, search="exact")
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(places.tolist(), exact.tolist(), strict=True)])
+    assert recall > 0.8
+    np.testing.assert_allclose(similarities, (vectors[places] * vectors[:, None]).sum(-1), atol=0.01)
+    np.testing.assert_allclose(similarities.mean(axis=1), expected.mean(axis=1), atol=0.01)
+
+
+def test_too_many_vectors_to_be_kept_whole_are_searched_on_the_main_axes_alone(monkeypatch):
+    monkeypatch.setattr(module, "_COMPARED_UP_TO", 799)
+    vectors = clustered(800, 300)
+
+    _, similarities = found(blocks_of(vectors), count=10, search="index")
+
+    assert type(module._trained(module._checked(blocks_of(vectors)))).__name__ == "IndexPreTransform"
+    np.testing.assert_allclose(similarities, found(blocks_of(vectors), count=10, search="exact")[1], atol=0.05)
+
+
+@pytest.mark.parametrize("width", [6, 300])
+def test_a_query_whose_lists_are_short_looks_further(width):
+    places, _ = found(blocks_of(clustered(800, width)), count=700, search="index", probed=1)
 
     assert (places >= 0).all()
     assert places.shape == (800, 700)

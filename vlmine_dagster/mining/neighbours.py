@@ -15,8 +15,11 @@ EXACT_UP_TO = 50_000
 
 _QUERY_ROWS = 32_768
 _SAMPLE_ROWS = 65_536
-_AXES = 256
-_PROBED_LISTS = 64
+_AXES = 128
+_MOST_AXES = 256  # where nothing is computed again
+_COMPARED_UP_TO = 3_000_000  # vectors kept whole, 4 GB of 1,280 numbers
+_PROBED_LISTS = 96
+_CANDIDATES = 3  # times as many as are wanted: their similarities are computed again, from all axes
 _KMEANS_ROUNDS = 10  # faiss does 25: twice the time to train, and the same recall within .004
 _ROWS_A_LIST = 16  # of the sample, at least; faiss asks for 39, but more lists are worth more than better centres
 
@@ -34,9 +37,11 @@ def nearest_neighbours(
     Make the rows unit vectors for the cosine, or square roots of probabilities for the Bhattacharyya coefficient.
 
     `exact` compares all pairs: O(N^2 D) time, and memory for 32,768 rows and their answers. `index` keeps the vectors
-    in memory projected on the 256 main axes of a sample, a byte an axis (0.26 GB a million), in lists around the
-    centres of k-means, and looks into the nearest 64 lists of each query; similarities are those of the projections.
-    `auto` is exact up to 50,000 vectors.
+    in memory projected on the 128 main axes of a sample, in lists around the centres of k-means, looks into the nearest
+    96 lists of each query, and computes the similarities of three times as many as are wanted again, from the whole
+    vectors. A byte a number: D + 128 bytes a vector (1.4 GB a million of 1,280). Vectors of up to 256 numbers, and more
+    than three million of any, are in the lists by up to 256 axes, and nothing is computed again. `auto` is exact up to
+    50,000 vectors.
 
     Args:
         vectors: The N vectors among which neighbours are sought, read two or three times.
@@ -149,28 +154,34 @@ def _gathered(blocks: Iterable[Floats], rows: int) -> Iterator[Floats]:
 def _by_index(
     vectors: Callable[[], Iterator[Floats]], queries: Callable[[], Iterator[Floats]], count: int, probed: int
 ) -> Iterator[tuple[Integers, Floats]]:
-    trained = _trained(vectors)
-    if trained is None:
+    index = _trained(vectors)
+    if index is None:
         return
-    axes, index = trained
-    index.nprobe = min(probed, index.nlist)
     for block in vectors():
-        index.add(block @ axes)
+        index.add(block)
     for block in queries():
-        for asked in _gathered([block @ axes], _QUERY_ROWS):
-            yield _probed(index, asked, min(count, index.ntotal))
+        for asked in _gathered([block], _QUERY_ROWS):
+            yield _probed(index, asked, min(count, index.ntotal), probed)
 
 
-def _trained(vectors: Callable[[], Iterator[Floats]]) -> tuple[Floats, Any] | None:
-    """Return the axes on which vectors are projected, and an empty index of these; None where there are no vectors.
+def _trained(vectors: Callable[[], Iterator[Floats]]) -> Any:
+    """Return an empty index, or None where there are no vectors; the sample it comes from is large, and gone then."""
+    import faiss
 
-    The sample that both come from is large, and gone when this returns.
-    """
     sample, total = _sample(vectors())
     if not total:
         return None
-    axes = _main_axes(sample)
-    return axes, _trained_index(sample @ axes, total)
+    is_compared = sample.shape[1] > _MOST_AXES and total <= _COMPARED_UP_TO
+    axes = _main_axes(sample, _AXES if is_compared else _MOST_AXES)
+    project = faiss.LinearTransform(*axes.shape, False)
+    faiss.copy_array_to_vector(axes.T.ravel(), project.A)
+    project.is_trained = True
+    lists = faiss.IndexPreTransform(project, _trained_lists(sample @ axes, total))
+    if not is_compared:
+        return lists
+    whole = faiss.IndexScalarQuantizer(sample.shape[1], _byte(), faiss.METRIC_INNER_PRODUCT)
+    whole.train(sample)
+    return faiss.IndexRefine(lists, whole)
 
 
 def _sample(blocks: Iterable[Floats]) -> tuple[Floats, int]:
@@ -186,35 +197,49 @@ def _sample(blocks: Iterable[Floats]) -> tuple[Floats, int]:
     return (np.concatenate(kept) if kept else np.empty((0, 1), np.float32)), total
 
 
-def _main_axes(sample: Floats) -> Floats:
-    """Return the axes, shape (D, at most 256), that keep most of the inner products of the sample."""
+def _main_axes(sample: Floats, count: int) -> Floats:
+    """Return the axes that keep most of the inner products of the sample, shape (D, at most `count`)."""
     moments = sample.T @ sample
-    return np.ascontiguousarray(np.linalg.eigh(moments)[1][:, -_AXES:], dtype=np.float32)
+    return np.ascontiguousarray(np.linalg.eigh(moments)[1][:, -count:], dtype=np.float32)
 
 
-def _trained_index(sample: Floats, total: int) -> Any:
+def _trained_lists(sample: Floats, total: int) -> Any:
     import faiss
 
     size = sample.shape[1]
     lists = max(1, min(int(4 * total**0.5), len(sample) // _ROWS_A_LIST))
-    kind, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(size), size, lists, kind, metric, False)
+    centres, metric = faiss.IndexFlatIP(size), faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFScalarQuantizer(centres, size, lists, _byte(), metric, False)
     index.cp.min_points_per_centroid, index.cp.niter = _ROWS_A_LIST, _KMEANS_ROUNDS
     index.train(sample)
     return index
 
 
-def _probed(index: Any, asked: Floats, count: int) -> tuple[Integers, Floats]:
-    """Search; queries whose lists hold too few vectors look into all lists."""
+def _byte() -> int:
+    """How a number is kept: in a byte, from the least to the largest of its axis in the sample."""
     import faiss
 
-    similarities, places = index.search(asked, count)
+    return int(faiss.ScalarQuantizer.QT_8bit)
+
+
+def _probed(index: Any, asked: Floats, count: int, probed: int) -> tuple[Integers, Floats]:
+    """Search; queries whose lists hold too few vectors look into all lists."""
+    similarities, places = index.search(asked, count, params=_looking_into(index, probed))
     short = np.flatnonzero(places[:, -1] < 0)
     if len(short):
-        everywhere = faiss.SearchParametersIVF()
-        everywhere.nprobe = index.nlist
-        similarities[short], places[short] = index.search(asked[short], count, params=everywhere)
+        similarities[short], places[short] = index.search(
+            asked[short], count, params=_looking_into(index, index.ntotal)
+        )
     return places, similarities
+
+
+def _looking_into(index: Any, lists: int) -> Any:
+    import faiss
+
+    projected = faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=lists))
+    if not isinstance(index, faiss.IndexRefine):
+        return projected
+    return faiss.IndexRefineSearchParameters(k_factor=_CANDIDATES, base_index_params=projected)
 
 
 def _without_own(places: Integers, similarities: Floats, start: int) -> tuple[Integers, Floats]:
