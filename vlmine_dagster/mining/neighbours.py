@@ -173,7 +173,7 @@ def _trained(vectors: Callable[[], Iterator[Floats]]) -> Any:
         return None
     is_compared = sample.shape[1] > _MOST_AXES and total <= _COMPARED_UP_TO
     axes = _main_axes(sample, _AXES if is_compared else _MOST_AXES)
-    project = faiss.LinearTransform(*axes.shape, False)
+    project = faiss.LinearTransform(axes.shape[0], axes.shape[1], False)
     faiss.copy_array_to_vector(axes.T.ravel(), project.A)
     project.is_trained = True
     lists = faiss.IndexPreTransform(project, _trained_lists(sample @ axes, total))
@@ -236,10 +236,11 @@ def _probed(index: Any, asked: Floats, count: int, probed: int) -> tuple[Integer
 def _looking_into(index: Any, lists: int) -> Any:
     import faiss
 
-    projected = faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=lists))
+    made: Any = faiss  # its stubs lack the arguments of parameters
+    projected = made.SearchParametersPreTransform(index_params=made.SearchParametersIVF(nprobe=lists))
     if not isinstance(index, faiss.IndexRefine):
         return projected
-    return faiss.IndexRefineSearchParameters(k_factor=_CANDIDATES, base_index_params=projected)
+    return made.IndexRefineSearchParameters(k_factor=_CANDIDATES, base_index_params=projected)
 
 
 def _without_own(places: Integers, similarities: Floats, start: int) -> tuple[Integers, Floats]:
