@@ -11,7 +11,7 @@ from conftest import plain_rows
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.domain.tables import OBJECTS
+from vlmine_dagster.domain.tables import KEYWORDS, OBJECTS
 from vlmine_dagster.learning.user_model import prediction_classes
 from vlmine_dagster.resources.drives.contract import BOX_SIDES
 from vlmine_dagster.resources.drives.detections import DETECTIONS, read_detections
@@ -44,10 +44,14 @@ def project(tmp_path_factory):
         objects = plain_rows(
             OBJECTS,
             object_id=[f"{shard}/{row['timestamp_us']}_FRONT#{row['track_id']}" for row in known],
+            track_id=[row["track_id"] for row in known],
             timestamp_s=[row["timestamp_us"] / 1e6 for row in known],
             attributes=[json.dumps({name: row[name] for name in BOX_SIDES}) for row in known],
         )
         bench.lake.publish("objects", shard, objects, inputs="x")
+        long = [name for name, row in zip(objects["object_id"].to_pylist(), known, strict=True) if row["length"] > 7]
+        words = plain_rows(KEYWORDS, image_id=long, keyword=["trailer"] * len(long))
+        bench.lake.publish("keywords", shard, words, inputs="x")
     return folder, rows
 
 
@@ -72,6 +76,17 @@ def test_perfect_boxes_are_perfect_and_missing_long_ones_cost_the_rare(project):
     command = ["--project", str(folder / "vlmine.yaml"), "detections", str(folder / "short.parquet")]
     text = CliRunner().invoke(main, command)
     assert "rare (longer than 7 m)" in text.output
+
+
+def test_a_keyword_that_a_person_chose_says_which_objects_are_rare(project):
+    folder, rows = project
+    found = judged(folder, str(folder / "short.parquet"), "--keyword", "trailer")
+    assert found["rare"] == 'keyword "trailer"'
+    rare = [row for row in found["precision"] if row["of"].startswith("rare")]
+    assert sum(row["count"] for row in rare) == sum(row["length"] > 7 for row in rows)
+    assert {row["ap"] for row in rare} == {0.0}
+    assert not [row for row in judged(folder, str(folder / "short.parquet"), "--keyword", "horse")["precision"]
+                if row["of"].startswith("rare")]  # fmt: skip
 
 
 def test_two_detectors_disagree_on_what_one_misses_and_predictions_are_written(project, tmp_path):

@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import yaml
@@ -21,10 +22,12 @@ from vlmine_dagster.resources.datasets import argoverse2, kitti, nuscenes
 from vlmine_dagster.resources.drives.contract import BOX_SIDES, box_array
 from vlmine_dagster.resources.driving.waymo_files import write_waymo
 from vlmine_dagster.resources.intake import inspect_shard
+from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.objects import object_rows
 from vlmine_dagster.resources.sources import survey
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.place import Place
+from vlmine_dagster.scoring.detections_3d import object_scores
 from vlmine_dagster.settings.project import parse_settings
 from vlmine_dagster.settings.starter import settings_for, starter_yaml
 
@@ -236,3 +239,17 @@ def test_of_several_versions_one_is_named(folders, tmp_path):
     assert len(open_layout("nuscenes", folder, version="v1.0-test").shards()) == 2
     with pytest.raises(ConfigError, match="there are v1.0-mini, v1.0-test"):
         open_layout("nuscenes", folder, version="v9").shards()
+
+
+def test_objects_of_single_pictures_get_the_scores_of_their_own_boxes(folders, tmp_path):
+    source, lake = open_layout("kitti", folders("kitti")), Lake(str(tmp_path))
+    (shard,) = source.shards()
+    images = inspect_shard(source, shard, labels=None, max_pixels=10**8)
+    lake.publish("objects", shard, object_rows(images, source.objects(shard), min_size=1).rows, inputs="x")
+    boxes = source.boxes(shard).to_pylist()
+    claims = pa.Table.from_pylist([{"segment": shard, **row, "score": row["timestamp_us"] / 10} for row in boxes])
+
+    scores = object_scores(source, lake, claims)
+
+    assert len(scores) > 10
+    assert all(score == int(name.split("#")[0][-6:]) / 10 for name, score in scores.items())

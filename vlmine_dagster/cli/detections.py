@@ -11,6 +11,7 @@ from vlmine_dagster.cli.terminal import print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from vlmine_dagster.mining.boxes_3d import RareRule
+    from vlmine_dagster.resources.drives.source import DriveSource
     from vlmine_dagster.resources.workbench import Workbench
 
 _SHOWN = 20
@@ -21,6 +22,7 @@ _SHOWN = 20
 @click.option("--longer-than", type=float, help="Objects longer than this many metres are rare. Default: 7.")
 @click.option("--fewer-points-than", type=int, help="Objects with fewer LiDAR points than this are rare.")
 @click.option("--kind", "kinds", multiple=True, help="Objects of this finer class are rare; may be repeated.")
+@click.option("--keyword", help="Objects are rare if a crop of their track has this keyword.")
 @click.option("--type", "types", multiple=True, help="Only objects of this class are rare; may be repeated.")
 @click.option("--min-iou", type=click.FloatRange(0, 1), help="Overlap from which an object is found. Default: Waymo's.")
 @click.option("--other", type=click.Path(exists=True, dir_okay=False), help="Boxes of a second detector.")
@@ -32,6 +34,7 @@ def detections(
     longer_than: float | None,
     fewer_points_than: int | None,
     kinds: tuple[str, ...],
+    keyword: str | None,
     types: tuple[str, ...],
     min_iou: float | None,
     other: str | None,
@@ -41,9 +44,9 @@ def detections(
     """Evaluate the boxes of a 3D detector in FILE, for rare and common objects and by distance."""
     from vlmine_dagster.mining.boxes_3d import RareRule
 
-    if longer_than is None and fewer_points_than is None and not kinds:
+    if longer_than is None and fewer_points_than is None and not kinds and keyword is None:
         longer_than = 7.0
-    rule = RareRule(types, longer_than, fewer_points_than, kinds)
+    rule = RareRule(types, longer_than, fewer_points_than, kinds, keyword)
     bench = open_bench()
     found: dict[str, Any] = {"rare": rule.text, "precision": _precision(bench, file, rule, min_iou)}
     if other is not None or write is not None:
@@ -52,28 +55,35 @@ def detections(
 
 
 def _precision(bench: "Workbench", file: str, rule: "RareRule", min_iou: float | None) -> list[dict[str, Any]]:
-    from vlmine_dagster.domain.errors import ConfigError
     from vlmine_dagster.resources.drives.detections import read_detections
+    from vlmine_dagster.scoring.detections_3d import judged_detections, track_keywords
+
+    source = _drives(bench)
+    keywords = {} if rule.keyword is None else track_keywords(bench.lake, source.shards())
+    return [
+        {"class": one.type_name, "of": one.of, "min_iou": one.min_iou, **vars(one.precision)}
+        for one in judged_detections(source, read_detections(file), rule, min_iou=min_iou, keywords=keywords)
+    ]
+
+
+def _drives(bench: "Workbench") -> "DriveSource":
+    from vlmine_dagster.domain.errors import ConfigError
     from vlmine_dagster.resources.drives.source import DriveSource
-    from vlmine_dagster.scoring.detections_3d import judged_detections
 
     source = bench.source
     if not isinstance(source, DriveSource):
         kind = bench.project.settings.dataset.kind
         raise ConfigError(f"vlmine detections needs a data set of driving, not {kind}: docs/driving.md lists them.")
-    return [
-        {"class": one.type_name, "of": one.of, "min_iou": one.min_iou, **vars(one.precision)}
-        for one in judged_detections(source, read_detections(file), rule, min_iou=min_iou)
-    ]
+    return source
 
 
 def _uncertainty(bench: "Workbench", file: str, other: str | None, write: Path | None) -> dict[str, Any]:
     from vlmine_dagster.resources.drives.detections import read_detections
     from vlmine_dagster.scoring.detections_3d import disagreements, object_scores, prediction_table
 
-    shards = bench.source.shards()
-    scores = object_scores(bench.lake, shards, read_detections(file))
-    others = None if other is None else object_scores(bench.lake, shards, read_detections(other))
+    source = _drives(bench)
+    scores = object_scores(source, bench.lake, read_detections(file))
+    others = None if other is None else object_scores(source, bench.lake, read_detections(other))
     found: dict[str, Any] = {"objects": len(scores)}
     if write is not None:
         import pyarrow.parquet as pq

@@ -1,7 +1,7 @@
 """A detector's boxes in space against the data set's: how good it is at rare objects, and what it is unsure about."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vlmine_dagster.geometry.overlap import box_iou_matrix
 from vlmine_dagster.mining.boxes_3d import Boxes3D, Precision, RareRule, matched, precision_of
 from vlmine_dagster.resources.drives.contract import BOX_SIDES, box_array
+from vlmine_dagster.resources.sources import image_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,8 +47,25 @@ class Judged:
     precision: Precision
 
 
+def track_keywords(lake: "Lake", shards: Sequence[str]) -> dict[tuple[str, str], set[str]]:
+    """Return the keywords of each track, by segment and track: those of all its crops."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for shard in shards:
+        objects = lake.read("objects", shard, columns=("object_id", "track_id"))
+        tracks = dict(zip(*(column.to_pylist() for column in objects.columns), strict=True))
+        for row in lake.read("keywords", shard, columns=("image_id", "keyword")).to_pylist():
+            if (track := tracks.get(row["image_id"])) is not None:
+                found.setdefault((shard, track), set()).add(row["keyword"])
+    return found
+
+
 def judged_detections(
-    source: "DriveSource", detections: "pa.Table", rule: RareRule, *, min_iou: float | None = None
+    source: "DriveSource",
+    detections: "pa.Table",
+    rule: RareRule,
+    *,
+    min_iou: float | None = None,
+    keywords: Mapping[tuple[str, str], Collection[str]] | None = None,
 ) -> list[Judged]:
     """Judge detections by the boxes of the segments that they are about.
 
@@ -56,12 +74,16 @@ def judged_detections(
         detections: Rows of `DETECTIONS`; segments that the data set lacks are not counted.
         rule: Which objects are rare.
         min_iou: Overlap for all classes; None takes `USUAL_OVERLAPS`.
+        keywords: Those of tracks (`track_keywords`), for rules of a keyword.
     """
+    said = keywords or {}
     known = set(source.shards())
     segments = [name for name in dict.fromkeys(detections.column("segment").to_pylist()) if name in known]
     moments: dict[tuple[str, int], int] = {}
     truth = [
-        row | {"moment": moments.setdefault((segment, row["timestamp_us"]), len(moments))}
+        row
+        | {"moment": moments.setdefault((segment, row["timestamp_us"]), len(moments))}
+        | {"keywords": said.get((segment, row["track_id"]), ())}
         for segment in segments
         for row in source.boxes(segment).to_pylist()
     ]
@@ -108,12 +130,12 @@ def _boxes(rows: Sequence[Row]) -> Boxes3D:
     return Boxes3D(np.array([row["moment"] for row in rows], np.int64), boxes, scores)
 
 
-def object_scores(lake: "Lake", shards: Sequence[str], detections: "pa.Table") -> dict[str, float]:
+def object_scores(source: "DriveSource", lake: "Lake", detections: "pa.Table") -> dict[str, float]:
     """Return the score that a detector gives each object of the pool: that of the box that overlaps it most, else 0.
 
     Args:
+        source: The data set; its frames say when a picture was taken that is of no sequence.
         lake: Holds `objects`.
-        shards: The shards to look at.
         detections: Rows of `DETECTIONS`.
 
     Returns:
@@ -125,12 +147,17 @@ def object_scores(lake: "Lake", shards: Sequence[str], detections: "pa.Table") -
         by_moment.setdefault(moment, []).append(place)
     boxes, scores = box_array(detections), detections.column("score").to_numpy()
     found: dict[str, float] = {}
-    for shard in shards:
-        columns = ("object_id", "timestamp_s", "attributes", "outcome")
+    for shard in source.shards():
+        frames = source.layout.frames(shard)
+        keys = (image_id(shard, key) for key in frames.column("key").to_pylist())
+        taken = dict(zip(keys, frames.column("timestamp_us").to_pylist(), strict=True))
+        columns = ("object_id", "image_id", "timestamp_s", "attributes", "outcome")
         for row in lake.read("objects", shard, columns=columns).to_pylist():
             known = json.loads(row["attributes"] or "{}")
-            if row["outcome"] == "ok" and "center_x" in known and row["timestamp_s"] is not None:
-                places = by_moment.get((shard, round(row["timestamp_s"] * 1e6)), [])
+            seconds = row["timestamp_s"]
+            time = taken.get(row["image_id"]) if seconds is None else round(seconds * 1e6)
+            if row["outcome"] == "ok" and "center_x" in known and time is not None:
+                places = by_moment.get((shard, time), [])
                 found[row["object_id"]] = _best_score(known, boxes[places], scores[places])
     return found
 
