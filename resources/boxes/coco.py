@@ -10,6 +10,7 @@ from vlmine_dagster.resources.boxes.contract import (
     Box,
     BoxFile,
     BoxRow,
+    ClassEntry,
     ImageEntry,
     around,
     attributes_of,
@@ -26,8 +27,11 @@ _MEMBER = re.compile(rb'"(info|licenses|images|annotations|categories|videos)"\s
 _IS_KNOWN = {"id", "image_id", "category_id", "bbox", "segmentation", "score", "track_id", "iscrowd", "area"}
 
 
-def read_coco(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
-    """Yield images, then boxes. A list of detections has boxes alone: their image_id is taken as the image's name.
+def read_coco(file: BoxFile) -> Iterator[BoxRow | ImageEntry | ClassEntry]:
+    """Yield images and classes, then boxes.
+
+    A list of detections, as detectors write it, has boxes alone: its numbers of images and classes mean what another
+    file of the project says; where none does, an image goes by its number as its name.
 
     The file is parsed twice, since categories may come after the annotations. Crowds (`iscrowd`) keep their box and are
     marked in the attributes; masks are passed over, and polygons too where there is a box.
@@ -44,12 +48,13 @@ def read_coco(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
             yield ImageEntry(ref, _file_name(one) or ref, size_of(one.get("width")), size_of(one.get("height")))
         else:
             categories[text_of(one.get("id"))] = str(one.get("name"))
+            yield ClassEntry(text_of(one.get("id")), str(one.get("name")))
     last = ""
     for place, (kind, one) in enumerate(items(file, "annotations", "")):
         box = _box(one, place, categories)
         if not kind and box.ref != last:
             last = box.ref
-            yield ImageEntry(last, last)
+            yield ImageEntry(last, last, is_number=True)
         is_coco = True
         yield box
     if not is_coco:

@@ -39,12 +39,26 @@ class ImageEntry(NamedTuple):
         name: Its file's name or path, or its image_id.
         width: Pixels of the picture as it was annotated; None where the file does not say.
         height: Pixels of the picture as it was annotated; None where the file does not say.
+        is_number: Whether the name is but a number, which another file of the project may explain.
     """
 
     ref: str
     name: str
     width: float | None = None
     height: float | None = None
+    is_number: bool = False
+
+
+class ClassEntry(NamedTuple):
+    """A class that a box file names, for files of detections that have numbers alone.
+
+    Attributes:
+        ref: Its number.
+        name: Its name.
+    """
+
+    ref: str
+    name: str
 
 
 class BoxRow(NamedTuple):

@@ -14,7 +14,7 @@ from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.settings import settings_hash
 from vlmine_dagster.settings.objects import BOX_FORMATS, BoxFormat, ObjectSettings
 
-_VERSION = 2
+_VERSION = 3
 """Raised when a reader reads files in another way than before."""
 
 _HEAD = 4096

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from vlmine_dagster.domain.files import literal_pattern, replacing
-from vlmine_dagster.resources.boxes.contract import BoxRow, ImageEntry, KnowsFrames, number_of
+from vlmine_dagster.resources.boxes.contract import BoxRow, ClassEntry, ImageEntry, KnowsFrames, number_of
 from vlmine_dagster.resources.boxes.files import BoxFiles
 from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.label_match import end_of, fitting, named_path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.lake import Lake
 
 _BATCH = 20_000
+_RAW = ("raw_files", "raw_images", "raw_boxes", "raw_classes")
 _ROW_GROUP = 100_000
 _UNLISTED = " (an image that its file does not list)"
 
@@ -39,7 +40,9 @@ _IMAGE_TYPES = {
     "name": "string",
     "declared_width": "float64",
     "declared_height": "float64",
+    "is_number": "bool",
 }
+_CLASS_TYPES = {"file": "int32", "class_ref": "string", "class_name": "string"}
 _BOX_TYPES = {
     "file": "int32",
     "seq": "int64",
@@ -59,20 +62,36 @@ _BOX_TYPES = {
 }
 
 _NAMES = f"""
+    WITH explained AS (
+        SELECT ref AS number, any_value(name) AS name, any_value(name_end) AS name_end,
+            any_value(declared_width) AS declared_width, any_value(declared_height) AS declared_height
+        FROM raw_images WHERE NOT is_number GROUP BY ref HAVING count(DISTINCT name) = 1
+    )
     SELECT row_number() OVER (ORDER BY name_end, name, file)::INT AS name_id, *
     FROM (
         SELECT file, ref, coalesce(i.name, ref || '{_UNLISTED}') AS name,
             coalesce(name_end, ref || '{_UNLISTED}') AS name_end,
             declared_width, declared_height, coalesce(box_count, 0) AS box_count
         FROM (
-            SELECT file, ref, any_value(name) AS name, any_value(name_end) AS name_end,
-                max(declared_width) AS declared_width, max(declared_height) AS declared_height
-            FROM raw_images GROUP BY file, ref
+            SELECT i.file, ref, any_value(coalesce(e.name, i.name)) AS name,
+                any_value(coalesce(e.name_end, i.name_end)) AS name_end,
+                max(coalesce(i.declared_width, e.declared_width)) AS declared_width,
+                max(coalesce(i.declared_height, e.declared_height)) AS declared_height
+            FROM raw_images AS i LEFT JOIN explained AS e ON i.is_number AND i.ref = e.number
+            GROUP BY i.file, ref
         ) AS i FULL JOIN (SELECT file, ref, count(*) AS box_count FROM raw_boxes GROUP BY file, ref) USING (file, ref)
     ) JOIN (SELECT file, any_value(origin) AS origin FROM raw_files GROUP BY file) USING (file)
 """  # noqa: S608 - our own text
 _BOXES = """
-    SELECT name_id, b.* EXCLUDE (ref) FROM raw_boxes AS b JOIN names USING (file, ref) ORDER BY name_id, seq
+    WITH known AS (
+        SELECT class_ref, any_value(class_name) AS class_name FROM raw_classes
+        GROUP BY class_ref HAVING count(DISTINCT class_name) = 1
+    ),
+    unnamed AS (SELECT DISTINCT file FROM raw_images WHERE is_number)
+    SELECT name_id, b.* EXCLUDE (ref) REPLACE (coalesce(known.class_name, label) AS label)
+    FROM raw_boxes AS b JOIN names USING (file, ref) LEFT JOIN unnamed ON b.file = unnamed.file
+    LEFT JOIN known ON unnamed.file IS NOT NULL AND b.label = known.class_ref
+    ORDER BY name_id, seq
 """
 
 
@@ -273,19 +292,22 @@ class _Raw:
             _Batches(self._folder / "raw_images.parquet", _IMAGE_TYPES) as images,
             _Batches(self._folder / "raw_boxes.parquet", _BOX_TYPES) as boxes,
             _Batches(self._folder / "raw_files.parquet", _FILE_TYPES) as named,
+            _Batches(self._folder / "raw_classes.parquet", _CLASS_TYPES) as classes,
         ):
             for number, (known, file) in enumerate(files.read()):
                 named.add((number, file.path))
                 for one in known.read(file):
                     if isinstance(one, ImageEntry):
                         images.add((number, end_of(named_path(one.name)), *one))
+                    elif isinstance(one, ClassEntry):
+                        classes.add((number, *one))
                     else:
                         boxes.add(_box_values(number, seq, one))
                         seq += 1
 
     def sort(self, lake: "Lake", *, names: Path, boxes: Path) -> None:
         """Write the store: boxes first, since names are what says that it is there."""
-        raw = {name: self._folder / f"{name}.parquet" for name in ("raw_files", "raw_images", "raw_boxes")}
+        raw = {name: self._folder / f"{name}.parquet" for name in _RAW}
         with lake.connect() as connection, replacing(names) as beside_names, replacing(boxes) as beside_boxes:
             _show(connection, **raw)
             _write(connection, f"{_NAMES} ORDER BY name_id", beside_names)

@@ -109,8 +109,8 @@ def _places(names: list[str], file: BoxFile) -> dict[str, int]:
 def _image(cell: Mapping[str, Any]) -> ImageEntry:
     name = text_of(cell["image_id"])
     are_of_picture = "right" in cell or "bbox" in cell
-    sizes = (size_of(cell.get(side)) if are_of_picture else None for side in ("width", "height"))
-    return ImageEntry(name, name, *sizes)
+    width, height = (size_of(cell.get(side)) if are_of_picture else None for side in ("width", "height"))
+    return ImageEntry(name, name, width, height)
 
 
 def _sides(cell: Mapping[str, Any]) -> Box:

@@ -538,6 +538,32 @@ def test_a_box_of_an_image_that_its_file_does_not_list_is_no_box_of_an_image_of_
     assert names == ["12 (an image that its file does not list)"]
 
 
+@pytest.mark.parametrize("order", [("a.json", "b.json"), ("b.json", "a.json")])
+def test_numbers_in_a_list_of_detections_mean_what_a_file_of_images_says(read, order):
+    found = [
+        {"image_id": 7, "category_id": 2, "bbox": [10, 20, 30, 40], "score": 0.5},
+        {"image_id": 7, "category_id": 9, "bbox": [60, 20, 30, 40], "score": 0.25},
+        {"image_id": 8, "category_id": 2, "bbox": [60, 20, 30, 40], "score": 0.25},
+    ]
+    listed, detected = order
+
+    rows = read({listed: coco([]), detected: json.dumps(found)})
+
+    assert column(rows, "image_id") == ["s/photo.jpg"] * 2
+    assert column(rows, "class_name") == ["van", "9"]
+    assert column(rows, "origin") == [f"{detected}: annotation 0", f"{detected}: annotation 1"]
+
+
+def test_numbers_of_detections_that_two_files_explain_otherwise_stay_numbers(read, tmp_path):
+    other = coco([], file_name="other.jpg").replace("van", "bus")
+    found = [{"image_id": 7, "category_id": 2, "bbox": [10, 20, 30, 40], "score": 0.5}]
+
+    rows = read({"a.json": coco([]), "b.json": other, "c.json": json.dumps(found)}, {"7.jpg": (200, 100), **WIDE})
+
+    assert column(rows, "image_id") == ["s/7.jpg"]
+    assert column(rows, "class_name") == ["2"]
+
+
 def test_two_files_that_disagree_keep_both_boxes_and_those_that_agree_one(read):
     one = coco([{"bbox": [10, 20, 30, 40]}, {"bbox": [60, 20, 30, 40]}])
     two = coco([{"bbox": [10, 20, 30, 40], "id": 90}, {"bbox": [60, 20, 30, 40], "id": 91, "category_id": 2}])

@@ -11,7 +11,7 @@ from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.mining.detection import FREQUENCIES, class_frequency
 from vlmine_dagster.protocols.benchmark import Written, refuse_overlap, write_csv
 from vlmine_dagster.resources.boxes.coco import read_coco
-from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow
+from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow, ImageEntry
 from vlmine_dagster.settings.project import ProjectSettings
 from vlmine_dagster.settings.starter import write_starter
 
@@ -141,7 +141,7 @@ def _scenes(file: Path, root: Path) -> Scenes:
         if isinstance(one, BoxRow):
             box_counts[one.ref] += 1
             holds.add((one.label or "", one.ref))
-        else:
+        elif isinstance(one, ImageEntry):
             names[one.ref] = one.name
     lost = sorted(box_counts.keys() - names.keys())
     if lost or not names:

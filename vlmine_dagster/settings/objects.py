@@ -12,7 +12,7 @@ from vlmine_dagster.settings.base import PublicLocation, Settings
 from vlmine_dagster.settings.providers import Part, Provider, ProviderSettings, S
 
 if TYPE_CHECKING:
-    from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow, ImageEntry
+    from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow, ClassEntry, ImageEntry
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BoxFormat:
     name: str
     suffixes: tuple[str, ...]
     is_format: Callable[[str, bytes], bool]
-    read: "Callable[[BoxFile], Iterator[BoxRow | ImageEntry]]"
+    read: "Callable[[BoxFile], Iterator[BoxRow | ImageEntry | ClassEntry]]"
 
 
 BOX_FORMATS: Registry[BoxFormat] = Registry("vlmine.boxes", BoxFormat, noun="box format")
