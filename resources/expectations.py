@@ -3,6 +3,8 @@
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -216,8 +218,40 @@ def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]]) -> tuple[Any,
         expectation.meta = {"place": place}
     batch = _batch_definition(table).get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(table, expectations=[expectation for _, expectation in rules])
-    result = batch.validate(suite, result_format="BASIC")
+    with _configurations_kept():
+        result = batch.validate(suite, result_format="BASIC")
     return result, sorted(result.results, key=lambda one: one.expectation_config.meta["place"])
+
+
+_kept: ContextVar[dict[int, tuple[Any, Any]] | None] = ContextVar("kept configurations", default=None)
+
+
+@contextmanager
+def _configurations_kept() -> Iterator[None]:
+    """Let each expectation make its configuration once: Great Expectations asks for it forty times."""
+    _keep_configurations()
+    before = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(before)
+
+
+@cache
+def _keep_configurations() -> None:
+    from great_expectations.expectations.expectation import Expectation
+
+    made = Expectation.configuration.fget
+
+    def configuration(expectation: Any) -> Any:
+        kept = _kept.get()
+        if kept is None:
+            return made(expectation)
+        if id(expectation) not in kept:
+            kept[id(expectation)] = expectation, made(expectation)
+        return kept[id(expectation)][1]
+
+    Expectation.configuration = property(configuration)
 
 
 @cache

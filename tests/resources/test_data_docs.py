@@ -107,12 +107,12 @@ def test_two_processes_keep_their_results_in_one_home(tmp_path):
     code = """if True:
         import sys
         from pathlib import Path
-        from tests.resources.test_data_docs import counts, Archive, validate
+        from test_data_docs import counts, Archive, validate
         for k in range(5):
             validate("vocab_counts", counts(), archive=Archive(Path(sys.argv[1]), f"{sys.argv[2]}-{k}"))
     """
     running = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=Path(__file__).parents[2])
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=Path(__file__).parent)
         for name in ("a", "b")
     ]
     assert [process.wait() for process in running] == [0, 0]

@@ -1,14 +1,18 @@
 import logging
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import great_expectations.expectations as gxe
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import plain_rows
 
 from vlmine_dagster.domain.errors import TrackingError
-from vlmine_dagster.domain.tables import EMBEDDINGS, KEYWORD_ANSWERS, VOCAB_COUNTS, Outcome
+from vlmine_dagster.domain.tables import EMBEDDINGS, KEYWORD_ANSWERS, TABLES, VOCAB_COUNTS, Outcome
+from vlmine_dagster.resources import expectations
 from vlmine_dagster.resources.describers import Description
 from vlmine_dagster.resources.expectations import failed_critically, summarize_findings, validate
 from vlmine_dagster.resources.progress import Progress, Step, listening
@@ -20,6 +24,19 @@ from vlmine_dagster.settings.plain_paths import plain_path
 def counts(**columns):
     good = {"keyword": ["a", "b"], "image_count": [2, 1], "image_share": [1.0, 0.5], "unit_count": [2, 1]}
     return pa.table({**good, **columns}, schema=VOCAB_COUNTS.schema)
+
+
+def test_configurations_that_are_kept_change_no_result_and_are_not_kept_outside(monkeypatch):
+    good = plain_rows(TABLES["images"], image_id=[f"a/{number}" for number in range(9)])
+    broken = good.set_column(0, "image_id", pa.array([None, *["a/1"] * 8]))
+    kept = [validate("images", rows) for rows in (good, broken)]
+    rule = gxe.ExpectColumnValuesToNotBeNull(column="image_id")
+    assert rule.configuration is not rule.configuration
+
+    monkeypatch.setattr(expectations, "_configurations_kept", nullcontext)
+
+    assert [validate("images", rows) for rows in (good, broken)] == kept
+    assert [finding.is_met for finding in kept[1]].count(False) == 2
 
 
 def test_a_good_table_breaks_nothing():
