@@ -9,6 +9,7 @@ import dagster as dg
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.jobs import build_core, build_jobs
 from vlmine_dagster.automation.schedules import build_chain, build_continuous, build_schedules, new_shards
+from vlmine_dagster.automation.stopping import when_to_stop
 from vlmine_dagster.engine.asset_factory import build_assets
 from vlmine_dagster.engine.versions import observe_experiments
 from vlmine_dagster.resources.sqlite_files import keep_open
@@ -32,7 +33,7 @@ def build_definitions(project: Project, *, settings_file: str = "") -> dg.Defini
     automatic = dg.Definitions(
         jobs=build_study_jobs(),
         schedules=[] if is_continuous else build_schedules(project),
-        sensors=[new_shards, follows],
+        sensors=[new_shards, when_to_stop, follows],
     )
     return dg.Definitions.merge(build_core(project, settings_file=settings_file, jobs=jobs), automatic)
 

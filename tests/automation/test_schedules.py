@@ -2,9 +2,11 @@
 
 import datetime
 import os
+import re
 import time
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from conftest import Made, members, small_pool
 
@@ -17,6 +19,7 @@ from vlmine_dagster.automation.schedules import (
     build_schedules,
     new_shards,
 )
+from vlmine_dagster.automation.stopping import when_to_stop
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.partitions import SHARDS
@@ -28,6 +31,25 @@ TICK = datetime.datetime(2026, 3, 1, 2, 0, tzinfo=datetime.UTC)
 def look(made: Made):
     """A tick of the sensor."""
     return new_shards(dg.build_sensor_context(instance=made.instance, resources={"workbench": made.bench}))
+
+
+def test_a_sensor_says_once_in_its_log_and_at_each_tick_what_more_labels_would_bring(finished):
+    def outlook(cursor: str | None) -> tuple[str, str]:
+        context = dg.build_sensor_context(
+            instance=finished.instance, resources={"workbench": finished.bench}, cursor=cursor
+        )
+        return when_to_stop(context).skip_message, context.cursor
+
+    said, cursor = outlook(None)
+    assert re.match(r"New classes in another \d+ random images: about \d+ \(.*New keywords in another 500 ", said)
+    assert outlook(cursor) == (said, cursor)
+
+    lake = finished.bench.lake
+    shard = next(one for one in lake.partitions("images") if one.startswith("pool"))
+    rows = lake.read("images", shard).to_pylist()
+    rows[0] |= {"split": "seed", "label": "a class that nobody has seen"}
+    lake.publish("images", shard, pa.Table.from_pylist(rows, lake.read("images", shard).schema), inputs="x")
+    assert outlook(cursor)[0] != said
 
 
 def tick(made: Made, name: str):
@@ -481,7 +503,7 @@ class TestContinuous:
         kept.settings(automation={"mode": "declarative"})  # its name in earlier versions
         definitions = build_definitions(kept.project, settings_file=str(kept.file))
 
-        assert {sensor.name for sensor in definitions.sensors} == {"new_shards", "keep_up"}
+        assert {sensor.name for sensor in definitions.sensors} == {"new_shards", "when_to_stop", "keep_up"}
         assert not definitions.schedules
 
 
@@ -501,6 +523,6 @@ def test_what_runs_by_itself_is_as_documented(finished):
         "refresh": "0 6 * * *",
     }
     assert {s.name: s.default_status.value for s in definitions.sensors} == dict.fromkeys(
-        ("new_shards", "refresh_goes_on"), "RUNNING"
+        ("new_shards", "when_to_stop", "refresh_goes_on"), "RUNNING"
     )
     assert {job.name for job in definitions.jobs} >= {SHARD_JOB, GLOBAL_JOB, SCORE_JOB, MINING_JOB}

@@ -11,9 +11,7 @@ from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 
 if TYPE_CHECKING:
-    from vlmine_dagster.mining.discovery import Discovery
     from vlmine_dagster.mining.significance import Interval
-    from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.review.rounds import FinishedRound
     from vlmine_dagster.review.summary import Summary
 
@@ -32,6 +30,7 @@ def verdicts(is_finished: bool, is_json: bool) -> None:
     from vlmine_dagster.resources.verdicts import verdict_log
     from vlmine_dagster.review.rounds import finish_round
     from vlmine_dagster.review.summary import summarize
+    from vlmine_dagster.scoring.discovery import discoveries_of
 
     bench = open_bench()
     if is_finished:
@@ -46,25 +45,6 @@ def verdicts(is_finished: bool, is_json: bool) -> None:
     print_summary(found)
     for one in more:
         console().print(one.text)
-
-
-def discoveries_of(bench: "Workbench") -> "list[Discovery]":
-    """Return how many new classes and keywords more random images would bring, as far as that can be told."""
-    from vlmine_dagster.domain.items import ITEMS
-    from vlmine_dagster.domain.tables import WHOLE_POOL
-    from vlmine_dagster.scoring.discovery import class_discovery, keyword_discovery
-
-    lake, shards = bench.lake, bench.lake.partitions(ITEMS)
-    if not shards:
-        return []
-    with lake.connect(items=lake.require(ITEMS, shards)) as connection:
-        items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
-    found = [class_discovery(items, bench.labels, shards)]
-    if lake.partitions("keywords") and lake.path("vocab_counts", WHOLE_POOL).exists():
-        tables = {name: lake.require(name, lake.partitions(name)) for name in ("keywords", "vocab_counts")}
-        with lake.connect(**tables) as connection:
-            found.append(keyword_discovery(connection))
-    return [one for one in found if one is not None]
 
 
 def finite(value: Any) -> Any:

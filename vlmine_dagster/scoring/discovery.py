@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmine_dagster.domain.tables import Split
+from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.tables import WHOLE_POOL, Split
 from vlmine_dagster.mining.discovery import Discovery, discovery
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.sources import shard_of
+from vlmine_dagster.resources.workbench import Workbench
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,6 +27,25 @@ SELECT coalesce(sum(m * m), 0), coalesce(sum(m), 0) FROM
 
 Labelled = tuple[str, str | None, str, str]
 """image_id, label, split and outcome of an item."""
+
+
+def discoveries_of(bench: Workbench) -> list[Discovery]:
+    """Return how many new classes and keywords more random images would bring, as far as that can be told.
+
+    Args:
+        bench: The project's resources; its published tables are read.
+    """
+    lake, shards = bench.lake, bench.lake.partitions(ITEMS)
+    if not shards:
+        return []
+    with lake.connect(items=lake.require(ITEMS, shards)) as connection:
+        items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
+    found = [class_discovery(items, bench.labels, shards)]
+    if lake.partitions("keywords") and lake.path("vocab_counts", WHOLE_POOL).exists():
+        tables = {name: lake.require(name, lake.partitions(name)) for name in ("keywords", "vocab_counts")}
+        with lake.connect(**tables) as connection:
+            found.append(keyword_discovery(connection))
+    return [one for one in found if one is not None]
 
 
 def class_discovery(items: Iterable[Labelled], labels: Labels | None, shards: Sequence[str]) -> Discovery | None:
