@@ -54,6 +54,7 @@ RANKED_BY = (
     Reads("junk", ("image_id", "kind"), when=lambda part: why_no_junk_lane(part.settings) is None),
     Reads("embeddings", ("image_id", "embedding", "tag_probabilities"), when=_learns),
     Reads("verdicts", _VERDICT, when=_learns),
+    Reads(ITEMS, ("image_id", "label", "split", "outcome"), when=_learns),
     Reads("attributes", ("image_id", "attributes"), when=lambda part: part.reads_attributes),
     Reads(
         "keywords",

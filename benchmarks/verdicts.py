@@ -4,9 +4,10 @@
     cd project-on-it && vlmine run && python -m benchmarks.verdicts --judged 100 200 300
 
 The project must have been run on a pool whose labels are known (`oracle: true`). The reviewer judges the first images
-of each list: rare where the class is few-shot, junk where the image was planted, else common. Then 5% of those that are
-not judged are taken, by the list that learned from the verdicts and by the same list without: from that one all planted
-junk is taken out, judged or not, while the first has to sink it itself. Shares of the few-shot images not yet judged.
+of each list: rare where the class is few-shot, junk where the image was planted, else common, and with `--named` also
+by its class, which then is a label. Then 5% of those that are not judged are taken, by the list that learned from the
+verdicts and by the same list without: from that one all planted junk is taken out, judged or not, while the first has
+to sink it itself. Shares of the few-shot images not yet judged.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.verdict_rule import next_order
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.scoring.labelled import true_classes
+from vlmine_dagster.scoring.labelled import labelled_images, true_classes
 from vlmine_dagster.scoring.verdicts import evidence_of
 from vlmine_dagster.studies.reading import PoolReader
 
@@ -40,13 +41,22 @@ def reviewed(names: Sequence[str], is_few: Mapping[str, bool]) -> dict[str, Verd
 
 
 def measured(
-    reader: PoolReader, listed: Sequence[str], is_few: Mapping[str, bool], judged_count: int
+    reader: PoolReader, listed: Sequence[str], is_few: Mapping[str, bool], judged_count: int, classes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return recall at 5% of what is not judged, with and without verdicts."""
+    """Return recall at 5% of what is not judged, with and without verdicts.
+
+    Args:
+        reader: Reads the pool.
+        listed: The list, best first.
+        is_few: Whether each image with a class is of a few-shot one.
+        judged_count: How many of the first are judged.
+        classes: Class of each image of which the reviewer names it.
+    """
     standing = reviewed(listed[:judged_count], is_few)
     places = {name: place for place, name in enumerate(listed)}
     ranks = {name: place + 1 for name, place in places.items()}
-    judged, evidence = evidence_of(reader, standing, ranks, places, len(listed))
+    labels = {**labelled_images(reader), **{name: classes[name] for name in standing if name in classes}}
+    judged, evidence = evidence_of(reader, standing, ranks, places, len(listed), labels=labels)
     first = np.array([places[name] for name, verdict in standing.items() if verdict is Verdict.RARE], dtype=np.int64)
     last = np.array([places[name] for name, verdict in standing.items() if verdict is not Verdict.RARE], dtype=np.int64)
     order, _ = next_order(np.arange(len(listed)), judged, evidence, first=first, last=last)
@@ -88,18 +98,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path("vlmine.yaml"))
     parser.add_argument("--experiments", nargs="*")
+    parser.add_argument("--named", action="store_true", help="the reviewer names the class of each image too")
     parser.add_argument("--judged", nargs="+", type=int, default=[100, 200, 300])
     given = parser.parse_args()
     os.environ["VLMINE_PROJECT"] = str(given.project)
     bench = Workbench()
     reader, is_few = PoolReader(bench), few_shot_images(bench)
+    classes = true_classes(bench.labels, list(is_few), reader.shards) if given.named else {}
     print("| list | judged | confirmed | junk judged | without | with | ratio | junk taken |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for experiment in given.experiments or bench.project.settings.experiments:
         rows = bench.lake.read("pareto_set", experiment, columns=["image_id", "rank"]).sort_by("rank")
         listed = rows.column("image_id").to_pylist()
         for count in given.judged:
-            found = measured(reader, listed, is_few, count)
+            found = measured(reader, listed, is_few, count, classes)
             ratio = found["with"] / found["without"] if found["without"] else float("nan")
             print(
                 f"| {experiment} | {count} | {found['confirmed']} | {found['junk judged']} | {found['without']:.3f} | "

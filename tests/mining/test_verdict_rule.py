@@ -8,7 +8,7 @@ import pytest
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.mining.judging import agreements, cohens_kappa, consensus, share_interval
 from vlmine_dagster.mining.review_cost import Prices, cost_per_rare
-from vlmine_dagster.mining.verdict_rule import Judged, learn_rule, next_order, unit_rows
+from vlmine_dagster.mining.verdict_rule import Judged, Labelled, learn_rule, next_order, unit_rows
 
 NONE = np.array([], dtype=np.int64)
 RNG = np.random.default_rng(3)
@@ -52,6 +52,29 @@ def test_what_resembles_the_rare_comes_before_what_resembles_junk(seed):
     assert places[KINDS[middle] == 0].mean() < places[KINDS[middle] == 2].mean()
     assert np.isnan(lift[: len(first)]).all()
     assert all((a == b).all() for a, b in zip(before, (order, first, last, *judged.views), strict=True))
+
+
+def test_labelled_items_of_a_rare_class_lift_what_resembles_them_though_no_judged_item_does():
+    vectors = np.concatenate([VECTORS, cloud(6, 10), cloud(5, 10)])  # two kinds of which nothing was judged
+    judging = np.concatenate([np.arange(4), np.arange(40, 50)])
+    order, is_rare = np.concatenate([judging, np.arange(100, 120)]), KINDS[judging] == 0
+    labelled = Labelled(np.repeat([0.9, 0.1], 6), (np.concatenate([cloud(5, 6), cloud(6, 6)]),))
+    found = {}
+    for voters in (None, labelled):
+        judged = Judged(np.arange(1, 15), is_rare, (vectors[judging],), (vectors[100:],), voters)
+        alike = [judged.resemblance_of(vectors[order], 0)]
+        made, _ = next_order(order, judged, alike, first=judging[is_rare], last=judging[~is_rare])
+        found[voters is None] = set(made[4:14].tolist())
+
+    assert found[False] == set(range(110, 120))
+    assert found[True] != found[False]
+
+
+def test_labelled_items_do_not_vote_where_too_few_were_judged():
+    labelled = Labelled(np.ones(6), (cloud(2, 6),))
+    few = (np.arange(1, 4), np.array([True, True, False]), (VECTORS[:3],), (VECTORS[3:],))
+
+    assert (Judged(*few, labelled).resemblance_of(VECTORS, 0) == Judged(*few).resemblance_of(VECTORS, 0)).all()
 
 
 def test_from_two_verdicts_of_a_kind_nothing_follows_for_others():

@@ -14,6 +14,9 @@ from vlmine_dagster.resources.rounds import load_rounds
 from vlmine_dagster.resources.verdicts import Judgement, verdict_log
 from vlmine_dagster.review.outlook import review_outlooks
 from vlmine_dagster.review.rounds import finish_round, named_classes
+from vlmine_dagster.scoring.labelled import labelled_images
+from vlmine_dagster.scoring.verdicts import evidence_of
+from vlmine_dagster.studies.reading import PoolReader
 
 
 def word(image_id: str) -> Verdict:
@@ -74,6 +77,26 @@ def test_a_class_that_all_name_becomes_a_label(finished: Made):
     assert load_rounds(finished.project)[-1].labels == {names[0]: "rocket"}
     with pytest.raises(SourceError, match="nothing was judged since the last round"):
         finish_round(finished.bench)
+
+
+def test_classes_that_reviewers_named_say_which_labelled_images_are_rare(finished: Made):
+    reader = PoolReader(finished.bench)
+    names = finished.frame("pareto_set", "pareto").sort_values("rank")["image_id"].tolist()
+    kind = {name: name.rpartition("/")[2].partition("-")[0] for name in names}
+    rare, common = ([name for name in names if kind[name] == one][:3] for one in ("rocket", "coffee"))
+    standing = {**dict.fromkeys(rare[:2], Verdict.RARE), **dict.fromkeys(common, Verdict.COMMON)}
+    ranks, places = ({name: place + start for place, name in enumerate(names)} for start in (1, 0))
+    known = labelled_images(reader)
+    named = known | {name: kind[name] for name in standing}
+
+    assert (
+        evidence_of(reader, standing, ranks, places, len(names), labels=known)[0].labelled is None
+    )  # nobody named any
+    found = evidence_of(reader, standing, ranks, places, len(names), labels=named)[0].labelled
+    shards = [sorted(name for name in known if name.startswith(shard)) for shard in reader.shards]
+    votes = dict(zip([name for names in shards for name in names], found.is_rare, strict=True))
+    assert min(vote for name, vote in votes.items() if known[name] == "rocket") > 0.85
+    assert max(vote for name, vote in votes.items() if known[name] == "coffee") < 0.1
 
 
 def test_reviewers_who_name_two_classes_or_call_it_junk_make_no_label():

@@ -16,11 +16,25 @@ FEWEST = 3
 """Verdicts of either kind below which nothing is learned of resemblance."""
 
 _STEPS = 50
+_PRIOR_VERDICTS = 0.25
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Labelled items that vote beside the judged ones, by how probably their class is a rare one.
+
+    Attributes:
+        is_rare: Shape (L,), `rare_class_probability` of the class of each.
+        views: By view, shape (L, D): its vector, of length 1.
+    """
+
+    is_rare: Floats
+    views: tuple[Vectors, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +46,14 @@ class Judged:
         is_rare: Shape (M,), whether it was confirmed; the others were rejected.
         views: By view, shape (M, D): its vector, of length 1.
         others: By view, shape (B, D): the same of some items without a verdict.
+        labelled: Labelled items that vote too, where verdicts tell which classes are rare.
     """
 
     ranks: npt.NDArray[np.int64]
     is_rare: Mask
     views: tuple[Vectors, ...]
     others: tuple[Vectors, ...]
+    labelled: Labelled | None = None
 
     @property
     def is_enough(self) -> bool:
@@ -52,6 +68,10 @@ class Judged:
     def resemblance_of(self, vectors: Vectors, view: int) -> Floats:
         """Return `resemblance` of items by a view; a kind of which there are too few is replaced by the others."""
         known, others = self.views[view], self.others[view]
+        if self.labelled is not None and self.is_enough:
+            votes = np.concatenate([self.is_rare, self.labelled.is_rare])
+            similar = vectors @ np.concatenate([known, self.labelled.views[view]]).T
+            return _vote(similar, votes) - _vote(similar, 1 - votes)
         rare, rejected = known[self.is_rare], known[~self.is_rare]
         return resemblance(
             vectors, rare if len(rare) >= FEWEST else others, rejected if len(rejected) >= FEWEST else others
@@ -92,6 +112,26 @@ def resemblance(vectors: Vectors, rare: Vectors, rejected: Vectors) -> Floats:
         array([ 10., -10.,  -2.])
     """
     return _vote(vectors @ rare.T) - _vote(vectors @ rejected.T)
+
+
+def rare_class_probability(prior: npt.ArrayLike, rare: npt.ArrayLike, common: npt.ArrayLike) -> Floats:
+    """Return how probably each class is a rare one, by what reviewers called images of it.
+
+    `(prior / 4 + rare) / (1 / 4 + rare + common)`: what its labels say of its size counts as a quarter of a verdict.
+
+    Args:
+        prior: Shape (C,), `few_shot_probability` of each class by its labels.
+        rare: Shape (C,), images of it that were confirmed.
+        common: Shape (C,), images of it that were called common.
+
+    Examples:
+        >>> rare_class_probability([0.5, 0.5, 0.5], [0, 1, 0], [0, 0, 4]).round(2)
+        array([0.5 , 0.9 , 0.03])
+    """
+    found = np.asarray(rare, dtype=np.float64)
+    said = found + np.asarray(common, dtype=np.float64)
+    share: Floats = (_PRIOR_VERDICTS * np.asarray(prior, dtype=np.float64) + found) / (_PRIOR_VERDICTS + said)
+    return share
 
 
 def resemblance_of_judged(judged: Vectors, is_rare: Mask) -> Floats:
@@ -177,11 +217,18 @@ def unit_rows(vectors: Vectors) -> npt.NDArray[np.float32]:
     return unit
 
 
-def _vote(similar: Vectors) -> Floats:
-    """Return the logarithm of the mean of exp(10 s) over each row; s of minus infinity is no vote."""
+def _vote(similar: Vectors, weights: Floats | None = None) -> Floats:
+    """Return the logarithm of the mean of exp(10 s) over each row; s of minus infinity is no vote.
+
+    Args:
+        similar: Shape (N, V).
+        weights: Shape (V,), how much each vote counts; None: all the same.
+    """
     most = similar.max(axis=1, keepdims=True).astype(np.float64)
-    sums = np.exp(SHARPNESS * (similar - most)).sum(axis=1)
-    votes: Floats = SHARPNESS * most[:, 0] + np.log(sums / np.isfinite(similar).sum(axis=1))
+    alike = np.exp(SHARPNESS * (similar - most))
+    counted = np.isfinite(similar).sum(axis=1) if weights is None else weights.sum()
+    sums = alike.sum(axis=1) if weights is None else np.maximum(alike @ weights, np.finfo(np.float64).tiny)
+    votes: Floats = SHARPNESS * most[:, 0] + np.log(sums / counted)
     return votes
 
 

@@ -1,6 +1,7 @@
 """Lists that learn from verdicts: the table of what was said, and the order that follows from it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,14 @@ import pyarrow as pa
 
 from vlmine_dagster.domain.tables import VERDICTS
 from vlmine_dagster.domain.verdicts import CONFIRMED, REJECTED, Verdict
+from vlmine_dagster.mining.class_sizes import few_shot_probability
 from vlmine_dagster.mining.judging import standing_verdicts
 from vlmine_dagster.mining.main_axes import main_axes
 from vlmine_dagster.mining.selection import Ranking
-from vlmine_dagster.mining.verdict_rule import Judged, next_order, unit_rows
+from vlmine_dagster.mining.verdict_rule import FEWEST, Judged, Labelled, next_order, rare_class_probability, unit_rows
 from vlmine_dagster.resources.verdicts import Judgement
+from vlmine_dagster.scoring.labelled import labelled_images
+from vlmine_dagster.scoring.names import few_shot_under
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.settings import ExperimentSettings
@@ -23,8 +27,10 @@ AXES = 128
 _SAMPLE = 20_000
 _MOST_VOTES = 4_000
 _OTHERS = 1_000
+_MOST_LABELLED = 2_000
 _LEAST_VARIANCE = 1e-3  # of a pool of few images, whose last axes hold next to nothing
 _DOUBLED = np.log(2.0)
+_ABOUT_CLASSES = frozenset({Verdict.RARE, Verdict.COMMON})  # junk says nothing of what it shows
 CONFIRMED_NOTE = " · confirmed rare"
 _ALIKE = " · resembles what was confirmed rare"
 _UNLIKE = " · resembles what was rejected"
@@ -61,7 +67,8 @@ def by_verdicts(
     """Put a ranking into the order that finished verdicts ask for (`mining.verdict_rule`).
 
     Args:
-        reader: Reads `verdicts` and `embeddings`, if the list learns from verdicts.
+        reader: Reads `verdicts`, `embeddings` and `items` (image_id, label, split, outcome), if the list learns from
+            verdicts.
         experiment: The experiment.
         ranking: Its ranking.
         image_ids: Ids of the images that the ranking's places mean.
@@ -77,7 +84,8 @@ def by_verdicts(
     first = _places_of(standing, places, lambda verdict: verdict in CONFIRMED)
     last = _places_of(standing, places, lambda verdict: verdict not in CONFIRMED)
     ranks = {row["image_id"]: row["list_rank"] for row in rows}
-    judged, evidence = evidence_of(reader, standing, ranks, places, len(image_ids))
+    labels = labelled_images(reader)
+    judged, evidence = evidence_of(reader, standing, ranks, places, len(image_ids), labels=labels)
     order, lift = next_order(
         ranking.order, judged, [found[ranking.order] for found in evidence], first=first, last=last
     )
@@ -107,6 +115,8 @@ def evidence_of(
     ranks: Mapping[str, int],
     places: Mapping[str, int],
     count: int,
+    *,
+    labels: Mapping[str, str],
 ) -> tuple[Judged, list[npt.NDArray[np.float64]]]:
     """Return the items that vote, and by view how much every item resembles the confirmed ones more than the rejected.
 
@@ -116,6 +126,7 @@ def evidence_of(
         ranks: Rank by item, of the list on which it was judged.
         places: Place by item.
         count: Places.
+        labels: Class of each labelled item; judged ones among them say which classes are rare.
     """
     voting = [name for name, verdict in standing.items() if verdict in CONFIRMED | REJECTED][-_MOST_VOTES:]
     views = views_of(reader)
@@ -125,6 +136,7 @@ def evidence_of(
         np.array([standing[name] in CONFIRMED for name in voting], dtype=np.bool_),
         tuple(vectors),
         tuple(vectors_of(reader, _sample_of(places, standing), views)[1]),
+        _labelled(reader, standing, labels, len(places), views),
     )
     evidence = [np.zeros(count) for _ in views]
     if not judged.says_something:
@@ -136,6 +148,54 @@ def evidence_of(
         for number, (found, view) in enumerate(zip(evidence, views, strict=True)):
             found[at] = judged.resemblance_of(view(rows.take(mine)), number)
     return judged, evidence
+
+
+def _labelled(
+    reader: Reader, standing: Mapping[str, Verdict], labels: Mapping[str, str], pool_size: int, views: Sequence[View]
+) -> Labelled | None:
+    """Return the labelled items that vote, None where too few judged items have a class to tell which are rare."""
+    said = {name: standing[name] for name in standing if name in labels and standing[name] in _ABOUT_CLASSES}
+    if len(said) < FEWEST:
+        return None
+    classes = sorted(set(labels.values()))
+    number = {name: place for place, name in enumerate(classes)}
+    drawn = {name: label for name, label in labels.items() if name not in standing}
+    known, by_chance = _counts(labels.values(), number), _counts(drawn.values(), number)
+    rare, common = (
+        _counts((labels[name] for name, verdict in said.items() if verdict is wanted), number)
+        for wanted in (Verdict.RARE, Verdict.COMMON)
+    )
+    fraction = len(drawn) / max(len(drawn) + pool_size, 1)
+    prior = (
+        few_shot_probability(
+            by_chance, seed_fraction=fraction, few_under=few_shot_under(reader.project), known_counts=known
+        )
+        if 0 < fraction < 1
+        else np.full(len(classes), 0.5)
+    )
+    is_rare = rare_class_probability(prior, rare, common)
+    names, vectors = vectors_of(reader, _some_of_each(drawn, most=_MOST_LABELLED), views)
+    votes = np.array([is_rare[number[drawn[name]]] for name in names], dtype=np.float64)
+    return Labelled(votes, tuple(vectors))
+
+
+def _counts(labels: Iterable[str], number: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    return np.bincount([number[label] for label in labels], minlength=len(number)).astype(np.int64)
+
+
+def _some_of_each(labels: Mapping[str, str], *, most: int) -> list[str]:
+    """Return at most so many items: the first of each class, then the second, so that small classes are there whole.
+
+    Examples:
+        >>> _some_of_each({"1": "car", "2": "car", "3": "car", "4": "cat"}, most=3)
+        ['1', '4', '2']
+    """
+    seen: Counter[str] = Counter()
+    turns = []
+    for name, label in labels.items():
+        turns.append((seen[label], name))
+        seen[label] += 1
+    return [name for _, name in sorted(turns, key=lambda turn: turn[0])][:most]
 
 
 def _sample_of(places: Mapping[str, int], standing: Mapping[str, Verdict]) -> list[str]:
