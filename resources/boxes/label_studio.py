@@ -71,7 +71,7 @@ def _results(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if annotations:
         chosen = max(annotations, key=lambda one: (bool(one.get("ground_truth")), str(one.get("updated_at") or "")))
         return list(chosen.get("result") or [])
-    if "annotations" in task:
+    if "annotations" in task or "predictions" in task:
         predictions = task.get("predictions") or []
         return [
             {**one, "score": one.get("score", made.get("score"))}

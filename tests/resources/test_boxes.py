@@ -286,6 +286,18 @@ def test_label_studio_counts_in_percent_and_turns_boxes_around_their_corner(read
     assert "brushlabels gives no box" in column(found, "failure")[3]
 
 
+@pytest.mark.parametrize("more", [{}, {"annotations": []}])
+def test_label_studio_tasks_with_predictions_alone_have_their_boxes(read, more):
+    value = {"x": 10, "y": 20, "width": 5, "height": 40, "rectanglelabels": ["car"]}
+    result = {"type": "rectanglelabels", "original_width": 200, "original_height": 100, "value": value}
+    task = {"data": {"image": "photo.jpg"}, "predictions": [{"score": 0.75, "result": [result]}], **more}
+
+    found = read({"tasks.json": json.dumps([task])})
+
+    assert sides(found) == [(20, 20, 10, 40)]
+    assert (column(found, "class_name"), column(found, "score")) == (["car"], [0.75])
+
+
 def test_cvat_has_images_turned_boxes_and_tracks_without_the_frames_outside(read):
     text = """<?xml version="1.0"?><annotations><version>1.1</version>
       <image id="0" name="photo.jpg" width="200" height="100">
