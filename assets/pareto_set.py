@@ -85,7 +85,7 @@ RANKED_BY = (
         *([] if part.slices is None else [part.slices]),
         *part.settings.counts_every_file,
     ],
-    experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions],
+    experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions, *part.means_text],
     fingerprints=oracle_labels,
     is_tracked=True,
     version=7,

@@ -201,3 +201,45 @@ def make_qwen2_audio(folder: Path, *, seed: int = 0) -> Path:
     features = WhisperFeatureExtractor(feature_size=16, sampling_rate=16_000, chunk_length=4)
     Qwen2AudioProcessor(feature_extractor=features, tokenizer=tokenizer).save_pretrained(folder)
     return folder
+
+
+def make_clip(folder: Path) -> Path:
+    """Save a CLIP of random weights whose texts are told apart by their words."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 32
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = CLIPTextConfig(
+        **size,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=32,
+        projection_dim=16,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=3,
+        initializer_range=0.4,
+    )
+    vision = CLIPVisionConfig(**size, image_size=32, patch_size=8, projection_dim=16)
+    CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_sentence_encoder(folder: Path) -> Path:
+    """Save a BERT of random weights."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

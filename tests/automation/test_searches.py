@@ -1,16 +1,20 @@
 """More like these, from the command, the page and the settings to a list with an MLflow run of its own."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import Made
 from starlette.testclient import TestClient
+from tiny_models import make_clip
 
 from vlmine_dagster.automation.searches import search
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
+from vlmine_dagster.resources.text_encoder import TextEncoder
 from vlmine_dagster.review.app import review_app
 from vlmine_dagster.review.desk import Desk
 
@@ -54,6 +58,45 @@ def test_the_same_search_has_the_same_name_and_is_not_mined_twice(finished: Made
 
     assert again == first
     assert finished.bench.lake.stamp("pareto_set", first) == stamp
+
+
+def test_a_text_encoder_finds_keywords_that_mean_the_text(
+    finished: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rockets = pool_rockets(finished)
+    words = finished.frame("keywords")
+    meant = words[words["image_id"].isin(rockets)]["keyword"].mode()[0]
+    asked: list[str] = []
+
+    def vectors(_encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
+        """A model that knows a flying tube for what rockets are called here."""
+        asked.extend(texts)
+        return np.array([[1.0, 0.0] if text in ("flying tube", meant) else [0.0, 1.0] for text in texts])
+
+    with pytest.raises(MissingInputError, match="no keyword of the pool matches the text 'flying tube'"):
+        search(finished.project, finished.instance, images=[], text="flying tube")
+    finished.settings(text_encoder={"model": str(make_clip(tmp_path / "clip"))})
+    monkeypatch.setattr(TextEncoder, "vectors", vectors)
+
+    name = search(finished.project, finished.instance, images=[], text="flying tube")
+
+    assert asked[0] == "flying tube"
+    assert set(asked[1:]) == set(finished.frame("vocab_counts")["keyword"])
+    assert set(finished.frame("pareto_set", name).sort_values("rank")["image_id"][: len(rockets)]) == set(rockets)
+
+
+def test_a_text_that_only_labelled_images_match_is_refused(finished: Made):
+    words, images = finished.frame("keywords"), finished.frame("images")
+    pool = set(images[images["split"] == "pool"]["image_id"])
+    of_pool = set(words[words["image_id"].isin(pool)]["keyword"])
+    only = next(
+        word
+        for word in words[~words["image_id"].isin(pool)]["keyword"]
+        if not (set(word.split()) & {part for one in of_pool for part in one.split()})
+    )
+
+    with pytest.raises(MissingInputError, match="no image of the pool has a keyword that matches the text"):
+        search(finished.project, finished.instance, images=[], text=only)
 
 
 def test_words_find_the_images_whose_keywords_they_name(finished: Made):

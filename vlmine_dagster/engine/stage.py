@@ -99,6 +99,12 @@ class Part:
         return self.settings.slices_of(self.partition)
 
     @property
+    def means_text(self) -> list[Any]:
+        """The text encoder, where the experiment looks for a text; so that lists without one stay fresh."""
+        like, encoder = self.experiment.like, self.settings.text_encoder
+        return [encoder] if encoder is not None and like is not None and like.text.strip() else []
+
+    @property
     def reads_attributes(self) -> bool:
         """Whether the slices go by a column."""
         return self.slices is not None and self.slices.needs_attributes

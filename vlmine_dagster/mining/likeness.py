@@ -12,6 +12,9 @@ from vlmine_dagster.mining.verdict_rule import unit_rows
 Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[Any]
 
+_LEAST_MEANT = 0.5
+_MOST_MEANT = 20
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -88,6 +91,37 @@ def likeness(parts: Sequence[Floats]) -> Floats:
         spread = float(np.nanstd(part))
         total += centred / spread if spread > 0 else centred
     return total
+
+
+def meant_keywords(
+    cosines: npt.NDArray[np.floating[Any]], image_counts: Mapping[str, int], *, image_count: int
+) -> dict[str, float]:
+    """Return the keywords that mean much the same as a text, with how much an image that has one tells of it.
+
+    With m the mean cosine of all keywords, a keyword k means the text by s(k) = (cos(k) - m) / (1 - m): 1 for the text
+    itself, 0 for a keyword like all others. Of those of at least a half the 20 nearest weigh s(k) log(N / c(k)).
+
+    Args:
+        cosines: Shape (K,), of the text's vector and those of the keywords, in their order.
+        image_counts: Images per keyword, each >= 1.
+        image_count: N, at least the largest of them.
+
+    Returns:
+        Weight by keyword, above 0.
+
+    Examples:
+        >>> counts = {"truck": 4, "road": 8, "lake": 1}
+        >>> found = meant_keywords(np.array([0.9, 0.4, 0.2]), counts, image_count=8)
+        >>> {word: round(weight, 2) for word, weight in found.items()}
+        {'truck': 0.55}
+    """
+    mean = float(np.mean(cosines)) if len(cosines) else 0.0
+    share = (np.asarray(cosines, dtype=np.float64) - mean) / max(1 - mean, 1e-6)
+    words = list(image_counts)
+    nearest = np.argsort(-share, kind="stable")[:_MOST_MEANT].tolist()
+    meant = {words[place]: float(share[place]) for place in nearest if share[place] >= _LEAST_MEANT}
+    weights = {word: near * float(np.log(image_count / image_counts[word])) for word, near in meant.items()}
+    return {word: weight for word, weight in weights.items() if weight > 0}
 
 
 def text_matches(words: Iterable[str], image_counts: Mapping[str, int], *, image_count: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.mining.keywords import extract_keywords
-from vlmine_dagster.mining.likeness import Target, likeness, target_of, text_matches
+from vlmine_dagster.mining.likeness import Target, likeness, meant_keywords, target_of, text_matches
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.merges import merged_words
 from vlmine_dagster.scoring.pool import MinedPool
@@ -49,6 +49,11 @@ def likeness_of(reader: Reader, pool: MinedPool, like: LikeSettings) -> Floats:
     names = list(pool.image_ids())
     matches = _text_scores(reader, names, like.text) if like.text.strip() else None
     examples = list(like.images) or _best(names, matches)
+    if not examples:
+        raise MissingInputError(
+            f"pareto_set[{reader.partition}]: no image of the pool has a keyword that matches the text {like.text!r}; "
+            f"labelled ones do. Search with other words, or with one of their ids."
+        )
     views = views_of(reader, axis_count=AXES, is_whitened=True)
     targets = _targets(reader, examples, views)
     parts = _parts(reader, names, views, targets)
@@ -109,7 +114,10 @@ def _text_scores(reader: Reader, names: Sequence[str], text: str) -> Floats:
     counts = reader.read("vocab_counts", ["keyword", "image_count"])
     known = dict(zip(counts.column(0).to_pylist(), counts.column(1).to_pylist(), strict=True))
     words = merged_words(reader, extract_keywords(text, max_words=_MOST_WORDS))
-    weights = text_matches(words, known, image_count=max(len(names), *known.values(), 1))
+    size = max(len(names), *known.values(), 1)
+    weights = text_matches(words, known, image_count=size)
+    for word, weight in _meant(reader, text, known, size).items():
+        weights[word] = max(weight, weights.get(word, 0.0))
     if not weights:
         near = [one for word in words for one in difflib.get_close_matches(word, known, n=2)]
         hint = f" Did you mean {' or '.join(map(repr, near[:3]))}?" if near else " `vlmine explain` shows keywords."
@@ -117,6 +125,18 @@ def _text_scores(reader: Reader, names: Sequence[str], text: str) -> Floats:
             f"pareto_set[{reader.partition}]: no keyword of the pool matches the text {text!r}.{hint}"
         )
     return _weighed(reader, names, weights)
+
+
+def _meant(reader: Reader, text: str, known: Mapping[str, int], image_count: int) -> dict[str, float]:
+    """Return the keywords that mean the text by the project's text encoder; none where it has none."""
+    chosen = reader.project.settings.text_encoder
+    if chosen is None or not known:
+        return {}
+    from vlmine_dagster.resources.text_encoder import TextEncoder
+
+    encoder = TextEncoder(chosen, folder=reader.project.state_folder("models"))
+    vectors = encoder.vectors([text, *known])
+    return meant_keywords(vectors[1:] @ vectors[0], known, image_count=image_count)
 
 
 def _weighed(reader: Reader, names: Sequence[str], weights: Mapping[str, float]) -> Floats:

@@ -34,6 +34,15 @@ class EncoderSettings(Settings):
     """Workers, each with one engine thread; 0 means one a core."""
 
 
+class TextEncoderSettings(Settings):
+    """A model of texts: what `vlmine like --text` means beyond the words that keywords have (docs/like.md)."""
+
+    model: str
+    """Folder of a transformers checkpoint, or its hub id: CLIP, SigLIP, or an encoder of sentences."""
+    revision: str | None = None
+    """Commit of a hub id; left out, the newest one, which is then written down."""
+
+
 class EndpointSettings(Settings):
     """How to reach a chat model behind an OpenAI-compatible endpoint."""
 

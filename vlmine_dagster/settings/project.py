@@ -28,6 +28,7 @@ from vlmine_dagster.settings import (
     ExperimentSettings,
     PriceSettings,
     Settings,
+    TextEncoderSettings,
     VariantSettings,
     default_experiments,
     usual_describer,
@@ -126,6 +127,8 @@ class ProjectSettings(Settings):
     """Which images are one in counts and lists: those of the same `bytes`, or `near` ones too, which show the same
     picture resized, cropped a little, mirrored or brightened, so that models that describe are asked about one of them
     (docs/duplicates.md); `off`: every file counts."""
+    text_encoder: TextEncoderSettings | None = None
+    """A model by which `vlmine like --text` finds keywords that mean the text (docs/like.md)."""
     grounding: GroundingSettings | None = None
     """A second look: whether the rare keywords that decide the first places of lists are in the pictures at all
     (docs/grounding.md)."""

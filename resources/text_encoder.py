@@ -1,0 +1,77 @@
+"""Texts as vectors, by the text side of a transformers checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmine_dagster.domain.errors import ModelError
+from vlmine_dagster.resources.checkpoints import Checkpoint
+from vlmine_dagster.settings.describing import TextEncoderSettings
+
+_BATCH = 256
+
+Floats = npt.NDArray[np.float32]
+
+
+class TextEncoder:
+    """CLIP, SigLIP, or any encoder of sentences; on the processor. Code from the hub is never run.
+
+    A model with text features of its own, as CLIP's, is asked for these; of others the mean of the last layer counts.
+
+    Args:
+        settings: Which model.
+        folder: Where the hub revision and the hashes of a local checkpoint's files are written down.
+    """
+
+    def __init__(self, settings: TextEncoderSettings, *, folder: Path):
+        self._checkpoint = Checkpoint(settings.model, settings.revision, folder)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights."""
+        return f"text 1 {self._checkpoint.revision}"
+
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        """Return a vector of length 1 for each text.
+
+        Raises:
+            ModelError: the model cannot be loaded, or is none of texts.
+        """
+        import torch
+
+        tokenizer, model = self._load()
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), _BATCH):
+                tokens = tokenizer(
+                    list(texts[start : start + _BATCH]), padding=True, truncation=True, return_tensors="pt"
+                )
+                found.append(torch.nn.functional.normalize(_features(model, tokens), dim=1).float().numpy())
+        return np.concatenate(found) if found else np.empty((0, 1), np.float32)
+
+    def _load(self) -> tuple[Any, Any]:
+        from transformers import AutoModel, AutoTokenizer
+
+        checkpoint = self._checkpoint
+        where = {"revision": None if checkpoint.is_local else checkpoint.revision, "trust_remote_code": False}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint.source, **where)
+            model = AutoModel.from_pretrained(checkpoint.source, use_safetensors=True, **where)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise ModelError(
+                f"text_encoder: {checkpoint.model} cannot be loaded as an encoder of texts: {str(error)[:300]}. Give "
+                f"the folder of a whole checkpoint, or a hub id that this machine can reach."
+            ) from error
+        return tokenizer, model.eval()
+
+
+def _features(model: Any, tokens: Any) -> Any:
+    if hasattr(model, "get_text_features"):
+        given = {name: tokens[name] for name in ("input_ids", "attention_mask") if name in tokens}
+        found = model.get_text_features(**given)
+        return getattr(found, "pooler_output", found)
+    states, mask = model(**tokens).last_hidden_state, tokens["attention_mask"].unsqueeze(2)
+    return (states * mask).sum(dim=1) / mask.sum(dim=1)
