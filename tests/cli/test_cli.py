@@ -104,13 +104,13 @@ def test_init_takes_several_box_files_and_names_the_format_of_each(tmp_path, mon
     (tmp_path / "voc").mkdir()
     (tmp_path / "voc/coffee.xml").write_text("<annotation/>")
     (tmp_path / "found.csv").write_text("image_id,x,y,width,height\n")
-    (tmp_path / "labelme.json").write_text('{"shapes": []}')
+    (tmp_path / "via.json").write_text('{"_via_settings": {}}')
 
-    refused = vlmine("init", "data", "--boxes", "labelme.json")
+    refused = vlmine("init", "data", "--boxes", "via.json")
     taken = vlmine("init", "data", "--boxes", "voc", "--boxes", "found.csv")
 
     assert refused.exit_code == 1
-    assert "labelme.json: no file in it is of a known format of boxes (coco," in refused.stderr
+    assert "via.json: no file in it is of a known format of boxes (coco," in refused.stderr
     assert "objects by voc (voc), found.csv (table)" in taken.stdout
     assert "  boxes:\n  - voc\n  - found.csv\n" in (tmp_path / "vlmine.yaml").read_text()
 

@@ -43,7 +43,7 @@ def expected(*, from_one: bool = False) -> list[tuple[float, ...]]:
     return found
 
 
-@pytest.mark.parametrize("layout", ["coco", "yolo", "voc", "cvat", "open images"])
+@pytest.mark.parametrize("layout", ["coco", "yolo", "voc", "cvat", "open images", "labelme"])
 def test_what_another_library_wrote_is_read_as_it_had_it(tmp_path, layout):
     folder = tmp_path / "boxes"
     folder.mkdir()
@@ -57,6 +57,8 @@ def test_what_another_library_wrote_is_read_as_it_had_it(tmp_path, layout):
         written.save_pascal_voc(folder)
     elif layout == "cvat":
         written.save_cvat(folder / "a.xml")
+    elif layout == "labelme":
+        written.save_labelme(folder)
     else:
         written.save_openimage(folder / "a.csv")
 

@@ -298,6 +298,33 @@ def test_label_studio_tasks_with_predictions_alone_have_their_boxes(read, more):
     assert (column(found, "class_name"), column(found, "score")) == (["car"], [0.75])
 
 
+def test_labelme_shapes_become_boxes_of_the_image_beside_their_file(read):
+    shapes = [
+        {
+            "label": "car",
+            "points": [[40, 60], [10, 20]],
+            "shape_type": "rectangle",
+            "flags": {"far": True, "near": False},
+        },
+        {"label": "van", "points": [[10, 20], [40, 20], [40, 60]], "shape_type": "polygon", "group_id": 3},
+        {"label": "wheel", "points": [[50, 50], [50, 40]], "shape_type": "circle"},
+        {"label": "gone", "points": [], "shape_type": "polygon"},
+    ]
+    content = {"version": "5", "shapes": shapes, "imagePath": "../old.jpg", "imageWidth": 200, "imageHeight": 100}
+    files = {"photo.json": json.dumps(content), "other.json": '{"shapes": [', "third.json": '{"shapes": [3]}'}
+
+    found = read(files, {"other.jpg": (200, 100), **WIDE, "third.jpg": (200, 100)})
+
+    box = (10, 20, 30, 40)
+    assert sides(found)[1:5] == [box, box, (40, 40, 20, 20), (None,) * 4]
+    assert column(found, "class_name")[1:5] == ["car", "van", "wheel", "gone"]
+    assert json.loads(column(found, "attributes")[1]) == {"far": True}
+    assert [one and one.partition(":")[0] for one in column(found, "failure")] == [
+        "other.json cannot be read as boxes", None, None, None, "a polygon without points gives no box",
+        "third.json cannot be read as boxes",
+    ]  # fmt: skip
+
+
 def test_cvat_has_images_turned_boxes_and_tracks_without_the_frames_outside(read):
     text = """<?xml version="1.0"?><annotations><version>1.1</version>
       <image id="0" name="photo.jpg" width="200" height="100">
@@ -701,7 +728,11 @@ def test_files_are_read_once_and_again_when_one_changes(tmp_path):
         ({"a.json": '[{"data": {}}'}, {}, r"a\.json cannot be read as boxes: it is no JSON, or breaks off"),
         ({"a.json": '{"categories": {}, "items": []}'}, {}, "it has neither images nor annotations, as COCO's files"),
         ({"a.json": '[{"image": "a", "x": [{"id": 1}]}]'}, {}, "item 1 has neither id nor data"),
-        ({"a.json": '{"shapes": []}'}, {}, r"no file in it is of a known format .*; a table begins with the names of"),
+        (
+            {"a.json": '{"_via_settings": {}}'},
+            {},
+            r"no file in it is of a known format .*; a table begins with the names of",
+        ),
         ({"a.json": '[{"name": "a", "labels": []}]'}, {}, "no file in it is of a known format"),
         (
             {"a.txt": "0 .5 .5 .1 .1", "data.yaml": "names: {car: 0}"},

@@ -81,8 +81,8 @@ class ObjectSettings(Settings):
     """The objects in the images."""
 
     boxes: Annotated[tuple[PublicLocation, ...], BeforeValidator(_listed)] = ()
-    """File or folder with the boxes, or a list of them: COCO JSON, YOLO, Pascal VOC, exports of Label Studio and CVAT,
-    Parquet or CSV (docs/objects.md)."""
+    """File or folder with the boxes, or a list of them: COCO JSON, YOLO, Pascal VOC, LabelMe, exports of Label Studio
+    and CVAT, Parquet or CSV (docs/objects.md)."""
     format: str = "auto"
     """Format of these files: auto (by what is in them), or the name of one."""
     columns: dict[BoxRole, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
