@@ -19,6 +19,7 @@ from vlmine_dagster.cli.status import table_states
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.sources import image_id
+from vlmine_dagster.scoring.findings import failure_findings
 
 KEY = "sk-never-to-be-seen-0123456789"
 POOL = {
@@ -122,6 +123,7 @@ def test_every_fault_has_its_outcome_is_never_mined_and_is_mended_by_retrying(ma
         described = made.frame("descriptions").set_index("image_id")
         named = made.frame("keyword_answers").set_index("image_id")
         mined = {name: set(made.frame("pareto_set", name).image_id) for name in EXPERIMENTS}
+        said = failure_findings(made.bench)
         calls = len(endpoint.calls)
         assert made.run().materialized == []
         assert len(endpoint.calls) == calls
@@ -132,6 +134,13 @@ def test_every_fault_has_its_outcome_is_never_mined_and_is_mended_by_retrying(ma
         clean = make_project(POOL, **asks(endpoint))
         assert clean.run().is_whole
 
+    of_descriptions, of_keywords = said
+    assert of_descriptions.startswith(f"{len(faults)} of {len(described)} descriptions failed (")
+    assert "1 refused" in of_descriptions
+    assert of_keywords.startswith(
+        f"{len(spoilt)} of {len(named)} keyword answers failed (4 unparseable), such as pool/a/"
+    )
+    assert failure_findings(made.bench) == []
     assert {name: described.outcome[name] for name in faults} == {
         "pool/a/rocket-0": "timed_out",
         "pool/b/rocket-10": "refused",

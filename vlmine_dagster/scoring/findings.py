@@ -1,6 +1,10 @@
 """What a project's own tables say about how to mine it, for those who do not look at Dagster's checks."""
 
+from collections import Counter
+from collections.abc import Collection
+
 from vlmine_dagster.domain.errors import VlmineError
+from vlmine_dagster.domain.tables import NO_FAILURES, TABLES
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.resources.workbench import Workbench
@@ -10,6 +14,7 @@ from vlmine_dagster.scoring.junk import junk_counts, junk_text
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 from vlmine_dagster.settings.junk import why_no_junk_lane
 
+_MADE_OF_FILES_OR_ANSWERS = ("images", "objects", "descriptions", "keyword_answers")
 _COUNTED = ("keyword", "image_count", "image_share")
 
 
@@ -54,6 +59,36 @@ def grounding_findings(bench: Workbench) -> dict[str, str]:
         if rows.num_rows:
             found[name] = str(confirmed(rows, first=grounding.first))
     return found
+
+
+def failure_findings(bench: Workbench) -> list[str]:
+    """Return a sentence for each table with rows that failed: how many, as what, and one of them with its reason."""
+    shards = set(bench.source.shards())
+    return [
+        text
+        for variant in bench.project.settings.variant_names
+        for table in _MADE_OF_FILES_OR_ANSWERS
+        if (text := _failed(bench, table, variant, shards)) is not None
+    ]
+
+
+def _failed(bench: Workbench, table: str, variant: str, shards: Collection[str]) -> str | None:
+    lake, outcomes, example = bench.lake, Counter[str](), ""
+    for shard in (one for one in lake.partitions(table, variant=variant) if one in shards):
+        stamp = lake.stamp(table, shard, variant=variant)
+        found = (stamp and stamp.totals) or lake.totals(table, shard, variant=variant)
+        outcomes.update(found["outcomes"])
+        if not example and set(found["outcomes"]) - NO_FAILURES:
+            (key,) = TABLES[table].key
+            rows = lake.read(table, shard, columns=[key, "outcome", "failure"], variant=variant).to_pylist()
+            failed = next(row for row in rows if row["outcome"] not in NO_FAILURES)
+            example = f"{failed[key]}: {failed['failure'] or failed['outcome']}"
+    kinds = [(kind, count) for kind, count in outcomes.most_common() if kind not in NO_FAILURES]
+    if not kinds:
+        return None
+    count, told = sum(count for _, count in kinds), ", ".join(f"{count:,} {kind}" for kind, count in kinds)
+    name = table.replace("_", " ") + ("" if variant == DEFAULT_VARIANT else f" of variant {variant}")
+    return f"{count:,} of {outcomes.total():,} {name} failed ({told}), such as {example}"
 
 
 def junk_findings(bench: Workbench) -> list[str]:
