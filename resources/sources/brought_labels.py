@@ -38,12 +38,14 @@ class BroughtLabels:
         by_path: Class by relative path of an image or, where files are shards, by image id.
         splits: Split by the same, where the labels tell it.
         names: Name by class id, where there are names beside ids.
+        files: Files that hold nothing but them.
     """
 
     where: str
     by_path: Mapping[str, str]
     splits: Mapping[str, str]
     names: Mapping[str, str]
+    files: Sequence[str] = ()
 
 
 def folder_labels(tree: FileTree, images: Sequence[str], by_split: Mapping[str, str]) -> BroughtLabels | None:
@@ -131,7 +133,7 @@ def _metadata_labels(tree: FileTree, images: Sequence[str]) -> BroughtLabels | N
             split = known_split(str(row.get("split") or ""))
             if split is not None:
                 splits[path] = split
-    return BroughtLabels(files[0], labels, splits, {}) if labels or splits else None
+    return BroughtLabels(files[0], labels, splits, {}, files) if labels or splits else None
 
 
 def _metadata_rows(tree: FileTree, path: str) -> Iterator[dict[str, Any]]:
@@ -169,7 +171,7 @@ def _coco_labels(tree: FileTree, images: Sequence[str]) -> BroughtLabels | None:
             if len(places) == 1 and len(classes) == 1:
                 found[places[0]] = names.get(next(iter(classes)), next(iter(classes)))
         if found:
-            return BroughtLabels(f"{file} (COCO)", found, {}, {})
+            return BroughtLabels(f"{file} (COCO)", found, {}, {}, [file])
     return None
 
 

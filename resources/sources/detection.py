@@ -79,7 +79,7 @@ def survey(root: str) -> Survey:
     if offer is not None:
         settings = settings.model_copy(update={"exclude": (*settings.exclude, *offer.left_out)})
     source = _source(settings)
-    ignored = ignored_line(source)
+    ignored = ignored_line(source, used=() if offer is None else offer.label_files)
     return Survey(settings, (*notes, *([ignored] if ignored else [])), offer, _contents(source))
 
 
@@ -292,7 +292,8 @@ def _folder_offer(tree: FileTree) -> Offer:
     labels = folder_labels(tree, images, {} if splits is None else splits.by_path)
     where = None if labels is None else f"{labels.where}, {len(labels.by_path):,} images"
     in_tests = [] if labels is None else [path for path, split in labels.splits.items() if split == "test"]
-    return Offer(splits, where, lambda: labels, {}, images, in_tests)
+    files = () if labels is None else labels.files
+    return Offer(splits, where, lambda: labels, {}, images, in_tests, label_files=files)
 
 
 def _column_offer(source: ParquetSource) -> str | None:

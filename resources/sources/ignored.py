@@ -1,24 +1,30 @@
 """What is below the root of a data set and is not used, in one line for people."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 from vlmine_dagster.resources.sources.attributes import BESIDE
+from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import ImageSource, ListsIgnored
 
 _MOST_KINDS = 10
 
 
-def ignored_line(source: ImageSource, *, has_attributes: bool = False) -> str | None:
+def ignored_line(source: ImageSource, *, has_attributes: bool = False, used: Collection[str] = ()) -> str | None:
     """Return what a source does not use, or None where there is nothing or it does not tell.
 
     Args:
         source: The source.
         has_attributes: Whether the JSON files beside images are read.
+        used: Files that are used otherwise, by their paths.
     """
     if not isinstance(source, ListsIgnored):
         return None
-    counts = source.ignored()
-    return describe_ignored({kind: n for kind, n in counts.items() if not (has_attributes and kind == BESIDE)})
+    counts = Counter(source.ignored())
+    counts.subtract(Counter(map(ending_of, used)))
+    return describe_ignored(
+        {kind: n for kind, n in counts.items() if n > 0 and not (has_attributes and kind == BESIDE)}
+    )
 
 
 def describe_ignored(counts: Mapping[str, int]) -> str | None:

@@ -31,6 +31,7 @@ class Offer:
         images: Paths of the images of a folder; empty where files are shards.
         test_images: Paths of images that the labels, not their folders, assign to the test split.
         test_row_count: Rows that a column of Parquet files assigns to the test split.
+        label_files: Files that hold nothing but the labels.
     """
 
     splits: PathSplits | None
@@ -40,6 +41,7 @@ class Offer:
     images: Collection[str] = ()
     test_images: Collection[str] = ()
     test_row_count: int = 0
+    label_files: Collection[str] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -246,7 +246,8 @@ def test_labelled_images_are_the_seed_where_others_have_no_label(tmp_path):
     lines = [
         json.dumps({"file_name": f"{n}.jpg", "label": "cat", "split": "test" if n == 1 else "train"}) for n in range(3)
     ]
-    root = write(tmp_path / "data", {**files, "metadata.jsonl": "\n".join(lines).encode()})
+    root = write(tmp_path / "data", {**files, "metadata.jsonl": "\n".join(lines).encode(), "more.jsonl": b"{}"})
+    assert survey(str(root)).notes == ("ignored: 1 .jsonl, 1 excluded",)
     assert survey(str(root)).settings.exclude == ("1.jpg",)
     settings, shown = accepted(root, tmp_path)
     assert settings.exclude == ()
