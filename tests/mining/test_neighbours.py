@@ -103,7 +103,7 @@ def test_wide_vectors_are_found_on_few_axes_and_compared_on_all():
 
 
 def test_too_many_vectors_to_be_kept_whole_are_searched_on_the_main_axes_alone(monkeypatch):
-    monkeypatch.setattr(module, "_COMPARED_UP_TO", 799)
+    monkeypatch.setattr(module, "WHOLE_UP_TO", 799)
     vectors = clustered(800, 300)
 
     _, similarities = found(blocks_of(vectors), count=10, search="index")

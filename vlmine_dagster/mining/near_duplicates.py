@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.mining.main_axes import main_axes
-from vlmine_dagster.mining.neighbours import EXACT_UP_TO, Blocks, nearest_neighbours
+from vlmine_dagster.mining.neighbours import WHOLE_UP_TO, Blocks, nearest_neighbours
 from vlmine_dagster.mining.verdict_rule import unit_rows
 
 LEAST_COSINE = 0.6
@@ -23,7 +23,7 @@ SIDE = 48
 _NEIGHBOURS = 8
 _AXES = 256
 _SAMPLE = 20_000
-_PROBED_LISTS = 32  # half of what loneliness needs: duplicates are in the same lists, or the next
+_PROBED_LISTS = 64  # two thirds of what loneliness needs: duplicates are in the same lists, or the next
 _TRIMS = (0, 1, 2, 3)  # pixels of 48 on each side: crops of up to an eighth
 _KEPT = 24  # side on which the correlation is taken
 _FLAT = 2.0  # standard deviation of 256 grey values: below it noise is all that could agree
@@ -51,8 +51,8 @@ def candidate_pairs(
         least: Smallest cosine.
         search: As of `nearest_neighbours`; the index misses some.
     """
-    is_indexed = search == "index" or (search == "auto" and _count(vectors) > EXACT_UP_TO)
-    standard, count = standard_blocks(vectors, axis_count=_AXES if is_indexed else None), 0
+    is_cut = search != "exact" and _count(vectors) > WHOLE_UP_TO
+    standard, count = standard_blocks(vectors, axis_count=_AXES if is_cut else None), 0
     seen: set[tuple[int, int]] = set()
     for places, cosines in nearest_neighbours(standard, count=_NEIGHBOURS, search=search, probed=_PROBED_LISTS):
         for row, column in zip(*np.nonzero(cosines >= least), strict=True):
@@ -68,8 +68,8 @@ def standard_blocks(vectors: Blocks, *, axis_count: int | None = None) -> Callab
 
     Args:
         vectors: The vectors.
-        axis_count: Main axes of the pool that count; None for all. An index keeps that many: vectors of length 1 on all
-            axes would be shorter on these, and cosines smaller than they are.
+        axis_count: Main axes of the pool that count; None for all. An index of very many keeps that many: vectors of
+            length 1 on all axes would be shorter on these, and cosines smaller than they are.
     """
     centre, scale = _moments(vectors)
 

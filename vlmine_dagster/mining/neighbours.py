@@ -13,11 +13,13 @@ SEARCHES = ("auto", "exact", "index")
 EXACT_UP_TO = 50_000
 """Vectors up to which "auto" compares all pairs."""
 
+WHOLE_UP_TO = 3_000_000
+"""Vectors that the index keeps whole, 4 GB of 1,280 numbers; of more it keeps 256 axes."""
+
 _QUERY_ROWS = 32_768
 _SAMPLE_ROWS = 65_536
 _AXES = 128
 _MOST_AXES = 256  # where nothing is computed again
-_COMPARED_UP_TO = 3_000_000  # vectors kept whole, 4 GB of 1,280 numbers
 _PROBED_LISTS = 96
 _CANDIDATES = 3  # times as many as are wanted: their similarities are computed again, from all axes
 _KMEANS_ROUNDS = 10  # faiss does 25: twice the time to train, and the same recall within .004
@@ -171,7 +173,7 @@ def _trained(vectors: Callable[[], Iterator[Floats]]) -> Any:
     sample, total = _sample(vectors())
     if not total:
         return None
-    is_compared = sample.shape[1] > _MOST_AXES and total <= _COMPARED_UP_TO
+    is_compared = sample.shape[1] > _MOST_AXES and total <= WHOLE_UP_TO
     axes = _main_axes(sample, _AXES if is_compared else _MOST_AXES)
     project = faiss.LinearTransform(axes.shape[0], axes.shape[1], False)
     faiss.copy_array_to_vector(axes.T.ravel(), project.A)
