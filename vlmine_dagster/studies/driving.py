@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.boxes_3d import Boxes3D, Precision, RareRule, matched, precision_of
 from vlmine_dagster.mining.pareto import non_dominated_fronts
-from vlmine_dagster.mining.significance import mean_interval, paired_bootstrap
+from vlmine_dagster.mining.significance import Interval, mean_interval, paired_bootstrap
 from vlmine_dagster.resources.drives.contract import box_array
 from vlmine_dagster.resources.drives.source import DriveSource
 from vlmine_dagster.studies import QUESTIONS
@@ -45,6 +45,7 @@ RINGS_M = ((0, 20), (20, 38))
 
 JUDGING_SHARE, LABELLED_SHARE = 1 / 3, 1 / 8
 SWEEPS_PER_LIST, PER_SEGMENT = 16, 2
+_FEWEST_DRAWS = 10
 _SUREST = 10
 _RAREST = 3
 
@@ -338,12 +339,21 @@ def _answers(values: Mapping[tuple[str, str], Mapping[str, float]]) -> list[str]
             steps = sorted(one.keys() & other.keys())
             if steps:
                 gain = paired_bootstrap([one[step] for step in steps], [other[step] for step in steps])
-                verdict = "significant" if gain.excludes_zero else "not significant"
-                words.append(
-                    f"{of}: {better} minus {worse} {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], "
-                    f"{verdict} over {gain.n} draws"
-                )
+                span = f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+                words.append(f"{of}: {better} minus {worse} {span}, {_verdict(gain)}")
     return words
+
+
+def _verdict(gain: Interval) -> str:
+    """Say whether a difference is shown.
+
+    Examples:
+        >>> _verdict(Interval(0.2, 0.1, 0.3, 2)), _verdict(Interval(0.2, 0.1, 0.3, 10))
+        ('2 draws tell nothing, 10 are needed', 'significant over 10 draws')
+    """
+    if gain.n < _FEWEST_DRAWS:
+        return f"{gain.n} draws tell nothing, {_FEWEST_DRAWS} are needed"
+    return f"{'' if gain.excludes_zero else 'not '}significant over {gain.n} draws"
 
 
 def _metric(of: str) -> str:
