@@ -91,6 +91,7 @@ def through_stages(
 
     shards, limit = bench.source.shards(), bench.project.settings.dataset.max_pixels
     (Path(bench.project.folder) / ".vlmine").mkdir(exist_ok=True)
+    models.mkdir(parents=True, exist_ok=True)
     (Path(bench.project.folder) / ".vlmine/models").symlink_to(models.resolve())
     job = build_core(bench.project, settings_file=bench.settings_file).get_job_def(SHARD_JOB)
     found: dict[str, list[tuple[float, float]]] = {"pyarrow, Pillow, onnxruntime": [], "vlmine run, all stages": []}
