@@ -29,10 +29,6 @@ def _learns(part: Part) -> bool:
     return part.experiment.can_learn_from_verdicts and has_finished_verdicts(part.project)
 
 
-def _counted_columns(part: Part) -> tuple[str, ...]:
-    return part.settings.counted.columns
-
-
 def oracle_labels(bench: Workbench, part: Part) -> list[Any]:
     """Return what an oracle's arm reads: the labels, and by which of them classes are rare."""
     labels, settings = bench.labels, part.settings.dataset.labels
@@ -61,7 +57,11 @@ RANKED_BY = (
         ("image_id", "keyword"),
         when=lambda part: part.reads_slice_keywords or part.counts_within_slices,
     ),
-    Reads(ITEMS, _counted_columns, when=lambda part: part.counts_within_slices and bool(_counted_columns(part))),
+    Reads(
+        ITEMS,
+        lambda part: part.settings.counted.columns,
+        when=lambda part: part.counts_within_slices and bool(part.settings.counted.columns),
+    ),
 )
 """What the pool is ranked by, before anything sinks or is picked."""
 

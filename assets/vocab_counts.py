@@ -11,10 +11,6 @@ def _asks_model(part: Part) -> bool:
     return part.settings.variant(part.variant).describer.capabilities.asks_model
 
 
-def _unit_columns(part: Part) -> tuple[str, ...]:
-    return part.settings.counted.columns
-
-
 @stage(
     "vocab_counts",
     group="score",
@@ -25,7 +21,11 @@ def _unit_columns(part: Part) -> tuple[str, ...]:
         Reads(ITEMS, ("image_id", "sha256", "split", "outcome")),
         Reads("descriptions", ("image_id", "description", "outcome"), when=_asks_model),
         Reads("duplicates", ("image_id", "kept_id"), when=lambda part: part.settings.dedupe == "near"),
-        Reads(ITEMS, _unit_columns, when=lambda part: bool(_unit_columns(part))),
+        Reads(
+            ITEMS,
+            lambda part: part.settings.counted.columns,
+            when=lambda part: bool(part.settings.counted.columns),
+        ),
     ],
     settings=lambda part: [part.settings.counted.noun, *part.settings.counts_every_file],
     version=2,

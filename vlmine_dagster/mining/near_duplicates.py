@@ -51,8 +51,7 @@ def candidate_pairs(
         least: Smallest cosine.
         search: As of `nearest_neighbours`; the index misses some.
     """
-    is_cut = search != "exact" and _count(vectors) > WHOLE_UP_TO
-    standard, count = standard_blocks(vectors, axis_count=_AXES if is_cut else None), 0
+    standard, count = standard_blocks(vectors, is_indexed=search != "exact"), 0
     seen: set[tuple[int, int]] = set()
     for places, cosines in nearest_neighbours(standard, count=_NEIGHBOURS, search=search, probed=_PROBED_LISTS):
         for row, column in zip(*np.nonzero(cosines >= least), strict=True):
@@ -63,35 +62,31 @@ def candidate_pairs(
         count += len(places)
 
 
-def standard_blocks(vectors: Blocks, *, axis_count: int | None = None) -> Callable[[], Iterator[Floats]]:
+def standard_blocks(vectors: Blocks, *, is_indexed: bool = False) -> Callable[[], Iterator[Floats]]:
     """Return a reader of the same vectors, standardised by the mean and the spread of the pool, of length 1.
 
     Args:
         vectors: The vectors.
-        axis_count: Main axes of the pool that count; None for all. An index of very many keeps that many: vectors of
-            length 1 on all axes would be shorter on these, and cosines smaller than they are.
+        is_indexed: Whether an index may look among them. It keeps more than 3 million on their 256 main axes alone, on
+            which vectors of length 1 on all axes would be shorter, and cosines smaller than they are.
     """
-    centre, scale = _moments(vectors)
+    centre, scale, count = _moments(vectors)
 
     def standard() -> Iterator[Floats]:
         for block in vectors():
             yield unit_rows((np.asarray(block, dtype=np.float32) - centre) / scale)
 
-    if axis_count is None:
+    if not is_indexed or count <= WHOLE_UP_TO:
         return standard
-    step = max(1, _count(vectors) // _SAMPLE)
+    step = max(1, count // _SAMPLE)
     columns = main_axes(np.concatenate([block[::step] for block in standard()]))[1]
-    axes = columns[:, :axis_count].astype(np.float32)
+    axes = columns[:, :_AXES].astype(np.float32)
 
     def projected() -> Iterator[Floats]:
         for block in standard():
             yield unit_rows(block @ axes)
 
     return projected
-
-
-def _count(vectors: Blocks) -> int:
-    return sum(len(block) for block in vectors())
 
 
 def pixel_pairs(greys: Greys, *, least: float = LEAST_CORRELATION - 0.05) -> Iterator[tuple[int, int]]:
@@ -231,11 +226,12 @@ def _blocks(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     return [rows]
 
 
-def _moments(vectors: Blocks) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _moments(vectors: Blocks) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], int]:
+    """Return mean and spread of each column, and the number of rows."""
     total, squares, count = 0.0, 0.0, 0
     for block in vectors():
         wide = np.asarray(block, dtype=np.float64)
         total, squares, count = total + wide.sum(axis=0), squares + (wide**2).sum(axis=0), count + len(wide)
     centre = np.asarray(total) / max(count, 1)
     spread = np.sqrt(np.maximum(np.asarray(squares) / max(count, 1) - centre**2, 0)) + 1e-6
-    return centre.astype(np.float32), spread.astype(np.float32)
+    return centre.astype(np.float32), spread.astype(np.float32), count

@@ -18,6 +18,7 @@ from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.boxes_3d import Boxes3D, Precision, RareRule, matched, precision_of
 from vlmine_dagster.mining.pareto import non_dominated_fronts
 from vlmine_dagster.mining.significance import Interval, mean_interval, paired_bootstrap
+from vlmine_dagster.mining.verdicts import FEWEST_TRAINED
 from vlmine_dagster.resources.drives.contract import box_array
 from vlmine_dagster.resources.drives.source import DriveSource
 from vlmine_dagster.studies import QUESTIONS
@@ -45,7 +46,6 @@ RINGS_M = ((0, 20), (20, 38))
 
 JUDGING_SHARE, LABELLED_SHARE = 1 / 3, 1 / 8
 SWEEPS_PER_LIST, PER_SEGMENT = 16, 2
-_FEWEST_DRAWS = 10
 _SUREST = 10
 _RAREST = 3
 
@@ -349,10 +349,10 @@ def _verdict(gain: Interval) -> str:
 
     Examples:
         >>> _verdict(Interval(0.2, 0.1, 0.3, 2)), _verdict(Interval(0.2, 0.1, 0.3, 10))
-        ('2 draws tell nothing, 10 are needed', 'significant over 10 draws')
+        ('2 draws only, 10 are needed', 'significant over 10 draws')
     """
-    if gain.n < _FEWEST_DRAWS:
-        return f"{gain.n} draws tell nothing, {_FEWEST_DRAWS} are needed"
+    if gain.n < FEWEST_TRAINED:
+        return f"{gain.n} draws only, {FEWEST_TRAINED} are needed"
     return f"{'' if gain.excludes_zero else 'not '}significant over {gain.n} draws"
 
 
