@@ -31,7 +31,7 @@ def read_coco(file: BoxFile) -> Iterator[BoxRow | ImageEntry | ClassEntry]:
     """Yield images and classes, then boxes.
 
     A list of detections, as detectors write it, has boxes alone: its numbers of images and classes mean what another
-    file of the project says; where none does, an image goes by its number as its name.
+    file of the project says; where none does, the number is the name of the image.
 
     The file is parsed twice, since categories may come after the annotations. Crowds (`iscrowd`) keep their box and are
     marked in the attributes; masks are passed over, and polygons too where there is a box.

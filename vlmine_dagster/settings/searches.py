@@ -56,7 +56,7 @@ def keep_search(project: "Project", name: str, search: ExperimentSettings) -> No
         ConfigError: the name cannot be one, or is that of another experiment.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} cannot name a search: use letters, digits, _ and -, at most 64.")
+        raise ConfigError(f"{name!r} cannot be the name of a search: use letters, digits, _ and -, at most 64.")
     known = project.settings.experiments.get(name)
     if known is not None and known.like is None:
         raise ConfigError(f"{name!r} is an experiment of {project.file.name}. Choose another name.")
