@@ -154,12 +154,23 @@ class Lake:
             return pq.read_metadata(f"{self._folder(table, variant)}/{partition}.parquet")
         return _settled(self.path(table, partition, variant=variant), pq.read_metadata)
 
-    def totals(self, table: str, partition: str, *, variant: str = DEFAULT_VARIANT) -> dict[str, Any]:
-        """Return rows by outcome, and the sums of tokens and money where a table has them, from the rows themselves.
+    def totals(
+        self, table: str, partition: str, *, variant: str = DEFAULT_VARIANT, stamp: Stamp | None = None
+    ) -> Mapping[str, Any]:
+        """Return rows by outcome, and the sums of tokens and money where a table has them.
+
+        Args:
+            table: Table name.
+            partition: The partition.
+            variant: The extraction variant.
+            stamp: Its stamp, if it was read already: it tells the totals, but in older files only the rows do.
 
         Raises:
             MissingInputError: the partition was not published.
         """
+        stamp = stamp or self.stamp(table, partition, variant=variant)
+        if stamp is not None and stamp.totals:
+            return stamp.totals
         asked = [column.name for column in self._contract(table).columns if column.name in ("outcome", *SUMMED)]
         return totals_of(self.read(table, partition, columns=asked, variant=variant))
 

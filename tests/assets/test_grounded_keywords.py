@@ -151,7 +151,7 @@ def test_a_failure_is_asked_again_on_request_alone_and_the_limit_holds(
     assert stopped.stopped
     monkeypatch.setenv("VLMINE_PROJECT", str(made.file))
     made.settings(**settings(endpoint))
-    print_findings(has_news=False)
+    print_findings()
     assert "keywords of mine: 0 of the first 4 keywords were not seen" in capsys.readouterr().out
 
 

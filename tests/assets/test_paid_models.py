@@ -123,7 +123,7 @@ def test_every_fault_has_its_outcome_is_never_mined_and_is_mended_by_retrying(ma
         described = made.frame("descriptions").set_index("image_id")
         named = made.frame("keyword_answers").set_index("image_id")
         mined = {name: set(made.frame("pareto_set", name).image_id) for name in EXPERIMENTS}
-        said = failure_findings(made.bench)
+        said = failure_findings(made.bench, made.bench.source.shards())
         calls = len(endpoint.calls)
         assert made.run().materialized == []
         assert len(endpoint.calls) == calls
@@ -140,7 +140,7 @@ def test_every_fault_has_its_outcome_is_never_mined_and_is_mended_by_retrying(ma
     assert of_keywords.startswith(
         f"{len(spoilt)} of {len(named)} keyword answers failed (4 unparseable), such as pool/a/"
     )
-    assert failure_findings(made.bench) == []
+    assert failure_findings(made.bench, made.bench.source.shards()) == []
     assert {name: described.outcome[name] for name in faults} == {
         "pool/a/rocket-0": "timed_out",
         "pool/b/rocket-10": "refused",

@@ -195,6 +195,13 @@ class Runner:
         """What is beside the images and is not used, in one line; None where there is nothing."""
         return ignored_line(self._bench.source, has_attributes=self._project.settings.needs_attributes)
 
+    @property
+    def failed_rows(self) -> list[str]:
+        """What failed within tables, in sentences; nothing where nothing was made: it was said before."""
+        from vlmine_dagster.scoring.findings import failure_findings
+
+        return failure_findings(self._bench, self._shards) if self.outcome.materialized else []
+
     def _make_wave(self, wave: Wave, units: Sequence[Unit], partitions: Sequence[str]) -> None:
         """Bring the partitions of a wave up to date, as many at once as the executor has places, or as ranges."""
         if wave.is_range:

@@ -58,7 +58,7 @@ def run(
         print_json({**vars(outcome), "failures": [[*key, text] for key, text in outcome.failures.items()]})
     else:
         print_outcome(outcome)
-        print_findings(has_news=bool(outcome.materialized))
+        print_findings()
     sys.exit(INTERRUPTED if outcome.is_interrupted else 0 if outcome.is_whole else 1)
 
 
@@ -72,9 +72,20 @@ def run_pipeline(
     """Make what is missing or stale; options are those of `open_runner`."""
     with open_runner(is_quiet=is_quiet, **options) as runner:
         outcome = runner.run(shards=shards, experiments=experiments)
-    if runner.ignored and not is_quiet:
-        console().print(f"[dim]{plain(runner.ignored)}[/]")
+    if not is_quiet:
+        _print_left_out(runner.ignored, runner.failed_rows)
     return outcome
+
+
+def _print_left_out(ignored: str | None, failed: Sequence[str]) -> None:
+    """Print what is there and is not mined."""
+    out = console()
+    if ignored:
+        out.print(f"[dim]{plain(ignored)}[/]")
+    for text in failed:
+        out.print(f"[yellow]look[/]    {plain(text)}")
+    if failed:
+        out.print("[dim]All that failed, and why: `vlmine status --failures`[/]")
 
 
 def print_outcome(outcome: "Outcome") -> None:
@@ -106,20 +117,11 @@ def print_outcome(outcome: "Outcome") -> None:
         )
 
 
-def print_findings(*, has_news: bool) -> None:
-    """Print what the pool's own tables say about how to mine it, and what a second model said of its keywords.
-
-    Args:
-        has_news: Whether to say what failed within tables too, which `vlmine status` always does.
-    """
-    from vlmine_dagster.scoring.findings import failure_findings, grounding_findings, readable_findings
+def print_findings() -> None:
+    """Print what the pool's own tables say about how to mine it, and what a second model said of its keywords."""
+    from vlmine_dagster.scoring.findings import grounding_findings, readable_findings
 
     bench = open_bench()
-    failed = failure_findings(bench) if has_news else []
-    for text in failed:
-        console().print(f"[yellow]look[/]    {plain(text)}")
-    if failed:
-        console().print("[dim]All that failed, and why: `vlmine status --failures`[/]")
     for finding in chain.from_iterable(readable_findings(bench).values()):
         console().print(f"[yellow]look[/]    {plain(finding)}")
     for name, text in grounding_findings(bench).items():

@@ -131,7 +131,7 @@ def _bill(lake: "Lake", freshness: "Freshness", unit: "Unit", partitions: Sequen
     totals: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     for name, stamp in stamps.items():
-        found = stamp.totals or lake.totals(told[0], name, variant=variant)  # older files do not tell
+        found = lake.totals(told[0], name, variant=variant, stamp=stamp)
         outcomes.update(found["outcomes"])
         totals.update({name: value for name, value in found.items() if name != "outcomes"})
     return {"outcomes": dict(outcomes.most_common()), **totals} if stamps else {}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.tables import NO_FAILURES, TABLES
@@ -13,6 +14,9 @@ from vlmine_dagster.scoring.grounding import confirmed
 from vlmine_dagster.scoring.junk import junk_counts, junk_text
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 from vlmine_dagster.settings.junk import why_no_junk_lane
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.lake import Lake
 
 _MADE_OF_FILES_OR_ANSWERS = ("images", "objects", "descriptions", "keyword_answers")
 _COUNTED = ("keyword", "image_count", "image_share")
@@ -61,24 +65,28 @@ def grounding_findings(bench: Workbench) -> dict[str, str]:
     return found
 
 
-def failure_findings(bench: Workbench) -> list[str]:
-    """Return a sentence for each table with rows that failed: how many, as what, and one of them with its reason."""
-    shards = set(bench.source.shards())
-    return [
-        text
-        for variant in bench.project.settings.variant_names
-        for table in _MADE_OF_FILES_OR_ANSWERS
-        if (text := _failed(bench, table, variant, shards)) is not None
-    ]
+def failure_findings(bench: Workbench, shards: Collection[str]) -> list[str]:
+    """Return a sentence for each table with rows that failed: how many, as what, and one of them with its reason.
+
+    Args:
+        bench: A project; where tables cannot be read nothing is said: other commands say so.
+        shards: The shards that the data set has.
+    """
+    known, variants = set(shards), bench.project.settings.variant_names
+    tables = [(table, variant) for variant in variants for table in _MADE_OF_FILES_OR_ANSWERS]
+    try:
+        found = [_failed(bench.lake, table, variant, known) for table, variant in tables]
+    except VlmineError:
+        return []
+    return [text for text in found if text is not None]
 
 
-def _failed(bench: Workbench, table: str, variant: str, shards: Collection[str]) -> str | None:
-    lake, outcomes, example = bench.lake, Counter[str](), ""
+def _failed(lake: "Lake", table: str, variant: str, shards: Collection[str]) -> str | None:
+    outcomes, example = Counter[str](), ""
     for shard in (one for one in lake.partitions(table, variant=variant) if one in shards):
-        stamp = lake.stamp(table, shard, variant=variant)
-        found = (stamp and stamp.totals) or lake.totals(table, shard, variant=variant)
-        outcomes.update(found["outcomes"])
-        if not example and set(found["outcomes"]) - NO_FAILURES:
+        found = lake.totals(table, shard, variant=variant)["outcomes"]
+        outcomes.update(found)
+        if not example and set(found) - NO_FAILURES:
             (key,) = TABLES[table].key
             rows = lake.read(table, shard, columns=[key, "outcome", "failure"], variant=variant).to_pylist()
             failed = next(row for row in rows if row["outcome"] not in NO_FAILURES)
