@@ -1,5 +1,7 @@
 """JPEG-LS, lossless and 12-bit JPEG and JPEG 2000 for pydicom, by imagecodecs: what CT, MR and X-ray archives store."""
 
+import threading
+from functools import cache
 from typing import Any
 
 from pydicom import uid
@@ -15,19 +17,24 @@ _DECODERS = {
     uid.JPEG2000: "jpeg2k_decode",
 }
 _LABEL = "vlmine"
+_registering = threading.Lock()
 
 DECODER_DEPENDENCIES = dict.fromkeys(_DECODERS, ("imagecodecs",))
 """What pydicom says is missing, by transfer syntax."""
 
 
 def register() -> None:
-    """Offer these decoders to pydicom, after its own; a second call does nothing."""
+    """Offer these decoders to pydicom, after its own, once in a process; any number of threads may ask for it."""
+    with _registering:
+        _register()
+
+
+@cache
+def _register() -> None:
     from pydicom.pixels.decoders.base import get_decoder
 
     for syntax in _DECODERS:
-        decoder = get_decoder(syntax)
-        if _LABEL not in decoder.available_plugins:
-            decoder.add_plugin(_LABEL, (__name__, "decoded_frame"))
+        get_decoder(syntax).add_plugin(_LABEL, (__name__, "decoded_frame"))
 
 
 def is_available(_syntax: str) -> bool:
@@ -47,6 +54,6 @@ def decoded_frame(data: bytes, runner: Any) -> bytes:
     runner.set_option("bits_allocated", 8 * pixels.itemsize)
     if pixels.ndim > 2:
         runner.set_option("planar_configuration", 0)
-    if runner.transfer_syntax in (uid.JPEG2000Lossless, uid.JPEG2000) and pixels.ndim > 2:
-        runner.set_option("photometric_interpretation", PhotometricInterpretation.RGB)
+        if runner.transfer_syntax in (uid.JPEG2000Lossless, uid.JPEG2000):
+            runner.set_option("photometric_interpretation", PhotometricInterpretation.RGB)
     return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -2,6 +2,7 @@
 
 import io
 import wave
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -463,3 +464,20 @@ def test_bands_are_those_that_the_file_names_however_many_there_are():
     assert row.shape == (1, 9, 3)
     with pytest.raises(PictureError, match="a TIFF of 4 axes"):
         medium.picture(tiff(np.zeros((2, 3, 8, 9), np.uint8), metadata={"axes": "TCYX"}))
+
+
+def test_decoders_are_offered_once_though_the_library_is_missing(monkeypatch):
+    from vlmine_dagster.resources import dicom_codecs
+
+    dicom_codecs.register()
+    offered = []
+    dicom_codecs._register.cache_clear()
+    monkeypatch.setattr(
+        "pydicom.pixels.decoders.base.get_decoder",
+        lambda syntax: SimpleNamespace(add_plugin=lambda *_: offered.append(syntax), available_plugins=()),
+    )
+
+    for _ in range(2):
+        dicom_codecs.register()
+
+    assert sorted(offered) == sorted(dicom_codecs.DECODER_DEPENDENCIES)
