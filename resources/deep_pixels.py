@@ -58,17 +58,13 @@ def is_set(values: npt.NDArray[Any], *, unset: float | None = None) -> npt.NDArr
         >>> is_set(np.array([0, 1, np.nan, -3.4e38, -9999]), unset=-9999)
         array([ True,  True, False, False, False])
     """
-    found: npt.NDArray[np.bool_] = np.isfinite(values) & (np.abs(values.astype(np.float64)) < _UNSET_ABOVE)
+    found: npt.NDArray[np.bool_] = np.isfinite(values) & (np.abs(values) < np.float64(_UNSET_ABOVE))
     return found if unset is None else found & (values != unset)
 
 
 def declared_unset(page: Any) -> float | None:
     """Return the number by which a page of tifffile's marks pixels without a value; None if it names none."""
-    value = page.tags[GDAL_NODATA].value if GDAL_NODATA in page.tags else None
-    try:
-        return None if value is None else float(str(value).strip("\0 "))
-    except ValueError:
-        return None
+    return _number(page.tags[GDAL_NODATA].value) if GDAL_NODATA in page.tags else None
 
 
 def deep_png_colours(image: PngImagePlugin.PngImageFile, data: bytes) -> Image.Image:
@@ -90,10 +86,13 @@ def deep_png_colours(image: PngImagePlugin.PngImageFile, data: bytes) -> Image.I
 
 def unset_value(image: Image.Image) -> float | None:
     """Return the number by which a TIFF of a map marks pixels without a value; None if there is none."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return None
+    return _number(image.tag_v2.get(GDAL_NODATA)) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+
+
+def _number(text: object) -> float | None:
+    """Return what GDAL wrote as the number of pixels without a value, None where it is none."""
     try:
-        return float(str(image.tag_v2.get(GDAL_NODATA, "")).strip("\0 "))
+        return float(str(text).strip("\0 "))
     except ValueError:
         return None
 

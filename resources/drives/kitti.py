@@ -148,9 +148,9 @@ class KittiLayout:
 
         A line that is no label is an object without a rectangle; without a calibration, objects have no box in space.
         """
-        lidar_from_camera = self._lidar_from_camera(one)
-        found = []
-        for number, line in enumerate(self._lines(one, "label_2"), start=1):
+        lines, found = self._lines(one, "label_2"), []
+        lidar_from_camera = self._lidar_from_camera(one) if lines else None
+        for number, line in enumerate(lines, start=1):
             fields = line.split()
             if fields[0] == _NOBODY:
                 continue
