@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -12,6 +13,9 @@ from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.tree import FileTree
+
+LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+"""What transformers raises where a checkpoint is none, or not of the kind that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class Checkpoint:
         """What transformers loads it from."""
         return str(Path(self.model).expanduser()) if self.is_local else self.model
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """What `from_pretrained` is told beside the source: the commit; code from the hub is never run."""
+        return {"revision": None if self.is_local else self.revision, "trust_remote_code": False}
+
     @cached_property
     def revision(self) -> str:
         """Hash of a folder's content, or the commit of a hub id.
@@ -48,6 +57,20 @@ class Checkpoint:
         if self.is_local:
             return folder_fingerprint(Path(self.source), FingerprintCache(self.folder / "fingerprints.tsv"))
         return self.pinned or pinned_revision(self.model, self.folder / "revisions.json")
+
+
+def not_loaded(model: str, kind: str, reason: object) -> ModelError:
+    """Return the error that a checkpoint cannot be loaded as what it should be."""
+    return ModelError(
+        f"{model} cannot be loaded as {kind}: {str(reason)[:300]}. Give the folder of a whole checkpoint, or a hub id "
+        f"that this machine can reach."
+    )
+
+
+def placed(model: str, folder: Path) -> str:
+    """Return the folder of a checkpoint below a project's folder; what is none is a hub id, or stands elsewhere."""
+    below = folder / model
+    return str(below) if below.is_dir() else model
 
 
 def folder_fingerprint(folder: Path, cache: FingerprintCache) -> str:

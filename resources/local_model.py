@@ -12,7 +12,7 @@ from PIL import Image
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
 from vlmine_dagster.domain.tables import Outcome
-from vlmine_dagster.resources.checkpoints import Checkpoint, device_of
+from vlmine_dagster.resources.checkpoints import LOADING_ERRORS, Checkpoint, device_of, not_loaded
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.resources.replies import Reply, Request
@@ -239,20 +239,14 @@ class LocalModel:
         dtype = self._settings.dtype
         if dtype == "auto":
             dtype = "float32" if device == "cpu" else "bfloat16"
-        where = {
-            "revision": None if self._checkpoint.is_local else self._checkpoint.revision,
-            "trust_remote_code": False,
-        }
         weights = {"dtype": getattr(torch, dtype), "use_safetensors": True}  # a pickle can run code
         try:
-            processor = AutoProcessor.from_pretrained(self._checkpoint.source, **where)
-            model = AutoModelForMultimodalLM.from_pretrained(self._checkpoint.source, **weights, **where)
+            processor = AutoProcessor.from_pretrained(self._checkpoint.source, **self._checkpoint.how)
+            model = AutoModelForMultimodalLM.from_pretrained(self._checkpoint.source, **weights, **self._checkpoint.how)
             model.to(device)
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise ModelError(
-                f"{self._settings.model} cannot be loaded as an {what}-text-to-text model on {device}: "
-                f"{str(error)[:300]}. Give the folder of a whole checkpoint, or a hub id that this machine can reach."
-            ) from error
+        except LOADING_ERRORS as error:
+            kind = f"an {what}-text-to-text model on {device}"
+            raise not_loaded(self._settings.model, kind, error) from error
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token

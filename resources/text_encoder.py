@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.domain.errors import ModelError
-from vlmine_dagster.resources.checkpoints import Checkpoint
+from vlmine_dagster.resources.checkpoints import LOADING_ERRORS, Checkpoint, not_loaded
 from vlmine_dagster.settings.describing import TextEncoderSettings
 
 _BATCH = 256
@@ -23,16 +22,11 @@ class TextEncoder:
 
     Args:
         settings: Which model.
-        folder: Where the hub revision and the hashes of a local checkpoint's files are written down.
+        folder: Where the hub revision is written down.
     """
 
     def __init__(self, settings: TextEncoderSettings, *, folder: Path):
         self._checkpoint = Checkpoint(settings.model, settings.revision, folder)
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with the weights."""
-        return f"text 1 {self._checkpoint.revision}"
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """Return a vector of length 1 for each text.
@@ -56,15 +50,11 @@ class TextEncoder:
         from transformers import AutoModel, AutoTokenizer
 
         checkpoint = self._checkpoint
-        where = {"revision": None if checkpoint.is_local else checkpoint.revision, "trust_remote_code": False}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.source, **where)
-            model = AutoModel.from_pretrained(checkpoint.source, use_safetensors=True, **where)
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise ModelError(
-                f"text_encoder: {checkpoint.model} cannot be loaded as an encoder of texts: {str(error)[:300]}. Give "
-                f"the folder of a whole checkpoint, or a hub id that this machine can reach."
-            ) from error
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint.source, **checkpoint.how)
+            model = AutoModel.from_pretrained(checkpoint.source, use_safetensors=True, **checkpoint.how)
+        except LOADING_ERRORS as error:
+            raise not_loaded(f"text_encoder: {checkpoint.model}", "an encoder of texts", error) from error
         return tokenizer, model.eval()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
-from vlmine_dagster.resources.checkpoints import Checkpoint, device_of
+from vlmine_dagster.resources.checkpoints import LOADING_ERRORS, Checkpoint, device_of, not_loaded
 from vlmine_dagster.resources.detectors.contract import Detection
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
@@ -18,8 +18,6 @@ from vlmine_dagster.settings import settings_hash
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.detectors.transformers import TransformersDetectorSettings
-
-_LOADING = (OSError, ValueError, KeyError, ImportError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -142,11 +140,6 @@ class LocalDetector:
         classes = self._loaded.model.config.id2label
         return [str(classes.get(int(number), int(number))) for number in found["labels"]]
 
-    @property
-    def _where(self) -> dict[str, Any]:
-        revision = None if self._checkpoint.is_local else self._checkpoint.revision
-        return {"revision": revision, "trust_remote_code": False}
-
     @cached_property
     def _is_zero_shot(self) -> bool:
         from transformers import AutoConfig
@@ -156,8 +149,8 @@ class LocalDetector:
         )
 
         try:
-            config = AutoConfig.from_pretrained(self._checkpoint.source, **self._where)
-        except _LOADING as error:
+            config = AutoConfig.from_pretrained(self._checkpoint.source, **self._checkpoint.how)
+        except LOADING_ERRORS as error:
             raise self._not_loaded(error) from error
         if type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING:
             if not self._prompts:
@@ -185,17 +178,14 @@ class LocalDetector:
             dtype = "float32" if device == "cpu" else "bfloat16"
         weights = {"dtype": getattr(torch, dtype), "use_safetensors": True}  # a pickle can run code
         try:
-            processor = AutoProcessor.from_pretrained(self._checkpoint.source, **self._where)
-            model = family.from_pretrained(self._checkpoint.source, **weights, **self._where)
+            processor = AutoProcessor.from_pretrained(self._checkpoint.source, **self._checkpoint.how)
+            model = family.from_pretrained(self._checkpoint.source, **weights, **self._checkpoint.how)
             return _Loaded(model.to(device).eval(), processor, device)
-        except _LOADING as error:
+        except LOADING_ERRORS as error:
             raise self._not_loaded(error) from error
 
     def _not_loaded(self, reason: object) -> ModelError:
-        return ModelError(
-            f"{self._name} cannot be loaded as a detector: {str(reason)[:300]}. Give the folder of a whole checkpoint, "
-            f"or a hub id that this machine can reach."
-        )
+        return not_loaded(self._name, "a detector", reason)
 
 
 def _best_first(found: dict[str, Any], names: Sequence[str]) -> list[Detection]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.resources.checkpoints import placed
 from vlmine_dagster.settings.base import Settings
 from vlmine_dagster.settings.objects import DetectorPlugin, DetectorSettings
 from vlmine_dagster.settings.project import SETTINGS_FILE
@@ -54,8 +55,7 @@ class TransformersDetectorSettings(DetectorSettings):
 def _make(bench: "Workbench", settings: TransformersDetectorSettings) -> "LocalDetector":
     from vlmine_dagster.resources.detectors.local_detector import LocalDetector
 
-    folder = bench.project.folder / settings.model  # else it is a hub id
-    model = settings.model_copy(update={"model": str(folder)}) if folder.is_dir() else settings
+    model = settings.model_copy(update={"model": placed(settings.model, bench.project.folder)})
     if isinstance(settings.prompts, RareKeywords):
         model = model.model_copy(update={"prompts": rare_keywords(settings.prompts, bench.project.folder)})
     max_pixels = bench.project.settings.dataset.max_pixels

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,26 +59,28 @@ def test_the_same_search_has_the_same_name_and_is_not_mined_twice(finished: Made
     assert finished.bench.lake.stamp("pareto_set", first) == stamp
 
 
-def test_a_text_encoder_finds_keywords_that_mean_the_text(
-    finished: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_text_encoder_finds_keywords_that_mean_the_text(finished: Made, monkeypatch: pytest.MonkeyPatch):
     rockets = pool_rockets(finished)
     words = finished.frame("keywords")
     meant = words[words["image_id"].isin(rockets)]["keyword"].mode()[0]
     asked: list[str] = []
+    sources: list[str] = []
 
-    def vectors(_encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
+    def vectors(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
         """A model that knows a flying tube for what rockets are called here."""
         asked.extend(texts)
+        sources.append(encoder._checkpoint.source)
         return np.array([[1.0, 0.0] if text in ("flying tube", meant) else [0.0, 1.0] for text in texts])
 
     with pytest.raises(MissingInputError, match="no keyword of the pool matches the text 'flying tube'"):
         search(finished.project, finished.instance, images=[], text="flying tube")
-    finished.settings(text_encoder={"model": str(make_clip(tmp_path / "clip"))})
+    make_clip(finished.folder / "clip")
+    finished.settings(text_encoder={"model": "clip"})
     monkeypatch.setattr(TextEncoder, "vectors", vectors)
 
     name = search(finished.project, finished.instance, images=[], text="flying tube")
 
+    assert sources == [str(finished.folder / "clip")]  # not below the working folder
     assert asked[0] == "flying tube"
     assert set(asked[1:]) == set(finished.frame("vocab_counts")["keyword"])
     assert set(finished.frame("pareto_set", name).sort_values("rank")["image_id"][: len(rockets)]) == set(rockets)

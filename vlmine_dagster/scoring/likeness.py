@@ -132,8 +132,10 @@ def _meant(reader: Reader, text: str, known: Mapping[str, int], image_count: int
     chosen = reader.project.settings.text_encoder
     if chosen is None or not known:
         return {}
+    from vlmine_dagster.resources.checkpoints import placed
     from vlmine_dagster.resources.text_encoder import TextEncoder
 
+    chosen = chosen.model_copy(update={"model": placed(chosen.model, reader.project.folder)})
     encoder = TextEncoder(chosen, folder=reader.project.state_folder("models"))
     vectors = encoder.vectors([text, *known])
     return meant_keywords(vectors[1:] @ vectors[0], known, image_count=image_count)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from vlmine_dagster.resources.checkpoints import placed
 from vlmine_dagster.resources.describers import ModelDescriber
 from vlmine_dagster.settings.providers import DescriberCapabilities, DescriberPlugin, DescriberSettings
 
@@ -51,8 +52,7 @@ def _make(bench: "Workbench", settings: TransformersSettings) -> ModelDescriber:
     from vlmine_dagster.resources.local_model import LocalModel
     from vlmine_dagster.resources.prompts import load_prompt
 
-    folder = bench.project.folder / settings.model  # else it is a hub id
-    model = settings.model_copy(update={"model": str(folder)}) if folder.is_dir() else settings
+    model = settings.model_copy(update={"model": placed(settings.model, bench.project.folder)})
     prompt, max_pixels = load_prompt(bench.project, settings.prompt), bench.project.settings.dataset.max_pixels
     local = LocalModel(model, prompt=prompt, folder=bench.models_folder, max_pixels=max_pixels)
     return model_describer(bench, local, prompt, answer=settings.answer, language=settings.language)
