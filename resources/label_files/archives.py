@@ -63,12 +63,13 @@ def _picture_of(name: str) -> str:
     Examples:
         >>> _picture_of("mined/labels/a/1.txt"), _picture_of("images/a/images/labels/1.txt")
         ('a/1', 'a/images/images/1')
+        >>> _picture_of("images/a/labels/labels.txt")
+        'a/images/labels'
     """
-    parts = list(PurePosixPath(name).with_suffix("").parts)
-    if "images" in parts[: parts.index("labels")]:
-        parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
-        return "/".join(parts[parts.index("images") + 1 :])
-    return "/".join(parts[parts.index("labels") + 1 :])
+    path = f"/{PurePosixPath(name).with_suffix('')}"
+    if "/images/" in f"{path.partition('/labels/')[0]}/":
+        return "/images/".join(path.rsplit("/labels/", 1)).partition("/images/")[2]
+    return path.partition("/labels/")[2]
 
 
 def rows_of_tar(content: bytes, *, where: str) -> Iterator[LabelRow]:

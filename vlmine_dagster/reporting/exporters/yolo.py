@@ -51,9 +51,8 @@ def labels_of(picture: str) -> str:
         >>> labels_of("images/shard-000/a.b.jpg"), labels_of("images/shard-000/images/a.jpg")
         ('labels/shard-000/a.b.txt', 'images/shard-000/labels/a.txt')
     """
-    *folders, name = picture.split("/")
-    last = len(folders) - 1 - folders[::-1].index("images")
-    return "/".join([*folders[:last], "labels", *folders[last + 1 :], f"{name.rpartition('.')[0]}.txt"])
+    head, _, tail = f"/{picture}".rpartition("/images/")
+    return f"{head}/labels/{tail.rpartition('.')[0]}.txt"[1:]
 
 
 def _line(mined: MinedList, row: Row, facts: ItemFacts, *, category: int) -> str:
