@@ -166,7 +166,7 @@ def verdict(bench: "Workbench", rows: Sequence[Mapping[str, Any]], *, reference:
         words, tables = draws.verdict(bench, draws.ArmCurves(kept), reference=reference)
     elif any(row["few_recall"] for row in rows):
         words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
-    words += [*shot_words(bench), *readable_findings(bench).get("vocab_counts", ())]
+    words += [*shot_words(bench), *readable_findings(bench, "vocab_counts").get("vocab_counts", ())]
     run_ids = [row["mlflow_run_id"] for row in rows]
     return {
         "words": words,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vlmine_dagster.domain.errors import VlmineError
@@ -107,14 +108,19 @@ def junk_findings(bench: Workbench) -> list[str]:
     return [f"{junk_text(counts)}. `vlmine top --junk` lists them (docs/junk.md)."] if counts else []
 
 
-def readable_findings(bench: Workbench) -> dict[str, list[str]]:
-    """Return what tables say of the pool, by table; nothing where they cannot be read: other commands say so."""
-    try:
-        found = {
-            "objects": box_findings(bench),
-            "vocab_counts": keyword_findings(bench),
-            "junk": junk_findings(bench),
-        }
-    except VlmineError:
-        return {}
-    return {table: texts for table, texts in found.items() if texts}
+_FINDINGS = {"objects": box_findings, "vocab_counts": keyword_findings, "junk": junk_findings}
+
+
+def readable_findings(bench: Workbench, *tables: str) -> dict[str, list[str]]:
+    """Return what tables say of the pool, by table; nothing of one that cannot be read: other commands say so.
+
+    Args:
+        bench: A project.
+        tables: Only these of objects, vocab_counts and junk; none means all.
+    """
+    found = {}
+    for table in tables or _FINDINGS:
+        with suppress(VlmineError):
+            if texts := _FINDINGS[table](bench):
+                found[table] = texts
+    return found
