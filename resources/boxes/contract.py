@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
@@ -115,6 +115,16 @@ class BoxFile:
         return SourceError(
             f"{self.uri} cannot be read as boxes: {reason}. Export it again, or name its format (objects.format)."
         )
+
+    def without_boxes(self, name: str, error: SourceError) -> "Iterator[BoxRow | ImageEntry]":
+        """Yield the image of a file that cannot be read, and one object without a box, which says why.
+
+        Args:
+            name: The image.
+            error: Why it cannot be read.
+        """
+        yield ImageEntry(name, name)
+        yield BoxRow(name, NOWHERE, place="the file", problem=str(error).replace(self.uri, self.path))
 
 
 NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)

@@ -36,11 +36,10 @@ def read_labelme(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     try:
         content = _content(file)
     except SourceError as error:
-        yield ImageEntry(name, name)
-        yield BoxRow(name, NOWHERE, place="the file", problem=str(error).replace(file.uri, file.path))
+        yield from file.without_boxes(name, error)
         return
     yield ImageEntry(name, name, size_of(content.get("imageWidth")), size_of(content.get("imageHeight")))
-    for place, shape in enumerate(content["shapes"], start=1):
+    for place, shape in enumerate(content.get("shapes") or (), start=1):
         kind = str(shape.get("shape_type") or "polygon")
         box = _extent(kind, [(number_of(x), number_of(y)) for x, y in shape.get("points") or ()])
         flags = {flag: True for flag, is_set in (shape.get("flags") or {}).items() if is_set}
@@ -64,7 +63,7 @@ def _content(file: BoxFile) -> Mapping[str, Any]:
         raise file.unreadable(f"it is no JSON, or breaks off ({error})") from error
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.get("shapes") or ()):
         raise file.unreadable("its shapes are no list of objects, as those of LabelMe are")
-    return {**found, "shapes": found.get("shapes") or []}
+    return found
 
 
 def _extent(kind: str, points: list[tuple[float, float]]) -> Box | None:

@@ -102,7 +102,7 @@ def _places(names: list[str], file: BoxFile) -> dict[str, int]:
             f"{file.uri}: no column {', '.join(missing)}. There are: {', '.join(names[:30])}. Expected image_id, x, y, "
             f"width, height, and label, score, track_id where there are such; map others by objects.columns."
         )
-    unused = {role for one in _WAYS for role in one} - set(way) - {"width", "height"}
+    unused = set(_PLACED) - set(way)
     return {role: place for role, place in at.items() if role not in unused}
 
 

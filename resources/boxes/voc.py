@@ -37,8 +37,7 @@ def read_voc(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     try:
         root = parsed(file)
     except SourceError as error:
-        yield ImageEntry(name, name)
-        yield BoxRow(name, NOWHERE, place="the file", problem=str(error).replace(file.uri, file.path))
+        yield from file.without_boxes(name, error)
         return
     width, height = (size_of(root.findtext(f"size/{side}")) for side in ("width", "height"))
     yield ImageEntry(name, name, width, height)

@@ -5,7 +5,6 @@ from vlmine_dagster.mining.advice import listed_advice
 from vlmine_dagster.resources.objects import class_spellings
 from vlmine_dagster.resources.workbench import Workbench
 
-_SHOWN = 3
 _MOST_COMPARED = 1_000_000
 """Objects whose boxes are compared at every run; of more, the check `box_files_agree` of each shard tells."""
 
@@ -49,10 +48,9 @@ def _unmatched(bench: Workbench) -> list[str]:
     rows = bench.lake.read("unmatched_boxes", columns=["name", "box_count"])
     if not rows.num_rows:
         return []
-    boxes = sum(rows.column("box_count").to_pylist())
-    some = "; ".join(rows.column("name").to_pylist()[:_SHOWN])
     what = "name in the box files is" if rows.num_rows == 1 else "names in the box files are"
-    return [f"{rows.num_rows:,} {what} no image of the dataset, or several (boxes: {boxes:,}). Such as: {some}"]
+    bad = f"{what} no image of the dataset, or several (boxes: {sum(rows.column('box_count').to_pylist()):,})."
+    return [listed_advice(rows.column("name").to_pylist(), bad=bad, good="").text]
 
 
 def _without_objects(bench: Workbench, with_objects: int) -> list[str]:
