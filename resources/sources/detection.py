@@ -1,7 +1,6 @@
 """What kind of dataset is at a path: for `vlmine init`."""
 
 import logging
-import math
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from vlmine_dagster.resources.sources.columns import columns_without_images, ima
 from vlmine_dagster.resources.sources.contract import ImageSource, is_image
 from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
-from vlmine_dagster.resources.sources.folder import FolderSource
+from vlmine_dagster.resources.sources.folder import FolderSource, shards_for
 from vlmine_dagster.resources.sources.ignored import describe_ignored, ignored_line
 from vlmine_dagster.resources.sources.offer import Offer
 from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, ParquetSource, open_parquet
@@ -47,10 +46,8 @@ from vlmine_dagster.settings.media import MediumSettings
 
 _logger = logging.getLogger(__name__)
 
-IMAGES_A_SHARD = 2000
 """A folder tree is cut so that a shard has about this many: minutes of work on a CPU."""
 
-_MOST_SHARDS = 1000
 _SAMPLE = 60  # members of a tar that are looked at
 _MAX_BYTES = DatasetSettings.model_fields["max_bytes"].default
 
@@ -227,8 +224,7 @@ def _left_out(count: int, what: str, *, beside: str, kind: str) -> list[str]:
 def _videos(tree: FileTree, videos: list[str]) -> _Found:
     some = videos[:_SAMPLE]
     seconds = sum(length_of(tree, path) for path in some) / len(some) * len(videos)
-    shard_count = min(_MOST_SHARDS, len(videos), max(1, math.ceil(seconds / IMAGES_A_SHARD)))
-    return _Found({"kind": VIDEO_KIND, "shard_count": shard_count}, [])
+    return _Found({"kind": VIDEO_KIND, "shard_count": shards_for(len(videos), seconds)}, [])
 
 
 def _folder(tree: FileTree, images: list[str]) -> _Found | None:
@@ -260,7 +256,7 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
 
 
 def _as_folder(paths: Sequence[str]) -> dict[str, Any]:
-    return {"kind": "folder", "shard_count": min(_MOST_SHARDS, math.ceil(len(paths) / IMAGES_A_SHARD))}
+    return {"kind": "folder", "shard_count": shards_for(len(paths), len(paths))}
 
 
 def _source(settings: DatasetSettings) -> ImageSource:

@@ -1,6 +1,7 @@
 """A folder tree of image files, cut into a fixed number of shards."""
 
 import hashlib
+import math
 import posixpath
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,6 +16,9 @@ from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKe
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.local_files import FileEntry
 from vlmine_dagster.resources.sources.tree import FileTree
+
+ITEMS_A_SHARD = 2000
+MOST_SHARDS = 1000
 
 
 class FolderSource:
@@ -200,3 +204,8 @@ def _raw_image(key: str, uri: str, found: bytes | SourceError) -> RawImage:
     if isinstance(found, bytes):
         return RawImage(key, uri, found)
     return RawImage(key, uri, b"", str(found))
+
+
+def shards_for(file_count: int, item_count: float) -> int:
+    """Return into how many shards files are cut that hold about so many items together."""
+    return min(MOST_SHARDS, file_count, max(1, math.ceil(item_count / ITEMS_A_SHARD)))

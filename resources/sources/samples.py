@@ -4,7 +4,6 @@ import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 
 from vlmine_dagster.domain.errors import PictureError, SourceError
 from vlmine_dagster.resources.picture_formats import known_format
@@ -145,7 +144,6 @@ def _contents(tree: FileTree, paths: Sequence[str]) -> list[bytes]:
     return [found for _, found in tree.read_each(paths) if not isinstance(found, SourceError)]
 
 
-def spread(paths: Sequence[str], keep: Callable[[str], bool] = bool) -> list[str]:
-    """Return twenty paths at most, from everywhere in a list."""
-    step = max(1, len(paths) // _LOOKED_AT)
-    return list(islice((path for path in paths[::step] if keep(path)), _LOOKED_AT))
+def spread(paths: Sequence[str], count: int = _LOOKED_AT) -> list[str]:
+    """Return so many paths at most, from everywhere in a list."""
+    return list(paths[:: max(1, len(paths) // count)][:count])

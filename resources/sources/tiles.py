@@ -12,6 +12,7 @@ from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.contract import RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.folder import MOST_SHARDS
 from vlmine_dagster.resources.sources.samples import spread
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.settings.dataset import DatasetSettings
@@ -27,7 +28,7 @@ _logger = logging.getLogger(__name__)
 SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".scn", ".btf")
 _PLAIN = (".tif", ".tiff")
 _BLANK_RANGE = 0.03
-_COLOURS, _MOST_SHARDS, _LOOKED_AT = 4, 1000, 5
+_COLOURS, _LOOKED_AT = 4, 5
 _PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS = 33550, 33922, 34264, 34735  # GeoTIFF 1.0, sections 2.4 and 2.6
 _RASTER_TYPE, _IS_POINT = 1025, 2
 
@@ -96,15 +97,15 @@ def found_in(tree: FileTree) -> dict[str, Any] | None:
     scans = tree.paths(lambda path: path.lower().endswith(SUFFIXES))
     others = tree.paths(lambda path: path.lower().endswith(IMAGE_SUFFIXES) and not path.lower().endswith(SUFFIXES))
     slides = [path for path in scans if not path.lower().endswith(_PLAIN)]
-    known = [
-        found for path in (spread(scans) if scans and len(others) < len(scans) else ()) if (found := _size(tree, path))
-    ]
-    large = [bands for pixels, bands in known if pixels > DatasetSettings.model_fields["max_pixels"].default]
-    if not known or (not slides and 2 * len(large) <= len(known)):
+    if len(others) >= len(scans):
+        return None
+    known = [found for path in spread(scans) if (found := _size(tree, path))]
+    large = sum(pixels > DatasetSettings.model_fields["max_pixels"].default for pixels, _ in known)
+    if not known or (not slides and 2 * large <= len(known)):
         return None
     is_banded = max(bands for _, bands in known) > _COLOURS
     return {
-        "shard_count": min(_MOST_SHARDS, len(scans)),
+        "shard_count": min(MOST_SHARDS, len(scans)),
         "skip_blank": True,
         **({"medium": "bands"} if is_banded else {}),
     }
@@ -113,7 +114,7 @@ def found_in(tree: FileTree) -> dict[str, Any] | None:
 def banded(tree: FileTree, paths: Sequence[str]) -> int:
     """Return how many bands most of the TIFFs among some paths have; 0 where they are no more than colours."""
     tiffs = [path for path in paths if path.lower().endswith(_PLAIN)]
-    bands = [found[1] for path in spread(tiffs)[:_LOOKED_AT] if (found := _size(tree, path))]
+    bands = [found[1] for path in spread(tiffs, _LOOKED_AT) if (found := _size(tree, path))]
     middle = sorted(bands)[len(bands) // 2] if bands else 0
     return middle if middle > _COLOURS else 0
 

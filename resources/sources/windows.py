@@ -1,6 +1,5 @@
 """Sounds below a root, cut into windows as they are read."""
 
-import math
 from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -12,6 +11,7 @@ from vlmine_dagster.resources.samples import next_samples, opened_sound
 from vlmine_dagster.resources.sources.contract import Moment, RawImage
 from vlmine_dagster.resources.sources.cut_files import CutFiles
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.folder import shards_for
 from vlmine_dagster.resources.sources.parquet import PARQUET_SUFFIXES
 from vlmine_dagster.resources.sources.samples import spread
 from vlmine_dagster.resources.sources.tree import FileTree
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.datasets.audio import AudioFilesSettings
 
 _WINDOW_S = 5.0
-_WINDOWS_A_SHARD = 2000
 
 
 class WindowSource(CutFiles):
@@ -71,7 +70,7 @@ def found_in(tree: FileTree) -> dict[str, Any] | None:
     if max(lengths, default=0) <= AudioSettings.model_fields["longest_s"].default:
         return None
     windows = sum(lengths) / len(lengths) * len(sounds) / _WINDOW_S
-    return {"shard_count": max(1, min(len(sounds), math.ceil(windows / _WINDOWS_A_SHARD)))}
+    return {"shard_count": shards_for(len(sounds), windows)}
 
 
 def _length_s(tree: FileTree, path: str) -> float:

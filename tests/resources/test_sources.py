@@ -745,7 +745,7 @@ def test_each_kind_of_dataset_is_detected_on_a_disk_and_in_a_store(kind, tmp_pat
 def test_a_folder_is_cut_into_shards_of_about_two_thousand(tmp_path, monkeypatch):
     write(tmp_path / "data", FOLDER)
     assert detect(str(tmp_path / "data")).shard_count == 1
-    monkeypatch.setattr("vlmine_dagster.resources.sources.detection.IMAGES_A_SHARD", 3)
+    monkeypatch.setattr("vlmine_dagster.resources.sources.folder.ITEMS_A_SHARD", 3)
     assert detect(str(tmp_path / "data")).shard_count == 3  # 7 images
 
 
