@@ -10,8 +10,11 @@ from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import print_json, print_table, table_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from vlmine_dagster.mining.boxes_3d import RareRule
     from vlmine_dagster.resources.drives.source import DriveSource
+    from vlmine_dagster.resources.lake import Lake
     from vlmine_dagster.resources.workbench import Workbench
 
 _SHOWN = 20
@@ -43,26 +46,28 @@ def detections(
 ) -> None:
     """Evaluate the boxes of a 3D detector in FILE, for rare and common objects and by distance."""
     from vlmine_dagster.mining.boxes_3d import RareRule
+    from vlmine_dagster.resources.drives.detections import read_detections
 
     if longer_than is None and fewer_points_than is None and not kinds and keyword is None:
         longer_than = 7.0
     rule = RareRule(types, longer_than, fewer_points_than, kinds, keyword)
     bench = open_bench()
-    found: dict[str, Any] = {"rare": rule.text, "precision": _precision(bench, file, rule, min_iou)}
+    source, boxes = _drives(bench), read_detections(file)
+    found: dict[str, Any] = {"rare": rule.text, "precision": _precision(bench.lake, source, boxes, rule, min_iou)}
     if other is not None or write is not None:
-        found |= _uncertainty(bench, file, other, write)
+        found |= _uncertainty(bench.lake, source, boxes, other, write)
     print_json(found) if is_json else _print(found)
 
 
-def _precision(bench: "Workbench", file: str, rule: "RareRule", min_iou: float | None) -> list[dict[str, Any]]:
-    from vlmine_dagster.resources.drives.detections import read_detections
+def _precision(
+    lake: "Lake", source: "DriveSource", boxes: "pa.Table", rule: "RareRule", min_iou: float | None
+) -> list[dict[str, Any]]:
     from vlmine_dagster.scoring.detections_3d import judged_detections, track_keywords
 
-    source = _drives(bench)
-    keywords = {} if rule.keyword is None else track_keywords(bench.lake, source.shards())
+    keywords = {} if rule.keyword is None else track_keywords(lake, source.shards())
     return [
         {"class": one.type_name, "of": one.of, "min_iou": one.min_iou, **vars(one.precision)}
-        for one in judged_detections(source, read_detections(file), rule, min_iou=min_iou, keywords=keywords)
+        for one in judged_detections(source, boxes, rule, min_iou=min_iou, keywords=keywords)
     ]
 
 
@@ -77,13 +82,14 @@ def _drives(bench: "Workbench") -> "DriveSource":
     return source
 
 
-def _uncertainty(bench: "Workbench", file: str, other: str | None, write: Path | None) -> dict[str, Any]:
+def _uncertainty(
+    lake: "Lake", source: "DriveSource", boxes: "pa.Table", other: str | None, write: Path | None
+) -> dict[str, Any]:
     from vlmine_dagster.resources.drives.detections import read_detections
     from vlmine_dagster.scoring.detections_3d import disagreements, object_scores, prediction_table
 
-    source = _drives(bench)
-    scores = object_scores(source, bench.lake, read_detections(file))
-    others = None if other is None else object_scores(source, bench.lake, read_detections(other))
+    scores = object_scores(source, lake, boxes)
+    others = None if other is None else object_scores(source, lake, read_detections(other))
     found: dict[str, Any] = {"objects": len(scores)}
     if write is not None:
         import pyarrow.parquet as pq
