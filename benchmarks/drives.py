@@ -12,8 +12,8 @@ are compared, which other work hurts least.
 
 import io
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +24,7 @@ import yaml
 from PIL import Image
 
 from benchmarks.crops import engine
-from benchmarks.measuring import machine, print_table, rates_of
+from benchmarks.measuring import machine, print_table, rates_of, took
 from vlmine_dagster.resources.crops import Crop
 from vlmine_dagster.resources.drives.waymo import CAMERA, IMAGE, TIME, picture_key
 from vlmine_dagster.resources.driving.waymo_files import write_waymo
@@ -75,7 +75,7 @@ def through_parts(
     file = Path(bench.project.settings.dataset.root) / f"camera_image/{shard}.parquet"
     encoder.encode(read_bytes(bench.pictures, shard, names[:16]), max_pixels=limit)
     ways: dict[str, Callable[[], object]] = {
-        "pyarrow, Pillow, onnxruntime": lambda: engine(encoder, bare_crops(file, rows, limit)),
+        "pyarrow, Pillow, onnxruntime": partial(_bare, encoder, file, rows, limit),
         "vlmine": lambda: encoder.encode(read_bytes(bench.pictures, shard, names), max_pixels=limit),
     }
     return rates_of(ways, pictures, rounds=rounds), len(names)
@@ -99,10 +99,10 @@ def through_stages(
     with dg.DagsterInstance.local_temp() as instance:
         instance.add_dynamic_partitions("shards", shards)
         for shard in shards:
-            whole = _cost(lambda shard=shard: job.execute_in_process(instance=instance, partition_key=shard))  # type: ignore[misc]
+            whole = took(partial(job.execute_in_process, instance=instance, partition_key=shard))
             rows = bench.lake.read("objects", shard).to_pylist()
             file = Path(bench.project.settings.dataset.root) / f"camera_image/{shard}.parquet"
-            bare = _cost(lambda file=file, rows=rows: engine(encoder, bare_crops(file, rows, limit)))  # type: ignore[misc]
+            bare = took(partial(_bare, encoder, file, rows, limit))
             pictures = bench.lake.read("images", shard, columns=("image_id",)).num_rows
             described = bench.lake.read("descriptions", shard, columns=("outcome",)).column("outcome").to_pylist()
             count += described.count("ok")
@@ -112,11 +112,9 @@ def through_stages(
     return found, count
 
 
-def _cost(work: Callable[[], object]) -> tuple[float, float]:
-    """Return seconds and processor seconds."""
-    started, spent = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - started, time.process_time() - spent
+def _bare(encoder: Encoder, file: Path, rows: Sequence[Mapping[str, Any]], limit: int) -> None:
+    """Read, decode and cut the objects of a segment, and run the engine over them."""
+    engine(encoder, bare_crops(file, rows, limit))
 
 
 def make_world(root: Path, segments: int, frames: int) -> Path:

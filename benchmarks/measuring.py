@@ -155,6 +155,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     sys.stdout.flush()
 
 
+def took(work: Callable[[], object]) -> tuple[float, float]:
+    """Return seconds and processor seconds of some work."""
+    started, spent = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - started, time.process_time() - spent
+
+
 def rates_of(
     ways: Mapping[str, Callable[[], object]], count: int, *, rounds: int
 ) -> dict[str, list[tuple[float, float]]]:
@@ -168,8 +175,6 @@ def rates_of(
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            started, spent = time.perf_counter(), time.process_time()
-            way()
-            seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - spent
+            seconds, cpu_seconds = took(way)
             found[name].append((count / seconds, cpu_seconds / count * 1e3))
     return found
