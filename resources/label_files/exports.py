@@ -171,12 +171,15 @@ def _datumaro(document: Mapping[str, Any]) -> Iterator[LabelRow]:
     for place, item in enumerate(document["items"]):
         key = text_of((item.get("image") or {}).get("path") or item.get("id"))
         annotations = item.get("annotations") or []
-        objects = [one for one in annotations if (one.get("attributes") or {}).get("object_id")]
+        objects: list[Mapping[str, Any]] = []
+        others: list[Mapping[str, Any]] = []
+        for one in annotations:
+            (objects if (one.get("attributes") or {}).get("object_id") else others).append(one)
         for one in objects:
             yield LabelRow(
                 f"item {place}", text_of(one["attributes"]["object_id"]), "", _class_of_mined(names[one["label_id"]])
             )
-        tags = [one for one in annotations if one.get("type") == "label" and one not in objects]
+        tags = [one for one in others if one.get("type") == "label"]
         classes = [name for one in tags if (name := _class_of_mined(names[one["label_id"]]))]
         shape = next((str(one.get("type")) for one in annotations if one.get("type") != "label"), "")
         if classes or not objects:

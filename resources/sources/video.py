@@ -155,7 +155,7 @@ def is_video(name: str) -> bool:
 
 def _stem(name: str) -> str:
     ending = next((one for one in VIDEO_SUFFIXES if name.lower().endswith(one)), "")
-    return name.removesuffix(name[len(name) - len(ending) :])
+    return name[: len(name) - len(ending)]
 
 
 def length_of(tree: FileTree, path: str) -> float:
