@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from vlmine_dagster.domain.errors import CacheError
 from vlmine_dagster.domain.tables import Outcome
-from vlmine_dagster.resources.replies import Reply
+from vlmine_dagster.resources.replies import Reply, Usage
 
 SCHEMA_VERSION = 2
 SCHEMA = """
@@ -223,8 +223,8 @@ def _set_version(database: sqlite3.Connection, version: int) -> int:
 
 
 def _reply(text: str | None, outcome: str, failure: str | None, *usage: Any) -> Reply:
-    *numbers, is_estimated = usage
-    return replace(Reply(text, Outcome(outcome), failure, *numbers), is_estimated=bool(is_estimated))
+    used = dict(zip((one.name for one in fields(Usage)), usage, strict=True))
+    return Reply(text, Outcome(outcome), failure, **{**used, "is_estimated": bool(used["is_estimated"])})
 
 
 def _values(reply: Reply) -> tuple[object, ...]:

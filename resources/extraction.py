@@ -1,7 +1,7 @@
 """From images to descriptions to keywords: the rows of `descriptions`, `keywords` and `keyword_answers` of a shard."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from vlmine_dagster.resources.describers import Describer, DescriberInput, Descr
 from vlmine_dagster.resources.intake import by_shard, read_bytes
 from vlmine_dagster.resources.keyworders import KeywordAnswer, Keyworder
 from vlmine_dagster.resources.progress import Progress
-from vlmine_dagster.resources.replies import Reply
+from vlmine_dagster.resources.replies import Reply, Usage
 from vlmine_dagster.resources.rows import Bill, RowBuffer, answer_row
 from vlmine_dagster.resources.sources import ImageSource
 
@@ -78,8 +78,8 @@ def kept_replies(rows: pa.Table, fingerprint: str, wanted: Mapping[str, str]) ->
     """
     for row in rows.to_pylist():
         if row["outcome"] == "ok" and row["variant_hash"] == fingerprint and row["image_id"] in wanted:
-            used = (row[name] for name in ("prompt_tokens", "output_tokens", "latency_s", "cost_usd", "is_estimated"))
-            yield wanted[row["image_id"]], Reply(row["description"], Outcome.OK, None, *used)
+            used = {one.name: row[one.name] for one in fields(Usage)}
+            yield wanted[row["image_id"]], Reply(row["description"], **used)
 
 
 def loader(reads: str, source: ImageSource, shard: str, probabilities: Callable[[], Mapping[str, Any]]) -> Loader:

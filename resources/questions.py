@@ -104,18 +104,26 @@ class ChatQuestion:
         try:
             found = completion_in(content)
         except Unreadable as error:
-            read, written = estimated_tokens(request, content.decode("utf-8", "replace"))
-            cost = None if self.price is None else self.price.of(read, written)
-            return Reply(None, Outcome.UNPARSEABLE, shown_line(str(error)), read, written, latency_s, cost, True)
+            guess = estimated_tokens(request, content.decode("utf-8", "replace"))
+            used = self._used(guess, latency_s, is_estimated=True)
+            return Reply(None, Outcome.UNPARSEABLE, shown_line(str(error)), **used)
         if found is None:
             return None
         text = None if found.text is None else without_known(found.text)  # a server may echo its caller's key
         guess = estimated_tokens(request, f"{found.thought}{text or ''}")
         tokens = (found.prompt_tokens or guess[0], found.output_tokens or guess[1])
         is_estimated = tokens != (found.prompt_tokens, found.output_tokens or 0)
-        cost = None if self.price is None else self.price.of(*tokens)
-        paid = Reply(text, Outcome.OK, None, *tokens, latency_s, cost, is_estimated)
-        return self._judged(paid, found)
+        return self._judged(Reply(text, **self._used(tokens, latency_s, is_estimated=is_estimated)), found)
+
+    def _used(self, tokens: tuple[int, int], latency_s: float, *, is_estimated: bool) -> dict[str, Any]:
+        """Return the `Usage` of an answer, by name."""
+        return {
+            "prompt_tokens": tokens[0],
+            "output_tokens": tokens[1],
+            "latency_s": latency_s,
+            "cost_usd": None if self.price is None else self.price.of(*tokens),
+            "is_estimated": is_estimated,
+        }
 
     def _judged(self, reply: Reply, found: Completion) -> Reply:
         limit = self.settings.max_output_tokens

@@ -1,7 +1,7 @@
 """Asking models: what is asked, what comes back, and how no answer is paid for twice."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vlmine_dagster.domain.errors import BudgetExceededError, ModelError
@@ -51,7 +51,7 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Reply(Usage):
     """What a model answered, before anyone has judged the text.
 
     Attributes:
@@ -59,23 +59,13 @@ class Reply:
         outcome: ok; truncated, refused or empty by the model's own word; timed_out without an answer; corrupt where the
             image could not be sent.
         failure: Why the outcome is not ok.
-        prompt_tokens: Tokens read.
-        output_tokens: Tokens written.
-        latency_s: Seconds that the answer took.
-        cost_usd: Price in US dollars, None if the model's price is unknown.
-        is_estimated: Whether tokens and price are estimates, because the server does not say what it used.
         lost_usd: What earlier tries may have cost that timed out, an estimate: a server may bill what nobody received.
     """
 
     text: str | None
     outcome: Outcome = Outcome.OK
     failure: str | None = None
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    latency_s: float = 0.0
-    cost_usd: float | None = 0.0
-    is_estimated: bool = False
-    lost_usd: float = 0.0
+    lost_usd: float = field(default=0.0, kw_only=True)
 
     @property
     def usage(self) -> dict[str, Any]:

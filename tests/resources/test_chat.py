@@ -358,7 +358,7 @@ class TestDescribing:
 
 
 class TestCache:
-    REPLY = Reply("text", Outcome.OK, None, 10, 2, 0.5, 0.25)
+    REPLY = Reply("text", prompt_tokens=10, output_tokens=2, latency_s=0.5, cost_usd=0.25)
 
     def test_gives_back_what_was_put_and_counts_the_money(self, tmp_path):
         cache = ReplyCache(tmp_path)

