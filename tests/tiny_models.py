@@ -10,6 +10,14 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+MARKS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "initializer_range": 0.4}
+"""What each text is marked with; weights this large make answers that depend on what is asked."""
+DECODER = {
+    **SMALL, **MARKS, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 4,
+    "max_position_embeddings": 512,
+}  # fmt: skip
+
 
 def make_tokenizer(*special: str) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -47,22 +55,8 @@ def make_llava(folder: Path, *, seed: int = 0) -> Path:
         chat_template=CHAT_TEMPLATE,
     )
     torch.manual_seed(seed)
-    vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
-    )
-    text = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=512,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=3,
-        initializer_range=0.4,  # weights this large make answers that depend on the picture
-    )
+    vision = CLIPVisionConfig(**SMALL, image_size=32, patch_size=8)
+    text = LlamaConfig(vocab_size=len(tokenizer), **DECODER)
     image_token = tokenizer.convert_tokens_to_ids("<image>")
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=image_token, image_seq_length=16)
     model = LlavaForConditionalGeneration(config)
@@ -92,28 +86,8 @@ def make_idefics3(folder: Path) -> Path:
     )
     torch.manual_seed(0)
     config = Idefics3Config(
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 32,
-            "patch_size": 8,
-        },
-        text_config={
-            "model_type": "llama",
-            "vocab_size": len(tokenizer),
-            "hidden_size": 48,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
-            "max_position_embeddings": 512,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-            "pad_token_id": 3,
-            "initializer_range": 0.4,
-        },
+        vision_config={**SMALL, "image_size": 32, "patch_size": 8},
+        text_config={"model_type": "llama", "vocab_size": len(tokenizer), **DECODER},
         scale_factor=2,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pad_token_id=3,
@@ -186,11 +160,7 @@ def make_qwen2_audio(folder: Path, *, seed: int = 0) -> Path:
 
     torch.manual_seed(seed)
     tokenizer = make_tokenizer("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
-    text = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=3,
-        initializer_range=0.4,
-    )  # fmt: skip
+    text = Qwen2Config(vocab_size=len(tokenizer), **DECODER)
     ear = Qwen2AudioEncoderConfig(
         num_mel_bins=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=32, d_model=32,
         max_source_positions=200,
@@ -211,18 +181,8 @@ def make_clip(folder: Path) -> Path:
     tokenizer = make_tokenizer()
     tokenizer.model_max_length = 32
     torch.manual_seed(0)
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = CLIPTextConfig(
-        **size,
-        vocab_size=len(tokenizer),
-        max_position_embeddings=32,
-        projection_dim=16,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=3,
-        initializer_range=0.4,
-    )
-    vision = CLIPVisionConfig(**size, image_size=32, patch_size=8, projection_dim=16)
+    text = CLIPTextConfig(**SMALL, **MARKS, vocab_size=len(tokenizer), max_position_embeddings=32, projection_dim=16)
+    vision = CLIPVisionConfig(**SMALL, image_size=32, patch_size=8, projection_dim=16)
     CLIPModel(
         CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
     ).save_pretrained(folder)
@@ -237,9 +197,7 @@ def make_sentence_encoder(folder: Path) -> Path:
 
     tokenizer = make_tokenizer()
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2
-    )
+    config = BertConfig(vocab_size=len(tokenizer), **SMALL)
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
