@@ -14,14 +14,15 @@ ODD = "Bob's [old] pool? 100%20 #2"
 
 @pytest.fixture
 def cache(tmp_path_factory, monkeypatch):
-    folder = Path(tempfile.mkdtemp(prefix="plain", dir="/tmp"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    return folder
+    with tempfile.TemporaryDirectory(prefix="plain", dir="/tmp") as folder:
+        monkeypatch.setenv("XDG_CACHE_HOME", folder)
+        yield Path(folder)
 
 
 @pytest.fixture
 def plain(cache):
-    return Path(tempfile.mkdtemp(prefix="plain", dir="/tmp"))
+    with tempfile.TemporaryDirectory(prefix="plain", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 def test_a_plain_path_stays(plain, cache):
