@@ -162,8 +162,13 @@ def id_hashes(image_ids: Iterable[str]) -> Hashes:
         >>> [hex(number) for number in id_hashes(["pool/a/17"]).tolist()]
         ['0xcadd7ce17548ff0a']
     """
-    digests = (hashlib.blake2b(_bytes(name), digest_size=_HASH_BYTES).digest() for name in image_ids)
-    return np.frombuffer(b"".join(digests), dtype=f">u{_HASH_BYTES}").astype(np.uint64)
+    blank = hashlib.blake2b(digest_size=_HASH_BYTES)
+    digests = bytearray()
+    for name in image_ids:
+        hashed = blank.copy()  # half the time of a new one
+        hashed.update(_bytes(name))
+        digests += hashed.digest()
+    return np.frombuffer(digests, dtype=f">u{_HASH_BYTES}").astype(np.uint64)
 
 
 def random_signal(image_ids: Iterable[str], *, seed: int = 0) -> Floats:

@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.limits import FEWEST_BITS, FEWEST_IMAGES
 
@@ -79,38 +82,44 @@ def vocabulary_health(
         >>> round(health.effective_keyword_count, 3), round(health.information_bits, 3)
         (1.755, 0.918)
     """
-    _check_pool(image_counts, image_count, images_with_keywords)
-    mentions = sum(image_counts.values())
-    top = max(image_counts, key=lambda word: (image_counts[word], word), default=None)
-    shares = [count / mentions for count in image_counts.values()]
+    counts = np.fromiter(image_counts.values(), dtype=np.float64, count=len(image_counts))
+    _check_pool(image_counts, counts, image_count, images_with_keywords)
+    mentions = int(counts.sum())
+    shares = counts / max(mentions, 1)
+    top_count = int(counts.max(initial=0))
+    top = max((word for word, count in image_counts.items() if count == top_count), default=None)
     return VocabularyHealth(
         image_count=image_count,
         without_keywords_share=1 - images_with_keywords / image_count if image_count else 0.0,
-        keyword_count=len(image_counts),
-        seen_once_share=sum(n == 1 for n in image_counts.values()) / len(image_counts) if image_counts else 0.0,
+        keyword_count=len(counts),
+        seen_once_share=float((counts == 1).mean()) if len(counts) else 0.0,
         top_keyword=top,
-        top_keyword_share=image_counts[top] / images_with_keywords if top is not None else 0.0,
-        keywords_per_image=mentions / images_with_keywords if images_with_keywords else 0.0,
-        effective_keyword_count=math.exp(-sum(share * math.log(share) for share in shares)) if shares else 0.0,
-        information_bits=sum(_bits(count / images_with_keywords) for count in image_counts.values()),
+        top_keyword_share=top_count / max(images_with_keywords, 1),
+        keywords_per_image=mentions / max(images_with_keywords, 1),
+        effective_keyword_count=float(np.exp(-np.sum(shares * np.log(shares)))) if len(counts) else 0.0,
+        information_bits=_bits(counts / max(images_with_keywords, 1)),
     )
 
 
-def _bits(share: float) -> float:
-    """Return the entropy of a keyword that a share of the images yields, in bits."""
-    return -sum(p * math.log2(p) for p in (share, 1 - share) if p > 0)
+def _bits(shares: npt.NDArray[np.float64]) -> float:
+    """Return the sum of the entropies of keywords that such shares of the images yield, in bits."""
+    told = (p[p > 0] for p in (shares, 1 - shares))
+    return -float(sum(np.sum(p * np.log2(p)) for p in told))
 
 
-def _check_pool(image_counts: Mapping[str, int], image_count: int, images_with_keywords: int) -> None:
+def _check_pool(
+    image_counts: Mapping[str, int], counts: npt.NDArray[np.float64], image_count: int, images_with_keywords: int
+) -> None:
     if not 0 <= images_with_keywords <= image_count:
         raise ContractError(
             f"vocabulary_health: {images_with_keywords} images with keywords of {image_count} described ones. Count "
             f"both over the same pool."
         )
-    wrong = [word for word, count in image_counts.items() if not 1 <= count <= images_with_keywords]
-    if wrong:
+    is_wrong = (counts < 1) | (counts > images_with_keywords)
+    if is_wrong.any():
+        word, count = list(image_counts.items())[int(is_wrong.argmax())]
         raise ContractError(
-            f"vocabulary_health: keyword {wrong[0]!r} has a count of {image_counts[wrong[0]]}, expected 1 to "
-            f"{images_with_keywords}, the images with keywords ({len(wrong)} of {len(image_counts)} keywords are "
+            f"vocabulary_health: keyword {word!r} has a count of {count}, expected 1 to "
+            f"{images_with_keywords}, the images with keywords ({is_wrong.sum()} of {len(counts)} keywords are "
             f"wrong). The counts come from another pool: materialize vocab_counts again."
         )

@@ -94,7 +94,7 @@ def mined_list(
     selected_count = _selected_count(pool, listed, budget, kind)
     if experiment.diversity is not None:
         listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
-    listed, sliced = split_budget(reader, experiment, listed, list(image_ids(pool)), selected_count)
+    listed, sliced = split_budget(reader, experiment, listed, pool, selected_count)
     ranking = joined(joined(listed, last), found.lane)
     counted, notes = reader.project.settings.counted, joint(found.notes, seen)
     is_telling = _tells_images_apart(reader)
@@ -156,7 +156,7 @@ def ranked_pool(reader: Reader, experiment: ExperimentSettings, labels: Labels |
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
-    ranking, notes = by_verdicts(reader, experiment, ranking, list(image_ids(pool)))
+    ranking, notes = by_verdicts(reader, experiment, ranking, pool)
     return RankedPool(pool, signals, hashes, ranking, lane, junk, notes)
 
 

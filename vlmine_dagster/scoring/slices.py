@@ -20,6 +20,7 @@ from vlmine_dagster.mining.slices import NONE_OF_THEM, NOT_KNOWN, binned, did_yo
 from vlmine_dagster.resources.sources import shard_of
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.moments import part_of
+from vlmine_dagster.scoring.pool import image_ids
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vocabulary import counted_words
 from vlmine_dagster.settings.slices import BY_SHARD
@@ -189,7 +190,7 @@ def counted_within(reader: Reader, experiment: "ExperimentSettings", pool: pa.Ta
 
 
 def split_budget(
-    reader: Reader, experiment: "ExperimentSettings", ranking: Ranking, image_ids: Sequence[str], count: int
+    reader: Reader, experiment: "ExperimentSettings", ranking: Ranking, pool: pa.Table, count: int
 ) -> tuple[Ranking, SlicedList]:
     """Return a ranking in which each slice has its floor, and what slices add to the list.
 
@@ -197,13 +198,13 @@ def split_budget(
         reader: Reads what `slices_of` reads.
         experiment: The experiment.
         ranking: The list.
-        image_ids: Ids of the pool.
+        pool: `image_id` of the images that the ranking's places mean.
         count: Images that the budget reaches.
     """
     slicing = reader.project.settings.slices_of(reader.partition)
     if slicing is None:
         return ranking, SlicedList()
-    slices = slices_of(reader, slicing, image_ids)
+    slices = slices_of(reader, slicing, list(image_ids(pool)))
     within = f" · counted within its {slicing.by}" if slicing.within and experiment.counts_keywords else ""
     if not slicing.has_floor:
         return ranking, SlicedList(slices, within=within)

@@ -19,6 +19,7 @@ from vlmine_dagster.mining.verdict_rule import FEWEST, Judged, Labelled, next_or
 from vlmine_dagster.resources.verdicts import Judgement
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.names import few_shot_under
+from vlmine_dagster.scoring.pool import image_ids
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.settings import ExperimentSettings
@@ -62,7 +63,7 @@ def verdict_rows(said: Sequence[Judgement], known: pa.ChunkedArray) -> pa.Table:
 
 
 def by_verdicts(
-    reader: Reader, experiment: ExperimentSettings, ranking: Ranking, image_ids: Sequence[str]
+    reader: Reader, experiment: ExperimentSettings, ranking: Ranking, pool: pa.Table
 ) -> tuple[Ranking, Mapping[int, str]]:
     """Put a ranking into the order that finished verdicts ask for (`mining.verdict_rule`).
 
@@ -71,7 +72,7 @@ def by_verdicts(
             verdicts.
         experiment: The experiment.
         ranking: Its ranking.
-        image_ids: Ids of the images that the ranking's places mean.
+        pool: `image_id` of the images that the ranking's places mean.
 
     Returns:
         The ranking, and what reasons say of it, by place; the same ranking and nothing where there are no verdicts.
@@ -80,12 +81,12 @@ def by_verdicts(
         return ranking, {}
     rows = reader.read("verdicts", ["image_id", "reviewer", "verdict", "list_rank"]).to_pylist()
     standing = standing_verdicts((row["image_id"], row["reviewer"], Verdict(row["verdict"])) for row in rows)
-    places = {name: place for place, name in enumerate(image_ids)}
+    places = {name: place for place, name in enumerate(image_ids(pool))}
     first = _places_of(standing, places, lambda verdict: verdict in CONFIRMED)
     last = _places_of(standing, places, lambda verdict: verdict not in CONFIRMED)
     ranks = {row["image_id"]: row["list_rank"] for row in rows}
     labels = labelled_images(reader)
-    judged, evidence = evidence_of(reader, standing, ranks, places, len(image_ids), labels=labels)
+    judged, evidence = evidence_of(reader, standing, ranks, places, pool.num_rows, labels=labels)
     order, lift = next_order(
         ranking.order, judged, [found[ranking.order] for found in evidence], first=first, last=last
     )
