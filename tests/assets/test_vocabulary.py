@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from conftest import Made, Maker, members
+from tiny_models import make_sentence_encoder
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.resources.tracking import Tracking
@@ -128,6 +129,34 @@ def test_proposals_are_chosen_by_rule_and_by_name(made: Made, tmp_path: Any):
     }
     wrong = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary", "--only", "trucc"])
     assert "no merge of the keyword 'trucc' is proposed. Did you mean 'truck'?" in wrong.output.replace("\n", " ")
+
+
+def test_merges_by_meaning_are_proposed_beside_their_similarity_where_there_is_an_encoder(
+    made: Made, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+):
+    asked = ["--project", str(made.file), "vocabulary", "--rule", "meaning"]
+    monkeypatch.setattr("vlmine_dagster.resources.text_encoder.packaged", lambda name: None)
+    refused = CliRunner().invoke(main, asked)
+    assert "no text encoder, which the rule `meaning` needs" in refused.output.replace("\n", " ")
+
+    make_sentence_encoder(tmp_path / "words")
+    settings = made.file.read_text()
+    try:
+        made.file.write_text(f"{settings}\ntext_encoder: {{model: {tmp_path / 'words'}}}\n")
+        shown = CliRunner().invoke(main, [*asked, "--similar", "0"])
+        by_meaning, all_rules = ask(made, "--rule", "meaning", "--similar", "0"), ask(made, "--show", "--similar", "0")
+        assert ask(made, "--rule", "meaning", "--similar", "1")["proposals"] == []
+    finally:
+        made.file.write_text(settings)
+
+    (*_, last) = by_meaning["proposals"]
+    assert f"meaning {last['similarity']:.2f}" in shown.output
+    others = [one for one in all_rules["proposals"] if one["rule"] != "meaning"]
+    named = {word for one in others for word in (one["keyword"], one["merged_into"])}
+    assert all(one["similarity"] is None for one in others)
+    assert not named & {one["keyword"] for one in by_meaning["proposals"]}
+    assert all_rules["proposals"] == others + by_meaning["proposals"]
+    assert all_rules["list"]["keyword_count"][1] == all_rules["list"]["keyword_count"][0] - len(all_rules["proposals"])
 
 
 def is_gray(made: Made) -> bool:

@@ -1,13 +1,15 @@
 """Merges of keywords: what may be written down, and what is proposed."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.keywords import lemma_of
-from vlmine_dagster.mining.merges import Merge, checked_merges, propose_merges, version_of
+from vlmine_dagster.mining.merges import Merge, checked_merges, propose_by_meaning, propose_merges, version_of
 from vlmine_dagster.mining.spellings import SYNONYMS, american, read_groups
+from vlmine_dagster.mining.wordnet import is_wordnet_index, wordnet_groups
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,45 @@ def test_each_word_has_one_group_of_synonyms():
     assert SYNONYMS["lorry"] == "truck"
     with pytest.raises(ConfigError, match="mine, line 2: 'van' is in the line of 'truck' too. Join them"):
         read_groups("truck, van\nbus, van", where="mine")
+
+
+@given(st.integers(0, 1000), st.integers(1, 40))
+def test_merges_by_meaning_are_pairs_that_a_plain_search_finds(random_seed: int, count: int):
+    draw = np.random.default_rng(random_seed)
+    vectors = draw.normal(size=(count, 3))
+    words = ["".join(draw.choice(list("aeiou"), 3)) + f"{number:04}" for number in range(count)]
+    counts = {word: int(draw.integers(1, 4)) for word in words}
+    settled = set(words[:2])
+
+    found = propose_by_meaning(counts, vectors, least=0.5, settled=settled)
+
+    centred = vectors - vectors.mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    near = centred @ centred.T - 9 * np.eye(count)
+    near[[[one[:3] == other[:3] for other in words] for one in words]] = -9
+    pairs = {
+        tuple(sorted((words[a], words[b]), key=lambda word: (counts[word], [-ord(one) for one in word])))
+        for a in range(count)
+        for b in range(a)
+        if near[a].argmax() == b and near[b].argmax() == a and near[a, b] >= 0.5
+    }
+    assert {(one.keyword, one.merged_into) for one in found} == {pair for pair in pairs if not settled & set(pair)}
+    assert [one.similarity for one in found] == sorted((one.similarity for one in found), reverse=True)
+    checked_merges([(n, one.keyword, one.merged_into) for n, one in enumerate(found)], where="x")
+
+
+def test_nouns_of_wordnet_are_synonyms_in_the_commonest_sense_of_both():
+    index = """  1 This software and database is being provided to you, the LICENSEE, by
+auto n 1 5 @ ~ %p + ; 1 1 02961779
+automobile n 1 5 @ ~ %p + ; 1 1 02961779
+car n 5 4 @ ~ #m %p 5 3 02961779 02963378 02963937 02963788 02937835
+railcar n 1 4 @ ~ #m %p 1 0 02963378
+sea_cow n 1 3 @ ~ %p 1 0 02077948
+sirenian n 1 3 @ ~ %p 1 0 02077948"""
+
+    assert is_wordnet_index(index)
+    assert wordnet_groups(index, groups={"automobile": "car", "car": "car"}) == {
+        "auto": "car",
+        "sea cow": "sea cow",
+        "sirenian": "sea cow",
+    }

@@ -10,7 +10,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, short_name, table_of
-from vlmine_dagster.domain.errors import ConfigError, MissingInputError
+from vlmine_dagster.domain.errors import ConfigError
 
 if TYPE_CHECKING:
     from vlmine_dagster.mining.merges import Merge, Proposal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Columns = dict[str, Literal["left", "right"]]
 
 _SHOWN = 20
-_RULES = ("lemma", "spelling", "spaces", "synonym")
+_RULES = ("lemma", "spelling", "spaces", "synonym", "meaning")
 
 
 @click.command()
@@ -33,7 +33,13 @@ _RULES = ("lemma", "spelling", "spaces", "synonym")
 @click.option(
     "--words",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Your own synonyms: a CSV file, two keywords per line.",
+    help="More synonyms: your own file, one group per line with commas, or WordNet's index.noun.",
+)
+@click.option(
+    "--similar",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Similarity from which merges by meaning are proposed. Default: .8.",
 )
 @click.option("--experiment", help="List to show. Default: the usual one of those that count keywords.")
 @as_json
@@ -46,21 +52,25 @@ def vocabulary(
     only: tuple[str, ...],
     without: tuple[str, ...],
     words: Path | None,
+    similar: float | None,
     experiment: str | None,
     is_json: bool,
 ) -> None:
-    """Propose keywords to count as one: lemmas, spellings, synonyms.
+    """Propose keywords to count as one: lemmas, spellings, synonyms, and words of one meaning.
 
     Nothing changes before --apply, which writes vocabulary.csv beside vlmine.yaml and shows who enters and leaves.
     That file may be edited by hand too; `vlmine run` then counts through it.
     """
+    from vlmine_dagster.mining.merges import LEAST_SIMILARITY
+    from vlmine_dagster.scoring.proposed_merges import proposed_merges
     from vlmine_dagster.scoring.vocabulary_file import read_merges, write_merges
 
     bench = open_bench()
     file = bench.project.vocabulary_file
-    merges = read_merges(file)
-    found = [] if is_written else proposals(bench, merges, words=words)
-    chosen = choose(found, rules=rules or _RULES, only=only, without=without)
+    merges, own = read_merges(file), own_synonyms(words)
+    least = LEAST_SIMILARITY if similar is None else similar
+    found = [] if is_written else proposed_merges(bench, merges, synonyms=own, rules=rules, least=least)
+    chosen = choose(found, only=only, without=without)
     wanted = [*merges, *(_merge_of(one) for one in chosen)]
     trial = trial_of(bench, experiment, wanted) if is_shown or (is_applied and chosen) else None
     if is_applied and chosen:
@@ -69,41 +79,27 @@ def vocabulary(
     print_json(told) if is_json else print_vocabulary(told, chosen, trial)
 
 
-def proposals(bench: "Workbench", merges: "Sequence[Merge]", *, words: Path | None) -> "list[Proposal]":
-    """Return merges to look at.
+def own_synonyms(words: Path | None) -> dict[str, str]:
+    """Return the first word of its group, by word, of a file of synonyms.
 
     Raises:
-        MissingInputError: no keyword was extracted yet.
-        ConfigError: the list of synonyms cannot be read, or names a word twice.
+        ConfigError: the file cannot be read, or names a word twice.
     """
-    from functools import partial
-
-    from vlmine_dagster.mining.keywords import lemma_of
-    from vlmine_dagster.mining.merges import propose_merges
     from vlmine_dagster.mining.spellings import SYNONYMS, read_groups
-    from vlmine_dagster.scoring.merges import said_counts
+    from vlmine_dagster.mining.wordnet import is_wordnet_index, wordnet_groups
 
-    lake = bench.lake.as_said()
-    shards = lake.partitions("keywords")
-    if not shards:
-        raise MissingInputError("no keyword was extracted yet. Run `vlmine run` first.")
-    with lake.connect(keywords=lake.require("keywords", shards)) as connection:
-        counts = said_counts(connection)
-    own: dict[str, str] = {}
-    if words is not None:
-        try:
-            own = read_groups(words.read_text(encoding="utf-8-sig"), where=str(words))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--words: {words} cannot be read: {error}") from error
-    language = getattr(bench.project.settings.keyworder, "language", "en")
-    return propose_merges(
-        counts, lemma=partial(lemma_of, language=language), synonyms={**SYNONYMS, **own}, merged=merges
-    )
+    if words is None:
+        return {}
+    try:
+        text = words.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--words: {words} cannot be read: {error}") from error
+    if is_wordnet_index(text):
+        return wordnet_groups(text, groups=SYNONYMS)
+    return read_groups(text, where=str(words))
 
 
-def choose(
-    found: "Sequence[Proposal]", *, rules: Sequence[str], only: Sequence[str], without: Sequence[str]
-) -> "list[Proposal]":
+def choose(found: "Sequence[Proposal]", *, only: Sequence[str], without: Sequence[str]) -> "list[Proposal]":
     """Return the proposals that are asked for.
 
     Raises:
@@ -115,9 +111,7 @@ def choose(
     for name in (*only, *without):
         if name not in known:
             raise ConfigError(f"no merge of the keyword {name!r} is proposed{did_you_mean(name, known)}")
-    return [
-        one for one in found if one.rule in rules and one.keyword not in without and (not only or one.keyword in only)
-    ]
+    return [one for one in found if one.keyword not in without and (not only or one.keyword in only)]
 
 
 def trial_of(bench: "Workbench", experiment: str | None, merges: "Sequence[Merge]") -> "Trial":
@@ -183,7 +177,8 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
         table = table_of(columns, title="Keywords that may mean one thing")
         for one in chosen[:_SHOWN]:
             numbers = f"{one.keyword_count:,}", f"{one.target_count:,}"
-            table.add_row(plain(one.keyword), numbers[0], plain(one.merged_into), numbers[1], one.rule)
+            why = one.rule if one.similarity is None else f"{one.rule} {one.similarity:.2f}"
+            table.add_row(plain(one.keyword), numbers[0], plain(one.merged_into), numbers[1], why)
         print_table(table)
         if len(chosen) > _SHOWN:
             out.print(f"[dim]and {len(chosen) - _SHOWN:,} more; `vlmine vocabulary --json` prints all.[/]")

