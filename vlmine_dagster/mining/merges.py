@@ -236,10 +236,12 @@ def _nearest(words: Sequence[str], vectors: Vectors, least: float) -> dict[int, 
         similar[np.arange(len(similar)), start + np.arange(len(similar))] = -np.inf
         candidates = np.argpartition(-similar, count - 1, axis=1)[:, :count]
         for row in np.flatnonzero(similar.max(axis=1) >= least).tolist():
-            mine = sorted(candidates[row].tolist(), key=lambda place, row=row: (-similar[row, place], place))
-            near = (at for at in mine if similar[row, at] >= least and not looks_alike(words[start + row], words[at]))
+            ordered = sorted((-float(similar[row, place]), place) for place in candidates[row].tolist())
+            near = (
+                pair for pair in ordered if -pair[0] >= least and not looks_alike(words[start + row], words[pair[1]])
+            )
             if (best := next(near, None)) is not None:
-                found[start + row] = best, float(similar[row, best])
+                found[start + row] = best[1], -best[0]
     return found
 
 

@@ -46,11 +46,15 @@ def proposed_merges(
     lemma = partial(lemma_of, language=getattr(bench.project.settings.keyworder, "language", "en"))
     found = propose_merges(counts, lemma=lemma, synonyms={**SYNONYMS, **synonyms}, merged=merges)
     if not rules or MEANING in rules:
-        settled = {name for one in (*merges, *found) for name in (one.keyword, one.merged_into)}
         encoder = _encoder(bench.project, is_asked=MEANING in rules)
         if encoder is not None:
+            settled = _named(merges) | _named(found)
             found += propose_by_meaning(counts, meanings(encoder, list(counts)), least=least, settled=settled)
     return [one for one in found if not rules or one.rule in rules]
+
+
+def _named(merges: Sequence[Merge | Proposal]) -> set[str]:
+    return {name for one in merges for name in (one.keyword, one.merged_into)}
 
 
 def _counts(bench: Workbench) -> dict[str, int]:
