@@ -63,7 +63,7 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
     Examples:
         >>> from vlmine_dagster.mining.vocabulary import vocabulary_health
         >>> advice = keyword_advice(vocabulary_health({"photo": 9, "cat": 1}, image_count=10, images_with_keywords=9))
-        >>> advice.is_met, advice.text.split(".")[0]
+        >>> advice.is_met, advice.text.split(";")[0]
         (False, "keyword 'photo' occurs in 100% of the images and distinguishes nothing: add it to the stop words")
     """
     problems = []
@@ -93,7 +93,7 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
             f"more): mine by features (`local_isolation`, `unlabelled_rarity`), or describe with another model"
         )
     facts = {name: value for name, value in vars(health).items() if value not in (None, math.inf)}
-    return Advice(not problems, ". ".join(problems) or "the keywords describe the pool", facts)
+    return Advice(not problems, "; ".join(problems) or "the keywords describe the pool", facts)
 
 
 def drift_advice(
