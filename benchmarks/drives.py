@@ -6,11 +6,13 @@
 Generated segments of five cameras. Turn by turn in one run: pyarrow, Pillow and onnxruntime without anything around
 them, over the same pictures and the same crops; and the source, the crops and the encoder as the stages use them. With
 `--stages`, the job of the shards itself takes their place, segment after segment: images opened and checked, objects,
-features, descriptions and keywords, checked by Great Expectations, published, and told to Dagster. Processor seconds
-are compared, which other work hurts least.
+features, descriptions and, counted apart, keywords, checked by Great Expectations, published, and told to Dagster's
+instance of the project. Processor seconds are compared, which other work hurts least; everything stays on one core, so
+that either way has one worker.
 """
 
 import io
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -46,7 +48,8 @@ _CONTEXT = 0.2
 @click.option("--world", type=click.Path(path_type=Path), help="Folder to keep the generated world in, and reuse it.")
 @click.option("--models", type=click.Path(path_type=Path), default=Path(".vlmine/models"), show_default=True)
 def main(segments: int, frames: int, rounds: int, models: Path, world: Path | None, *, with_stages: bool) -> None:
-    """Print rates and their ratio, with one worker."""
+    """Print rates and their ratio, on one core."""
+    os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         root = make_world(world or folder / "waymo", segments, frames)
@@ -84,31 +87,36 @@ def through_parts(
 def through_stages(
     bench: Workbench, encoder: Encoder, models: Path
 ) -> tuple[dict[str, list[tuple[float, float]]], int]:
-    """Return rates of every segment, by the job of the shards and then bare; and the number of objects."""
-    import dagster as dg
-
-    from vlmine_dagster.automation.jobs import SHARD_JOB, build_core
+    """Return rates of every segment, bare and by the job of the shards; and the number of objects."""
+    from vlmine_dagster.automation.history import open_instance
+    from vlmine_dagster.automation.jobs import SHARD_JOB, build_core, units_of
 
     shards, limit = bench.source.shards(), bench.project.settings.dataset.max_pixels
     (Path(bench.project.folder) / ".vlmine").mkdir(exist_ok=True)
     models.mkdir(parents=True, exist_ok=True)
     (Path(bench.project.folder) / ".vlmine/models").symlink_to(models.resolve())
     job = build_core(bench.project, settings_file=bench.settings_file).get_job_def(SHARD_JOB)
-    found: dict[str, list[tuple[float, float]]] = {"pyarrow, Pillow, onnxruntime": [], "vlmine run, all stages": []}
+    tables = [unit.key for unit in units_of(SHARD_JOB, bench.project)]
+    until = 1 + next(place for place, key in enumerate(tables) if key.path[-1] == "descriptions")
+    found: dict[str, list[tuple[float, float]]] = {way: [] for way in ("bare", "to descriptions", "to keywords")}
     count = 0
-    with dg.DagsterInstance.local_temp() as instance:
+    with open_instance(bench.project) as instance:
         instance.add_dynamic_partitions("shards", shards)
         for shard in shards:
-            whole = took(partial(job.execute_in_process, instance=instance, partition_key=shard))
+            run = partial(job.execute_in_process, instance=instance, partition_key=shard)
+            first = took(partial(run, asset_selection=tables[:until]))
+            then = took(partial(run, asset_selection=tables[until:]))
+            whole = (first[0] + then[0], first[1] + then[1])
             rows = bench.lake.read("objects", shard).to_pylist()
             file = Path(bench.project.settings.dataset.root) / f"camera_image/{shard}.parquet"
             bare = took(partial(_bare, encoder, file, rows, limit))
             pictures = bench.lake.read("images", shard, columns=("image_id",)).num_rows
             described = bench.lake.read("descriptions", shard, columns=("outcome",)).column("outcome").to_pylist()
             count += described.count("ok")
-            for rates, (seconds, spent) in zip(found.values(), (bare, whole), strict=True):
+            for rates, (seconds, spent) in zip(found.values(), (bare, first, whole), strict=True):
                 rates.append((pictures / seconds, spent / pictures * 1e3))
-            print(f"{shard}: {pictures} pictures, {described.count('ok')} objects described, {bare[1] / whole[1]:.2f}")
+            shares = [f"{bare[1] / one[1]:.2f}" for one in (first, whole)]
+            print(f"{shard}: {pictures} pictures, {described.count('ok')} objects described, {' and '.join(shares)}")
     return found, count
 
 
