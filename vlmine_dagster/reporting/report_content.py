@@ -194,14 +194,14 @@ def _frames(run: Recorded, context: Context, names: Sequence[str]) -> dict[str, 
     for name, image, *box in found:
         boxes[image].append((name, *box))
     pixels = run.project.settings.dataset.max_pixels
-    found = {}
+    drawn = {}
     for image, frame in load_pictures(context.frames, list(boxes), max_pixels=pixels):
         width = frame.width
         frame.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), reducing_gap=2.0)  # once, however many boxes it has
         for name, *box in boxes[image]:
             small = with_box(frame, *(side * frame.width / width for side in box))
-            found[name] = thumbnail_data_url(small, _THUMBNAIL_SIDE)
-    return found
+            drawn[name] = thumbnail_data_url(small, _THUMBNAIL_SIDE)
+    return drawn
 
 
 def _sounds(context: Context, names: Sequence[str]) -> dict[str, str]:
