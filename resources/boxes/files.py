@@ -66,6 +66,20 @@ class BoxFiles:
         videos = [] if self._videos is None else [[self._videos.fingerprint(one) for one in self._videos.shards()]]
         return settings_hash(_VERSION, content, names, self._settings.reading(), *videos)
 
+    @property
+    def places(self) -> Sequence[str]:
+        """Files and folders as the settings name them."""
+        return self._settings.boxes
+
+    @property
+    def uris(self) -> list[str]:
+        """Path or URL of each file that may have boxes, or names of their classes.
+
+        Raises:
+            SourceError: a place is missing or holds none.
+        """
+        return [one.tree.uri(one.path) for one in self._found]
+
     def _content(self) -> str:
         digest = hashlib.sha256()
         for one in self._found:

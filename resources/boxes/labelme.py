@@ -41,8 +41,8 @@ def read_labelme(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     yield ImageEntry(name, name, size_of(content.get("imageWidth")), size_of(content.get("imageHeight")))
     for place, shape in enumerate(content.get("shapes") or (), start=1):
         kind = str(shape.get("shape_type") or "polygon")
-        box = _extent(kind, [(number_of(x), number_of(y)) for x, y in shape.get("points") or ()])
-        flags = {flag: True for flag, is_set in (shape.get("flags") or {}).items() if is_set}
+        box = _extent(kind, _points(shape))
+        flags = {flag: True for flag, is_set in _mapping(shape.get("flags")).items() if is_set}
         shown = {"shape": "" if kind == "rectangle" else kind, "group_id": shape.get("group_id")}
         yield BoxRow(
             name,
@@ -64,6 +64,17 @@ def _content(file: BoxFile) -> Mapping[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.get("shapes") or ()):
         raise file.unreadable("its shapes are no list of objects, as those of LabelMe are")
     return found
+
+
+def _points(shape: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return the corners of a shape; what is no number is NaN, and a third number, a depth, is left out."""
+    points = shape.get("points")
+    pairs = (point if isinstance(point, list) else [] for point in (points if isinstance(points, list) else []))
+    return [(number_of(x), number_of(y)) for x, y, *_ in ([*pair, None, None] for pair in pairs)]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _extent(kind: str, points: list[tuple[float, float]]) -> Box | None:

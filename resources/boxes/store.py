@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from vlmine_dagster.domain.files import literal_pattern, replacing
-from vlmine_dagster.resources.boxes.contract import BoxRow, ClassEntry, ImageEntry, KnowsFrames, number_of
+from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow, ClassEntry, ImageEntry, KnowsFrames, number_of
 from vlmine_dagster.resources.boxes.files import BoxFiles
 from vlmine_dagster.resources.label_files.contract import composed
 from vlmine_dagster.resources.label_match import end_of, fitting, named_path
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.settings.objects import BoxFormat
 from vlmine_dagster.settings.project import Project
 
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ class BoxStore:
     def fingerprint(self) -> str:
         """Hash that changes with the content of the box files, and with how they are read."""
         return self._files.fingerprint
+
+    @property
+    def uris(self) -> list[str]:
+        """Path or URL of each file."""
+        return self._files.uris
 
     def shard_fingerprint(self, _shard: str) -> str:
         """Return the hash of all box files: any of them may name images of any shard."""
@@ -279,6 +285,20 @@ class _Batches:
         self._rows = []
 
 
+def _entries(known: BoxFormat, file: BoxFile) -> Iterator[BoxRow | ImageEntry | ClassEntry]:
+    """Yield what a file holds.
+
+    Raises:
+        SourceError: it cannot be read; where its reader did not foresee why, in Python's own words.
+    """
+    try:
+        yield from known.read(file)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise file.unreadable(
+            f"as {known.name} it is not made as expected ({type(error).__name__}: {error})"
+        ) from error
+
+
 class _Raw:
     """What the box files hold, in the order in which they are read, on its way into the store."""
 
@@ -296,7 +316,7 @@ class _Raw:
         ):
             for number, (known, file) in enumerate(files.read()):
                 named.add((number, file.path))
-                for one in known.read(file):
+                for one in _entries(known, file):
                     if isinstance(one, ImageEntry):
                         images.add((number, end_of(named_path(one.name)), *one))
                     elif isinstance(one, ClassEntry):

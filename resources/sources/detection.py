@@ -3,7 +3,7 @@
 import logging
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,7 @@ from vlmine_dagster.resources.sources.contract import ImageSource, is_image
 from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource, shards_for
-from vlmine_dagster.resources.sources.ignored import describe_ignored, ignored_line
+from vlmine_dagster.resources.sources.ignored import below, describe_ignored, ignored_line
 from vlmine_dagster.resources.sources.offer import Offer
 from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, ParquetSource, open_parquet
 from vlmine_dagster.resources.sources.place import Place
@@ -69,14 +69,20 @@ class Survey:
     contents: str
 
 
-def survey(root: str) -> Survey:
-    """Find out what is at a path or URL, which of it is mined, and which splits and labels it has; see `detect`."""
+def survey(root: str, *, used: Collection[str] = ()) -> Survey:
+    """Find out what is at a path or URL, which of it is mined, and which splits and labels it has; see `detect`.
+
+    Args:
+        root: Path or URL.
+        used: Files that are used otherwise, such as those with boxes, by path or URL.
+    """
     settings, notes = _detected(root)
     offer = None if settings.labels is not None else _offer(settings)
     if offer is not None:
         settings = settings.model_copy(update={"exclude": (*settings.exclude, *offer.left_out)})
     source = _source(settings)
-    ignored = ignored_line(source, used=() if offer is None else offer.label_files)
+    place = root if "://" in root else str(Path(root).absolute())
+    ignored = ignored_line(source, used=[*below(place, used), *(() if offer is None else offer.label_files)])
     return Survey(settings, (*notes, *([ignored] if ignored else [])), offer, _contents(source))
 
 

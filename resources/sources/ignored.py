@@ -1,13 +1,14 @@
 """What is below the root of a data set and is not used, in one line for people."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from vlmine_dagster.resources.sources.attributes import BESIDE
 from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import ImageSource, ListsIgnored
 
 _MOST_KINDS = 10
+_JSON = ending_of("a.json")
 
 
 def ignored_line(source: ImageSource, *, has_attributes: bool = False, used: Collection[str] = ()) -> str | None:
@@ -16,15 +17,27 @@ def ignored_line(source: ImageSource, *, has_attributes: bool = False, used: Col
     Args:
         source: The source.
         has_attributes: Whether the JSON files beside images are read.
-        used: Files that are used otherwise, by their paths.
+        used: Files below the root that are used otherwise, by their paths.
     """
     if not isinstance(source, ListsIgnored):
         return None
     counts = Counter(source.ignored())
-    counts.subtract(Counter(map(ending_of, used)))
+    for ending, count in Counter(map(ending_of, used)).items():
+        beside = min(counts[BESIDE], count) if ending == _JSON else 0
+        counts.subtract({BESIDE: beside, ending: count - beside})
     return describe_ignored(
         {kind: n for kind, n in counts.items() if n > 0 and not (has_attributes and kind == BESIDE)}
     )
+
+
+def below(root: str, paths: Iterable[str]) -> list[str]:
+    """Return the paths or URLs that lie below a root.
+
+    Examples:
+        >>> below("/data/", ["/data/a.json", "/data2/b.json"])
+        ['/data/a.json']
+    """
+    return [path for path in paths if path.startswith(f"{root.rstrip('/')}/")]
 
 
 def describe_ignored(counts: Mapping[str, int]) -> str | None:

@@ -60,6 +60,8 @@ def test_json_files_beside_images_are_read_by_both_ways_to_name_them_and_change_
 
     assert ignored_line(source) == "ignored: 2 .json beside images"
     assert ignored_line(source, has_attributes=True) is None
+    assert ignored_line(source, used=["x/b.json", "x/labels.json"]) is None
+    assert ignored_line(source, used=["x/b.json", "x/c.xml"]) == "ignored: 1 .json beside images"
 
     before = source.attributes_fingerprint("shard-000")
     (tmp_path / "data" / "x" / "b.json").write_text('{"weather": "snow"}')

@@ -3,8 +3,9 @@
 import io
 import json
 import tracemalloc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.objects import Objects, class_spellings, object_rows, unmatched_rows
 from vlmine_dagster.resources.pictures import decode_picture, exif_orientation
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
-from vlmine_dagster.settings.objects import ObjectSettings
+from vlmine_dagster.settings.objects import BOX_FORMATS, ObjectSettings
 
 WIDE = {"photo.jpg": (200, 100)}
 """Key and size of the one picture of most tests; never square."""
@@ -323,6 +324,36 @@ def test_labelme_shapes_become_boxes_of_the_image_beside_their_file(read):
         "other.json cannot be read as boxes", None, None, None, "a polygon without points gives no box",
         "third.json cannot be read as boxes",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("points", "box"),
+    [
+        ([[40, 60, 1], [10, 20, 1]], (10, 20, 30, 40)),  # with a depth
+        ([["40", "60"], ["10", "20"]], (10, 20, 30, 40)),
+        ([[None, 60], [10, 20]], None),
+        ([[40], [10, 20]], None),
+        ("oops", None),
+        (None, None),
+    ],
+)
+def test_points_of_labelme_that_are_none_cost_that_shape_alone(read, points, box):
+    shapes = [{"label": "car", "points": points, "shape_type": "rectangle", "flags": [True]}]
+    files = {"photo.json": json.dumps({"shapes": [*shapes, {"label": "van", "points": [[1, 2], [3, 5]]}]})}
+    found = read(files)
+    assert column(found, "outcome") == ["ok" if box else "bad_box", "ok"]
+    assert sides(found)[1] == (1, 2, 2, 3)
+    assert box is None or sides(found)[0] == box
+
+
+def test_what_a_reader_did_not_foresee_names_the_file_and_the_format(read, monkeypatch):
+    def broken(_file: BoxFile) -> Iterator[BoxRow]:
+        yield from (BoxRow("photo", (1.0,) * 4, label=["car"][place]) for place in range(2))
+
+    known = replace(BOX_FORMATS.get("voc"), read=broken)
+    monkeypatch.setattr(BoxFiles, "_format_of", lambda _files, _file: known)
+    with pytest.raises(SourceError, match=r"boxes/a\.xml cannot be read as boxes: as voc .*IndexError"):
+        read({"a.xml": voc(("car", (1, 1, 9, 9)))})
 
 
 def test_cvat_has_images_turned_boxes_and_tracks_without_the_frames_outside(read):

@@ -24,7 +24,7 @@ from vlmine_dagster.engine.stage import COMMAND_TAG, ModelConfig, Stage, Unit
 from vlmine_dagster.engine.versions import confirm, observe
 from vlmine_dagster.resources.data_docs import build_index
 from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
-from vlmine_dagster.resources.sources.ignored import ignored_line
+from vlmine_dagster.resources.sources.ignored import below, ignored_line
 from vlmine_dagster.resources.sources.shard_names import nearest
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
@@ -193,7 +193,12 @@ class Runner:
     @property
     def ignored(self) -> str | None:
         """What is beside the images and is not used, in one line; None where there is nothing."""
-        return ignored_line(self._bench.source, has_attributes=self._project.settings.needs_attributes)
+        from vlmine_dagster.resources.boxes.store import BoxStore
+
+        boxes = self._bench.boxes
+        root = self._project.resolve(self._project.settings.dataset.root)
+        used = below(root, boxes.uris) if isinstance(boxes, BoxStore) else ()
+        return ignored_line(self._bench.source, has_attributes=self._project.settings.needs_attributes, used=used)
 
     @property
     def failed_rows(self) -> list[str]:

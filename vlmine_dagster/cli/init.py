@@ -1,6 +1,7 @@
 """`vlmine init`: a project of a folder of images."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ import click
 from vlmine_dagster.cli.terminal import print_problem
 
 if TYPE_CHECKING:
+    from vlmine_dagster.resources.boxes.files import BoxFiles
     from vlmine_dagster.resources.sources.detection import Survey
     from vlmine_dagster.settings import DatasetSettings
-    from vlmine_dagster.settings.objects import ObjectSettings
 
 
 @click.command()
@@ -37,12 +38,13 @@ def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: b
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings.starter import settings_for, write_starter
 
-    surveyed = survey(dataset)
+    files = _box_files(boxes)
+    surveyed = survey(dataset, used=[] if files is None else files.uris)
     for note in surveyed.notes:
         click.echo(note)
     found = _with_offer(surveyed, is_accepted=is_accepted, is_forced=is_forced)
     settings = settings_for(found, name=_project_name(name, dataset), boxes=boxes)
-    objects = "" if settings.objects is None else f", objects by {_places_of(settings.objects)}"
+    objects = "" if settings.objects is None else f", objects by {_places_of(files)}"
     file = write_starter(Path.cwd(), settings, is_forced=is_forced)
     click.echo(surveyed.contents)
     labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
@@ -54,19 +56,26 @@ def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: b
     click.echo("Next: vlmine run")
 
 
-def _places_of(objects: "ObjectSettings") -> str:
+def _box_files(places: Sequence[str]) -> "BoxFiles | None":
+    """Return the box files at some places, relative to this folder; None without any."""
+    from vlmine_dagster.resources.boxes.files import BoxFiles
+    from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+    from vlmine_dagster.settings.objects import ObjectSettings
+
+    if not places:
+        return None
+    return BoxFiles(ObjectSettings(boxes=tuple(places)), lambda path: str(Path.cwd() / path), FingerprintCache())
+
+
+def _places_of(files: "BoxFiles | None") -> str:
     """Return where objects come from, of box files each with its format.
 
     Raises:
         SourceError: a place holds no box file.
     """
-    from vlmine_dagster.resources.boxes.files import BoxFiles
-    from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
-
-    if not objects.boxes:
+    if files is None:
         return "the data set itself"
-    formats = BoxFiles(objects, lambda path: str(Path.cwd() / path), FingerprintCache()).formats()
-    return ", ".join(f"{place} ({name})" for place, name in zip(objects.boxes, formats, strict=True))
+    return ", ".join(f"{place} ({name})" for place, name in zip(files.places, files.formats(), strict=True))
 
 
 def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool) -> "DatasetSettings":
