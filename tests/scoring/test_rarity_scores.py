@@ -294,3 +294,15 @@ def test_shares_of_the_labels_that_reach_an_image_add_up_to_one_with_and_without
     odds = [of[1] - of[0] for of in (plain, shifted)]
     assert (odds[1] - odds[0])[tram] == pytest.approx(np.log(5), abs=0.01)  # labels of trams count five times
     assert (odds[1] - odds[0])[road] == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("precision", "is_joined"), [(0.34, True), (0.35, False)])
+def test_isolation_is_joined_where_models_are_not_sure_which_images_are_rare(precision, is_joined):
+    around = SimpleNamespace(
+        columns={"sparsity": np.zeros(4), "local_isolation": np.array([0.5, 2.5, 9.0, 1.5])}, tag_weight=0.0
+    )
+
+    found = Placed(around, np.array([0, 1]), np.array([2, 3])).chosen(np.array([0.9, 0.1]), precision=precision)
+
+    assert found["chosen_isolation"].tolist() == ([0.5, 2.5] if is_joined else [0.0, 0.0])
+    assert found["chosen_sparsity"].tolist() == [0.0, 0.0]

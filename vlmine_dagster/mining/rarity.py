@@ -194,6 +194,26 @@ def chosen_signal(
     return best if trusted[best] >= _HEIGHT_BY_CHANCE else None
 
 
+def expected_precision(chances: npt.ArrayLike) -> float:
+    """Return how sure models are of which images are of few-shot classes.
+
+    The mean chance of the n likeliest images, n the images that are expected to be of few-shot classes (the sum of the
+    chances, rounded, at least 1): the share of few-shot images among the first n, as the models see it.
+
+    Args:
+        chances: Shape (N,), N >= 1, `expected_rarity`.
+
+    Returns:
+        From 0 to 1.
+
+    Examples:
+        >>> expected_precision([1.0, 1.0, 0.0, 0.0]), expected_precision([0.5, 0.5, 0.5, 0.5])
+        (1.0, 0.5)
+    """
+    given = np.sort(np.asarray(chances, dtype=np.float64))[::-1]
+    return float(given[: max(round(float(given.sum())), 1)].mean())
+
+
 def unlabelled_rarity(
     isolation: npt.ArrayLike,
     by_tags: Sequence[npt.ArrayLike],

@@ -16,6 +16,7 @@ from vlmine_dagster.mining.novelty import novelty_scores
 from vlmine_dagster.mining.rarity import (
     class_rank_rarity,
     class_scores,
+    expected_precision,
     expected_rarity,
     keyword_value,
     keyword_worth,
@@ -157,7 +158,8 @@ def rarity_by_labels(
         spreading = around.propagation(numbers, sizes.shift)
         columns = _columns(lists, judge, spreading, strange if census.nameless_count else None)
         rank_rarity, likeliest = class_rank_rarity(columns, *census.list_terms, count=len(pool))
-    judged |= around.chosen(census.few_shot[numbers])
+    precision = expected_precision(judged["expected_rarity"])
+    judged |= around.chosen(census.few_shot[numbers], precision=precision)
     names = [*(classes[k] for k in census.listed.tolist()), None, None]  # the nameless; -1: on no list
     return {**judged, "class_rank_rarity": rank_rarity, "rare_class": [names[k] for k in likeliest.tolist()]}
 
