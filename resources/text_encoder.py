@@ -53,6 +53,14 @@ class TextEncoder:
                 found.append(torch.nn.functional.normalize(_features(model, tokens), dim=1).float().numpy())
         return np.concatenate(found) if found else np.empty((0, 1), np.float32)
 
+    def pictured(self, names: Sequence[str]) -> Floats:
+        """Return the vectors of names as what a photo shows, which tells their meaning better than the bare word.
+
+        Raises:
+            ModelError: the model cannot be loaded, or is none of texts.
+        """
+        return self.vectors([f"a photo of a {name}" for name in names])
+
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging

@@ -12,8 +12,8 @@ from vlmine_dagster.mining.verdict_rule import unit_rows
 Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[Any]
 
-_LEAST_MEANT = 0.5
-_MOST_MEANT = 20
+_LEAST_MEANT = 0.4
+_MOST_MEANT = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ def meant_keywords(
     """Return the keywords that mean much the same as a text, with how much an image that has one tells of it.
 
     With m the mean cosine of all keywords, a keyword k means the text by s(k) = (cos(k) - m) / (1 - m): 1 for the text
-    itself, 0 for a keyword like all others. Of those of at least a half the 20 nearest weigh s(k) log(N / c(k)).
+    itself, 0 for a keyword like all others. Of those of at least .4 the 5 nearest weigh s(k) log(N / c(k)).
 
     Args:
         cosines: Shape (K,), of the text's vector and those of the keywords, in their order.

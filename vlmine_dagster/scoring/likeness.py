@@ -134,7 +134,7 @@ def _meant(reader: Reader, text: str, known: Mapping[str, int], image_count: int
     encoder = text_encoder_of(reader.project)
     if encoder is None or not known:
         return {}
-    vectors = encoder.vectors([text, *known])
+    vectors = encoder.pictured([text, *known])
     return meant_keywords(vectors[1:] @ vectors[0], known, image_count=image_count)
 
 

@@ -4,9 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.mining.keywords import lemma_of
 from vlmine_dagster.mining.merges import LEAST_SIMILARITY, Merge, Proposal, propose_by_meaning, propose_merges
@@ -49,7 +46,7 @@ def proposed_merges(
         encoder = _encoder(bench.project, is_asked=MEANING in rules)
         if encoder is not None:
             settled = _named(merges) | _named(found)
-            found += propose_by_meaning(counts, meanings(encoder, list(counts)), least=least, settled=settled)
+            found += propose_by_meaning(counts, encoder.pictured(list(counts)), least=least, settled=settled)
     return [one for one in found if not rules or one.rule in rules]
 
 
@@ -64,11 +61,6 @@ def _counts(bench: Workbench) -> dict[str, int]:
         raise MissingInputError("no keyword was extracted yet. Run `vlmine run` first.")
     with lake.connect(keywords=lake.require("keywords", shards)) as connection:
         return said_counts(connection)
-
-
-def meanings(encoder: "TextEncoder", keywords: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Return the vectors of keywords as what a photo shows; the bare word tells synonyms apart less well."""
-    return encoder.vectors([f"a photo of a {keyword}" for keyword in keywords])
 
 
 def _encoder(project: Project, *, is_asked: bool) -> "TextEncoder | None":
