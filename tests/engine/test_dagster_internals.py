@@ -70,6 +70,20 @@ def test_a_step_that_a_signal_ends_is_an_interruption_and_no_failure():
     assert list(step_failures(result.all_events)) == []
 
 
+def test_a_run_that_its_launcher_could_not_start_was_not_interrupted():
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nothing)
+        instance.report_run_failed(run, "no cluster")
+        events = [record.event_log_entry.dagster_event for record in instance.get_records_for_run(run.run_id).records]
+
+    assert any(event.is_job_failure for event in events)
+    assert not is_interrupted(events)
+
+
 def test_a_materialization_carries_the_tags_that_dagster_writes_itself():
     @dg.asset(code_version="one")
     def above() -> dg.MaterializeResult:

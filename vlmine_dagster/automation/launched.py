@@ -5,7 +5,7 @@ queue, pools and run monitoring are those of the deployment.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -146,8 +146,7 @@ class Launched:
         if is_success or report.failures:
             return report
         status = "was deleted" if run is None else f"ended as {run.status.value}"
-        ends = [event for event in followed.events if event.is_job_failure or event.is_job_event]
-        words = (ends[-1].message or "").strip() if ends else ""
+        words = _last_words(followed.events)
         reason = f"{followed.work.names}[{followed.work.where}]: the run {followed.run_id} {status}. {words}".strip()
         return Report(materialized=report.materialized, failures=[(followed.work.assets[0], reason)])
 
@@ -167,6 +166,16 @@ class Launched:
             time.sleep(_LOOK_EVERY_S / 4)
         self._followed.clear()
         return found
+
+
+def _last_words(events: Sequence[dg.DagsterEvent]) -> str:
+    """Return why a run ended: the last error that its launcher or the queue reported, else what its last event says."""
+    errors = (getattr(event.event_specific_data, "error", None) for event in reversed(events))
+    error = next((one for one in errors if one is not None), None)
+    if error is not None:
+        return str((error.cause or error).message).strip()
+    ends = [event for event in events if event.is_job_failure or event.is_job_event]
+    return (ends[-1].message or "").strip() if ends else ""
 
 
 def _tags(work: Work) -> dict[str, str]:

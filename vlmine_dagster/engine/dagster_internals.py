@@ -54,13 +54,19 @@ def is_interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
     """Whether a signal ended a run; Dagster takes that for a failure like any other."""
     return any(
         (event.is_step_failure and _is_interrupt(event))
-        or (event.is_job_failure and _name(event.job_failure_data.failure_reason) == "UNEXPECTED_TERMINATION")
+        or (event.is_job_failure and _failure_reason(event) == "UNEXPECTED_TERMINATION")
         for event in events
     )
 
 
 def _is_interrupt(event: dg.DagsterEvent) -> bool:
     return _name(event.step_failure_data.error_source) == "INTERRUPT"
+
+
+def _failure_reason(event: dg.DagsterEvent) -> str:
+    """Return why a run failed, "" where its launcher or a monitor could not tell."""
+    data = event.event_specific_data
+    return "" if data is None else _name(getattr(data, "failure_reason", None))
 
 
 def _name(member: object) -> str:
