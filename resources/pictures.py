@@ -140,8 +140,10 @@ def exif_orientation(data: bytes, *, max_pixels: int) -> int:
     return _orientation(_decode(data, max_pixels=max_pixels, draft_side=1)[0])
 
 
-def png_of(data: bytes) -> bytes:
-    """Return an encoded picture as a PNG, which loses nothing."""
+def compressed(data: bytes) -> bytes:
+    """Return an encoded picture, as a PNG if it is not compressed: frames, tiles and crops are not, when just cut."""
+    if not data.startswith((b"BM", b"P6")):
+        return data
     file = io.BytesIO()
     with Image.open(io.BytesIO(data), formats=["BMP", "PPM"]) as picture:
         picture.save(file, "PNG")

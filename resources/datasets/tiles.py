@@ -35,8 +35,8 @@ class TilesSettings(DatasetSettings):
 
     @property
     def capabilities(self) -> SourceCapabilities:
-        """Tiles are made while they are read."""
-        return SourceCapabilities(has_flat_shards=True, makes_pictures=True)
+        """A file's tiles are in one shard."""
+        return SourceCapabilities(has_flat_shards=True)
 
 
 def _open(place: "Place", settings: TilesSettings) -> "TileSource":

@@ -31,8 +31,8 @@ class VideoSettings(DatasetSettings):
 
     @property
     def capabilities(self) -> SourceCapabilities:
-        """A video is a sequence; frames are made while they are read."""
-        return SourceCapabilities(has_flat_shards=True, knows_sequences=True, makes_pictures=True)
+        """A video is a sequence."""
+        return SourceCapabilities(has_flat_shards=True, knows_sequences=True)
 
 
 def _open(place: "Place", settings: VideoSettings) -> "VideoSource":

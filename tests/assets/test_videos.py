@@ -8,6 +8,7 @@ from conftest import photo
 from PIL import Image
 
 from vlmine_dagster.cli.export import export_list
+from vlmine_dagster.reporting.exporters.pictures import encoded_pictures
 from vlmine_dagster.resources.sources import survey
 from vlmine_dagster.settings.starter import settings_for, write_starter
 
@@ -61,3 +62,17 @@ def test_of_a_hundred_clips_the_three_that_show_something_rare_come_first(make_p
     assert {str(file.relative_to(tmp_path / "pictures")) for file in (tmp_path / "pictures").rglob("*.png")} == {
         f"{name}.png" for name in rare
     }
+
+
+def test_photos_beside_videos_are_copied_as_they_are_and_frames_as_png(make_project):
+    made = make_project({}, dataset={"kind": "video", "root": "mixed", "images": True, "shard_count": 1})
+    (made.folder / "mixed").mkdir()
+    write_clip(made.folder / "mixed/clip.mp4", "coffee", 0)
+    photo("rocket").save(made.folder / "mixed/still.jpg")
+
+    names = ["shard-000/clip.mp4@0.000s", "shard-000/still.jpg"]
+    found = {one.name: one.data for one in encoded_pictures(made.bench, names)}
+
+    assert list(found) == ["shard-000/clip.mp4@0.000s.png", "shard-000/still.jpg"]
+    assert found["shard-000/clip.mp4@0.000s.png"].startswith(b"\x89PNG")
+    assert found["shard-000/still.jpg"] == (made.folder / "mixed/still.jpg").read_bytes()

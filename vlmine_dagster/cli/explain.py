@@ -286,7 +286,7 @@ def _print_extracted(out: "Console", extracted: Mapping[str, Any], unit: Counted
         )
     for word in extracted["keywords"]:
         units = "" if unit.column is None else f"{unit.of(word['unit_count'])}, "
-        images = f"{word['image_count']:,} images ({word['image_share']:.2%})"
+        images = f"{COUNTED['image'].of(word['image_count'])} ({word['image_share']:.2%})"
         out.print(f"  keyword {plain(word['keyword'])!r} in {units}{images}")
     if extracted["novelty"]:
         novelty = extracted["novelty"]

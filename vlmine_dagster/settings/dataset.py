@@ -89,7 +89,6 @@ class SourceCapabilities:
         has_columns: Its rows have columns beside the image, which may name sequences.
         knows_sequences: It says itself which images are frames of one recording.
         knows_objects: It knows the objects in its images (`objects.from_dataset`).
-        makes_pictures: Its images are made while they are read, uncompressed; copies of them are better compressed.
     """
 
     serves_files: bool = False
@@ -98,7 +97,6 @@ class SourceCapabilities:
     has_columns: bool = False
     knows_sequences: bool = False
     knows_objects: bool = False
-    makes_pictures: bool = False
 
 
 class DatasetSettings(ProviderSettings):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 def encoded_pictures(bench: "Workbench", names: Sequence[str], *, are_crops: bool = False) -> Iterator[Encoded]:
     """Yield the encoded pictures of images, or crops of objects, with an ending that fits them where the id has none.
 
+    Of street.jpg#12 the crop is street.jpg#12.png. Photos are passed on as they are.
+
     Args:
         bench: The project's resources.
         names: Ids of images, or of objects.
@@ -24,26 +26,22 @@ def encoded_pictures(bench: "Workbench", names: Sequence[str], *, are_crops: boo
         MissingInputError: an image is gone from the dataset.
     """
     from vlmine_dagster.resources.intake import by_shard, read_bytes, refuse_gone
-    from vlmine_dagster.resources.pictures import picture_suffix, png_of
+    from vlmine_dagster.resources.pictures import compressed, picture_suffix
+    from vlmine_dagster.resources.sources.contract import without_ending
 
-    medium, dataset = bench.project.settings.dataset.medium, bench.project.settings.dataset
+    medium = bench.project.settings.dataset.medium
     source = bench.pictures if are_crops else bench.source
     is_picture = are_crops or bench.medium.shows_itself
     gone = set(names)
     for shard, wanted in by_shard(names, source.shards()).items():
         for name, found in read_bytes(source, shard, wanted):
-            data = png_of(found) if are_crops or dataset.capabilities.makes_pictures else found
-            ending = picture_suffix(data) if is_picture else medium.endings[0]
             gone.discard(name)
-            yield Encoded(name, _named(name, ending, are_crops=are_crops), data)
+            if without_ending(name) != name and not are_crops:
+                yield Encoded(name, name, found)
+                continue
+            data = compressed(found) if is_picture else found
+            yield Encoded(name, name + (picture_suffix(data) if is_picture else medium.endings[0]), data)
     refuse_gone([name for name in names if name in gone])
-
-
-def _named(name: str, ending: str, *, are_crops: bool) -> str:
-    """Return an id as the name of a file; of `street.jpg#12` the crop is `street.jpg#12.png`."""
-    from vlmine_dagster.resources.sources.contract import without_ending
-
-    return name + ending if are_crops or without_ending(name) == name else name
 
 
 def copy_pictures(bench: "Workbench", names: Sequence[str], folder: Path, *, are_crops: bool = False) -> dict[str, str]:
