@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -306,3 +307,17 @@ def test_isolation_is_joined_where_models_are_not_sure_which_images_are_rare(pre
 
     assert found["chosen_isolation"].tolist() == ([0.5, 2.5] if is_joined else [0.0, 0.0])
     assert found["chosen_sparsity"].tolist() == [0.0, 0.0]
+
+
+def test_isolation_stays_where_classes_may_be_missing_that_nobody_has_announced():
+    isolated = AROUND.around.columns["local_isolation"].copy()
+    isolated[AROUND.seed[-2:]] = isolated.max() + 1  # the trams, of which there are two labels
+    columns = {**AROUND.around.columns, "local_isolation": isolated, "sparsity": np.zeros(len(isolated))}
+    around = Placed(replace(AROUND.around, columns=columns), AROUND.pool, AROUND.seed)
+
+    announced, not_announced = (
+        told(naming=Naming(names, TAGS), around=around)["chosen_isolation"] for names in (("Road", "Tram"), ())
+    )
+
+    assert (announced == 0).all()
+    assert not_announced.tolist() == isolated[AROUND.pool].tolist()

@@ -158,7 +158,7 @@ def rarity_by_labels(
         spreading = around.propagation(numbers, sizes.shift)
         columns = _columns(lists, judge, spreading, strange if census.nameless_count else None)
         rank_rarity, likeliest = class_rank_rarity(columns, *census.list_terms, count=len(pool))
-    precision = expected_precision(judged["expected_rarity"])
+    precision = expected_precision(judged["expected_rarity"]) if naming.announced else 0.0  # else of unknown classes
     judged |= around.chosen(census.few_shot[numbers], precision=precision)
     names = [*(classes[k] for k in census.listed.tolist()), None, None]  # the nameless; -1: on no list
     return {**judged, "class_rank_rarity": rank_rarity, "rare_class": [names[k] for k in likeliest.tolist()]}

@@ -127,7 +127,8 @@ class Placed:
 
         Args:
             few_shot: Shape (M,), P(few-shot) of the class of each labelled image.
-            precision: `expected_precision` of the images that can be mined.
+            precision: `expected_precision` of the images that can be mined; 0 where there may be classes of which
+                models know nothing, since the project announces none.
 
         Returns:
             `chosen_sparsity` and `chosen_isolation`, shape (N,).
