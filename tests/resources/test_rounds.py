@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 from filelock import FileLock
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.rounds import Annotations, Round, load_rounds, read_annotations, write_round
-from vlmine_dagster.settings import DatasetSettings
+from vlmine_dagster.settings import DatasetSettings, ExperimentSettings
+from vlmine_dagster.settings.mining import default_experiments
 from vlmine_dagster.settings.project import Project, ProjectSettings
 
 WANTED = {"pool/a/rocket-0": "rocket", "pool/a/coffee-1": "coffee"}
@@ -256,6 +258,9 @@ def test_a_project_without_labels_takes_its_first_ones_and_its_settings_keep_the
 
     assert told.exit_code == 0
     assert "These are the project's first labels: vlmine.yaml has `labels: {}` below `dataset` now." in told.output
+    advised = yaml.safe_load("\n".join(line for line in told.output.splitlines() if line.startswith("  ")))
+    arms = {name: ExperimentSettings(**content) for name, content in advised.items()}
+    assert arms == {name: default_experiments()[name] for name in ("fused", "entropy")}
     text = made.file.read_text()
     assert text.startswith("# mine\n") and text.endswith("# the end\n")
     assert made.bench.labels.visible("a/coffee-1", "coffee-1") == ("moon", "seed")

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 _SHOWN_CLASSES = 20
 
 _FIRST = """\
-These are the project's first labels: vlmine.yaml has `labels: {}` below `dataset` now. To mine by them, add experiments
-that learn from labels to vlmine.yaml, such as
-  fused: {signals: [class_rank_rarity, sparsity], fusion: fisher, weights: {class_rank_rarity: 3}}
-  entropy: {signals: [entropy]}"""
+These are the project's first labels: vlmine.yaml has `labels: {}` below `dataset` now. To mine by them, write these
+under `experiments` in vlmine.yaml, in place of those of the same name:"""
+_ADVISED = ("fused", "entropy")
 
 
 @click.group()
@@ -66,6 +65,19 @@ def imported_lines(taken: "Imported") -> Iterator[str]:
         yield visible_text(f"Look alike, but count as {len(group)} classes: {', '.join(map(repr, group))}.")
     if taken.is_first:
         yield _FIRST
+        yield from _advised_experiments()
+
+
+def _advised_experiments() -> Iterator[str]:
+    """Yield experiments of a labelled project as lines of `vlmine.yaml`."""
+    import yaml
+
+    from vlmine_dagster.settings.mining import default_experiments
+
+    arms = default_experiments()
+    for name in _ADVISED:
+        content = arms[name].model_dump(mode="json", exclude_defaults=True)
+        yield f"  {name}: {yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=1000).strip()}"
 
 
 def _class_words(taken: "Imported") -> Iterator[str]:
