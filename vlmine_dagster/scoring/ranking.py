@@ -257,7 +257,9 @@ def _why_nothing(signals: Mapping[str, Floats], pool_size: int) -> str:
         )
     tables = {name: SIGNALS[name].table for name, values in signals.items() if np.isnan(values).all()}
     if tables:
-        empty = " and ".join(f"{name} ({table})" for name, table in tables.items())
+        empty = " and ".join(f"{name} ({table})" if table else name for name, table in tables.items())
+        if None in tables.values():  # made while the list is
+            return f"{empty} is not known for any of the {pool_size} images of the pool."
         return f"{empty} is empty for all {pool_size} images of the pool. See what the log of that asset says of them."
     return f"none of {pool_size} pool images has all of {', '.join(signals)}. Leave one out, or mine by each alone."
 
