@@ -70,7 +70,9 @@ def test_a_text_encoder_finds_keywords_that_mean_the_text(finished: Made, monkey
         """A model that knows a flying tube for what rockets are called here."""
         asked.extend(texts)
         sources.append(encoder._checkpoint.source)
-        return np.array([[1.0, 0.0] if text in ("flying tube", meant) else [0.0, 1.0] for text in texts])
+        names = [text.removeprefix("a photo of a ") for text in texts]
+        known = {"flying tube": [1.0, 0.0], meant: [1.0, 0.0], "square wheel": [0.8, 0.6]}
+        return np.array([known.get(name, [0.0, 1.0]) for name in names])
 
     with pytest.raises(MissingInputError, match="no keyword of the pool matches the text 'flying tube'"):
         search(finished.project, finished.instance, images=[], text="flying tube")
@@ -81,9 +83,12 @@ def test_a_text_encoder_finds_keywords_that_mean_the_text(finished: Made, monkey
     name = search(finished.project, finished.instance, images=[], text="flying tube")
 
     assert sources == [str(finished.folder / "clip")]  # not below the working folder
-    assert asked[0] == "flying tube"
-    assert set(asked[1:]) == set(finished.frame("vocab_counts")["keyword"])
+    assert asked[0] == "a photo of a flying tube"
+    assert set(asked[1:]) == {f"a photo of a {word}" for word in finished.frame("vocab_counts")["keyword"]}
     assert set(finished.frame("pareto_set", name).sort_values("rank")["image_id"][: len(rockets)]) == set(rockets)
+    monkeypatch.setattr("vlmine_dagster.mining.likeness._LEAST_MEANT", 2.0)
+    with pytest.raises(MissingInputError, match=f"matches the text 'square wheel'. Did you mean '{meant}' or"):
+        search(finished.project, finished.instance, images=[], text="square wheel")
 
 
 def test_a_text_that_only_labelled_images_match_is_refused(finished: Made):

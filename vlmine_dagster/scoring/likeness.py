@@ -116,10 +116,13 @@ def _text_scores(reader: Reader, names: Sequence[str], text: str) -> Floats:
     words = merged_words(reader, extract_keywords(text, max_words=_MOST_WORDS))
     size = max(len(names), *known.values(), 1)
     weights = text_matches(words, known, image_count=size)
-    for word, weight in _meant(reader, text, known, size).items():
+    cosines = _cosines(reader, text, known)
+    counted = known if cosines else {}
+    for word, weight in meant_keywords(np.array(list(cosines.values())), counted, image_count=size).items():
         weights[word] = max(weight, weights.get(word, 0.0))
     if not weights:
-        near = [one for word in words for one in difflib.get_close_matches(word, known, n=2)]
+        near = sorted(cosines, key=lambda word: -cosines[word])
+        near = near or [one for word in words for one in difflib.get_close_matches(word, known, n=2)]
         hint = f" Did you mean {' or '.join(map(repr, near[:3]))}?" if near else " `vlmine explain` shows keywords."
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: no keyword of the pool matches the text {text!r}.{hint}"
@@ -127,15 +130,15 @@ def _text_scores(reader: Reader, names: Sequence[str], text: str) -> Floats:
     return _weighed(reader, names, weights)
 
 
-def _meant(reader: Reader, text: str, known: Mapping[str, int], image_count: int) -> dict[str, float]:
-    """Return the keywords that mean the text by the project's text encoder; none where it has none."""
+def _cosines(reader: Reader, text: str, known: Mapping[str, int]) -> dict[str, float]:
+    """Return how near each keyword is to the text by the project's text encoder; nothing where it has none."""
     from vlmine_dagster.resources.text_encoder import text_encoder_of
 
     encoder = text_encoder_of(reader.project)
     if encoder is None or not known:
         return {}
     vectors = encoder.pictured([text, *known])
-    return meant_keywords(vectors[1:] @ vectors[0], known, image_count=image_count)
+    return dict(zip(known, (vectors[1:] @ vectors[0]).tolist(), strict=True))
 
 
 def _weighed(reader: Reader, names: Sequence[str], weights: Mapping[str, float]) -> Floats:
