@@ -69,6 +69,10 @@ class MiningConfig(StageConfig):
     )
 
 
+_TEXT_RULE = 2
+"""Raised when other keywords are nearest to a text."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One partition of one stage, of one extraction variant of a project.
@@ -100,9 +104,9 @@ class Part:
 
     @property
     def means_text(self) -> list[Any]:
-        """The text encoder, where the experiment looks for a text; so that lists without one stay fresh."""
+        """The text encoder and its rule, where the experiment looks for a text; other lists stay fresh."""
         like, encoder = self.experiment.like, self.settings.text_encoder
-        return [encoder] if encoder is not None and like is not None and like.text.strip() else []
+        return [encoder, _TEXT_RULE] if encoder is not None and like is not None and like.text.strip() else []
 
     @property
     def reads_attributes(self) -> bool:
