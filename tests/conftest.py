@@ -40,6 +40,8 @@ hypothesis.settings.load_profile("shared machines")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores Ctrl-C for what it starts in the background
 
 PHOTOS = ("coffee", "chelsea", "rocket", "astronaut", "brick")
+LONGEST = "test_kills"
+"""The module whose tests take minutes."""
 BUDGETS = {"kind": "probe", "budgets": [0.1, 0.3], "seeds": [0]}
 
 
@@ -163,6 +165,11 @@ class Made:
     def settings(self, **changes: Any) -> None:
         content = yaml.safe_load(self.file.read_text())
         self.file.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take minutes, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: Path(item.path).stem != LONGEST)
 
 
 @pytest.fixture(autouse=True)

@@ -142,7 +142,7 @@ def test_merges_by_meaning_are_proposed_beside_their_similarity_where_there_is_a
     make_sentence_encoder(tmp_path / "words")
     settings = made.file.read_text()
     try:
-        made.file.write_text(f"{settings}\ntext_encoder: {{model: {tmp_path / 'words'}}}\n")
+        made.file.write_text(f"{settings}\ntext_encoder: {json.dumps({'model': str(tmp_path / 'words')})}\n")
         shown = CliRunner().invoke(main, [*asked, "--similar", "0"])
         by_meaning, all_rules = ask(made, "--rule", "meaning", "--similar", "0"), ask(made, "--show", "--similar", "0")
         assert ask(made, "--rule", "meaning", "--similar", "1")["proposals"] == []

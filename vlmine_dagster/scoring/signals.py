@@ -239,7 +239,8 @@ CHOSEN_SPARSITY = Signal(
 CHOSEN_ISOLATION = Signal(
     "chosen_isolation",
     "rarity_scores",
-    "local_isolation, where it ranks the labelled images of rare classes higher than sparsity does; else 0",
+    "local_isolation, where it ranks the labelled images of rare classes higher than sparsity does and models are not "
+    "sure which images are rare, or classes are not announced; else 0",
     "{nth}most isolated in appearance",
     "mining.rarity.chosen_signal",
     needs="labels",
