@@ -84,12 +84,18 @@ def rivals(pool: SimpleNamespace, examples: npt.NDArray[np.int64], known: Mappin
     }
 
 
+def labelled_part(pool: SimpleNamespace, rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    """Draw the labelled part; return which images are in it, and their places by class."""
+    is_labelled = np.zeros(len(pool.names), dtype=bool)
+    is_labelled[rng.choice(len(pool.names), round(_LABELLED * len(pool.names)), replace=False)] = True
+    classes = sorted(set(pool.truth[is_labelled]))
+    return is_labelled, {name: np.flatnonzero(is_labelled & (pool.truth == name)) for name in classes}
+
+
 def draw(pool: SimpleNamespace, number: int, *, few_under: int, by_name: bool) -> dict[str, list[float]]:
     """Return mean recall over the few-shot classes at each depth, by way, of one draw of the labelled set."""
     rng = np.random.default_rng(number)
-    is_labelled = np.zeros(len(pool.names), dtype=bool)
-    is_labelled[rng.choice(len(pool.names), round(_LABELLED * len(pool.names)), replace=False)] = True
-    known = {name: np.flatnonzero(is_labelled & (pool.truth == name)) for name in sorted(set(pool.truth[is_labelled]))}
+    is_labelled, known = labelled_part(pool, rng)
     sizes = Counter(pool.truth.tolist())
     found: dict[str, list[list[float]]] = defaultdict(list)
     for name in sorted(one for one, size in sizes.items() if size < few_under):
@@ -126,10 +132,7 @@ def by_text(
 
 def draw_texts(pool: SimpleNamespace, number: int, texts: Sequence[tuple[str, str]]) -> dict[str, list[float]]:
     """Return precision at 20, recall at 50 and the share of texts with an answer, by way, of one draw."""
-    is_labelled = np.zeros(len(pool.names), dtype=bool)
-    drawn = np.random.default_rng(number).choice(len(pool.names), round(_LABELLED * len(pool.names)), replace=False)
-    is_labelled[drawn] = True
-    known = {name: np.flatnonzero(is_labelled & (pool.truth == name)) for name in sorted(set(pool.truth[is_labelled]))}
+    is_labelled, known = labelled_part(pool, np.random.default_rng(number))
     found: dict[str, list[list[float]]] = defaultdict(list)
     for name, text in texts:
         wanted = np.flatnonzero((pool.truth == name) & ~is_labelled)

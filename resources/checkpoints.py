@@ -44,7 +44,7 @@ class Checkpoint:
 
     @property
     def how(self) -> dict[str, Any]:
-        """What `from_pretrained` is told beside the source: the commit; code from the hub is never run."""
+        """Arguments of `from_pretrained` beside the source: the commit. Code from the hub is never run."""
         return {"revision": None if self.is_local else self.revision, "trust_remote_code": False}
 
     @cached_property

@@ -167,6 +167,20 @@ class Made:
         self.file.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
 
 
+def events_of_unstarted_run(reason: str) -> list[dg.DagsterEvent]:
+    """What happens in a run that is marked as failed before it starts."""
+
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nothing)
+        instance.report_run_failed(run, reason)
+        records = instance.get_records_for_run(run.run_id).records
+    return [record.event_log_entry.dagster_event for record in records]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that take minutes, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: Path(item.path).stem != LONGEST)

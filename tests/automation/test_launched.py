@@ -2,21 +2,13 @@
 
 from types import SimpleNamespace
 
-import dagster as dg
+from conftest import events_of_unstarted_run
 
 from vlmine_dagster.automation.launched import _last_words
 
 
 def test_the_reason_is_what_the_launcher_said_and_not_that_the_run_was_marked_as_failed():
-    @dg.job
-    def nothing() -> None:
-        pass
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(nothing)
-        instance.report_run_failed(run, "marked as failed")
-        records = instance.get_records_for_run(run.run_id).records
-    marked = [record.event_log_entry.dagster_event for record in records]
+    marked = events_of_unstarted_run("marked as failed")
     error = SimpleNamespace(message="AuthenticationError: no token for the cluster\n", cause=None)
     refused = SimpleNamespace(event_specific_data=SimpleNamespace(error=error))
 

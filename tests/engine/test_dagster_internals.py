@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import Made, Maker, members
+from conftest import Made, Maker, events_of_unstarted_run, members
 
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.definitions import build_definitions
@@ -71,15 +71,7 @@ def test_a_step_that_a_signal_ends_is_an_interruption_and_no_failure():
 
 
 def test_a_run_that_its_launcher_could_not_start_was_not_interrupted():
-    @dg.job
-    def nothing() -> None:
-        pass
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(nothing)
-        instance.report_run_failed(run, "no cluster")
-        events = [record.event_log_entry.dagster_event for record in instance.get_records_for_run(run.run_id).records]
-
+    events = events_of_unstarted_run("no cluster")
     assert any(event.is_job_failure for event in events)
     assert not is_interrupted(events)
 
