@@ -61,8 +61,9 @@ class Checkpoint:
 
 def not_loaded(model: str, kind: str, reason: object) -> ModelError:
     """Return the error that a checkpoint cannot be loaded as what it should be."""
+    why = " ".join(str(reason).split())[:300]  # transformers' reasons have several lines
     return ModelError(
-        f"{model} cannot be loaded as {kind}: {str(reason)[:300]}. Give the folder of a whole checkpoint, or a hub id "
+        f"{model} cannot be loaded as {kind}: {why}. Give the folder of a whole checkpoint, or a hub id "
         f"that this machine can reach."
     )
 

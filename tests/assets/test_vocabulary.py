@@ -127,6 +127,9 @@ def test_proposals_are_chosen_by_rule_and_by_name(made: Made, tmp_path: Any):
     assert {one["keyword"] for one in ask(made, "--without", "gray" if is_gray(made) else "grey")["proposals"]} == {
         one["keyword"] for one in ask(made, "--rule", "synonym")["proposals"]
     }
+    words.write_text("00001740 03 n 01 dog 0 001 @ 02083346 n 0000 | a pet\n")  # WordNet's data in place of its index
+    wrong = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary", "--words", str(words)])
+    assert "has no line with two words" in wrong.output.replace("\n", " ")
     wrong = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary", "--only", "trucc"])
     assert "no merge of the keyword 'trucc' is proposed. Did you mean 'truck'?" in wrong.output.replace("\n", " ")
 

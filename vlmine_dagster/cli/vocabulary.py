@@ -83,7 +83,7 @@ def own_synonyms(words: Path | None) -> dict[str, str]:
     """Return the first word of its group, by word, of a file of synonyms.
 
     Raises:
-        ConfigError: the file cannot be read, or names a word twice.
+        ConfigError: the file cannot be read, names a word twice, or holds no group.
     """
     from vlmine_dagster.mining.spellings import SYNONYMS, read_groups
     from vlmine_dagster.mining.wordnet import is_wordnet_index, wordnet_groups
@@ -96,7 +96,13 @@ def own_synonyms(words: Path | None) -> dict[str, str]:
         raise ConfigError(f"--words: {words} cannot be read: {error}") from error
     if is_wordnet_index(text):
         return wordnet_groups(text, groups=SYNONYMS)
-    return read_groups(text, where=str(words))
+    groups = read_groups(text, where=str(words))
+    if all(word == first for word, first in groups.items()):
+        raise ConfigError(
+            f"--words: {words} has no line with two words. Write a group per line, with commas between words, or give "
+            f"WordNet's index.noun."
+        )
+    return groups
 
 
 def choose(found: "Sequence[Proposal]", *, only: Sequence[str], without: Sequence[str]) -> "list[Proposal]":
