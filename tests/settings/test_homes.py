@@ -71,3 +71,10 @@ def test_links_lead_through_the_proxy_else_to_where_the_web_uis_were_served_last
     assert Tracking(project).comparison_url(["r"]).startswith("http://10.0.0.7:5411/#/compare-runs")
     monkeypatch.setenv("VLMINE_DAGSTER_URL", "https://dagster.example.com:8443/")
     assert dagster_url(project, "r") == "https://dagster.example.com:8443/runs/r"
+
+
+def test_an_environment_where_dagster_cannot_start_is_refused_with_advice(make_project, monkeypatch):
+    made = make_project({})
+    monkeypatch.setattr("dagster.__file__", "/home/me/100%20 pool/.venv/dagster/__init__.py")
+    with pytest.raises(ConfigError, match=r"cannot start from a path with a percent sign.*elsewhere"):
+        prepare_dagster_home(made.project)

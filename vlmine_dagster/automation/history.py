@@ -31,8 +31,9 @@ def prepare_dagster_home(project: Project) -> Path:
     A DAGSTER_HOME of the user's own is taken as it is; one that is not there is made.
 
     Raises:
-        ConfigError: it cannot be made.
+        ConfigError: it cannot be made, or Dagster is installed where it cannot start.
     """
+    _refuse_percent_sign(Path(dg.__file__).parent)
     home = project.dagster_home
     if os.environ.get("DAGSTER_HOME") and home.is_dir():
         return home
@@ -48,6 +49,15 @@ def prepare_dagster_home(project: Project) -> Path:
         with packaged_dagster_yaml() as source:
             shutil.copy(source, home / "dagster.yaml")
     return home
+
+
+def _refuse_percent_sign(installed: Path) -> None:
+    """Refuse an installation whose path alembic, which Dagster makes its tables with, takes for a reference."""
+    if "%" in str(installed):
+        raise ConfigError(
+            f"Dagster is installed in {installed}, and cannot start from a path with a percent sign. Make the virtual "
+            f"environment elsewhere (python -m venv ~/vlmine) and install vlmine there; projects may lie anywhere."
+        )
 
 
 @contextmanager
