@@ -125,6 +125,12 @@ class VerdictLog:
             raise ContractError(f"verdict {number} cannot be undone: {reviewer!r} gave none of that number this round.")
         return self._append((token or uuid.uuid4().hex, self._now(), *row[2:6], None, None, 0.0, number))
 
+    def number_of(self, token: str) -> int:
+        """Return the number of the line that came with a token, 0 where there is none."""
+        with self._reading() as database:
+            row = database.execute("SELECT number FROM judgements WHERE token = ?", (token,)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def standing(self, *, rounds: str = "all") -> list[Judgement]:
         """Return the last word of each reviewer about each item, in the order in which they were given.
 

@@ -44,8 +44,12 @@ class Page:
         assert len(items) == made.json()["total"]
         return items
 
+    def item(self, position: int) -> dict[str, Any]:
+        row = self.desk.listing(self.list["experiment"]).row(position)
+        return {"image_id": row["image_id"], "rank": row["rank"]}
+
     def judge(self, position: int, verdict: str, reviewer: str = "ana", **more: Any) -> dict[str, Any]:
-        found = self.post("verdicts", position=position, verdict=verdict, reviewer=reviewer, **more)
+        found = self.post("verdicts", **self.item(position), verdict=verdict, reviewer=reviewer, **more)
         assert found.status_code == 200, found.text
         return found.json()
 
@@ -116,8 +120,8 @@ def test_a_picture_that_is_gone_says_so(page: Page, finished: Made):
 
 def test_verdicts_are_kept_shown_filtered_and_undone(page: Page, finished: Made):
     first = page.judge(0, "rare", class_name="rocket", seconds=3.5)
-    page.judge(1, "junk")
-    page.judge(1, "common", reviewer="ben")
+    page.judge(1, "junk", token="second")
+    page.judge(1, "common", reviewer="ben", token="third")
 
     assert first["verdicts"] == [
         {"number": 1, "reviewer": "ana", "verdict": "rare", "class_name": "rocket", "round": None}
@@ -131,15 +135,15 @@ def test_verdicts_are_kept_shown_filtered_and_undone(page: Page, finished: Made)
     assert [item["position"] for item in page.view(state="rare")] == [0]
     assert len(page.view(state="none")) == page.facts["count"] - 2
 
-    undone = page.post("undo", number=2, position=1, reviewer="ana").json()
+    undone = page.post("undo", **page.item(1), undoes="second", reviewer="ana").json()
     assert [one["reviewer"] for one in undone["verdicts"]] == ["ben"]
-    assert page.post("undo", number=3, position=1, reviewer="ana").status_code == 409
+    assert page.post("undo", **page.item(1), undoes="third", reviewer="ana").status_code == 409
 
 
 def test_a_round_is_finished_on_the_page_and_what_was_confirmed_is_handed_over(
     page: Page, finished: Made, monkeypatch: pytest.MonkeyPatch
 ):
-    page.judge(0, "rare", seconds=6.0)
+    page.judge(0, "rare", seconds=6.0, token="first")
     page.judge(1, "junk", seconds=6.0)
     page.judge(2, "rare", seconds=6.0)
     lines = page.client.get("/key/api/round").json()["lines"]
@@ -147,7 +151,7 @@ def test_a_round_is_finished_on_the_page_and_what_was_confirmed_is_handed_over(
     assert lines[3].startswith("pareto: 67% of the first 3 are rare (95% interval 21% to")
     assert page.post("round").json() == {"number": 1, "labels": 0}
     assert page.post("round").status_code == 400
-    assert page.post("undo", number=1, position=0, reviewer="ana").status_code == 409
+    assert page.post("undo", **page.item(0), undoes="first", reviewer="ana").status_code == 409
 
     monkeypatch.chdir(finished.folder)
     words = ["export", "--experiment", "pareto", "--verdict", "rare", "--to", "rare.csv"]
@@ -173,16 +177,31 @@ def test_another_window_sees_what_was_said(page: Page, finished: Made):
     [
         ({"verdict": "great"}, "no verdict 'great'. There are: rare, common"),
         ({"reviewer": "  "}, "a verdict needs the name of its reviewer"),
-        ({"position": 4000}, "position 4000 of a list of"),
-        ({"list": "0" * 16}, "the list of pareto was mined again"),
+        ({"image_id": "pool/a/nothing"}, "'pool/a/nothing' is not on the list of pareto"),
+        ({"experiment": "nothing"}, "there is no experiment 'nothing'"),
     ],
 )
 def test_a_verdict_that_cannot_be_is_refused(page: Page, given: dict[str, Any], problem: str):
-    answer = page.post("verdicts", **{"position": 0, "verdict": "rare", "reviewer": "ana", **given})
+    answer = page.post("verdicts", **{**page.item(0), "verdict": "rare", "reviewer": "ana", **given})
 
     assert answer.status_code in (400, 409)
     assert problem in answer.json()["problem"]
     assert page.desk.log.standing() == []
+
+
+def test_a_verdict_counts_though_the_list_was_mined_again_meanwhile(page: Page):
+    found = page.post("verdicts", **{**page.item(2), "list": "0" * 16, "rank": 7}, verdict="rare", reviewer="ana")
+
+    assert found.status_code == 200
+    assert [(one.image_id, one.rank) for one in page.desk.log.standing()] == [(page.item(2)["image_id"], 7)]
+
+
+def test_a_verdict_that_cannot_be_written_now_is_not_refused_for_good(page: Page):
+    page.desk.log.file.mkdir(parents=True)  # a disk that fails
+    answer = page.post("verdicts", **page.item(0), verdict="rare", reviewer="ana")
+
+    assert answer.status_code == 503
+    assert "verdicts cannot be read or written" in answer.json()["problem"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +224,7 @@ def test_whoever_does_not_belong_gets_nothing(page: Page, path: str, headers: di
 
 
 def test_a_form_of_another_site_or_a_flood_is_no_verdict(page: Page):
-    given = {**page.list, "position": 0, "verdict": "rare", "reviewer": "ana"}
+    given = {**page.list, **page.item(0), "verdict": "rare", "reviewer": "ana"}
     as_form = page.client.post("/key/api/verdicts", data=given)
     flood = page.post("verdicts", **{**given, "class_name": "x" * MOST_BYTES})
 

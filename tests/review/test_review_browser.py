@@ -33,17 +33,17 @@ OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElemen
 
 
 @contextmanager
-def served(made: Made) -> Iterator[str]:
+def served(made: Made, *, token: str = "key", port: int = 0) -> Iterator[str]:
     import uvicorn
 
-    with listening(0) as listener:
+    with listening(port) as listener:
         host = f"{HOST}:{listener.getsockname()[1]}"
-        app = review_app(Desk(made.bench), experiment="pareto", token="key", hosts=(host,), reviewer="ana")
+        app = review_app(Desk(made.bench), experiment="pareto", token=token, hosts=(host,), reviewer="ana")
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield f"http://{host}/key/"
+            yield f"http://{host}/{token}/"
         finally:
             server.should_exit = True
             thread.join(20)
@@ -123,6 +123,33 @@ def test_what_was_judged_while_the_server_was_gone_arrives_later(finished: Made)
         settle(page)
         page.locator(".mark.rare").first.wait_for()
     assert verdicts(finished) == [(1, "ana", "rare", None)]
+
+
+def test_what_two_windows_judged_while_the_server_was_gone_reaches_the_next_one(finished: Made):
+    with open_browser() as alone:
+        context = alone.context.browser.new_context()  # whose windows share what the browser keeps
+        context.set_default_timeout(120_000)
+        page, other = context.new_page(), context.new_page()
+        with served(finished) as address:
+            for window in (page, other):
+                window.goto(address)
+                window.wait_for_function(ALL_SHOWN)
+        for window, keys in ((page, "rj"), (other, "nnccz")):  # the server is gone
+            for key in keys:
+                window.keyboard.press(key)
+        page.get_by_role("alert").get_by_text("Not saved yet: 2").wait_for()
+        assert verdicts(finished) == []
+
+        port = int(address.split(":")[2].partition("/")[0])
+        with served(finished, token="another", port=port) as new:
+            page.get_by_role("alert").get_by_text("The token in the address is missing or old").wait_for()
+            other.close()
+            page.goto(new)
+            page.wait_for_function(ALL_SHOWN)
+            page.wait_for_function("() => document.getElementById('progress').textContent.includes('3 judged, 1 rare')")
+            settle(page)
+            assert page.evaluate("() => localStorage.length") == 0
+    assert verdicts(finished) == [(1, "ana", "rare", None), (2, "ana", "junk", None), (3, "ana", "common", None)]
 
 
 def test_one_key_mines_more_like_what_is_shown_and_shows_the_new_list(finished: Made):

@@ -12,8 +12,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from vlmine_dagster.domain.errors import ConfigError, ContractError, PictureError, VlmineError
-from vlmine_dagster.review.desk import Desk, reviewer_name, told
+from vlmine_dagster.domain.errors import ConfigError, ContractError, LakeError, PictureError, VlmineError
+from vlmine_dagster.review.desk import Desk, told
 from vlmine_dagster.review.guard import Guard
 from vlmine_dagster.review.listing import Filter
 from vlmine_dagster.review.rounds import finish_round
@@ -71,6 +71,8 @@ def _answering(desk: Desk, answer: Callable[[Desk, Request, Mapping[str, Any]], 
             return JSONResponse({"problem": str(error)}, status_code=409, headers=_NEVER)
         except PictureError as error:
             return JSONResponse({"problem": str(error)}, status_code=404, headers=_NEVER)
+        except LakeError as error:  # the page keeps what it sent and tries again
+            return JSONResponse({"problem": str(error)}, status_code=503, headers=_NEVER)
         except (VlmineError, ValueError, TypeError) as error:
             return JSONResponse({"problem": str(error)}, status_code=400, headers=_NEVER)
         return found if isinstance(found, Response) else JSONResponse(found, headers=_NEVER)
@@ -149,10 +151,8 @@ def _changes(desk: Desk, request: Request, _given: Mapping[str, Any]) -> Any:
 
 
 def _judge(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
-    listing = _listing(desk, given)
-    position = int(given.get("position", -1))
-    number = desk.judge(listing, position, given)
-    return {"number": number, "verdicts": told(desk.by_item().get(listing.image_id(position), []))}
+    number, image_id = desk.judge(given)
+    return {"number": number, "verdicts": told(desk.by_item().get(image_id, []))}
 
 
 def _like(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
@@ -162,10 +162,8 @@ def _like(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
 
 
 def _undo(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
-    listing = _listing(desk, given)
-    number, position = int(given.get("number", -1)), int(given.get("position", -1))
-    desk.log.undo(number, reviewer=reviewer_name(given.get("reviewer")), token=str(given.get("token") or ""))
-    return {"verdicts": told(desk.by_item().get(listing.image_id(position), []))}
+    image_id = desk.undo(given)
+    return {"verdicts": told(desk.by_item().get(image_id, []))}
 
 
 def _round(desk: Desk, _request: Request, _given: Mapping[str, Any]) -> Any:

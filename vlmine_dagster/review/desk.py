@@ -1,5 +1,6 @@
 """What the page works on: lists, the verdicts about their items, and their pictures."""
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -73,6 +74,7 @@ class Desk:
         made = [name for name in self.experiments if self.bench.lake.path("pareto_set", name).exists()]
         return {
             "project": self.bench.project.settings.name,
+            "key": hashlib.sha256(str(self.log.file.resolve()).encode()).hexdigest()[:16],
             "experiment": experiment,
             "experiments": made,
             "list": found.digest,
@@ -134,28 +136,52 @@ class Desk:
                 self._by_item, self._known = found, newest
             return self._by_item
 
-    def judge(self, listing: Listing, position: int, given: Mapping[str, Any]) -> int:
-        """Write down a verdict; return its number.
+    def judge(self, given: Mapping[str, Any]) -> tuple[int, str]:
+        """Write down a verdict about an item of a list; return its number, and the item.
+
+        It counts too if the list was mined again after the page was loaded, with the rank that the page says.
 
         Raises:
             ConfigError: the verdict, the reviewer or the class cannot be.
+            ContractError: the list holds no such item now.
         """
         from vlmine_dagster.resources.verdicts import Judgement
 
-        row = listing.row(position)
         name = str(given.get("verdict", ""))
         if name not in set(Verdict):
             raise ConfigError(f"review: no verdict {name!r}. There are: {', '.join(Verdict)}.")
+        experiment, image_id = str(given.get("experiment", "")), str(given.get("image_id", ""))
         judgement = Judgement(
-            image_id=row["image_id"],
+            image_id=image_id,
             reviewer=reviewer_name(given.get("reviewer")),
             verdict=Verdict(name),
             class_name=self._class_name(given.get("class_name")),
             seconds=float(given.get("seconds") or 0.0),
-            experiment=listing.experiment,
-            rank=row["rank"],
+            experiment=experiment,
+            rank=self._rank(experiment, image_id, given),
         )
-        return int(self.log.add(judgement, token=str(given.get("token") or "")[:_MOST_NAME]))
+        return int(self.log.add(judgement, token=str(given.get("token") or "")[:_MOST_NAME])), image_id
+
+    def _rank(self, experiment: str, image_id: str, given: Mapping[str, Any]) -> int:
+        """Return the rank of an item on the list that the page shows."""
+        digest = str(given.get("list") or "")
+        held = self._lists.get(experiment)
+        listing = held if held is not None and held.digest == digest else self.listing(experiment)
+        if image_id not in listing.places:
+            raise ContractError(f"review: {image_id!r} is not on the list of {experiment}. Load the page again.")
+        rank = int(listing.row(listing.places[image_id])["rank"])
+        return rank if listing.digest == digest else max(1, int(given.get("rank") or rank))
+
+    def undo(self, given: Mapping[str, Any]) -> str:
+        """Take back the verdict that came with a token; return its item.
+
+        Raises:
+            ContractError: this reviewer gave no such verdict in the open round.
+        """
+        reviewer, token = reviewer_name(given.get("reviewer")), str(given.get("token") or "")[:_MOST_NAME]
+        number = self.log.number_of(str(given.get("undoes") or "")[:_MOST_NAME])
+        self.log.undo(number, reviewer=reviewer, token=token)
+        return str(given.get("image_id", ""))
 
     def more_like(self, listing: Listing, position: int) -> str:
         """Mine a list of items that are like one; return the name of its experiment.

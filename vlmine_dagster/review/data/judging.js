@@ -1,6 +1,7 @@
 // Verdicts on their way to the server: none is lost to a server that is restarted or a window that is closed.
 
-import { Conflict, get, post } from "./server.js";
+import { Outbox } from "./outbox.js";
+import { get, Later, post } from "./server.js";
 
 const RETRY_MS = 2000;
 const LOOK_MS = 4000;
@@ -10,8 +11,9 @@ export class Judging {
   constructor(items, { reviewer, onChange, onProblem }) {
     Object.assign(this, { items, reviewer, onChange, onProblem });
     this.done = []; // what this window can undo
-    this.key = `vlmine-unsent-${location.pathname}`;
-    this.unsent = JSON.parse(localStorage.getItem(this.key) ?? "[]");
+    this.outbox = new Outbox(items.facts.key);
+    this.unsent = this.outbox.all();
+    this.refusal = ""; // why the server did not take a verdict
     this.newest = -1;
     this.watch = new Watch();
     this.#send();
@@ -24,10 +26,8 @@ export class Judging {
     const reviewer = this.reviewer();
     const mine = { number: 0, reviewer, verdict, class_name: className || null };
     this.items.verdicts.set(item.position, [...before.filter((one) => one.reviewer !== reviewer), mine]);
-    const { experiment, list } = this.items.facts;
-    const seconds = this.watch.seconds();
     this.done.push({ token, item, before });
-    this.#queue({ path: "api/verdicts", body: { token, experiment, list, position: item.position, reviewer, verdict, class_name: className, seconds } });
+    this.#queue("api/verdicts", item, { token, reviewer, verdict, class_name: className, seconds: this.watch.seconds() });
   }
 
   // Takes back the last verdict of this window; returns its item.
@@ -35,14 +35,9 @@ export class Judging {
     const last = this.done.pop();
     if (!last) return undefined;
     this.items.verdicts.set(last.item.position, last.before);
-    const waiting = this.unsent.findIndex((one) => one.body.token === last.token && !one.isOut);
-    if (waiting >= 0) {
-      this.unsent.splice(waiting, 1);
-      this.#keep();
-    } else {
-      const { experiment, list } = this.items.facts;
-      this.#queue({ path: "api/undo", undoes: last.token, body: { token: crypto.randomUUID(), experiment, list, position: last.item.position, reviewer: this.reviewer(), number: last.number } });
-    }
+    const waiting = this.unsent.find((one) => one.body.token === last.token && !one.isOut);
+    if (waiting) this.#forget(waiting);
+    else this.#queue("api/undo", last.item, { token: crypto.randomUUID(), reviewer: this.reviewer(), undoes: last.token });
     return last.item;
   }
 
@@ -58,21 +53,32 @@ export class Judging {
         this.onChange();
       }
       this.newest = found.newest;
-      this.onProblem("");
+      this.onProblem(this.refusal);
     } catch (problem) {
-      this.onProblem(problem instanceof Conflict ? problem.message : "The server does not answer. Start `vlmine review` again; nothing that you judge meanwhile is lost.");
+      this.onProblem(problem instanceof TypeError ? "The server does not answer. Start `vlmine review` again; nothing that you judge meanwhile is lost." : problem.message);
     }
   }
 
-  #queue(message) {
+  #queue(path, item, given) {
+    const { experiment, list } = this.items.facts;
+    const body = { ...given, experiment, list, position: item.position, image_id: item.image_id, rank: item.rank };
+    const message = { at: performance.timeOrigin + performance.now(), path, body };
     this.unsent.push(message);
-    this.#keep();
+    this.outbox.put(message);
+    this.refusal = "";
+    if (this.delay) this.#tellDelay();
     this.onChange();
     this.#send();
   }
 
-  #keep() {
-    localStorage.setItem(this.key, JSON.stringify(this.unsent.map(({ path, body, undoes }) => ({ path, body, undoes }))));
+  #forget(message) {
+    this.unsent = this.unsent.filter((one) => one !== message);
+    this.outbox.drop(message);
+    this.onChange();
+  }
+
+  #tellDelay() {
+    this.onProblem(`Not saved yet: ${this.unsent.length}. ${this.delay}`);
   }
 
   async #send() {
@@ -80,29 +86,38 @@ export class Judging {
     this.isSending = true;
     while (this.unsent.length) {
       const message = this.unsent[0];
-      message.isOut = true;
-      try {
-        if (message.undoes) message.body.number = this.numbers?.get(message.undoes) ?? message.body.number;
-        const found = await post(message.path, message.body);
-        (this.numbers ??= new Map()).set(message.body.token, found.number);
-        const undoable = this.done.find((one) => one.token === message.body.token);
-        if (undoable) undoable.number = found.number;
-        if (this.unsent.length === 1) this.items.verdicts.set(message.body.position, found.verdicts);
-        this.onProblem("");
-      } catch (problem) {
-        if (problem instanceof TypeError) { // no answer at all
-          message.isOut = false;
-          this.onProblem(`Not saved yet: ${this.unsent.length}. The server does not answer; trying again.`);
-          await new Promise((wake) => setTimeout(wake, RETRY_MS));
-          continue;
-        }
-        this.onProblem(problem.message);
+      if (this.outbox.holds(message) && !(await this.#arrives(message))) {
+        await new Promise((wake) => setTimeout(wake, RETRY_MS));
+        continue;
       }
-      this.unsent.shift();
-      this.#keep();
-      this.onChange();
+      this.#forget(message);
     }
     this.isSending = false;
+  }
+
+  // Sends a message; returns whether it is done with, because the server has it or never will.
+  async #arrives(message) {
+    message.isOut = true;
+    const { list, position } = message.body;
+    const isOfThisList = list === this.items.facts.list;
+    try {
+      const found = await post(message.path, message.body);
+      if (this.unsent.length === 1 && isOfThisList) this.items.verdicts.set(position, found.verdicts);
+      this.delay = "";
+    } catch (problem) {
+      if (problem instanceof TypeError || problem instanceof Later) {
+        message.isOut = false;
+        this.delay = problem instanceof Later ? problem.message : "The server does not answer; trying again.";
+        this.#tellDelay();
+        return false;
+      }
+      this.delay = "";
+      this.refusal = problem.message;
+      if (isOfThisList) this.items.verdicts.delete(position); // what was shown did not come to be
+      this.newest = -1;
+    }
+    this.onProblem(this.refusal);
+    return true;
   }
 }
 

@@ -2,10 +2,15 @@
 
 export class Conflict extends Error {}
 
+// Another try, or another window at the new address, may succeed: the address is old, or the disk is full.
+export class Later extends Error {}
+
 async function answer(response) {
-  const found = await response.json().catch(() => ({ problem: `the server answered ${response.status}` }));
-  if (response.ok) return found;
-  throw response.status === 409 ? new Conflict(found.problem) : new Error(found.problem);
+  const text = await response.text();
+  if (response.ok) return JSON.parse(text);
+  const problem = response.headers.get("content-type")?.startsWith("application/json") ? JSON.parse(text).problem : text;
+  const Kind = response.status === 409 ? Conflict : response.status === 403 || response.status >= 500 ? Later : Error;
+  throw new Kind(problem || `the server answered ${response.status}`);
 }
 
 export const get = async (path) => answer(await fetch(path));
