@@ -33,17 +33,17 @@ OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElemen
 
 
 @contextmanager
-def served(made: Made, *, token: str = "key", port: int = 0) -> Iterator[str]:
+def served(made: Made, *, first_part: str = "key", port: int = 0) -> Iterator[str]:
     import uvicorn
 
     with listening(port) as listener:
         host = f"{HOST}:{listener.getsockname()[1]}"
-        app = review_app(Desk(made.bench), experiment="pareto", token=token, hosts=(host,), reviewer="ana")
+        app = review_app(Desk(made.bench), experiment="pareto", token=first_part, hosts=(host,), reviewer="ana")
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield f"http://{host}/{token}/"
+            yield f"http://{host}/{first_part}/"
         finally:
             server.should_exit = True
             thread.join(20)
@@ -141,7 +141,7 @@ def test_what_two_windows_judged_while_the_server_was_gone_reaches_the_next_one(
         assert verdicts(finished) == []
 
         port = int(address.split(":")[2].partition("/")[0])
-        with served(finished, token="another", port=port) as new:
+        with served(finished, first_part="another", port=port) as new:
             page.get_by_role("alert").get_by_text("The token in the address is missing or old").wait_for()
             other.close()
             page.goto(new)
