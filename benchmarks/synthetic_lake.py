@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import yaml
 
@@ -20,7 +21,7 @@ from vlmine_dagster.resources.ordered import core_count
 from vlmine_dagster.resources.workbench import Workbench
 
 KEYWORDS_AN_IMAGE = 10
-_DRAWS = 40  # of which an image's first ten different words count; fewer than one image in a million has less
+_DRAWS = 32  # of which an image's first ten different words count; fewer than one image in a million has less
 _INPUTS = "synthetic"
 
 
@@ -95,13 +96,23 @@ def _tables(size: LakeSize, number: int) -> Iterator[tuple[str, pa.Table]]:
             f"CREATE TABLE pool AS SELECT i, '{size.names[number]}/' || {of_image} AS parent_id, "  # noqa: S608 - our own
             f"parent_id{of_object} AS image_id FROM range({first}, {last}) AS t(i)"
         )
+        connection.register("drawn", _drawn(last - first, size.vocabulary, first=first, seed=number))
         for table, query in (_QUERIES | (_OF_OBJECTS if several else {})).items():
-            yield table, connection.sql(query, params=_parameters(table, size)).to_arrow_table()
+            yield table, connection.sql(query).to_arrow_table()
 
 
-def _parameters(table: str, size: LakeSize) -> dict[str, int]:
-    words = {"vocabulary": size.vocabulary, "draws": _DRAWS, "kept": KEYWORDS_AN_IMAGE}
-    return words if table == "keywords" else {}
+def _drawn(images: int, vocabulary: int, *, first: int, seed: int) -> pa.Table:
+    """Return the words of some images: columns `i` and `word`, the first different ones of an image's draws."""
+    random = np.random.default_rng(seed).random((images, _DRAWS), dtype=np.float32)
+    words = np.exp(random * np.float32(np.log(vocabulary))).astype(np.int64)
+    keys = words * _DRAWS + np.arange(_DRAWS)
+    keys.sort(axis=1)
+    words, draws = keys // _DRAWS, keys % _DRAWS
+    draws[:, 1:][words[:, 1:] == words[:, :-1]] = _DRAWS  # drawn before: comes last
+    kept = np.argsort(draws, axis=1)[:, :KEYWORDS_AN_IMAGE]
+    is_new = np.take_along_axis(draws, kept, axis=1) < _DRAWS
+    places = np.repeat(np.arange(first, first + images), KEYWORDS_AN_IMAGE).reshape(images, -1)
+    return pa.table({"i": places[is_new], "word": np.take_along_axis(words, kept, axis=1)[is_new]})
 
 
 _QUERIES = {
@@ -117,12 +128,7 @@ _QUERIES = {
                               'synthetic' AS variant_hash
                        FROM pool ORDER BY image_id""",
     "keywords": """SELECT image_id, 'word' || word AS keyword, 'synthetic' AS variant_hash
-                    FROM (SELECT image_id, word, row_number() OVER (PARTITION BY image_id ORDER BY draw) AS place
-                          FROM (SELECT image_id, word, min(draw) AS draw
-                                FROM (SELECT image_id, draw, floor(pow($vocabulary, random()))::BIGINT AS word
-                                      FROM pool CROSS JOIN range($draws) AS t(draw))
-                                GROUP BY ALL))
-                    WHERE place <= $kept ORDER BY image_id, keyword""",
+                   FROM pool JOIN drawn USING (i) ORDER BY image_id, keyword""",
     "keyword_answers": """SELECT image_id, 'ok' AS outcome, NULL::VARCHAR AS failure, 0::INT AS prompt_tokens,
                                  0::INT AS output_tokens, 0::FLOAT AS latency_s, 0::DOUBLE AS cost_usd,
                                  FALSE AS is_estimated, 'synthetic' AS variant_hash
