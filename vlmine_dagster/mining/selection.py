@@ -82,27 +82,71 @@ def rank_images(
         >>> rank_images(two, list("abc"), fusion="rank_sum", weights={"entropy": 2}).order
         array([2, 1, 0])
     """
-    if fusion not in FUSIONS:
-        raise ConfigError(
-            f"rank_images: unknown fusion {fusion!r}, expected {', '.join(FUSIONS[:-1])} or {FUSIONS[-1]}."
-        )
     hashes = image_ids if isinstance(image_ids, np.ndarray) else id_hashes(image_ids)
-    values = _columns(signals, image_ids, hashes)
-    ranked = np.flatnonzero(~np.isnan(values).any(axis=1))
-    ranks = np.full(values.shape, np.nan)
-    for column in range(values.shape[1]):
-        ranks[ranked, column] = mid_ranks(values[ranked, column])
-    factors = _factors(signals, weights or {})
-    rank_sum = ranks[ranked] @ factors
-    fronts = _fronts(fusion, values[ranked], ranks[ranked], factors)
-    order = np.lexsort((hashes[ranked], rank_sum, fronts))
+    values = known_values(signals, image_ids)
+    _refuse_repeats(hashes)
+    factors = weight_factors(signals, fusion=fusion, weights=weights or {})
+    ranked = ranked_places(values)
+    ranks = {name: mid_ranks(column[ranked]) for name, column in values.items()}
+    found = {name: column[ranked] for name, column in values.items()}
+    order, fronts, rank_sum = mining_order(found, ranks, hashes[ranked], fusion=fusion, factors=factors)
     return Ranking(
         order=ranked[order],
-        front=fronts[order],
-        rank_sum=rank_sum[order],
-        signal_ranks={name: ranks[:, column] for column, name in enumerate(signals)},
-        excluded_count=len(values) - len(ranked),
+        front=fronts,
+        rank_sum=rank_sum,
+        signal_ranks={name: _scattered(ranks[name], ranked, len(column)) for name, column in values.items()},
+        excluded_count=len(hashes) - len(ranked),
     )
+
+
+def mining_order(
+    values: Mapping[str, Floats], ranks: Mapping[str, Floats], hashes: Hashes, *, fusion: str, factors: Floats
+) -> tuple[Integers, Integers, Floats]:
+    """Return the order of images that have all signals, best first, their fronts and their sums of ranks in that order.
+
+    Args:
+        values: S signals, each of shape (K,).
+        ranks: Their mid-ranks, each of shape (K,): of these images, or of a pool that these are the first ones of.
+        hashes: Shape (K,), `id_hashes`.
+        fusion: As for `rank_images`.
+        factors: Shape (S,), `weight_factors`.
+    """
+    stacked = np.column_stack(list(ranks.values()))
+    rank_sum = stacked @ factors
+    if fusion == "pareto":
+        fronts = non_dominated_fronts(np.column_stack(list(values.values())))
+    else:
+        fronts = np.unique(fused_scores(stacked, fusion=fusion, factors=factors), return_inverse=True)[1] + 1
+    order = np.lexsort((hashes, rank_sum, fronts))
+    return order, fronts[order].astype(np.int64), rank_sum[order]
+
+
+def fused_scores(ranks: Floats, *, fusion: str, factors: Floats) -> Floats:
+    """Return the sums by which images are ordered, lower is better; rounded, for equal sums may differ in a last digit.
+
+    Args:
+        ranks: Shape (K, S), mid-ranks.
+        fusion: "rank_sum", "reciprocal_rank" or "fisher", here without its constant, log K.
+        factors: Shape (S,), `weight_factors`.
+    """
+    if fusion == "fisher":
+        scores = np.log(ranks - 0.5) @ factors
+        return np.asarray(scores.round(12), dtype=np.float64)
+    if fusion == "reciprocal_rank":
+        return np.asarray((-(1 / (RECIPROCAL_OFFSET + ranks)) @ factors).round(15), dtype=np.float64)
+    return np.asarray((ranks @ factors).round(9), dtype=np.float64)
+
+
+def ranked_places(values: Mapping[str, Floats]) -> Integers:
+    """Return the places, rising, of the images that have all signals."""
+    return np.flatnonzero(~np.logical_or.reduce([np.isnan(column) for column in values.values()]))
+
+
+def _scattered(ranks: Floats, places: Integers, count: int) -> Floats:
+    """Return ranks of some images among those of all, NaN for the others."""
+    found = np.full(count, np.nan)
+    found[places] = ranks
+    return found
 
 
 def unranked_last(order: npt.ArrayLike, hashes: Hashes) -> Integers:
@@ -143,9 +187,19 @@ def mid_ranks(values: npt.ArrayLike) -> Floats:
     """
     given = np.asarray(values, dtype=np.float64)
     is_known = ~np.isnan(given)
-    _, group, counts = np.unique(-given[is_known], return_inverse=True, return_counts=True)
     ranks = np.full(given.shape, np.nan)
-    ranks[is_known] = (np.cumsum(counts) - (counts - 1) / 2)[group]
+    ranks[is_known] = _ranks_of_known(-given[is_known])
+    return ranks
+
+
+def _ranks_of_known(values: Floats) -> Floats:
+    """Return mid-ranks, 1 for the lowest."""
+    order = np.argsort(values)
+    ordered = values[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if len(ordered) else order
+    counts = np.diff(ends, prepend=-1)
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(ends + 1 - (counts - 1) / 2, counts)
     return ranks
 
 
@@ -217,7 +271,12 @@ def budget_count(budget: float, pool_size: int) -> int:
     return min(max(1, int(share.to_integral_value(ROUND_HALF_UP))), pool_size)
 
 
-def _columns(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str] | Hashes, hashes: Hashes) -> Floats:
+def known_values(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str] | Hashes) -> dict[str, Floats]:
+    """Return signals as arrays of shape (N,), NaN where an image lacks one.
+
+    Raises:
+        ContractError: lengths differ, a value is infinite, or there is no signal.
+    """
     if not signals:
         raise ContractError("rank_images: no signals. Pass at least one.")
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in signals.items()}
@@ -229,14 +288,21 @@ def _columns(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str] | Ha
             raise ContractError(
                 f"rank_images: signal {name!r} is infinite for {image_ids[place]!r}. Use NaN for unknown."
             )
-    in_order = np.sort(hashes)  # np.unique takes a hash table, a hundred times as long
-    repeats = int((in_order[1:] == in_order[:-1]).sum())  # one chance in 400,000 of a mistake among ten million ids
-    if repeats:
-        raise ContractError(f"rank_images: {repeats} of {len(image_ids)} image ids repeat.")
-    return np.column_stack(list(arrays.values()))
+    return arrays
 
 
-def _factors(signals: Mapping[str, npt.ArrayLike], weights: Mapping[str, float]) -> Floats:
+def weight_factors(
+    signals: Mapping[str, npt.ArrayLike], *, fusion: str, weights: Mapping[str, float]
+) -> npt.NDArray[np.float64]:
+    """Return how often each signal counts in a sum, shape (S,).
+
+    Raises:
+        ConfigError: fusion is unknown, a weight is not above 0, or is of no signal.
+    """
+    if fusion not in FUSIONS:
+        raise ConfigError(
+            f"rank_images: unknown fusion {fusion!r}, expected {', '.join(FUSIONS[:-1])} or {FUSIONS[-1]}."
+        )
     for name, weight in weights.items():
         if name not in signals or not 0 < weight < float("inf"):
             raise ConfigError(
@@ -245,18 +311,11 @@ def _factors(signals: Mapping[str, npt.ArrayLike], weights: Mapping[str, float])
     return np.array([weights.get(name, 1.0) for name in signals], dtype=np.float64)
 
 
-def _fronts(fusion: str, values: Floats, ranks: Floats, factors: Floats) -> Integers:
-    if fusion == "pareto":
-        return non_dominated_fronts(values)
-    if fusion == "fisher":  # rounded: equal sums of logarithms may differ in the last digit
-        return _dense_ranks((np.log((ranks - 0.5) / max(len(ranks), 1)) @ factors).round(12))
-    if fusion == "reciprocal_rank":
-        return _dense_ranks((-(1 / (RECIPROCAL_OFFSET + ranks)) @ factors).round(15))
-    return _dense_ranks((ranks @ factors).round(9))
-
-
-def _dense_ranks(values: Floats) -> Integers:
-    return np.unique(values, return_inverse=True)[1].astype(np.int64) + 1
+def _refuse_repeats(hashes: Hashes) -> None:
+    in_order = np.sort(hashes)  # np.unique takes a hash table, a hundred times as long
+    repeats = int((in_order[1:] == in_order[:-1]).sum())  # one chance in 400,000 of a mistake among ten million ids
+    if repeats:
+        raise ContractError(f"rank_images: {repeats} of {len(hashes)} image ids repeat.")
 
 
 def _bytes(text: str) -> bytes:
