@@ -84,6 +84,7 @@ RANKED_BY = (
         part.settings.budget,
         *([] if part.slices is None else [part.slices]),
         *part.settings.counts_every_file,
+        *part.settings.ends_lists,
     ],
     experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions, *part.means_text],
     fingerprints=oracle_labels,
@@ -102,6 +103,8 @@ def pareto_set(run: StageRun) -> Product:
     One row per ranked image: its rank, its non-dominated front, one column per signal (higher is more worth mining),
     whether the budget reaches it, and why. Failed images and images that lack a signal never enter. Frames that the
     experiment's rules skip come after the others, each with the frame that is listed in its place, and junk comes last.
+    The list of a large pool (`whole_list_up_to`) ends at twice the budget; its images have the places that they would
+    have among all.
     `list_changes` says which images the budget reaches that it did not in the last list, which it no longer does, why.
     """
     from vlmine_dagster.engine.facts import table_fact
@@ -121,6 +124,7 @@ def pareto_set(run: StageRun) -> Product:
         "selected": found.selected_count,
         **changes.counts,
         "ranked": found.rows.num_rows,
+        **({"first of": found.pool_size} if found.ends_early else {}),
         "lacking a signal": found.excluded_count,
         "fronts": found.front_count,
         **({"skipped frames": found.skipped_count} if experiment.skips_frames else {}),

@@ -46,10 +46,10 @@ def _check(signals: dict[str, np.ndarray], count: int, *, fusion: str = "pareto"
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("width", [1, 2, 3])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [1, 20, 400, 1999, 2000, 5000])
-def test_a_shortlist_is_the_beginning_of_the_whole_order(kind: str, width: int, fusion: str, count: int) -> None:
-    _check(_signals(kind, 2000, width, seed=count), count, fusion=fusion)
+def test_a_shortlist_is_the_beginning_of_the_whole_order(width: int, fusion: str) -> None:
+    for kind in KINDS:
+        for count in (1, 20, 400, 1499, 1500, 5000):
+            _check(_signals(kind, 1500, width, seed=count), count, fusion=fusion)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -45,5 +45,8 @@ class MemoryReader:
         for start in range(0, len(self.shards), self._batch):
             yield list(self.shards[start : start + self._batch])
 
+    def row_count(self, table):
+        return sum(self.tables[table][shard].num_rows for shard in self.shards)
+
     def progress(self, total):
         return Progress("memory", log=self.log, total=total, unit="images")

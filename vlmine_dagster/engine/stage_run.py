@@ -296,15 +296,23 @@ class StageRun:
         """Cut the shards of the pool into lists of about a million rows of a table, to be worked on one by one."""
         batch: list[str] = []
         count = 0
-        for shard in self.shards:
+        for shard, rows in self._rows_by_shard(table):
             batch.append(shard)
-            stamp = self._lake.stamp(table, shard, variant=self.variant_of(table))
-            count += 0 if stamp is None else stamp.row_count
+            count += rows
             if count >= _BATCH_ROWS:
                 yield batch
                 batch, count = [], 0
         if batch:
             yield batch
+
+    def row_count(self, table: str) -> int:
+        """Return the rows of a table of shards, by its stamps."""
+        return sum(rows for _, rows in self._rows_by_shard(table))
+
+    def _rows_by_shard(self, table: str) -> Iterator[tuple[str, int]]:
+        for shard in self.shards:
+            stamp = self._lake.stamp(table, shard, variant=self.variant_of(table))
+            yield shard, 0 if stamp is None else stamp.row_count
 
     @property
     def unit(self) -> Unit:

@@ -12,7 +12,8 @@ from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.mining.grounding import Question
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.scoring.grounding import decided_by_keyword, sunk
-from vlmine_dagster.scoring.ranking import RankedPool, listed_order, ranked_pool
+from vlmine_dagster.scoring.ranked_pool import RankedPool
+from vlmine_dagster.scoring.ranking import listed_order, ranked_pool
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.settings import ExperimentSettings
 

@@ -84,6 +84,21 @@ def junk_text(counts: Mapping[str, int]) -> str:
     return f"{total:,} {'image is' if total == 1 else 'images are'} in the junk lane: {kinds}"
 
 
+def junk_kinds(reader: Reader) -> dict[str, str]:
+    """Return what is wrong with each image that is junk and that no reviewer called anything else.
+
+    Args:
+        reader: Reads `junk` (image_id, kind), and `verdicts`, if the list learns from them.
+    """
+    rows = reader.read("junk", ["image_id", "kind"])
+    kinds = dict(zip(rows.column("image_id").to_pylist(), rows.column("kind").to_pylist(), strict=True))
+    if not kinds or not reader.needs("verdicts"):
+        return kinds
+    judged = reader.read("verdicts", ["image_id", "reviewer", "verdict"]).to_pylist()
+    standing = standing_verdicts((row["image_id"], row["reviewer"], Verdict(row["verdict"])) for row in judged)
+    return {name: kind for name, kind in kinds.items() if standing.get(name, Verdict.JUNK) is Verdict.JUNK}
+
+
 def junk_lane(reader: Reader, image_ids: pa.ChunkedArray) -> dict[int, str]:
     """Return the images of a list that are in its junk lane: what is wrong with each, by its place.
 
@@ -93,12 +108,7 @@ def junk_lane(reader: Reader, image_ids: pa.ChunkedArray) -> dict[int, str]:
         reader: Reads `junk` (image_id, kind), and `verdicts`, if the list learns from them.
         image_ids: The images that can be mined.
     """
-    rows = reader.read("junk", ["image_id", "kind"])
-    kinds = dict(zip(rows.column("image_id").to_pylist(), rows.column("kind").to_pylist(), strict=True))
-    if kinds and reader.needs("verdicts"):
-        judged = reader.read("verdicts", ["image_id", "reviewer", "verdict"]).to_pylist()
-        standing = standing_verdicts((row["image_id"], row["reviewer"], Verdict(row["verdict"])) for row in judged)
-        kinds = {name: kind for name, kind in kinds.items() if standing.get(name, Verdict.JUNK) is Verdict.JUNK}
+    kinds = junk_kinds(reader)
     places = np.flatnonzero(pc.is_in(image_ids, pa.array(kinds, pa.string())).to_numpy(zero_copy_only=False))
     if len(places) == len(image_ids):
         return {}

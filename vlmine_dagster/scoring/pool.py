@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.domain.items import ITEMS
@@ -53,7 +54,12 @@ class MinedPool:
 
 
 def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
-    """Return the readable images of the pool with the columns of the experiment's signals, joined shards by shards.
+    """Return the readable images of the pool, the rows of `pool_batches`."""
+    return pa.concat_tables(pool_batches(reader, experiment))
+
+
+def pool_batches(reader: Reader, experiment: ExperimentSettings) -> Iterator[pa.Table]:
+    """Yield the readable images of the pool with the columns of the experiment's signals, joined shards by shards.
 
     `is_described` says which of them can be mined: those whose description and keywords did not fail. Nobody knows what
     the others show, so no experiment ranks them, whether its signals need keywords or not. Of images with the same
@@ -79,14 +85,13 @@ def load_pool(reader: Reader, experiment: ExperimentSettings) -> pa.Table:
     query = f"""SELECT {columns}, {IS_DESCRIBED} AS is_described, {counted} AS copy_count,
                 {similar} AS similar_count FROM items {joins}
                 WHERE split = 'pool' AND outcome = 'ok' ORDER BY items.image_id"""  # noqa: S608 - our own names
-    parts = []
     for shards in reader.batches(ITEMS):
         with reader.connect(ITEMS, "keyword_answers", *tables, partitions=shards) as connection:
             connection.register("copies", copies)
             if judging is not None:
                 connection.register("judging", judging)
-            parts.append(connection.sql(query).to_arrow_table())
-    return pa.concat_tables(parts)
+            rows = connection.sql(query).to_arrow_table()
+        yield rows
 
 
 def image_ids(pool: pa.Table) -> Iterator[str]:
@@ -104,12 +109,23 @@ def signal_values(
         MissingInputError: no image of the pool was described.
         ConfigError: a plug-in's signal is not one finite number, or NaN, per image.
     """
-    is_described = pool.column("is_described").to_numpy(zero_copy_only=False)
-    if pool.num_rows and not is_described.any():
+    if pool.num_rows and not pc.any(pool.column("is_described")).as_py():
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, the description of each of {pool.num_rows} images "
             f"of the pool failed. See what `vlmine status --failures` says of them."
         )
+    return signals_of(reader, experiment, pool, labels)
+
+
+def signals_of(
+    reader: Reader, experiment: ExperimentSettings, pool: pa.Table, labels: Labels | None
+) -> dict[str, Floats]:
+    """Return each signal as `signal_values` does, also of images of which none was described.
+
+    Raises:
+        ConfigError: a plug-in's signal is not one finite number, or NaN, per image.
+    """
+    is_described = pool.column("is_described").to_numpy(zero_copy_only=False)
     mined = MinedPool(pool if is_described.all() else pool.filter(pa.array(is_described)), labels)
     values = {name: np.full(pool.num_rows, np.nan) for name in experiment.signals}
     for name, signal in values.items():

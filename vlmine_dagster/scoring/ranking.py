@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from vlmine_dagster.domain.counting import CountedUnit
 from vlmine_dagster.domain.errors import MissingInputError
-from vlmine_dagster.domain.items import ItemKind
+from vlmine_dagster.domain.items import ITEMS, ItemKind
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.mining.advice import Advice, agreement_advice
 from vlmine_dagster.mining.delivery import count_within
@@ -25,11 +25,13 @@ from vlmine_dagster.scoring.copies import copies_note, similar_note
 from vlmine_dagster.scoring.diversity import diversified
 from vlmine_dagster.scoring.grounding import by_grounding, joint
 from vlmine_dagster.scoring.junk import junk_lane
+from vlmine_dagster.scoring.large_pools import first_of_pool, why_whole
 from vlmine_dagster.scoring.moments import SkippedFrames, joined, part_of, rules_of
 from vlmine_dagster.scoring.pool import image_ids, load_pool, signal_values
+from vlmine_dagster.scoring.ranked_pool import Floats, RankedPool
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.slices import SlicedList, counted_within, split_budget
-from vlmine_dagster.scoring.verdicts import CONFIRMED_NOTE, by_verdicts
+from vlmine_dagster.scoring.verdicts import by_verdicts
 from vlmine_dagster.scoring.vocabulary import published_health
 from vlmine_dagster.settings import CountedBudget, ExperimentSettings
 
@@ -37,8 +39,6 @@ _BEYOND = "beyond the budget"
 _SKIPPED = "skipped, the list holds another {} of its sequence: "
 _JUNK = "in the junk lane: "
 _SKIPPED_OBJECT = "listed with its image, by another object: "
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class MinedList:
         advice: Whether two signals say the same.
         skipped_count: Frames that the list skips, since it shows others of their sequences; they come after the others.
         junk_count: Images in the junk lane; they come last.
+        pool_size: Images of the pool.
+        ends_early: Whether the list ends before the pool does, as those of large pools do.
     """
 
     rows: pa.Table
@@ -64,6 +66,8 @@ class MinedList:
     advice: Advice
     skipped_count: int = 0
     junk_count: int = 0
+    pool_size: int = 0
+    ends_early: bool = False
 
     @property
     def selected(self) -> pa.Table:
@@ -86,12 +90,12 @@ def mined_list(
         MissingInputError: no image can be ranked; the message says why.
         ConfigError: frames lack what a gap needs.
     """
-    found = ranked_pool(reader, experiment, labels)
+    found = ranked_pool(reader, experiment, labels, budget=budget)
     pool, signals = found.rows, found.signals
     ranking, seen = by_grounding(reader, pool, found.ranking)
     kind = reader.project.settings.items
     listed, last, skipped = _without_repeats(pool, ranking, experiment, kind, name=reader.partition)
-    selected_count = _selected_count(pool, listed, budget, kind)
+    selected_count = _selected_count(found, listed, budget, kind)
     if experiment.diversity is not None:
         listed = diversified(reader, experiment.diversity, listed, list(image_ids(pool)), selected_count)
     listed, sliced = split_budget(reader, experiment, listed, pool, selected_count)
@@ -106,46 +110,39 @@ def mined_list(
         ranking.excluded_count,
         int(ranking.front.max()),
         hashlib.sha256(np.sort(found.hashes[ranking.order]).tobytes()).hexdigest()[:16],
-        agreement_advice(signals, mined_count=selected_count),
+        _agreement(found, selected_count),
         len(last.order),
-        len(found.lane.order),
+        found.junk_count,
+        found.pool_size,
+        found.rows.num_rows < found.pool_size,
     )
 
 
-@dataclass(frozen=True)
-class RankedPool:
-    """The pool as signals and verdicts rank it, before anything is skipped.
+def ranked_pool(
+    reader: Reader,
+    experiment: ExperimentSettings,
+    labels: Labels | None,
+    *,
+    budget: float | CountedBudget | None = None,
+) -> RankedPool:
+    """Rank the images of the pool by signals and by verdicts; of a large pool, the first ones alone.
 
-    Attributes:
-        rows: Its images, with the columns of the tables of the signals.
-        signals: Each signal of the images.
-        hashes: Hashes of their ids.
-        ranking: Their order, by place in `rows`.
-        lane: The order of those in the junk lane.
-        junk: What is wrong with these, by place.
-        notes: What reasons add because of verdicts, by place.
-    """
-
-    rows: pa.Table
-    signals: Mapping[str, Floats]
-    hashes: npt.NDArray[np.uint64]
-    ranking: Ranking
-    lane: Ranking
-    junk: Mapping[int, str]
-    notes: Mapping[int, str]
-
-    @property
-    def confirmed_places(self) -> list[int]:
-        """Places of the images that people have confirmed to be rare."""
-        return [place for place, note in self.notes.items() if note == CONFIRMED_NOTE]
-
-
-def ranked_pool(reader: Reader, experiment: ExperimentSettings, labels: Labels | None) -> RankedPool:
-    """Rank the images of the pool by signals and by verdicts.
+    Args:
+        reader: Reads `images`, the tables of the signals, `junk` and verdicts.
+        experiment: Signals and how they are joined.
+        labels: What an oracle's arm reads.
+        budget: Share of the pool, number of images, or what labelling objects may take; the usual one if left out.
 
     Raises:
         MissingInputError: no image can be ranked; the message says why.
     """
+    settings = reader.project.settings
+    reached = budget or experiment.budget or settings.budget
+    if reader.row_count(ITEMS) > settings.whole_list_up_to:
+        why = why_whole(reader, experiment)
+        if not why and not isinstance(reached, CountedBudget):
+            return first_of_pool(reader, experiment, labels, budget=reached)
+        reader.log.warning("%s is ordered whole, which takes much memory: %s", reader.partition, why)
     pool = load_pool(reader, experiment)
     pool = counted_within(reader, experiment, pool)
     signals = signal_values(reader, experiment, pool, labels)
@@ -157,7 +154,7 @@ def ranked_pool(reader: Reader, experiment: ExperimentSettings, labels: Labels |
             f"pareto_set[{reader.partition}]: nothing can be mined, {_why_nothing(signals, pool.num_rows)}"
         )
     ranking, notes = by_verdicts(reader, experiment, ranking, pool)
-    return RankedPool(pool, signals, hashes, ranking, lane, junk, notes)
+    return RankedPool(pool, signals, hashes, ranking, lane, junk, notes, pool.num_rows, len(lane.order), signals)
 
 
 def listed_order(
@@ -191,12 +188,18 @@ def _ranked(
     return replace(ranking, excluded_count=lacking), lane
 
 
-def _selected_count(pool: pa.Table, listed: Ranking, budget: float | CountedBudget, kind: ItemKind) -> int:
+def _agreement(found: RankedPool, selected_count: int) -> Advice:
+    """Return whether two signals say the same, of all images or of a sample."""
+    drawn = max((len(values) for values in found.sample.values()), default=0)
+    return agreement_advice(found.sample, mined_count=round(selected_count * drawn / max(found.pool_size, 1)))
+
+
+def _selected_count(found: RankedPool, listed: Ranking, budget: float | CountedBudget, kind: ItemKind) -> int:
     """Return how many items of a list a budget reaches."""
     if not isinstance(budget, CountedBudget):
-        return min(budget_count(budget, pool.num_rows), len(listed.order))
+        return min(budget_count(budget, found.pool_size), len(listed.order))
     counted, amount = budget.counted
-    codes = _image_codes(pool, kind)
+    codes = _image_codes(found.rows, kind)
     boxes = np.bincount(codes, minlength=1)
     places = codes[listed.order]
     return count_within(places, boxes[places], budget=amount, counted=counted)

@@ -56,6 +56,10 @@ class Reader(Protocol):
         """Yield the shards in lists of about a million rows of a table."""
         ...
 
+    def row_count(self, table: str) -> int:
+        """Return the rows of a table of shards, without reading it."""
+        ...
+
     def progress(self, total: int | None) -> Progress:
         """Return a counter whose steps show in the log and in the terminal."""
         ...

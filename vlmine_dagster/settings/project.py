@@ -137,6 +137,8 @@ class ProjectSettings(Settings):
     others, `keep` leaves them in the lists (docs/junk.md)."""
     budget: Budget = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
+    whole_list_up_to: Annotated[int, Field(ge=1)] = 20_000_000
+    """Largest pool whose list names every image; the list of a larger one ends at twice the budget (docs/scale.md)."""
     slices: SliceSettings | None = None
     """Parts of the pool that share each experiment's budget, and what every result is shown by (docs/slices.md)."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = Field(
@@ -276,6 +278,12 @@ class ProjectSettings(Settings):
     def counts_every_file(self) -> list[str]:
         """What tables depend on where copies count each, empty where they do not: no table is made again for that."""
         return ["every file"] if self.dedupe == "off" else []
+
+    @property
+    def ends_lists(self) -> list[int]:
+        """What lists depend on where they end at another size than usual, empty where they do not."""
+        usual = type(self).model_fields["whole_list_up_to"].default
+        return [] if self.whole_list_up_to == usual else [self.whole_list_up_to]
 
     @property
     def describes_once(self) -> bool:

@@ -80,6 +80,13 @@ class PoolReader:
         if self.shards and self.needs(table):
             yield list(self.shards)
 
+    def row_count(self, table: str) -> int:
+        """Return the rows of a table of shards, by its stamps."""
+        stamps = (
+            self._bench.lake.stamp(table, shard, variant=variant_of(table, self._variant)) for shard in self.shards
+        )
+        return sum(stamp.row_count for stamp in stamps if stamp is not None)
+
     def progress(self, total: int | None) -> Progress:
         """Return a counter whose steps show in the log and in the terminal."""
         return Progress("study", log=self.log, total=total, unit="images")
