@@ -41,7 +41,7 @@ from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.mining import selection
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.scoring import vocabulary
+from vlmine_dagster.scoring import large_pools, vocabulary
 
 SHARD_STAGE, POOL_STAGE = "novelty_scores", "vocab_counts"
 EXPERIMENTS = ("novelty_min", "pareto")
@@ -102,7 +102,8 @@ def _timed(parts: dict[str, float]) -> Iterator[None]:
         "drift": (vocabulary, "vocabulary_drift"),
         "checked": (making, "validate"),
         "published": (making, "_publish"),
-        "fronts": (selection, "_fronts"),
+        "fronts": (selection, "non_dominated_fronts"),
+        "first": (large_pools, "shortlist"),
     }
     with ExitStack() as stack:
         for part, (owner, function) in watched.items():
@@ -226,7 +227,13 @@ def measure(folder: Path, size: LakeSize, *, memory_gb: float) -> dict[str, dict
     return found
 
 
-PARTS = {"drift": "drift", "checked": "checked", "published": "hashed and written", "fronts": "fronts"}
+PARTS = {
+    "drift": "drift",
+    "checked": "checked",
+    "published": "hashed and written",
+    "fronts": "fronts",
+    "first": "first found",
+}
 
 
 def report(found: Mapping[int, Mapping[str, Mapping[str, float]]]) -> None:

@@ -218,8 +218,8 @@ def _unranked(card: Mapping[str, Any]) -> str:
     if card["near_duplicate_of"]:
         return f"not mined: {card['near_duplicate_of']} shows the same picture and stands for it"
     return (
-        "not ranked yet: run `vlmine run`. If it was run, the image lacks the signals of every experiment, or an "
-        "image with the same bytes is ranked or labelled"
+        "not ranked yet: run `vlmine run`. If it was run, the image lacks the signals of every experiment, an image "
+        "with the same bytes is ranked or labelled, or the lists of this large pool end before it"
     )
 
 

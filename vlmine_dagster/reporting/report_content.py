@@ -111,6 +111,7 @@ def report_of(run: Recorded, context: Context) -> Report:
         cards=_cards(run, context, ranked, experiment.signals, truth),
         keyword_counts=_keyword_counts(run),
         counted=run.project.settings.counted,
+        ends_early=run.row_count(ITEMS) > run.project.settings.whole_list_up_to,
         cloud=_cloud(ranked, experiment.signals),
         recall=_recall(metrics),
         rivals=_rivals(run, context.rivals),

@@ -135,6 +135,7 @@ class Report:
         selected_count: Images within the budget.
         cards: The pictures to show, in any order; the page sorts them by rank.
         keyword_counts: Shape (K,), int, images or other units that yield each keyword of the pool.
+        ends_early: Whether the list ends before the pool does.
         counted: What keywords are counted by.
         cloud: The pool's signal values, or None to leave the chart out.
         recall: One row per budget; empty without labels.
@@ -166,6 +167,7 @@ class Report:
     cards: tuple[Card, ...] = ()
     keyword_counts: npt.ArrayLike = ()
     counted: CountedUnit = COUNTED["image"]
+    ends_early: bool = False
     cloud: SignalCloud | None = None
     recall: tuple[RecallRow, ...] = ()
     rivals: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
