@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -98,14 +99,30 @@ def keep_suite(home: Path, table: str, expectations: tuple[Any, ...]) -> None:
     import great_expectations as gx
     from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
 
+    file = home / "gx" / "expectations" / f"{table}.json"
+    if _state(file) and _state(file) == _stored.get(file):
+        return
     context, site = _site(home)
     key = ExpectationSuiteIdentifier(table)
     with _locked(home):
         stored = context.suites.get(table) if context.expectations_store.has_key(key) else None
-        if stored is not None and _rules(stored.expectations) == _rules(expectations):
-            return
-        suite = context.suites.add_or_update(gx.ExpectationSuite(table, expectations=list(expectations)))
-        _write_page(site, "expectations", key, suite)
+        if stored is None or _rules(stored.expectations) != _rules(expectations):
+            new = gx.ExpectationSuite(table, expectations=[copy(expectation) for expectation in expectations])
+            _write_page(site, "expectations", key, context.suites.add_or_update(new))
+        _stored[file] = _state(file)
+
+
+_stored: dict[Path, tuple[int, int] | None] = {}
+"""Files of suites that this process has seen to be as they should be, and their state then."""
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """Return what changes when somebody writes a file, None where it is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def build_index(home: Path, *, is_patient: bool = True) -> str | None:

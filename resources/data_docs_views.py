@@ -9,9 +9,27 @@ import html
 from typing import Any
 
 from great_expectations.render.view import DefaultJinjaPageView
-from jinja2 import ChoiceLoader, PackageLoader, pass_context
+from jinja2 import BytecodeCache, ChoiceLoader, PackageLoader, pass_context
+from jinja2.bccache import Bucket
 
 from vlmine_dagster.resources.visible import visible_text
+
+
+class _Compiled(BytecodeCache):
+    """Templates that were compiled in this process: each section of each site would compile them again."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._codes:
+            bucket.bytecode_from_string(self._codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
 
 
 class OfflinePageView(DefaultJinjaPageView):  # type: ignore[misc]
@@ -21,6 +39,7 @@ class OfflinePageView(DefaultJinjaPageView):  # type: ignore[misc]
         super().__init__(**styles)
         ours = PackageLoader("vlmine_dagster.resources", "data/data_docs")
         self.env.loader = ChoiceLoader([ours, self.env.loader])
+        self.env.bytecode_cache = _COMPILED
 
     @pass_context
     def render_content_block(self, context: Any, content_block: Any, *args: Any, **options: Any) -> Any:

@@ -3,8 +3,6 @@
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from vlmine_dagster.domain.tables import NO_FAILURES, TABLES, Column, Severity, Table
 from vlmine_dagster.resources.data_docs import Archive, keep_result, keep_suite
 from vlmine_dagster.resources.deciding_rows import deciding_rows, is_finite
+from vlmine_dagster.resources.suites import DATA_SOURCE, PLACE, Suite, configurations_kept
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,11 +79,10 @@ def validate(table: str, rows: "pa.Table", *, archive: Archive | None = None) ->
     Returns:
         One finding per expectation, in the order of the contract.
     """
-    contract = TABLES[table]
-    rules = list(_rules(contract))
+    contract, suite = TABLES[table], suite_of(table)
     if archive is not None:
-        keep_suite(archive.home, table, tuple(expectation for _, expectation in rules))
-    if all(check != QUALITY for check, _ in rules):  # a share is one of all rows
+        keep_suite(archive.home, table, suite.expectations)
+    if all(check != QUALITY for check, _ in suite.rules):  # a share is one of all rows
         deciding = deciding_rows(contract, rows)
         findings = _validated(contract, deciding, row_count=rows.num_rows, archive=archive, is_final=False)
         if all(finding.is_met for finding in findings):
@@ -132,13 +130,14 @@ def _validated(
     contract: Table, rows: "pa.Table", *, row_count: int, archive: Archive | None, is_final: bool = True, part: str = ""
 ) -> list[Finding]:
     """Evaluate a table's suite on some rows; the result is kept unless it fails and is to be evaluated on all."""
-    rules = list(_rules(contract))
-    suite_result, results = _run(contract.name, _scalar_frame(contract, rows), rules)
+    suite = suite_of(contract.name)
+    suite_result, results = _run(suite, _scalar_frame(contract, rows))
     page, counts = "", {"row_count": row_count, "evaluated_count": rows.num_rows}
     if archive is not None and (is_final or suite_result.success):
         page = keep_result(archive, contract.name, suite_result, **counts, part=part)
     return [
-        replace(_finding(result, check, **counts), page=page) for result, (check, _) in zip(results, rules, strict=True)
+        replace(_finding(result, check, **counts), page=page)
+        for result, (check, _) in zip(results, suite.rules, strict=True)
     ]
 
 
@@ -209,49 +208,30 @@ def _scalar_frame(contract: Table, rows: "pa.Table") -> Any:
     return frame
 
 
-def _run(table: str, frame: Any, rules: Sequence[tuple[str, Any]]) -> tuple[Any, list[Any]]:
+def _run(suite: Suite, frame: Any) -> tuple[Any, list[Any]]:
     """Return a suite's result, and those of its expectations in the order of the rules."""
+    result = suite.evaluate(frame)
+    if result is None:  # Great Expectations says of each expectation why it could not be evaluated
+        result = validated_anew(suite.table, frame)
+    return result, sorted(result.results, key=lambda one: one.expectation_config.meta[PLACE])
+
+
+def validated_anew(table: str, frame: Any) -> Any:
+    """Return Great Expectations' result for some rows, with nothing of earlier validations."""
     import great_expectations as gx
 
-    # A validation returns results in its own order: each expectation carries its place along.
-    for place, (_, expectation) in enumerate(rules):
-        expectation.meta = {"place": place}
     batch = _batch_definition(table).get_batch({"dataframe": frame})
-    suite = gx.ExpectationSuite(table, expectations=[expectation for _, expectation in rules])
-    with _configurations_kept():
-        result = batch.validate(suite, result_format="BASIC")
-    return result, sorted(result.results, key=lambda one: one.expectation_config.meta["place"])
-
-
-_kept: ContextVar[dict[int, tuple[Any, Any]] | None] = ContextVar("kept configurations", default=None)
-
-
-@contextmanager
-def _configurations_kept() -> Iterator[None]:
-    """Let each expectation make its configuration once: Great Expectations asks for it forty times."""
-    _keep_configurations()
-    before = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(before)
+    expectations = [expectation for _, expectation in _rules(TABLES[table])]
+    for place, expectation in enumerate(expectations):
+        expectation.meta = {PLACE: place}
+    with configurations_kept():
+        return batch.validate(gx.ExpectationSuite(table, expectations=expectations), result_format="BASIC")
 
 
 @cache
-def _keep_configurations() -> None:
-    from great_expectations.expectations.expectation import Expectation
-
-    made = Expectation.configuration.fget
-
-    def configuration(expectation: Any) -> Any:
-        kept = _kept.get()
-        if kept is None:
-            return made(expectation)
-        if id(expectation) not in kept:
-            kept[id(expectation)] = expectation, made(expectation)
-        return kept[id(expectation)][1]
-
-    Expectation.configuration = property(configuration)
+def suite_of(table: str) -> Suite:
+    """Return the suite of a table."""
+    return Suite(table, list(_rules(TABLES[table])))
 
 
 @cache
@@ -269,7 +249,7 @@ def _data_source() -> Any:
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    return context.data_sources.add_pandas("lake")
+    return context.data_sources.add_pandas(DATA_SOURCE)
 
 
 def _finding(result: Any, check: str, *, row_count: int, evaluated_count: int) -> Finding:
