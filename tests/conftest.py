@@ -7,10 +7,10 @@ import shutil
 import signal
 import sqlite3
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from functools import cache
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cache, cached_property
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,15 @@ import hypothesis
 import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy
 import yaml
+from dagster._core.instance.types import InstanceType
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+from dagster._core.run_coordinator import DefaultRunCoordinator
+from dagster._core.storage.event_log import InMemoryEventLogStorage
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.root import TemporaryLocalArtifactStorage
+from dagster._core.storage.runs import InMemoryRunStorage
 from filelock import FileLock
 from PIL import Image
 
@@ -114,12 +122,69 @@ def plain_rows(table: Table, **columns: Any) -> pa.Table:
     )
 
 
-@dataclass
-class Made:
-    """A project in a temporary folder and its Dagster instance."""
+class Held:
+    """A connection per thread to a database in memory: Dagster opens one for each event, a fifth of its runs' time."""
 
-    folder: Path
-    instance: dg.DagsterInstance
+    def __init__(self, engine: sqlalchemy.Engine):
+        self._engine = engine
+        self._own = threading.local()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlalchemy.Connection]:
+        if not hasattr(self._own, "connection"):
+            self._own.connection = self._engine.connect()
+            self._own.connection.execute(sqlalchemy.text("PRAGMA foreign_keys=ON;"))
+            self._own.connection.commit()
+        with self._own.connection.begin():
+            yield self._own.connection
+
+
+class Events(InMemoryEventLogStorage):
+    """What happened in Dagster's runs, in memory."""
+
+    @cached_property
+    def _held(self) -> Held:
+        return Held(self._engine)
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlalchemy.Connection]:
+        with self._db_lock, self._held.transaction() as connection:
+            yield connection
+
+
+def instance_in_memory() -> dg.DagsterInstance:
+    """What `dg.DagsterInstance.ephemeral()` is, with our events."""
+    return dg.DagsterInstance(
+        instance_type=InstanceType.EPHEMERAL,
+        local_artifact_storage=TemporaryLocalArtifactStorage(),
+        run_storage=InMemoryRunStorage(),
+        event_storage=Events(),
+        compute_log_manager=NoOpComputeLogManager(),
+        run_coordinator=DefaultRunCoordinator(),
+        run_launcher=SyncInMemoryRunLauncher(),
+    )
+
+
+class Made:
+    """A project in a temporary folder and its Dagster instance.
+
+    Args:
+        folder: The folder.
+        instance: Dagster's instance; one in memory if None, made when it is first asked for.
+        known: Shards that such a one knows.
+    """
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance | None = None, *, known: Sequence[str] = ()):
+        self.folder = folder
+        if instance is not None:
+            self.instance = instance
+        self.known = known
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        instance = instance_in_memory()
+        instance.add_dynamic_partitions(SHARDS, list(self.known))
+        return instance
 
     @property
     def file(self) -> Path:
@@ -217,7 +282,20 @@ def fold_log(home: Path) -> None:
 @pytest.fixture
 def prepared_home(state: Path, tmp_path: Path) -> Path:
     """The home of a project in the test's own folder, with what every home starts from."""
-    return Path(shutil.copytree(state, tmp_path / ".vlmine", symlinks=True))
+    return start_home(state, tmp_path)
+
+
+def start_home(state: Path, folder: Path) -> Path:
+    """Make the home of a project of what every home starts from."""
+    return Path(shutil.copytree(state, folder / ".vlmine", symlinks=True, copy_function=copied))
+
+
+def copied(source: str, target: str) -> str:
+    """Copy a file; the encoder, which nothing writes to once it is there, is linked."""
+    if source.endswith(".onnx"):
+        os.link(source, target)
+        return target
+    return str(shutil.copy2(source, target))
 
 
 class Watched:
@@ -263,8 +341,8 @@ def make_project(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Maker
             }
         content = {"name": "small", "dataset": dataset, "retraining": BUDGETS, "budget": 0.2, **settings}
         (folder / "vlmine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        shutil.copytree(state, folder / ".vlmine", symlinks=True)
-        return Made(folder, dg.DagsterInstance.ephemeral())
+        start_home(state, folder)
+        return Made(folder)
 
     return make
 
@@ -298,18 +376,13 @@ def _finished(make_project: Maker, tmp_path_factory: pytest.TempPathFactory) -> 
             assert outcome.is_whole, (outcome.failures, outcome.waiting)
             fold_log(made.folder / ".vlmine")
             place.write_text(json.dumps([str(made.folder), list(made.instance.get_dynamic_partitions(SHARDS))]))
-            return made
     folder, known = json.loads(place.read_text())
-    instance = dg.DagsterInstance.ephemeral()
-    instance.add_dynamic_partitions(SHARDS, known)
-    return Made(Path(folder), instance)
+    return Made(Path(folder), known=known)
 
 
 @pytest.fixture
 def finished(_finished: Made, tmp_path: Path) -> Made:
     """A copy of a project in which everything was run; free to be broken. Its Dagster history is its own."""
     folder = tmp_path / "finished"
-    shutil.copytree(_finished.folder, folder, ignore=LOGS)
-    instance = dg.DagsterInstance.ephemeral()
-    instance.add_dynamic_partitions(SHARDS, _finished.instance.get_dynamic_partitions(SHARDS))
-    return Made(folder, instance)
+    shutil.copytree(_finished.folder, folder, ignore=LOGS, copy_function=copied)
+    return Made(folder, known=_finished.known)

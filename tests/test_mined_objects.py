@@ -4,7 +4,6 @@ import io
 import json
 import shutil
 
-import dagster as dg
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
@@ -78,7 +77,7 @@ def made(state, tmp_path_factory) -> Made:
     }
     (folder / "vlmine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     shutil.copytree(state, folder / ".vlmine", symlinks=True)
-    made = Made(folder, dg.DagsterInstance.ephemeral())
+    made = Made(folder)
     outcome = made.run()
     assert outcome.is_whole, (outcome.failures, outcome.waiting)
     return made
@@ -207,7 +206,7 @@ def test_recall_counts_rare_objects(made):
 
 
 def test_labels_of_objects_come_back(made, tmp_path):
-    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    copy = Made(tmp_path / "copy")
     shutil.copytree(made.folder, copy.folder)
     pool = copy.frame("objects").query("split == 'pool' and outcome == 'ok'")
     name = pool.object_id.iloc[0]
@@ -222,7 +221,7 @@ def test_labels_of_objects_come_back(made, tmp_path):
 
 
 def test_another_margin_makes_other_crops(made, tmp_path):
-    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    copy = Made(tmp_path / "copy")
     shutil.copytree(made.folder, copy.folder)
     before = set(copy.frame("objects").sha256)
     copy.settings(objects={"boxes": "boxes.json", "context": 0.0})
@@ -234,7 +233,7 @@ def test_another_margin_makes_other_crops(made, tmp_path):
 
 
 def test_classes_of_boxes_are_guesses_unless_the_settings_call_them_labels(made, tmp_path):
-    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    copy = Made(tmp_path / "copy")
     shutil.copytree(made.folder, copy.folder)
     rows = "\n".join(f"scene-{number}.jpg,seed,street" for number in range(10))
     (copy.folder / "images.csv").write_text(f"key,split,class_id\n{rows}\n")

@@ -11,7 +11,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-import dagster as dg
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
@@ -67,7 +66,7 @@ def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_pa
     (tmp_path / "labels.csv").write_text("key,split,class_id\n000001,seed,cup\n000002,seed,rocket\n")
 
     started = vlmine("init", "photos")
-    Made(tmp_path, dg.DagsterInstance.ephemeral()).keep_experiments("entropy")
+    Made(tmp_path).keep_experiments("entropy")
     broken = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}["labels"]
     failures = json.loads(vlmine("run", "--json").stdout)["failures"]
     (tmp_path / "labels.csv").write_text("key,split,class_id\ncups/coffee-0.jpg,seed,cup\nx,seed,cup\ny,seed,cup\n")
