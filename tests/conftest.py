@@ -22,13 +22,6 @@ import pyarrow as pa
 import pytest
 import sqlalchemy
 import yaml
-from dagster._core.instance.types import InstanceType
-from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
-from dagster._core.run_coordinator import DefaultRunCoordinator
-from dagster._core.storage.event_log import InMemoryEventLogStorage
-from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
-from dagster._core.storage.root import TemporaryLocalArtifactStorage
-from dagster._core.storage.runs import InMemoryRunStorage
 from filelock import FileLock
 from PIL import Image
 
@@ -125,44 +118,27 @@ def plain_rows(table: Table, **columns: Any) -> pa.Table:
 class Held:
     """A connection per thread to a database in memory: Dagster opens one for each event, a fifth of its runs' time."""
 
-    def __init__(self, engine: sqlalchemy.Engine):
-        self._engine = engine
+    def __init__(self, engine: sqlalchemy.Engine, lock: threading.Lock):
+        self._engine, self._lock = engine, lock
         self._own = threading.local()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
-        if not hasattr(self._own, "connection"):
-            self._own.connection = self._engine.connect()
-            self._own.connection.execute(sqlalchemy.text("PRAGMA foreign_keys=ON;"))
-            self._own.connection.commit()
-        with self._own.connection.begin():
-            yield self._own.connection
-
-
-class Events(InMemoryEventLogStorage):
-    """What happened in Dagster's runs, in memory."""
-
-    @cached_property
-    def _held(self) -> Held:
-        return Held(self._engine)
-
-    @contextmanager
-    def _connect(self) -> Iterator[sqlalchemy.Connection]:
-        with self._db_lock, self._held.transaction() as connection:
-            yield connection
+        with self._lock:
+            if not hasattr(self._own, "connection"):
+                self._own.connection = self._engine.connect()
+                self._own.connection.execute(sqlalchemy.text("PRAGMA foreign_keys=ON;"))
+                self._own.connection.commit()
+            with self._own.connection.begin():
+                yield self._own.connection
 
 
 def instance_in_memory() -> dg.DagsterInstance:
-    """What `dg.DagsterInstance.ephemeral()` is, with our events."""
-    return dg.DagsterInstance(
-        instance_type=InstanceType.EPHEMERAL,
-        local_artifact_storage=TemporaryLocalArtifactStorage(),
-        run_storage=InMemoryRunStorage(),
-        event_storage=Events(),
-        compute_log_manager=NoOpComputeLogManager(),
-        run_coordinator=DefaultRunCoordinator(),
-        run_launcher=SyncInMemoryRunLauncher(),
-    )
+    """An instance without files whose events go through one connection per thread."""
+    instance = dg.DagsterInstance.ephemeral()
+    events = instance.event_log_storage
+    events._connect = Held(events._engine, events._db_lock).transaction
+    return instance
 
 
 class Made:
