@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ModelError
@@ -11,6 +12,8 @@ from vlmine_dagster.resources.retries import connection_words
 from vlmine_dagster.settings import EndpointSettings
 
 if TYPE_CHECKING:
+    import ssl
+
     from openai import AsyncOpenAI, OpenAI
 
 _CONNECTIONS_A_POOL = 8
@@ -86,8 +89,16 @@ def _options(access: Access, timeout_s: float) -> dict[str, Any]:
 def _transport(access: Access, timeout_s: float) -> dict[str, Any]:
     """Return how calls travel; the environment was read already, so the client reads it no more."""
     proxy = None if access.proxy is None else access.proxy.url
-    verify = True if access.certificates is None else access.certificates
+    verify = access.certificates or _usual_certificates()
     return {"timeout": timeout_s, "trust_env": False, "proxy": proxy, "verify": verify}
+
+
+@cache
+def _usual_certificates() -> "ssl.SSLContext":
+    """Return whom a client trusts by itself, for a server that answers http:// by a redirection to https://."""
+    import httpx2
+
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def raw_response() -> Any:
