@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy
 from conftest import Made, Maker, events_of_unstarted_run, members
 
 from vlmine_dagster.assets import GRAPH
@@ -19,6 +20,7 @@ from vlmine_dagster.engine.dagster_internals import (
     free_slots_of_ended_runs,
     is_history_local,
     is_interrupted,
+    reuse_engines,
     step_failures,
     version_tags,
 )
@@ -212,3 +214,26 @@ def test_no_code_and_no_other_test_imports_private_modules_of_dagster():
     ]
 
     assert {file.name for file in files if private_imports(file)} == {Path(__file__).name}
+
+
+def test_events_of_a_history_in_files_are_written_by_one_engine_per_file(tmp_path):
+    used: list[tuple[str, int]] = []
+
+    def note(connection: sqlalchemy.Connection) -> None:
+        used.append((str(connection.engine.url), id(connection.engine)))
+
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
+        reuse_engines(instance)
+        reuse_engines(instance)
+        sqlalchemy.event.listen(sqlalchemy.Engine, "engine_connect", note)
+        try:
+            for number in range(3):
+                instance.report_runless_asset_event(dg.AssetMaterialization("images", metadata={"number": number}))
+            seen = instance.fetch_materializations(dg.AssetKey("images"), limit=9).records
+        finally:
+            sqlalchemy.event.remove(sqlalchemy.Engine, "engine_connect", note)
+
+    assert [record.asset_materialization.metadata["number"].value for record in seen] == [2, 1, 0]
+    of_events = [engine for engine in used if str(plain_path(tmp_path)) in engine[0]]
+    assert len(of_events) > 6
+    assert len(set(of_events)) == len({url for url, _ in of_events})

@@ -3,8 +3,11 @@
 Nothing private is imported: facts that public objects carry are read by the names that Dagster gives them.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import dagster as dg
 
@@ -17,6 +20,9 @@ CODE_VERSION_TAG = "dagster/code_version"
 INPUT_VERSION_TAG = "dagster/input_data_version"
 INPUT_POINTER_TAG = "dagster/input_event_pointer"
 """Tags of a materialization from which the UI works out staleness; the last two end in the key of an input."""
+
+
+_MOST_ENGINES = 32  # Dagster keeps one file per run
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,33 @@ def _name(member: object) -> str:
 def is_history_local(instance: dg.DagsterInstance) -> bool:
     """Whether the history is in files of this machine, so that no other machine writes to it."""
     return any(base.__name__ == "SqliteRunStorage" for base in type(instance.run_storage).__mro__)
+
+
+def reuse_engines(instance: dg.DagsterInstance) -> None:
+    """Let a history in files of this machine make what SQLAlchemy needs for a file once, not for each event.
+
+    An engine compiles each statement when it is first executed; it keeps no connection open.
+    """
+    for storage in (instance.run_storage, instance.event_log_storage):
+        for base in type(storage).__mro__:
+            if base.__name__ in ("SqliteRunStorage", "SqliteEventLogStorage"):
+                module: Any = sys.modules[base.__module__]
+                if not hasattr(module.create_engine, "cache_info"):
+                    module.create_engine = _reusing(module.create_engine)
+
+
+def _reusing(create_engine: Any) -> Any:
+    """Return a function that returns the same engine for the same arguments."""
+
+    @lru_cache(_MOST_ENGINES)
+    def made(url: str, poolclass: Any, connect_args: tuple[tuple[str, Any], ...]) -> Any:
+        return create_engine(url, poolclass=poolclass, connect_args=dict(connect_args))
+
+    def engine(url: str, *, poolclass: Any = None, connect_args: Any = None) -> Any:
+        return made(url, poolclass, tuple(sorted((connect_args or {}).items())))
+
+    engine.cache_info = made.cache_info  # type: ignore[attr-defined]
+    return engine
 
 
 def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
