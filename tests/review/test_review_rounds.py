@@ -65,6 +65,30 @@ def test_a_finished_round_changes_the_next_list_and_is_recorded(finished: Made, 
     assert finished.frame("pareto_set", "random").equals(control)
 
 
+def test_dollars_per_rare_item_are_compared_with_those_of_a_random_list(
+    finished: Made, monkeypatch: pytest.MonkeyPatch
+):
+    finished.settings(review={"hourly_usd": 36.0, "seconds_per_verdict": 10.0})
+    log = verdict_log(finished.project)
+    seen: set[str] = set()
+    for arm, rare_count in (("pareto", 6), ("random", 2)):
+        listed = finished.frame("pareto_set", arm).sort_values("rank")["image_id"].tolist()
+        for rank, name in enumerate([name for name in listed if name not in seen][:12], start=1):
+            verdict = Verdict.RARE if rank <= rare_count else Verdict.COMMON
+            log.add(Judgement(name, "ana", verdict, experiment=arm, rank=rank))
+            seen.add(name)
+
+    monkeypatch.chdir(finished.folder)
+    said = CliRunner().invoke(main, ["verdicts", "--finish"], catch_exceptions=False).output
+    assert "random costs" in said
+    (run,) = [one for one in finished.bench.tracking.finished("verdicts") if one.experiment == "pareto"]
+    metrics = finished.bench.tracking.client.get_run(run.run_id).data.metrics
+    assert metrics["random_costs_times"] == pytest.approx(3.0)  # 12 verdicts for 2 in place of 6
+    assert 0 < metrics["random_costs_times_low"] < 3.0
+    (control,) = [one for one in finished.bench.tracking.finished("verdicts") if one.experiment == "random"]
+    assert "random_costs_times" not in finished.bench.tracking.client.get_run(control.run_id).data.metrics
+
+
 def test_a_class_that_all_name_becomes_a_label(finished: Made):
     log = verdict_log(finished.project)
     with pytest.raises(SourceError, match="nothing was judged yet"):

@@ -78,15 +78,18 @@ def print_summary(found: "Summary") -> None:
     reviewers = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_reviewer.items())
     out.print(f"{found.judged:,} items judged in {found.minutes:,.1f} minutes (${found.usd:,.2f}), by {reviewers}.")
     out.print(f"Standing: {said or 'none'}.")
-    columns = ("list", "first", "judged", "rare", "95% interval", "$ per rare")
+    columns = ["list", "first", "judged", "rare", "95% interval", "$ per rare"]
+    is_compared = any(one.random_costs is not None for one in found.lists)
+    columns += ["random costs"] if is_compared else []
     table = table_of({name: "left" if name == "list" else "right" for name in columns})
     for one in found.lists:
         for precision in one.precision:
             share = precision.share
             shown = ("-", "-") if share is None else (f"{share.mean:.0%}", f"{share.low:.0%} to {share.high:.0%}")
             is_last = precision is one.precision[-1]
-            cost = dollars(one.cost) if is_last else ""
-            table.add_row(plain(one.experiment), f"{precision.first:,}", f"{precision.judged:,}", *shown, cost)
+            costs = [dollars(one.cost), times(one.random_costs)] if is_last else ["", ""]
+            costs = costs if is_compared else costs[:1]
+            table.add_row(plain(one.experiment), f"{precision.first:,}", f"{precision.judged:,}", *shown, *costs)
     print_table(table)
     for pair in found.agreements:
         kappa = "no kappa: both said one thing alone" if math.isnan(pair.kappa) else f"Cohen's kappa {pair.kappa:.2f}"
@@ -94,6 +97,10 @@ def print_summary(found: "Summary") -> None:
     for name, words in list(found.disputed.items())[:_SHOWN]:
         out.print(
             f"[dim]disputed: {plain(name)}: {plain(', '.join(f'{who} {word}' for who, word in words.items()))}[/]"
+        )
+    if len(found.disputed) > _SHOWN:
+        out.print(
+            f"[dim]and {len(found.disputed) - _SHOWN:,} more: in `vlmine review`, choose `reviewers disagree`.[/]"
         )
 
 
@@ -111,3 +118,19 @@ def dollars(found: "Interval | None") -> str:
         return "none confirmed"
     high = "any" if math.isinf(found.high) else f"{found.high:,.2f}"
     return f"{found.mean:,.2f} ({found.low:,.2f} to {high})"
+
+
+def times(found: "Interval | None") -> str:
+    """Return a ratio with its interval.
+
+    Examples:
+        >>> from vlmine_dagster.mining.significance import Interval
+        >>> times(Interval(2.5, 1.2, math.inf, 9)), times(None), times(Interval(math.inf, 2.0, math.inf, 9))
+        ('2.5 times (1.2 to any)', '-', 'none confirmed at random')
+    """
+    if found is None:
+        return "-"
+    if math.isinf(found.mean):
+        return "none confirmed at random"
+    high = "any" if math.isinf(found.high) else f"{found.high:,.1f}"
+    return f"{found.mean:,.1f} times ({found.low:,.1f} to {high})"

@@ -26,6 +26,26 @@ class Prices:
     fixed_usd: float = 0.0
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The judged items of a list.
+
+    Attributes:
+        seconds: Shape (M,), time of each verdict.
+        is_rare: Shape (M,), whether it confirmed the item.
+        prices: What time and labels cost.
+    """
+
+    seconds: npt.ArrayLike
+    is_rare: npt.ArrayLike
+    prices: Prices
+
+    @property
+    def count(self) -> int:
+        """Number of items."""
+        return len(np.asarray(self.seconds))
+
+
 def cost_per_rare(
     seconds: npt.ArrayLike, is_rare: npt.ArrayLike, prices: Prices, *, random_seed: int = 0
 ) -> Interval | None:
@@ -51,15 +71,56 @@ def cost_per_rare(
         >>> cost_per_rare([3.6], [False], Prices(hourly_usd=40)).mean
         inf
     """
-    times, rare = np.asarray(seconds, dtype=np.float64), np.asarray(is_rare, dtype=np.bool_)
-    if not len(times):
+    judged = Judged(seconds, is_rare, prices)
+    return _interval(_costs(judged, random_seed), judged.count) if judged.count else None
+
+
+def times_as_dear(judged: Judged, other: Judged, *, random_seed: int = 0) -> Interval | None:
+    """Return how many times as much a confirmed rare item of another list costs as one of this list, with its interval.
+
+    Both lists are drawn anew, each by itself, in 2,000 bootstrap samples. The upper end is infinite where the other
+    list may confirm none, the lower end 0 where this one may. A sample in which neither does counts as 1.
+
+    Args:
+        judged: This list.
+        other: What it is compared with, such as a random list.
+        random_seed: Of the samples.
+
+    Returns:
+        None where one of them was not judged, costs nothing, or where neither confirmed any.
+
+    Examples:
+        >>> prices = Prices(hourly_usd=40)
+        >>> found = times_as_dear(
+        ...     Judged([3.6] * 100, [True] * 20 + [False] * 80, prices),
+        ...     Judged([3.6] * 100, [True] * 5 + [False] * 95, prices),
+        ... )
+        >>> round(found.mean, 3), round(found.low, 1), round(found.high, 1), found.n
+        (4.0, 1.8, 19.0, 200)
+    """
+    if not judged.count or not other.count:
         return None
+    ours, theirs = (_costs(one, random_seed + k) for k, one in enumerate((judged, other)))
+    if not min(ours[-1], theirs[-1]) or math.isinf(min(ours[-1], theirs[-1])):
+        return None
+    is_neither = np.isinf(ours) & np.isinf(theirs)
+    ratios = np.divide(theirs, ours, out=np.ones_like(ours), where=~is_neither & (ours > 0))
+    return _interval(ratios, judged.count + other.count)
+
+
+def _costs(judged: Judged, random_seed: int) -> npt.NDArray[np.float64]:
+    """Return dollars per confirmed item in each bootstrap sample, then those of all items; infinite without any."""
+    times, rare = np.asarray(judged.seconds, dtype=np.float64), np.asarray(judged.is_rare, dtype=np.bool_)
+    prices = judged.prices
     draw = np.random.default_rng(random_seed).integers(0, len(times), (_DRAWS, len(times)))
     spent = prices.fixed_usd + prices.hourly_usd * np.append(times[draw].sum(axis=1), times.sum()) / 3600
     hits = np.append(rare[draw].sum(axis=1), rare.sum())
-    costs = np.where(hits > 0, spent / np.maximum(hits, 1), math.inf) + prices.usd_per_label
-    low, high = np.quantile(costs[:-1], [0.025, 0.975], method="inverted_cdf")
-    return Interval(float(costs[-1]), float(low), float(high), len(times))
+    return np.where(hits > 0, spent / np.maximum(hits, 1), math.inf) + prices.usd_per_label
+
+
+def _interval(values: npt.NDArray[np.float64], count: int) -> Interval:
+    low, high = np.quantile(values[:-1], [0.025, 0.975], method="inverted_cdf")
+    return Interval(float(values[-1]), float(low), float(high), count)
 
 
 def expected_cost(precision: Interval, *, seconds: float, prices: Prices, count: int) -> Interval:

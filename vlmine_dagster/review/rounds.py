@@ -9,6 +9,7 @@ from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import JUDGES
 from vlmine_dagster.domain.verdicts import Verdict
+from vlmine_dagster.mining.significance import Interval
 from vlmine_dagster.review.summary import Summary, summarize
 
 if TYPE_CHECKING:
@@ -105,10 +106,7 @@ def _record(bench: "Workbench", number: int, summary: Summary) -> dict[str, str]
             tracked.curves([("precision_low", first, share.low) for first, share in points])
             tracked.curves([("precision_high", first, share.high) for first, share in points])
             tracked.metrics(_numbers(found.judged, found.confirmed, summary) | _safe(kappa))
-            if found.cost is not None and found.cost.mean < float("inf"):
-                ends = {"low": found.cost.low, "high": found.cost.high}
-                finite = {f"usd_per_rare_{end}": value for end, value in ends.items() if value < float("inf")}
-                tracked.metrics({"usd_per_rare": found.cost.mean, **finite})
+            tracked.metrics(_ends("usd_per_rare", found.cost) | _ends("random_costs_times", found.random_costs))
             urls[found.experiment] = tracked.url
     return urls
 
@@ -123,6 +121,12 @@ def _numbers(judged: int, confirmed: int, summary: Summary) -> dict[str, float]:
         "disputed": len(summary.disputed),
         **{f"verdict_{name.replace(' ', '_')}": count for name, count in counted.items()},
     }
+
+
+def _ends(name: str, found: Interval | None) -> dict[str, float]:
+    """Return a number and the ends of its interval as metrics, as far as they are finite."""
+    values = {} if found is None else {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {name: value for name, value in values.items() if value < float("inf")}
 
 
 def _safe(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 from vlmine_dagster.domain.verdicts import CONFIRMED, Verdict
 from vlmine_dagster.mining.judging import Agreement, Precision, agreements, disputed, precision_at, standing_verdicts
-from vlmine_dagster.mining.review_cost import Prices, cost_per_rare
+from vlmine_dagster.mining.review_cost import Judged, Prices, cost_per_rare, times_as_dear
 from vlmine_dagster.mining.significance import Interval
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class ListSummary:
         confirmed: How many of them are rare.
         precision: Among the first 10, 20, 50 ..., as far down as somebody judged.
         cost: Dollars per confirmed rare item; None where nothing was judged.
+        random_costs: How many times as much one of a random list costs; None where none was judged, or this is one.
     """
 
     experiment: str
@@ -36,6 +37,7 @@ class ListSummary:
     confirmed: int
     precision: tuple[Precision, ...]
     cost: Interval | None
+    random_costs: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,17 @@ def summarize(bench: "Workbench", said: "Sequence[Judgement]") -> Summary:
     seconds = bench.project.settings.review.seconds_per_verdict
     spent = sum(one.seconds if seconds is None else seconds for one in said)
     names = [name for name in bench.project.settings.experiments if any(one.experiment == name for one in said)]
+    by_list = {name: [one for one in said if one.experiment == name] for name in names}
+    judged = {name: _judged(bench, name, by_list[name], standing) for name in names}
+    arms = bench.project.settings.experiments
+    chance = next((judged[name] for name in names if arms[name].signals == ("random",)), None)
     return Summary(
         judged=len({one.image_id for one in said}),
         minutes=spent / 60,
         usd=spent / 3600 * bench.project.settings.review.hourly_usd,
         by_reviewer=dict(Counter(one.reviewer for one in said)),
         by_verdict=dict(Counter(verdict.value for verdict in standing.values()).most_common()),
-        lists=tuple(_of_list(bench, name, [one for one in said if one.experiment == name], standing) for name in names),
+        lists=tuple(_of_list(name, by_list[name], standing, judged[name], chance) for name in names),
         agreements=tuple(agreements(pairs)),
         disputed=disputed(pairs),
     )
@@ -99,25 +105,35 @@ def summary_lines(found: Summary) -> list[str]:
 
 
 def _of_list(
-    bench: "Workbench", experiment: str, said: "Sequence[Judgement]", standing: Mapping[str, Verdict]
+    experiment: str,
+    said: "Sequence[Judgement]",
+    standing: Mapping[str, Verdict],
+    judged: Judged,
+    chance: Judged | None,
 ) -> ListSummary:
     ranks = {one.image_id: one.rank for one in said}
     deepest = max(rank for name, rank in ranks.items())
     firsts = [first for first in FIRST if first < deepest]
-    settings = bench.project.settings.review
-    given = settings.seconds_per_verdict
-    seconds: dict[str, float] = dict.fromkeys(ranks, 0.0)
-    for one in said:
-        seconds[one.image_id] += one.seconds if given is None else given
     return ListSummary(
         experiment,
         sum(name in standing for name in ranks),
         sum(standing.get(name) in CONFIRMED for name in ranks),
         tuple(precision_at(ranks, standing, first) for first in (*firsts, deepest)),
-        cost_per_rare(
-            list(seconds.values()), [standing.get(name) in CONFIRMED for name in seconds], prices_of(bench, experiment)
-        ),
+        cost_per_rare(judged.seconds, judged.is_rare, judged.prices),
+        None if chance is None or chance is judged else times_as_dear(judged, chance),
     )
+
+
+def _judged(
+    bench: "Workbench", experiment: str, said: "Sequence[Judgement]", standing: Mapping[str, Verdict]
+) -> Judged:
+    """Return how long the items of a list took, with which of them were confirmed."""
+    given = bench.project.settings.review.seconds_per_verdict
+    seconds: dict[str, float] = dict.fromkeys((one.image_id for one in said), 0.0)
+    for one in said:
+        seconds[one.image_id] += one.seconds if given is None else given
+    is_rare = [standing.get(name) in CONFIRMED for name in seconds]
+    return Judged(list(seconds.values()), is_rare, prices_of(bench, experiment))
 
 
 def prices_of(bench: "Workbench", experiment: str) -> Prices:
