@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 
 import duckdb
@@ -13,7 +14,9 @@ from click.testing import CliRunner
 from conftest import Made, photo
 from PIL import Image
 
+from vlmine_dagster.cli.explain import found_id
 from vlmine_dagster.cli.main import main
+from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_import import import_labels
 from vlmine_dagster.resources.lake import Lake
 
@@ -154,6 +157,20 @@ def test_explain_tells_of_the_object_and_of_its_image(made, monkeypatch):
     assert card["object"]["class_name"] == "rocket"
     assert card["image"]["width"] == 230
     assert "box of 60 x 50 pixels at 10, 20, 'rocket' in boxes.json" in text
+    word = card["keywords"][-1]
+    assert word["image_count"] > 1
+    assert f"keyword '{word['keyword']}' in {word['image_count']} objects ({word['image_share']:.2%})" in text
+
+
+def test_commands_call_what_is_mined_objects(made, monkeypatch, tmp_path):
+    told = command(made, monkeypatch, "export", "--experiment", "fused", "--to", str(tmp_path / "list.csv"))
+    assert "5 objects of fused" in told
+    assert "New keywords in another 500 random objects: about" in command(made, monkeypatch, "verdicts")
+    assert re.search(r"\d objects enter the list, \d+ leave it", command(made, monkeypatch, "vocabulary", "--show"))
+    page = (made.folder / ".vlmine" / "reports" / "boxes.html").read_text()
+    assert "random objects: about" in page
+    with pytest.raises(SourceError, match=r"holds no such object: 'scene-9.jpg'.* an id is shard/key#number"):
+        found_id(made.bench, "scene-9.jpg", made.bench.source.shards())
 
 
 def test_an_exported_row_has_the_box_and_the_whole_image(made, monkeypatch, tmp_path):

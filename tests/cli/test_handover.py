@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -368,6 +369,18 @@ def test_boxes_of_yolo_are_shares_of_the_picture(boxed: Workbench, tmp_path: Pat
         shares = [float(share) for share in line.split()[1:]]
         want = [(x + width / 2) / across, (y + height / 2) / down, width / across, height / down]
         assert shares == pytest.approx(want, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat"])
+def test_crops_that_are_not_copied_go_by_their_objects(boxed: Workbench, tmp_path: Path, name: str):
+    ids = boxed.lake.read("pareto_set", "mine").column("image_id").to_pylist()
+    export_list(boxed, "mine", tmp_path / "mined", format_name=name, are_crops=True)
+
+    text = (tmp_path / "mined").read_text()
+    names = [one["file_name"] for one in json.loads(text)["images"]] if name == "coco" else None
+    found = names or re.findall(r'<image id="\d+" name="([^"]*)"', text)
+    assert found == ids  # two crops of one picture are no file of that name
+    assert round_trip(boxed, tmp_path, name, are_crops=True) == dict(zip(ids, ANSWERS, strict=False))
 
 
 def test_crops_are_cut_and_need_objects(boxed: Workbench, photos: Workbench, tmp_path: Path):

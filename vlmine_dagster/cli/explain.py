@@ -105,8 +105,12 @@ def found_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
     if len(matches) == 1:
         return str(matches[0])
     if matches:
-        raise SourceError(f"several images end in {name!r}, such as {', '.join(matches[:_SHOWN])}. Name one of them.")
-    raise SourceError(f"the dataset holds no such image: {name!r}. Look it up with `vlmine top`; an id is shard/key.")
+        found = ", ".join(matches[:_SHOWN])
+        raise SourceError(f"several {lake.kind.name}s end in {name!r}, such as {found}. Name one of them.")
+    form = "shard/key" if lake.kind is IMAGE else "shard/key#number"
+    raise SourceError(
+        f"the dataset holds no such {lake.kind.name}: {name!r}. Look it up with `vlmine top --json`; an id is {form}."
+    )
 
 
 def _stands_for(bench: "Workbench", image_id: str) -> str | None:
@@ -217,9 +221,10 @@ def _why_not(card: dict[str, Any]) -> str:
 def _unranked(card: Mapping[str, Any]) -> str:
     if card["near_duplicate_of"]:
         return f"not mined: {card['near_duplicate_of']} shows the same picture and stands for it"
+    noun = "object" if "object" in card else "image"
     return (
-        "not ranked yet: run `vlmine run`. If it was run, the image lacks the signals of every experiment, an image "
-        "with the same bytes is ranked or labelled, or the lists of this large pool end before it"
+        f"not ranked yet: run `vlmine run`. If it was run, the {noun} lacks the signals of every experiment, another one "
+        f"with the same bytes is ranked or labelled, or the lists of this large pool end before it"
     )
 
 
@@ -236,11 +241,11 @@ def print_card(card: Mapping[str, Any]) -> None:
     out.print(f"  {plain(image['uri'])}, {size}, {image['n_bytes']:,} bytes, split {item['split']}")
     if image.get("sequence_id"):
         out.print(f"  {plain(_frame(image))}")
-    unit = COUNTED[card["count_by"]]
-    _print_extracted(out, card, unit)
+    unit, what = COUNTED[card["count_by"]], COUNTED["object" if "object" in card else "image"]
+    _print_extracted(out, card, unit, what)
     for name, extracted in card["variants"].items():
         out.print(f"  variant {plain(name)}:")
-        _print_extracted(out, extracted, unit)
+        _print_extracted(out, extracted, unit, what)
     if card["uncertainty"]:
         scores = card["uncertainty"]
         out.print(
@@ -277,7 +282,7 @@ def _frame(image: Mapping[str, Any]) -> str:
     return f"{number} of sequence {image['sequence_id']}{time}"
 
 
-def _print_extracted(out: "Console", extracted: Mapping[str, Any], unit: CountedUnit) -> None:
+def _print_extracted(out: "Console", extracted: Mapping[str, Any], unit: CountedUnit, item: CountedUnit) -> None:
     """Print description, keywords and novelty by one extraction variant."""
     if extracted["description"]:
         told = extracted["description"]
@@ -286,8 +291,8 @@ def _print_extracted(out: "Console", extracted: Mapping[str, Any], unit: Counted
         )
     for word in extracted["keywords"]:
         units = "" if unit.column is None else f"{unit.of(word['unit_count'])}, "
-        images = f"{COUNTED['image'].of(word['image_count'])} ({word['image_share']:.2%})"
-        out.print(f"  keyword {plain(word['keyword'])!r} in {units}{images}")
+        items = f"{item.of(word['image_count'])} ({word['image_share']:.2%})"
+        out.print(f"  keyword {plain(word['keyword'])!r} in {units}{items}")
     if extracted["novelty"]:
         novelty = extracted["novelty"]
         out.print(

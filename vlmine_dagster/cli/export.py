@@ -75,7 +75,7 @@ def export(
     )
     around = " with the frames around them" if context else ""
     copied = f", their pictures in {images}" if images else ""
-    click.echo(f"{file}: {made.row_count:,} images of {name}{around}{copied}.")
+    click.echo(f"{file}: {made.row_count:,} {bench.project.settings.unit}s of {name}{around}{copied}.")
     if made.served is not None:
         click.echo(f"Label Studio must serve {made.served} (docs/operations.md: Labels come back).")
     click.echo("Next: vlmine labels import LABELLED_FILE")
@@ -183,13 +183,14 @@ def _mined_list(
     dataset = bench.project.settings.dataset
     root = bench.project.resolve(dataset.root)
     is_remote, serves_files = "://" in root, dataset.capabilities.serves_files
-    pictures = images if images is not None else Path(root) if serves_files and not is_remote else None
+    has_files = serves_files and not are_crops  # a crop is no file unless it is copied
+    pictures = images if images is not None else Path(root) if has_files and not is_remote else None
     own = _OBJECT_COLUMNS if bench.project.settings.unit == "object" else _COLUMNS
     return MinedList(
         {**own, **more},
         rows,
         pictures and pictures.resolve(),
-        images is not None or (serves_files and not are_crops),
+        images is not None or has_files,
         are_crops=are_crops,
         class_names=() if bench.labels is None else bench.labels.class_names,
         facts_of=lambda names: _facts(bench, names),

@@ -32,7 +32,8 @@ def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, 
     name = experiment or shown_experiment(bench)
     if is_changes:
         rows = changes_of(bench, name).slice(0, count).to_pylist()
-        print_json(rows) if is_json else print_changes(rows, name, said=_changed(bench, name))
+        noun, said = bench.project.settings.unit, _changed(bench, name)
+        print_json(rows) if is_json else print_changes(rows, name, said=said, noun=noun)
         return
     rows = list(mined(bench, name, count, is_junk=is_junk))
     if is_json:
@@ -59,15 +60,15 @@ def _changed(bench: "Workbench", experiment: str) -> str:
     return changes_text(changes_of(bench, experiment), noun=bench.project.settings.unit)
 
 
-def print_changes(rows: Sequence[Mapping[str, Any]], experiment: str, *, said: str) -> None:
-    """Print which images entered a list and which left it, and in a sentence how many did."""
+def print_changes(rows: Sequence[Mapping[str, Any]], experiment: str, *, said: str, noun: str = "image") -> None:
+    """Print which images or objects entered a list and which left it, and in a sentence how many did."""
     out = console()
     if not said:
         out.print(f"Nothing changed in {plain(experiment)}: there was no other list before.")
         return
     out.print(f"{said}.")
     table = table_of(
-        {"rank": "right", "before": "right", "change": "left", "image": "left", "why": "left"},
+        {"rank": "right", "before": "right", "change": "left", noun: "left", "why": "left"},
         title=f"Changes of {plain(experiment)}",
     )
     for row in rows:

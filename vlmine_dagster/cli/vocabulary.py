@@ -161,6 +161,7 @@ def _told(
     return {
         "file": str(bench.project.vocabulary_file),
         "merges": len(merges),
+        "unit": bench.project.settings.unit,
         "version": vocabulary_version(bench.project),
         "version_with_proposals": version_of([*merges, *(_merge_of(one) for one in chosen)]),
         "proposals": [asdict(one) for one in chosen],
@@ -191,7 +192,7 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
     else:
         out.print("No merge is proposed.")
     if trial is not None:
-        print_trial(trial)
+        print_trial(trial, noun=told["unit"])
     if told["applied"]:
         out.print(
             f"Written: {plain(told['file'])}, {told['merges'] + len(chosen):,} merges, version {told['version']}."
@@ -201,22 +202,22 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
         out.print("[dim]Nothing has changed. --show tells who enters and leaves the list, --apply writes the file.[/]")
 
 
-def print_trial(trial: "Trial") -> None:
-    """Print who would enter and who would leave a list."""
+def print_trial(trial: "Trial", *, noun: str) -> None:
+    """Print which images or objects would enter and leave a list."""
     out = console()
     before, after = trial.keyword_count
-    sizes = f"{len(trial.enters):,} images enter the list, {len(trial.leaves):,} leave it, {trial.stays:,} stay"
+    sizes = f"{len(trial.enters):,} {noun}s enter the list, {len(trial.leaves):,} leave it, {trial.stays:,} stay"
     out.print(f"{plain(trial.experiment)}: {before:,} keywords become {after:,}; {sizes}.")
     for title, changes in (("Enter", trial.enters), ("Leave", trial.leaves)):
         if changes:
-            print_table(_changes_table(title, changes))
+            print_table(_changes_table(title, changes, noun=noun))
     if trial.taken_as_published:
         tables = " and ".join(trial.taken_as_published)
         out.print(f"[dim]{tables} depend on keywords too and were taken as published; `vlmine run` makes them anew.[/]")
 
 
-def _changes_table(title: str, changes: "Sequence[Change]") -> Any:
-    columns: Columns = {"image": "left", "rank before": "right", "after": "right", "why": "left"}
+def _changes_table(title: str, changes: "Sequence[Change]", *, noun: str) -> Any:
+    columns: Columns = {noun: "left", "rank before": "right", "after": "right", "why": "left"}
     table = table_of(columns, title=f"{title}: first {_SHOWN}" if len(changes) > _SHOWN else title)
     for one in changes[:_SHOWN]:
         ranks = ["-" if rank is None else f"{rank:,}" for rank in (one.before, one.after)]

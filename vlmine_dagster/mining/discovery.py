@@ -165,6 +165,7 @@ class Discovery:
         more: Images that would be drawn.
         new: New kinds that these would bring, with a 95% interval.
         unseen: Share of what was not drawn that is of unseen kinds, with a 95% interval.
+        unit: What is drawn: image or object.
     """
 
     noun: str
@@ -173,6 +174,7 @@ class Discovery:
     more: int
     new: Interval
     unseen: Interval
+    unit: str = "image"
 
     @property
     def text(self) -> str:
@@ -184,7 +186,7 @@ class Discovery:
             else f"{self.unseen.mean:.1%} of the rest is of unseen {self.noun} {share}"
         )
         return (
-            f"New {self.noun} in another {self.more:,} random images: about {self.new.mean:,.0f} "
+            f"New {self.noun} in another {self.more:,} random {self.unit}s: about {self.new.mean:,.0f} "
             f"({math.floor(self.new.low):,} to {math.ceil(self.new.high - 0.5):,}); {rest}."
         )
 
@@ -200,7 +202,14 @@ class Discovery:
 
 
 def discovery(
-    counts: npt.ArrayLike, *, images: int, more: int, noun: str, drawn_share: float = 0.0, cluster: float = 1.0
+    counts: npt.ArrayLike,
+    *,
+    images: int,
+    more: int,
+    noun: str,
+    drawn_share: float = 0.0,
+    cluster: float = 1.0,
+    unit: str = "image",
 ) -> Discovery:
     """Return what another draw would bring.
 
@@ -211,6 +220,7 @@ def discovery(
         noun: Plural of what a kind is called.
         drawn_share: Share of a finite pool that was drawn.
         cluster: `cluster_factor`, where several counts come from one image.
+        unit: What is drawn: image or object.
 
     Examples:
         >>> found = discovery([50, 30, 10, 6, 2, 1, 1], images=100, more=50, noun="classes")
@@ -227,6 +237,7 @@ def discovery(
         more=more,
         new=new_kinds(given, more * int(given.sum()) / max(images, 1), drawn_share=drawn_share),
         unseen=unseen_share(given, drawn_share=drawn_share, cluster=cluster),
+        unit=unit,
     )
 
 

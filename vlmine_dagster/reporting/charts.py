@@ -57,12 +57,12 @@ class SignalCloud:
             )
 
 
-def cloud_chart(cloud: SignalCloud) -> Chart:
-    """Draw the first two signals against each other, or a single one by rank."""
-    return signal_ranks(cloud) if len(cloud.names) == 1 else signal_scatter(cloud)
+def cloud_chart(cloud: SignalCloud, *, noun: str = "image") -> Chart:
+    """Draw the first two signals against each other, or a single one by rank; the noun says of what."""
+    return signal_ranks(cloud, noun=noun) if len(cloud.names) == 1 else signal_scatter(cloud, noun=noun)
 
 
-def signal_scatter(cloud: SignalCloud) -> Chart:
+def signal_scatter(cloud: SignalCloud, *, noun: str = "image") -> Chart:
     """Draw the first two signals against each other: every selected image, and the others thinned out evenly.
 
     With exactly two signals, a line marks the edge of the first front.
@@ -77,7 +77,7 @@ def signal_scatter(cloud: SignalCloud) -> Chart:
         axes.plot(*front_edge(points[front == 1]).T, color=PALETTE["accent"], linewidth=1.2, alpha=0.55)
     draw_dots(axes, points[selected & (front > 1)], role="picked", size=4.5)
     draw_dots(axes, points[selected & (front <= 1)], role="accent", size=6)
-    return Chart(figure, f"{y_name} against {x_name}: {len(points):,} images, {int(selected.sum()):,} selected")
+    return Chart(figure, f"{y_name} against {x_name}: {len(points):,} {noun}s, {int(selected.sum()):,} selected")
 
 
 def front_edge(points: Floats) -> Floats:
@@ -97,7 +97,7 @@ def front_edge(points: Floats) -> Floats:
     return edge
 
 
-def signal_ranks(cloud: SignalCloud) -> Chart:
+def signal_ranks(cloud: SignalCloud, *, noun: str = "image") -> Chart:
     """Draw the first signal by rank, highest first, with the selected share filled. Ranks are on a log axis."""
     points, _, selected = _finite(cloud)
     values = np.sort(points[:, 0])[::-1]
@@ -117,7 +117,7 @@ def signal_ranks(cloud: SignalCloud) -> Chart:
             outline = [chosen[0], *chosen, chosen[-1]], [floor, *values[chosen - 1], floor]
             axes.fill(*outline, color=PALETTE["accent"], alpha=0.13, linewidth=0)
             _note_cut(axes, cut, is_late=cut**2 > len(values))
-    return Chart(figure, f"{name} of {len(values):,} images, highest first, {cut:,} selected")
+    return Chart(figure, f"{name} of {len(values):,} {noun}s, highest first, {cut:,} selected")
 
 
 def keyword_bins(image_counts: npt.ArrayLike) -> list[tuple[int, int, int]]:

@@ -333,10 +333,11 @@ def _discoveries(run: Recorded, labels: Labels | None) -> tuple[Discovery, ...]:
     """Return what more images would bring, in classes and in keywords, as far as that can be told."""
     with run.connect(ITEMS) as connection:
         items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
-    found = [class_discovery(items, labels, run.shards)]
+    unit = run.project.settings.unit
+    found = [class_discovery(items, labels, run.shards, unit=unit)]
     if run.needs("vocab_counts"):
         with run.connect("keywords", "vocab_counts") as connection:
-            found.append(keyword_discovery(connection))
+            found.append(keyword_discovery(connection, unit=unit))
     return tuple(one for one in found if one is not None)
 
 

@@ -202,7 +202,7 @@ def render_report(report: Report) -> str:
         cards=sorted(report.cards, key=lambda card: (card.rank, card.image_id)),
         bins=_bin_counts(report.cards),
         shows_fronts=report.fusion == "pareto" and len(report.signals) > 1,
-        cloud=report.cloud and charts.cloud_chart(report.cloud),
+        cloud=report.cloud and charts.cloud_chart(report.cloud, noun=report.item),
         keyword_chart=charts.keyword_histogram(counts, counted=report.counted) if counts.size else None,
         keyword_count=counts.size,
         lone_keyword_count=int((counts == 1).sum()),

@@ -40,15 +40,18 @@ def discoveries_of(bench: Workbench) -> list[Discovery]:
         return []
     with lake.connect(items=lake.require(ITEMS, shards)) as connection:
         items = connection.sql("SELECT image_id, label, split, outcome FROM items").fetchall()
-    found = [class_discovery(items, bench.labels, shards)]
+    unit = bench.project.settings.unit
+    found = [class_discovery(items, bench.labels, shards, unit=unit)]
     if lake.partitions("keywords") and lake.path("vocab_counts", WHOLE_POOL).exists():
         tables = {name: lake.require(name, lake.partitions(name)) for name in ("keywords", "vocab_counts")}
         with lake.connect(**tables) as connection:
-            found.append(keyword_discovery(connection))
+            found.append(keyword_discovery(connection, unit=unit))
     return [one for one in found if one is not None]
 
 
-def class_discovery(items: Iterable[Labelled], labels: Labels | None, shards: Sequence[str]) -> Discovery | None:
+def class_discovery(
+    items: Iterable[Labelled], labels: Labels | None, shards: Sequence[str], *, unit: str = "image"
+) -> Discovery | None:
     """Return what 500 more random images would bring; None where no class was drawn at random.
 
     Images that are labelled because they were mined are no random draw, and do not count.
@@ -57,6 +60,7 @@ def class_discovery(items: Iterable[Labelled], labels: Labels | None, shards: Se
         items: The items of the pool.
         labels: The project's labels, None without any.
         shards: Names of the shards.
+        unit: What the items are: image or object.
     """
     if labels is None:
         return None
@@ -72,10 +76,11 @@ def class_discovery(items: Iterable[Labelled], labels: Labels | None, shards: Se
     if not drawn or drawn >= pool:
         return None
     more = min(MORE_IMAGES, pool - drawn)
-    return discovery(np.array(list(counts.values())), images=drawn, more=more, noun="classes", drawn_share=drawn / pool)
+    found = np.array(list(counts.values()))
+    return discovery(found, images=drawn, more=more, noun="classes", drawn_share=drawn / pool, unit=unit)
 
 
-def keyword_discovery(connection: "duckdb.DuckDBPyConnection") -> Discovery | None:
+def keyword_discovery(connection: "duckdb.DuckDBPyConnection", *, unit: str = "image") -> Discovery | None:
     """Return how many keywords 500 more images like those of the pool would bring that the vocabulary lacks.
 
     The images of the pool are taken for a random draw of a larger one, such as of the shards of the weeks to come.
@@ -83,6 +88,7 @@ def keyword_discovery(connection: "duckdb.DuckDBPyConnection") -> Discovery | No
     Args:
         connection: Views `keywords` (image_id, keyword) and `vocab_counts` (keyword, unit_count, image_count,
             image_share).
+        unit: What has the keywords: image or object.
 
     Returns:
         None where the vocabulary is empty.
@@ -94,4 +100,4 @@ def keyword_discovery(connection: "duckdb.DuckDBPyConnection") -> Discovery | No
     images = round(float(found["images"][0]))
     squares, total = connection.sql(_TOGETHER).fetchall()[0]
     cluster = max(1.0, squares / total) if total else 1.0
-    return discovery(counts, images=images, more=MORE_IMAGES, noun="keywords", cluster=cluster)
+    return discovery(counts, images=images, more=MORE_IMAGES, noun="keywords", cluster=cluster, unit=unit)
