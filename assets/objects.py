@@ -39,8 +39,8 @@ def _pool(part: Part) -> str | None:
 
 
 def _fingerprints(bench: Workbench, part: Part) -> list[Any]:
-    is_labelled = part.settings.unit == "object" and bench.labels is not None
-    return [*_shard_boxes(bench, part), bench.labels.fingerprint if is_labelled and bench.labels else None]
+    labels = bench.labels if part.settings.unit == "object" else None
+    return [*_shard_boxes(bench, part), None if labels is None else labels.fingerprint]
 
 
 def _settings(part: Part) -> list[Any]:

@@ -237,6 +237,29 @@ def test_labels_of_objects_come_back(made, tmp_path):
     assert (row.label, row.split) == ("rocket", "seed")
 
 
+def test_the_first_labels_of_a_project_reach_its_objects(made, tmp_path):
+    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    shutil.copytree(made.folder, copy.folder)
+    settings = yaml.safe_load(copy.file.read_text())
+    del settings["dataset"]["labels"]
+    arms = {"boxes": settings["experiments"]["boxes"]}
+    copy.settings(dataset=settings["dataset"], experiments=arms)
+    assert copy.run().is_whole
+    assert set(copy.frame("objects").split) == {"pool"}
+    names = copy.frame("pareto_set", "boxes").sort_values("rank").image_id[:4].tolist()
+    (tmp_path / "back.csv").write_text("\n".join(["object_id,label", *(f"{one},rocket" for one in names[:2])]))
+    (tmp_path / "more.csv").write_text("\n".join(["object_id,label", *(f"{one},coffee" for one in names[2:])]))
+
+    for file in ("back.csv", "more.csv"):
+        import_labels(copy.bench, tmp_path / file)
+    outcome = copy.run()
+
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    labelled = copy.frame("objects").query("split == 'seed'").set_index("object_id").label.to_dict()
+    assert labelled == {**dict.fromkeys(names[:2], "rocket"), **dict.fromkeys(names[2:], "coffee")}
+    assert not set(names) & set(copy.frame("pareto_set", "boxes").image_id)
+
+
 def test_another_margin_makes_other_crops(made, tmp_path):
     copy = Made(tmp_path / "copy")
     shutil.copytree(made.folder, copy.folder)

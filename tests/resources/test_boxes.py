@@ -25,6 +25,7 @@ from vlmine_dagster.resources.objects import Objects, class_spellings, object_ro
 from vlmine_dagster.resources.pictures import decode_picture, exif_orientation
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.settings.objects import BOX_FORMATS, ObjectSettings
+from vlmine_dagster.settings.project import Project
 
 WIDE = {"photo.jpg": (200, 100)}
 """Key and size of the one picture of most tests; never square."""
@@ -780,3 +781,18 @@ def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path, content, 
     (tmp_path / "boxes").mkdir()
     with pytest.raises(SourceError, match=message):
         store(tmp_path, content, **settings).class_counts()
+
+
+def test_a_file_behind_a_link_is_known_by_the_name_of_the_link(tmp_path: Path):
+    snapshot, blob = tmp_path / "snapshots" / "abc", tmp_path / "blobs" / "0123456789abcdef"
+    snapshot.mkdir(parents=True)
+    blob.parent.mkdir()
+    blob.write_text('{"images": [], "annotations": [], "categories": []}')
+    (snapshot / "boxes.json").symlink_to("../../blobs/0123456789abcdef")  # as a Hugging Face cache keeps its files
+    (tmp_path / "vlmine.yaml").write_text("name: p\ndataset: {kind: folder, root: snapshots/abc}\n")
+    project = Project.load(tmp_path / "vlmine.yaml")
+
+    files = BoxFiles(ObjectSettings(boxes="snapshots/abc/boxes.json"), project.resolve, FingerprintCache())
+
+    assert files.formats() == ["coco"]
+    assert project.resolve("snapshots/../snapshots/abc") == str(snapshot)

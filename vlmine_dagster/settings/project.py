@@ -396,10 +396,14 @@ class Project:
             )
 
     def resolve(self, location: str) -> str:
-        """Return a path or URL of the settings as an absolute one."""
+        """Return a path or URL of the settings as an absolute one.
+
+        A file that is a link keeps its name, whose ending says what it is: a Hugging Face cache links to files without.
+        """
         if "://" in location:
             return location
-        return str((self.folder / Path(location).expanduser()).resolve())
+        path = self.folder / Path(location).expanduser()
+        return str(path.parent.resolve() / path.name if path.is_file() else path.resolve())
 
     @property
     def has_labels(self) -> bool:
