@@ -258,6 +258,9 @@ def test_the_first_labels_of_a_project_reach_its_objects(made, tmp_path):
     labelled = copy.frame("objects").query("split == 'seed'").set_index("object_id").label.to_dict()
     assert labelled == {**dict.fromkeys(names[:2], "rocket"), **dict.fromkeys(names[2:], "coffee")}
     assert not set(names) & set(copy.frame("pareto_set", "boxes").image_id)
+    changes = copy.frame("list_changes", "boxes")
+    assert set(changes[changes.change == "left"].why) == {"labelled now"}
+    assert changes[changes.cause == "others"].why.str.endswith("; objects ahead of it left").all()
 
 
 def test_another_margin_makes_other_crops(made, tmp_path):

@@ -26,7 +26,7 @@ def left(before: Standing, now: Standing | None, lists: Comparison = LISTS, **st
         ({"split": "test"}, Cause.LABELLED, "in the test split now"),
         ({"split": None, "outcome": None}, Cause.GONE, "the data set no longer holds it"),
         ({"outcome": "corrupt"}, Cause.UNREADABLE, "it cannot be read any more (corrupt)"),
-        ({}, Cause.UNRANKED, "no longer ranked: it lacks a signal, or another image stands for it"),
+        ({}, Cause.UNRANKED, "no longer ranked: it lacks a signal, or another one stands for it"),
     ],
 )
 def test_an_image_that_the_list_no_longer_holds(state, cause, why):

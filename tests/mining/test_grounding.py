@@ -54,7 +54,7 @@ def test_only_the_first_places_make_the_rate_and_failures_are_left_out():
     assert (found.asked, found.answered, found.denied, found.failed, found.sunk) == (102, 100, 25, 1, 26)
     assert found.rate == 0.25
     assert found.interval == pytest.approx((0.1755, 0.3430), abs=1e-4)
-    assert "hallucination rate 25.0% [17.5%, 34.3%], 26 images sank, 1 questions have no answer" in str(found)
+    assert "hallucination rate 25.0% [17.5%, 34.3%], 26 images sank, 1 question has no answer" in str(found)
     assert found.metrics()["hallucination_rate_low"] == pytest.approx(0.1755, abs=1e-4)
 
 

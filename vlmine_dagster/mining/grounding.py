@@ -78,12 +78,14 @@ class Confirmations:
         if self.rate is None or self.interval is None:
             return f"no keyword is confirmed or denied: {self.failed:,} of {self.asked:,} questions have no answer"
         low, high = self.interval
+        sank = f"{self.sunk:,} image{'' if self.sunk == 1 else 's'} sank"
         text = (
             f"{self.denied:,} of the first {self.answered:,} keywords were not seen by the second model: hallucination "
-            f"rate {self.rate:.1%} [{low:.1%}, {high:.1%}], {self.sunk:,} images sank"
+            f"rate {self.rate:.1%} [{low:.1%}, {high:.1%}], {sank}"
         )
-        failed = f", {self.failed:,} questions have no answer" if self.failed else ""
-        return text + failed + (f", {self.left:,} places were not asked about" if self.left else "")
+        questions, places = ("question has", "questions have"), ("place was", "places were")
+        failed = f", {self.failed:,} {questions[self.failed != 1]} no answer" if self.failed else ""
+        return text + failed + (f", {self.left:,} {places[self.left != 1]} not asked about" if self.left else "")
 
 
 def confirmations(rows: Iterable[tuple[int, str, bool | None]], *, first: int) -> Confirmations:

@@ -42,6 +42,7 @@ class Comparison:
         has_verdicts: Whether this one learned from verdicts.
         has_denied: Whether images sank on this one because a second model did not see their keyword.
         counted: What keywords are counted by.
+        noun: What is listed: image or object.
     """
 
     selected_before: int
@@ -50,6 +51,7 @@ class Comparison:
     has_verdicts: bool = False
     has_denied: bool = False
     counted: CountedUnit = COUNTED["image"]
+    noun: str = "image"
 
 
 Found = tuple[Cause, str]
@@ -134,7 +136,7 @@ def _risen(before: Standing, now: Standing, lists: Comparison) -> Found:
         return Cause.BUDGET, f"{was}; {_budgets(lists)}"
     own = _places(before) - _places(now)
     if own <= 0 or own < (before.rank - now.rank) - own:
-        return Cause.OTHERS, f"{was}; images ahead of it left"
+        return Cause.OTHERS, f"{was}; {lists.noun}s ahead of it left"
     return _moved(before, now, lists, was, up=True)
 
 
@@ -145,12 +147,12 @@ def _fallen(before: Standing, now: Standing, lists: Comparison) -> Found:
     own = _places(now) - _places(before)
     others = (now.rank - before.rank) - own
     if own <= 0 or own < others:
-        return Cause.OTHERS, f"{at}; pushed down {others:,} by images that the last list did not hold"
+        return Cause.OTHERS, f"{at}; pushed down {others:,} by {lists.noun}s that the last list did not hold"
     return _moved(before, now, lists, at, up=False)
 
 
 def _budgets(lists: Comparison) -> str:
-    return f"the budget reaches {lists.selected_now:,} images now, {lists.selected_before:,} before"
+    return f"the budget reaches {lists.selected_now:,} {lists.noun}s now, {lists.selected_before:,} before"
 
 
 def _absent(split: str | None, outcome: str | None) -> Found:
@@ -162,7 +164,7 @@ def _absent(split: str | None, outcome: str | None) -> Found:
         return Cause.LABELLED, "labelled now"
     if split != "pool":
         return Cause.LABELLED, f"in the {split} split now"
-    return Cause.UNRANKED, "no longer ranked: it lacks a signal, or another image stands for it"
+    return Cause.UNRANKED, "no longer ranked: it lacks a signal, or another one stands for it"
 
 
 def _places(standing: Standing) -> int:
@@ -181,7 +183,7 @@ def _moved(before: Standing, now: Standing, lists: Comparison, rank: str, *, up:
     if lists.has_verdicts:
         return Cause.VERDICT, f"{rank}; verdicts moved it {'up' if up else 'down'}"
     if lists.has_denied and up:
-        return Cause.GROUNDING, f"{rank}; images ahead of it sank: a second model does not see their keywords"
+        return Cause.GROUNDING, f"{rank}; {lists.noun}s ahead of it sank: a second model does not see their keywords"
     return Cause.ORDER, f"{rank}; no signal moved it, but how the experiment puts its list together"
 
 

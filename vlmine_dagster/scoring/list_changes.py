@@ -118,6 +118,7 @@ def _compared(reader: Reader, found: MinedList, connection: "duckdb.DuckDBPyConn
         has_verdicts=reader.needs("verdicts"),
         has_denied=bool(denied),
         counted=reader.project.settings.counted,
+        noun=reader.project.settings.unit,
     )
     entered = [name for name, is_selected in changed.items() if is_selected]
     left = [name for name, is_selected in changed.items() if not is_selected]
