@@ -223,8 +223,8 @@ def _unranked(card: Mapping[str, Any]) -> str:
         return f"not mined: {card['near_duplicate_of']} shows the same picture and stands for it"
     noun = "object" if "object" in card else "image"
     return (
-        f"not ranked yet: run `vlmine run`. If it was run, the {noun} lacks the signals of every experiment, another one "
-        f"with the same bytes is ranked or labelled, or the lists of this large pool end before it"
+        f"not ranked yet: run `vlmine run`. If it was run, the {noun} lacks the signals of every experiment, another "
+        f"one with the same bytes is ranked or labelled, or the lists of this large pool end before it"
     )
 
 
