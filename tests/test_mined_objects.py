@@ -238,7 +238,7 @@ def test_labels_of_objects_come_back(made, tmp_path):
 
 
 def test_the_first_labels_of_a_project_reach_its_objects(made, tmp_path):
-    copy = Made(tmp_path / "copy", dg.DagsterInstance.ephemeral())
+    copy = Made(tmp_path / "copy")
     shutil.copytree(made.folder, copy.folder)
     settings = yaml.safe_load(copy.file.read_text())
     del settings["dataset"]["labels"]
