@@ -24,6 +24,7 @@ from vlmine_dagster.engine.asset_factory import build_asset, build_assets
 from vlmine_dagster.engine.graph import Graph
 from vlmine_dagster.engine.partitions import SHARDS, experiments
 from vlmine_dagster.engine.stage import MiningConfig, ModelConfig, Product, StageConfig, Unit
+from vlmine_dagster.resources import encoder
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.progress import ALL_SHARDS, Step, listening
 from vlmine_dagster.resources.sources import open_source
@@ -84,6 +85,7 @@ def test_one_shard_is_a_whole_pool(make_project):
     outcome = made.run()
 
     assert outcome.is_whole, outcome.failures
+    assert encoder._session.cache_info().currsize == 0  # its memory is given back before the pool is mined
     assert "no labels" in outcome.skipped["task_model"]
     assert len(made.frame("pareto_set")) == 6
     assert made.frame("retrain_metrics").empty

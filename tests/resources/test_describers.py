@@ -14,7 +14,7 @@ from vlmine_dagster.describing.keyworders.tags import TagsSettings, by_tags
 from vlmine_dagster.domain.errors import ConfigError, ModelError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.describers import Describer, DescriberInput, Description, Tag
-from vlmine_dagster.resources.encoder import Encoder, prepare_pixels
+from vlmine_dagster.resources.encoder import Encoder, forget_session, prepare_pixels
 from vlmine_dagster.resources.keyworders import Keyworder
 from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.settings import KeyworderSettings
@@ -196,6 +196,15 @@ class TestEncoder:
 
         assert Encoder(encoder._folder).session is not None
         assert path.stat().st_mtime_ns == before
+
+    def test_shards_share_a_session_until_it_is_forgotten(self, encoder):
+        folder = encoder._folder
+        session = Encoder(folder).session
+        assert Encoder(folder).session is session
+
+        forget_session()
+
+        assert Encoder(folder).session is not session
 
     def test_a_damaged_graph_says_what_to_do(self, encoder, tmp_path):
         broken = Encoder(tmp_path)

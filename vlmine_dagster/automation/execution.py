@@ -17,6 +17,9 @@ from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failure
 from vlmine_dagster.resources.progress import Step
 from vlmine_dagster.settings.compute import Needs
 
+ENCODED = "embeddings"
+"""The asset whose runs share a session of the encoder; before any other its memory is given back."""
+
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -155,6 +158,10 @@ class Maker:
             work: What.
             tags: More tags: where it is made.
         """
+        if ENCODED not in {name.rpartition("/")[2] for name in work.assets}:
+            from vlmine_dagster.resources.encoder import forget_session
+
+            forget_session()
         result = self._definitions.resolve_job_def(work.job).execute_in_process(
             instance=self._instance,
             asset_selection=[dg.AssetKey.from_user_string(name) for name in work.assets],
