@@ -41,6 +41,7 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks.startup --rounds 1 --shards 200
 	$(BIN)/python -m benchmarks.engine --images 200000
 	$(BIN)/python -m benchmarks.ranking --points 10000
+	$(BIN)/python -m benchmarks.first_places --images 3000000
 	$(BIN)/python -m benchmarks.geometry
 	$(BIN)/python -m benchmarks.drives --frames 10
 	$(BIN)/python -m benchmarks.peers --images 100000 --vectors 5000
