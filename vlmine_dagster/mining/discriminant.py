@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.main_axes import main_axes
+from vlmine_dagster.mining.one_thread import on_one_thread
 
 _LEAST_SPREAD = 1e-3
 
@@ -109,6 +110,7 @@ def fit_discriminant(
     )
 
 
+@on_one_thread
 def _common_axes(residuals: Floats, spread: Floats, freedom: int, shrinkage: float) -> tuple[Floats, Floats]:
     """Return axes, shape (A, A), on which residuals have variance 1, and by how much centres vary on them."""
     within = residuals.T @ residuals / max(freedom, 1)

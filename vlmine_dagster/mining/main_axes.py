@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.mining.one_thread import on_one_thread
 
+
+@on_one_thread
 def main_axes(centred: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return the variances of centred vectors on their main axes, and the axes.
 

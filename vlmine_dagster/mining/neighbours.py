@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ConfigError, ContractError
+from vlmine_dagster.mining.one_thread import on_one_thread
 
 SEARCHES = ("auto", "exact", "index")
 
@@ -199,6 +200,7 @@ def _sample(blocks: Iterable[Floats]) -> tuple[Floats, int]:
     return (np.concatenate(kept) if kept else np.empty((0, 1), np.float32)), total
 
 
+@on_one_thread
 def _main_axes(sample: Floats, count: int) -> Floats:
     """Return the axes that keep most of the inner products of the sample, shape (D, at most `count`)."""
     moments = sample.T @ sample

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vlmine_dagster.domain.tables import Split
 from vlmine_dagster.mining.longtail import shot_accuracy
+from vlmine_dagster.mining.one_thread import on_one_thread
 from vlmine_dagster.mining.selectors.state import UNLABELLED, Ask, Places, PoolState, Singles
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.task_model import model_inputs
@@ -68,6 +69,7 @@ def labelled_pool(run: StudyRun) -> LabelledPool:
     return run.memory[LabelledPool]  # type: ignore[no-any-return]
 
 
+@on_one_thread
 def main_axes(
     features: npt.NDArray[np.float16],
     truth: Places,
