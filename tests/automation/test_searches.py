@@ -35,7 +35,7 @@ def test_the_others_of_a_class_come_first_and_nothing_else_is_made(finished: Mad
     assert set(mined["image_id"][: len(rockets) - 1]) == set(rockets[1:])
     assert rockets[0] not in set(mined["image_id"])  # whoever has it does not look for it
     assert mined["selected"].sum() == 5
-    assert mined["reason"].iloc[0].startswith("most like the examples")
+    assert mined["reason"].iloc[0].startswith("best match for the search")
     after = {path: path.stat().st_mtime_ns for path in (finished.folder / ".vlmine" / "lake").rglob("*.parquet")}
     assert {str(path.relative_to(finished.folder)) for path in after.keys() - before.keys()} == {
         f".vlmine/lake/pareto_set/{name}.parquet",

@@ -167,7 +167,7 @@ def test_one_key_mines_more_like_what_is_shown_and_shows_the_new_list(finished: 
         assert name in finished.project.settings.experiments
         (example,) = finished.project.settings.experiments[name].like.images
         assert example in shown
-        assert "most like the examples" in page.locator("[role=gridcell]").first.get_attribute("aria-label")
+        assert "best match for the search" in page.locator("[role=gridcell]").first.get_attribute("aria-label")
 
 
 def with_lane_and_slices(made: Made) -> Any:

@@ -226,6 +226,10 @@ def _accelerator() -> Advice:
     )
 
 
+def _shards(count: int) -> str:
+    return "1 shard" if count == 1 else f"{count:,} shards"
+
+
 def _project(project: "Project") -> Iterator[Advice]:
     from vlmine_dagster.resources.tracking import Tracking
     from vlmine_dagster.resources.workbench import Workbench
@@ -233,7 +237,7 @@ def _project(project: "Project") -> Iterator[Advice]:
     bench = Workbench()
     yield _tried(
         "dataset",
-        lambda: f"{len(bench.source.shards())} shards at {project.resolve(project.settings.dataset.root)}",
+        lambda: f"{_shards(len(bench.source.shards()))} at {project.resolve(project.settings.dataset.root)}",
         "Correct dataset.root in vlmine.yaml.",
     )
     yield advice_on_labels(bench)

@@ -288,7 +288,7 @@ LIKENESS = Signal(
     "likeness",
     None,
     "how near it is to the examples of `vlmine like`, and how much nearer than to any known class",
-    "{nth}most like the examples",
+    "{nth}best match for the search",
     "mining.likeness.likeness",
     needs="examples",
     make=_likeness,
