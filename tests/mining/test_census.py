@@ -1,5 +1,7 @@
 """Which classes are searched for, and how much of the unseen ones is believed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,14 @@ def test_nameless_classes_have_one_list_more_where_there_may_be_any():
 
     assert (len(named), len(nameless)) == (2, 2)
     assert counts[-1] == pytest.approx(6.0)  # one class, of which 1.5 * 0.8 / 0.2 images should be left
+
+
+def test_the_list_of_the_nameless_is_as_long_as_what_no_class_explains():
+    known = census([1, 0], is_named=[True, False])
+
+    assert replace(known, unexplained_count=40.0).list_terms[1][-1] == 40.0
+    assert replace(known, unexplained_count=4.0).list_terms[1][-1] == known.list_terms[1][-1]
+    assert len(replace(census([1, 4]), unexplained_count=40.0).list_terms[1]) == 2  # each class has labels
 
 
 def test_classes_that_nobody_announced_are_as_many_as_those_seen_once_suggest_less_those_found_by_mining():

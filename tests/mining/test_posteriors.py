@@ -53,6 +53,25 @@ def test_the_discriminant_is_that_of_two_covariances_written_out():
     np.testing.assert_allclose(fitted.posterior(vectors), expected / expected.sum(axis=1, keepdims=True), atol=1e-6)
 
 
+def test_a_class_without_a_label_is_less_explained_than_those_with_some():
+    vectors, classes = clouds([60, 50, 40], seed=3)
+    labelled = np.concatenate([np.flatnonzero(classes == k)[:20] for k in range(2)])
+
+    fitted = fit_discriminant(vectors[labelled], classes[labelled], class_count=3, everything=vectors)
+
+    newness = fitted.newness(vectors)
+    assert newness[classes == 2].min() > newness[classes < 2].max()
+    other = 1 + fitted.between
+    rows = (vectors - fitted.mean) @ fitted.axes
+    of_new = -0.5 * (rows**2 / other + np.log(other)).sum(axis=1)
+    known = [
+        np.exp(-0.5 * ((rows - centre) ** 2 / spread + np.log(spread)).sum(axis=1)) / 2
+        for centre, spread in zip(fitted.centres[:2], fitted.variances[:2], strict=True)
+    ]
+    near = classes < 2  # densities of the others are too small to be written out
+    np.testing.assert_allclose(newness[near], (of_new - np.log(np.sum(known, axis=0)))[near], atol=1e-6)
+
+
 def test_one_label_per_class_is_refused():
     with pytest.raises(ContractError, match="fit_discriminant: 2 rows and 2 labels, expected as many, and two of one"):
         fit_discriminant(np.eye(2), [0, 1], class_count=2, everything=np.eye(2))

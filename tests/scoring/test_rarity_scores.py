@@ -132,6 +132,38 @@ def test_what_is_strange_tops_the_list_of_classes_that_have_neither_a_label_nor_
     assert None not in named["rare_class"][160:]
 
 
+def kinds(counts, seed):
+    """Images of some kinds by noisy features; the tags tell nothing."""
+    draw = np.random.default_rng(seed)
+    shown = np.repeat(np.arange(len(counts)), counts)
+    centres = 3 * np.random.default_rng(0).normal(size=(len(counts), 12))
+    features = centres[shown] + draw.normal(size=(len(shown), 12))
+    return Evidence(features, np.full((len(shown), len(TAGS)), 0.25), [["road"]] * len(shown))
+
+
+@pytest.mark.parametrize(("are_drawn_alone", "found_least", "found_most"), [(True, 65, 80), (False, 0, 60)])
+def test_a_large_class_that_no_label_tells_of_has_a_list_as_long_as_what_labels_leave_unexplained(
+    are_drawn_alone, found_least, found_most
+):
+    seed, pool = kinds([80, 60, 30, 4], seed=1), kinds([320, 240, 120, 16, 80], seed=2)
+    labels = [f"kind {k}" for k, count in enumerate([80, 60, 30, 4]) for _ in range(count)]
+
+    told = rarity_by_labels(
+        pool,
+        seed,
+        labels,
+        {"road": 950},
+        around=placed(pool, seed),
+        naming=Naming(),
+        few_under=25,
+        are_drawn_alone=are_drawn_alone,
+    )
+
+    first = np.argsort(-told["class_rank_rarity"])[:96]  # 16 images are of the rare class with labels
+    assert found_least <= (first >= 696).sum() <= found_most
+    assert set(range(680, 696)) <= set(first.tolist())  # those of the rare class are not pushed out
+
+
 @pytest.mark.parametrize("naming", [Naming(), Naming(("x-17",), TAGS)])
 def test_images_without_keywords_are_ranked_by_what_needs_none(naming):
     wordless = Evidence(POOL.features, POOL.tag_probabilities, [*POOL.keywords[:-1], []])

@@ -37,7 +37,8 @@ class Census:
         few_under: A class is few-shot with fewer images than this.
         is_drawn: Whether the labels tell the sizes of classes, as those of a random draw do.
         predicted_sizes: Shape (C,), images of each class by models; NaN where they know none. None: nothing is
-        predicted.
+            predicted.
+        unexplained_count: Images of the pool, at least, that no class with labels explains.
     """
 
     known: npt.NDArray[np.int64]
@@ -48,6 +49,7 @@ class Census:
     few_under: int
     is_drawn: bool = True
     predicted_sizes: Floats | None = None
+    unexplained_count: float = 0.0
 
     @cached_property
     def share_there(self) -> float:
@@ -99,4 +101,6 @@ class Census:
             return few, counts
         one_few = few_shot_probability([0], seed_fraction=self.fraction, few_under=self.few_under)
         one_count = expected_counts([0], seed_fraction=self.fraction)
-        return np.append(few, one_few), np.append(counts, self.nameless_count * one_count)
+        return np.append(few, one_few), np.append(
+            counts, np.maximum(self.nameless_count * one_count, self.unexplained_count)
+        )

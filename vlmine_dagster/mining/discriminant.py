@@ -24,6 +24,7 @@ class Discriminant:
         centres: Shape (C, A), where the images of a class are expected.
         variances: Shape (C, A), of an image around its class's centre, that of the centre itself included.
         log_priors: Shape (C,), logarithms of the classes' shares among the labels.
+        between: Shape (A,), how much the centres of classes vary.
     """
 
     mean: Floats
@@ -31,16 +32,48 @@ class Discriminant:
     centres: Floats
     variances: Floats
     log_priors: Floats
+    between: Floats
 
     def posterior(self, features: npt.ArrayLike) -> Floats:
         """Return class probabilities of B images, shape (B, C), float64; rows sum to 1."""
-        rows = (np.asarray(features, dtype=np.float64) - self.mean) @ self.axes
-        inverse = 1 / self.variances
-        likelihood = rows @ (self.centres * inverse).T - 0.5 * rows**2 @ inverse.T
-        likelihood += self.log_priors - 0.5 * (self.centres**2 * inverse + np.log(self.variances)).sum(axis=1)
+        likelihood = self._log_densities(self._projected(features))
         likelihood -= likelihood.max(axis=1, keepdims=True)
         chances = np.exp(likelihood)
         return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+
+    def newness(self, features: npt.ArrayLike) -> Floats:
+        """Return how much likelier B images are of a class without a label than of those that have some.
+
+        The logarithm of the ratio of both densities; of a class without a label the centre is in the middle, and its
+        images vary by 1 + psi.
+
+        Args:
+            features: Shape (B, D).
+
+        Returns:
+            Shape (B,), float64, in nats, higher is less explained.
+
+        Examples:
+            >>> labelled = [[0.0, 1.0], [0.0, -1.0], [8.0, 1.0], [8.0, -1.0]]
+            >>> fitted = fit_discriminant(labelled, [0, 0, 1, 1], class_count=2, everything=labelled)
+            >>> fitted.newness([[0.0, 0.0], [4.0, 0.0]]).round(1)
+            array([-2.1, 50.7])
+        """
+        rows = self._projected(features)
+        known = self._log_densities(rows)
+        most = known.max(axis=1)
+        of_new = -0.5 * (rows**2 / (1 + self.between) + np.log(1 + self.between)).sum(axis=1)
+        return np.asarray(of_new - most - np.log(np.exp(known - most[:, None]).sum(axis=1)))
+
+    def _projected(self, features: npt.ArrayLike) -> Floats:
+        return np.asarray((np.asarray(features, dtype=np.float64) - self.mean) @ self.axes)
+
+    def _log_densities(self, rows: Floats) -> Floats:
+        """Return the logarithm of share times density, shape (B, C), but for what is the same for all classes."""
+        inverse = 1 / self.variances
+        likelihood = rows @ (self.centres * inverse).T - 0.5 * rows**2 @ inverse.T
+        likelihood += self.log_priors - 0.5 * (self.centres**2 * inverse + np.log(self.variances)).sum(axis=1)
+        return np.asarray(likelihood)
 
 
 def fit_discriminant(
@@ -107,6 +140,7 @@ def fit_discriminant(
         centres=(centres @ own) * weight / (1 + weight),
         variances=1 + between / (1 + weight),
         log_priors=log_priors,
+        between=between,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.mining.discriminant import Discriminant, fit_discriminant
+from vlmine_dagster.mining.unexplained import held_out_shares, least_unexplained_share
 from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks
 
 _SAMPLED = 10_000  # images of the pool whose features tell how images vary
@@ -34,8 +35,11 @@ class Learned:
             for rows in (seed.features, np.cbrt(seed.tag_probabilities))
         )
         self._clouds: Discriminant | None = None
+        self._seed, self._numbers = seed, numbers
+        self._sample: npt.NDArray[np.float32] | None = None
         if np.bincount(numbers).max() > 1:
-            everything = np.concatenate([seed.features, _sampled_features(pool)])
+            self._sample = _sampled_features(pool)
+            everything = np.concatenate([seed.features, self._sample])
             self._clouds = fit_discriminant(seed.features, numbers, class_count=class_count, everything=everything)
 
     @property
@@ -58,6 +62,20 @@ class Learned:
     def by_clouds(self, images: Evidence) -> list[Floats]:
         """Return class probabilities of B images by the discriminant, shape (B, C); none where there is none."""
         return [] if self._clouds is None else [self._clouds.posterior(images.features)]
+
+    def unexplained_share(self, is_chance: npt.NDArray[np.bool_]) -> float:
+        """Return which share of the pool is of classes without a label, at least; 0 where there is no discriminant.
+
+        Args:
+            is_chance: Shape (M,), which labels were drawn by chance, each image for itself.
+        """
+        if self._sample is None:
+            return 0.0
+        return least_unexplained_share(held_out_shares(self._seed.features, self._numbers, is_chance, self._sample))
+
+    def newness(self, images: Evidence) -> Floats:
+        """Return how little the labelled classes explain B images by the discriminant, shape (B,); NaN without it."""
+        return np.full(len(images), np.nan) if self._clouds is None else self._clouds.newness(images.features)
 
 
 def predicted_sizes(

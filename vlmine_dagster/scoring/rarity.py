@@ -1,6 +1,7 @@
 """The columns of `rarity_scores`: what the labelled set, the names of classes and the tags say about rarity."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from vlmine_dagster.scoring.posteriors import Learned, predicted_sizes
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.surroundings import Placed, Propagation, surroundings
 from vlmine_dagster.scoring.vocabulary import unit_counts as counts_by_keyword
+from vlmine_dagster.settings.project import Project
 
 _BY_LABELS = ("expected_rarity", "class_rank_rarity", "keyword_value", "chosen_sparsity", "chosen_isolation")
 _NO_DRAW = (
@@ -77,6 +79,7 @@ def rarity_scores(
         around=Placed(around, np.flatnonzero(known.is_pool), np.flatnonzero(~known.is_pool)),
         naming=naming,
         is_mined=is_mined,
+        are_drawn_alone=are_drawn_alone(reader.project),
         few_under=few_shot_under(reader.project),
         scratch=scratch,
         warn=reader.log.warning,
@@ -84,6 +87,11 @@ def rarity_scores(
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     rows = pa.table({"image_id": known.ids, **arrays}).select(RARITY_SCORES.schema.names)
     return rows.cast(RARITY_SCORES.schema).sort_by("image_id")
+
+
+def are_drawn_alone(project: Project) -> bool:
+    """Whether chance draws each item for itself, not the objects of an image or the frames of a sequence together."""
+    return project.settings.unit == "image" and not project.settings.dataset.has_sequences
 
 
 def rarity_by_labels(
@@ -96,6 +104,7 @@ def rarity_by_labels(
     naming: Naming,
     few_under: int,
     is_mined: npt.NDArray[np.bool_] | None = None,
+    are_drawn_alone: bool = True,
     scratch: Path | None = None,
     warn: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
@@ -104,10 +113,11 @@ def rarity_by_labels(
     Four models learn from the seed: two probes, on the features and on the cube roots of the tag probabilities, a
     linear discriminant, and labels that spread over the graph of neighbours. The number of a class's labels and what
     the probes predict for the pool tell how likely it is few-shot. A class that has a name and no label is searched for
-    by its name. Classes that have neither share one list, of what is strange. See `mining.rarity` and `mining.census`
-    for the formulas. Where the labels are no random draw of the pool, predictions tell how large classes are (see
-    `scoring.class_sizes`). Of the pool a block at a time is in memory, and the list of one class; all lists lie in a
-    file.
+    by its name. Classes that have neither share one list, of what is strange; where more of the pool than of held-out
+    labelled images is like no labelled class, it is of what these explain least, and as long as that is much
+    (`mining.unexplained`). See `mining.rarity` and `mining.census` for the formulas. Where the labels are no random
+    draw of the pool, predictions tell how large classes are (see `scoring.class_sizes`). Of the pool a block at a time
+    is in memory, and the list of one class; all lists lie in a file.
 
     Args:
         pool: N images that could be mined.
@@ -119,6 +129,8 @@ def rarity_by_labels(
         few_under: A class is few-shot with fewer images than this.
         is_mined: Shape (M,), whether a label came back for a mined image; those are learned from, but not counted as
             chance. None: no label did.
+        are_drawn_alone: Whether chance drew each labelled image for itself. Of images that were drawn together nobody
+            can be held out, so how much is unexplained is not asked.
         scratch: Folder for the file of lists, 4 bytes an image and rare class; the system's own if None.
         warn: Called with a sentence where the labels are no random draw.
 
@@ -150,11 +162,14 @@ def rarity_by_labels(
         is_drawn=sizes.shift is None,
         predicted_sizes=predicted_sizes(pool, learned.by_probes, known) if sizes.shift is None else None,
     )
+    if census.nameless_count and census.is_drawn and are_drawn_alone:
+        census = replace(census, unexplained_count=learned.unexplained_share(is_chance) * len(pool))
     worth = keyword_worth(seed.keywords, census.few_shot[numbers], image_counts, common_count=few_under)
     judge = _Judge(learned, sizes, census, classes=classes, naming=naming, image_counts=image_counts, worth=worth)
     with ColumnSpill(len(census.listed), len(pool), scratch) as lists:
         judged = _joined(judge(block, lists) for block in pool.blocks())
-        strange = _strange(around, judged.pop("entropy"), judged.pop("novelty"))
+        signs = {name: judged.pop(name) for name in ("entropy", "novelty", "newness")}
+        strange = _least_explained(signs) if census.unexplained_count else _strange(around, signs)
         spreading = around.propagation(numbers, sizes.shift)
         columns = _columns(lists, judge, spreading, strange if census.nameless_count else None)
         rank_rarity, likeliest = class_rank_rarity(columns, *census.list_terms, count=len(pool))
@@ -219,6 +234,7 @@ class _Judge:
             "keyword_value": keyword_value(images.keywords, self._worth),
             "entropy": predictive_entropy(probed[0]),
             "novelty": novelty_scores(images.keywords, self._image_counts, pooling="mean"),
+            "newness": self._learned.newness(images),
         }
 
 
@@ -235,8 +251,13 @@ def _columns(lists: ColumnSpill, judge: _Judge, spreading: Propagation, strange:
         yield strange.astype(np.float32)
 
 
-def _strange(around: Placed, entropy: Floats, novelty: Floats) -> Floats:
+def _strange(around: Placed, signs: Mapping[str, Floats]) -> Floats:
     """Return how strange images are to all that knows no class; tags count as far as they tell images apart."""
     weight = around.around.tag_weight
-    signals = [around.of_pool("sparsity"), novelty, entropy, around.of_pool("local_isolation")]
+    signals = [around.of_pool("sparsity"), signs["novelty"], signs["entropy"], around.of_pool("local_isolation")]
     return strangeness(signals, [weight, weight, 1.0, 1 - weight])
+
+
+def _least_explained(signs: Mapping[str, Floats]) -> Floats:
+    """Return how little labelled classes explain images: to the probe on features, and to the discriminant."""
+    return strangeness([signs["entropy"], signs["newness"]])

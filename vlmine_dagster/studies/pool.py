@@ -26,7 +26,7 @@ from vlmine_dagster.scoring.evidence import DESCRIBED, Evidence, StoredEvidence
 from vlmine_dagster.scoring.moments import thinned
 from vlmine_dagster.scoring.names import ClassNames, Naming, few_shot_under, naming_of
 from vlmine_dagster.scoring.neighbours import distance_from_labelled, loneliness
-from vlmine_dagster.scoring.rarity import rarity_by_labels
+from vlmine_dagster.scoring.rarity import are_drawn_alone, rarity_by_labels
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.sequences import FRAME_COLUMNS, frames_of
 from vlmine_dagster.scoring.surroundings import Placed, Surroundings, surroundings
@@ -278,6 +278,7 @@ class Pool:
             around=Placed(self.surroundings, rest, seed),
             naming=self.naming,
             is_mined=is_mined,
+            are_drawn_alone=are_drawn_alone(self._bench.project),
             few_under=few_shot_under(self._bench.project),
         )
         found = {
