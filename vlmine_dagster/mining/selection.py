@@ -271,7 +271,7 @@ def budget_count(budget: float, pool_size: int) -> int:
     return min(max(1, int(share.to_integral_value(ROUND_HALF_UP))), pool_size)
 
 
-def known_values(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str] | Hashes) -> dict[str, Floats]:
+def known_values(signals: Mapping[str, npt.ArrayLike], image_ids: Sequence[str] | range | Hashes) -> dict[str, Floats]:
     """Return signals as arrays of shape (N,), NaN where an image lacks one.
 
     Raises:

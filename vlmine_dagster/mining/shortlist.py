@@ -1,7 +1,8 @@
 """The first images of a mining order, found without ordering the others."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,9 +73,8 @@ def shortlist(
 ) -> Shortlist:
     """Find the images of the first fronts that hold at least `count` images, exactly.
 
-    `Shortlist.ranking` of them is the beginning of `rank_images` of the whole pool. Beside the signals
-    themselves it takes 8 bytes per image for a sum of ranks of each signal, and for fronts of two signals 8 bytes in
-    all: no image is sorted that cannot be among the first.
+    `Shortlist.ranking` of them is the beginning of `rank_images` of the whole pool. Beside the signals themselves,
+    fronts of two signals take 8 bytes per image, and sums of ranks 8 per image and signal.
 
     Fronts of two signals. Let C be the images that no sampled image of the sample's front t dominates. Whoever
     dominates an image of C is in C, so that fronts within C are fronts within the pool. Let f be the first of them up
@@ -100,7 +100,8 @@ def shortlist(
         >>> shortlist({"novelty": [0.5, 1.0, 0.2]}, 1).places
         array([1])
     """
-    values = known_values(signals, _numbers(signals))
+    count_of_all = max((len(np.asarray(column)) for column in signals.values()), default=0)
+    values = known_values(signals, range(count_of_all))
     factors = weight_factors(signals, fusion=fusion, weights=weights or {})
     ranked = ranked_places(values)
     columns = [column if len(ranked) == len(column) else column[ranked] for column in values.values()]
@@ -116,16 +117,14 @@ def shortlist(
     return Shortlist(ranked[places], ranks, len(ranked))
 
 
-def _numbers(signals: Mapping[str, npt.ArrayLike]) -> Hashes:
-    """Return a number for each image, to name it by."""
-    return np.arange(max((len(np.asarray(values)) for values in signals.values()), default=0), dtype=np.uint64)
-
-
 def _last_tied(scores: npt.NDArray[np.generic], count: int) -> Integers:
     """Return the places of the `count` lowest scores, and of those equal to the last of them."""
-    if count >= len(scores):
-        return np.arange(len(scores))
-    return np.flatnonzero(scores <= np.partition(scores, count - 1)[count - 1])
+    return np.arange(len(scores)) if count >= len(scores) else np.flatnonzero(scores <= _lowest(scores, count))
+
+
+def _lowest(scores: npt.NDArray[Any], count: int) -> Any:
+    """Return the last of the `count` lowest scores."""
+    return np.partition(scores, count - 1)[count - 1]
 
 
 def _all_ranks(columns: list[Floats]) -> Floats:
@@ -152,8 +151,7 @@ def _first_fronts(first: Floats, second: Floats, count: int, *, sample: int) -> 
     step = max(1, len(first) // sample)
     looked_at = np.random.default_rng(0).permutation(len(first) // step) * step if step > 1 else np.arange(len(first))
     sampled = _fronts(first, second, looked_at)
-    wanted = -(-_SPARE * count * len(looked_at) // len(first))
-    limit = int(np.partition(sampled, wanted - 1)[wanted - 1])
+    limit = int(_lowest(sampled, -(-_SPARE * count * len(looked_at) // len(first))))
     while True:
         last = looked_at[sampled == limit]
         kept = _not_dominated(first, second, by=last) if len(last) else np.arange(len(first))
@@ -161,9 +159,7 @@ def _first_fronts(first: Floats, second: Floats, count: int, *, sample: int) -> 
             break
         limit *= 2
     fronts = _fronts(first, second, kept)
-    end = np.partition(fronts, count - 1)[count - 1]
-    last = kept[fronts == end]
-    both = np.union1d(kept, _not_dominated(first, second, by=last))
+    both = np.union1d(kept, _not_dominated(first, second, by=kept[fronts == _lowest(fronts, count)]))
     if len(both) > len(kept):
         kept, fronts = both, _fronts(first, second, both)
     return kept[_last_tied(fronts, count)]
@@ -183,13 +179,9 @@ def _not_dominated(first: Floats, second: Floats, *, by: Integers) -> Integers:
     y = np.append(second[by][at], -np.inf)
     x = np.append(x, np.inf)
     found = []
-    for start, a, b in _chunks(first, second):
+    for start in range(0, len(first), _CHUNK):
+        a, b = first[start : start + _CHUNK], second[start : start + _CHUNK]
         place = np.searchsorted(x, a)
         is_dominated = (y[place] > b) | ((y[place] == b) & (x[place] > a))
         found.append(start + np.flatnonzero(~is_dominated))
     return np.concatenate(found)
-
-
-def _chunks(first: Floats, second: Floats) -> Iterator[tuple[int, Floats, Floats]]:
-    for start in range(0, len(first), _CHUNK):
-        yield start, first[start : start + _CHUNK], second[start : start + _CHUNK]

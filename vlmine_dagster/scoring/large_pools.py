@@ -71,8 +71,8 @@ def first_of_pool(
             f"pareto_set[{reader.partition}]: nothing can be mined, none of {size:,} images of the pool has all of "
             f"{', '.join(signals)}. See what the logs of these assets say of them."
         )
-    rows = pa.concat_tables([_rows_at(reader, experiment, places) for places in (clean.places, junk.places)])
     places = np.concatenate([clean.places, junk.places])
+    rows = _rows_at(reader, experiment, places)
     values = {name: column[places] for name, column in signals.items()}
     hashes = id_hashes(image_ids(rows))
     ranking, lane = _both(
@@ -86,11 +86,11 @@ def first_of_pool(
         hashes,
         ranking,
         lane,
-        {len(clean.places) + number: kinds[name] for number, name in enumerate(names)},
-        {},
-        size,
-        junk.ranked_count,
-        {name: np.where(is_junk[::step], np.nan, column[::step]) for name, column in signals.items()},
+        junk={len(clean.places) + number: kinds[name] for number, name in enumerate(names)},
+        notes={},
+        pool_size=size,
+        junk_count=junk.ranked_count,
+        sample={name: np.where(is_junk[::step], np.nan, column[::step]) for name, column in signals.items()},
     )
 
 
@@ -121,16 +121,18 @@ def _shortlist(
 
 
 def _rows_at(reader: Reader, experiment: ExperimentSettings, places: Integers) -> pa.Table:
-    """Return the rows of some images of the pool, whose places rise."""
+    """Return the rows of some images of the pool, in the order of their places; the pool is read once."""
+    order = np.argsort(places)
+    rising = places[order]
 
     def parts() -> Iterator[pa.Table]:
         start = 0
         for rows in pool_batches(reader, experiment):
-            first, last = np.searchsorted(places, [start, start + rows.num_rows])
-            yield rows.take(pa.array(places[first:last] - start))
+            first, last = np.searchsorted(rising, [start, start + rows.num_rows])
+            yield rows.take(pa.array(rising[first:last] - start))
             start += rows.num_rows
 
-    return pa.concat_tables(parts())
+    return pa.concat_tables(parts()).take(pa.array(np.argsort(order)))
 
 
 def _both(
