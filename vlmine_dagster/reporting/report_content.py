@@ -111,7 +111,7 @@ def report_of(run: Recorded, context: Context) -> Report:
         cards=_cards(run, context, ranked, experiment.signals, truth),
         keyword_counts=_keyword_counts(run),
         counted=run.project.settings.counted,
-        ends_early=run.row_count(ITEMS) > run.project.settings.whole_list_up_to,
+        ends_early=ranked.num_rows <= run.project.settings.whole_list_up_to < run.row_count(ITEMS),
         cloud=_cloud(ranked, experiment.signals),
         recall=_recall(metrics),
         rivals=_rivals(run, context.rivals),
