@@ -112,12 +112,7 @@ def dollars(found: "Interval | None") -> str:
         >>> dollars(Interval(0.5, 0.25, math.inf, 9)), dollars(Interval(math.inf, 1.0, math.inf, 9)), dollars(None)
         ('0.50 (0.25 to any)', 'none confirmed', '-')
     """
-    if found is None:
-        return "-"
-    if math.isinf(found.mean):
-        return "none confirmed"
-    high = "any" if math.isinf(found.high) else f"{found.high:,.2f}"
-    return f"{found.mean:,.2f} ({found.low:,.2f} to {high})"
+    return _with_interval(found, "{:,.2f}", endless="none confirmed")
 
 
 def times(found: "Interval | None") -> str:
@@ -128,9 +123,14 @@ def times(found: "Interval | None") -> str:
         >>> times(Interval(2.5, 1.2, math.inf, 9)), times(None), times(Interval(math.inf, 2.0, math.inf, 9))
         ('2.5 times (1.2 to any)', '-', 'none confirmed at random')
     """
+    return _with_interval(found, "{:,.1f}", unit=" times", endless="none confirmed at random")
+
+
+def _with_interval(found: "Interval | None", form: str, *, unit: str = "", endless: str) -> str:
+    """Return a number with its interval, in the form of its digits; what stands for an infinite one is given."""
     if found is None:
         return "-"
     if math.isinf(found.mean):
-        return "none confirmed at random"
-    high = "any" if math.isinf(found.high) else f"{found.high:,.1f}"
-    return f"{found.mean:,.1f} times ({found.low:,.1f} to {high})"
+        return endless
+    high = "any" if math.isinf(found.high) else form.format(found.high)
+    return f"{form.format(found.mean)}{unit} ({form.format(found.low)} to {high})"
