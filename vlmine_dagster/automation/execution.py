@@ -17,9 +17,6 @@ from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failure
 from vlmine_dagster.resources.progress import Step
 from vlmine_dagster.settings.compute import Needs
 
-ENCODED = "embeddings"
-"""The asset whose runs share a session of the encoder; before any other its memory is given back."""
-
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -150,18 +147,20 @@ class Maker:
 
     def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance):
         self._definitions, self._instance = definitions, instance
+        self._assets: tuple[str, ...] = ()
 
     def make(self, work: Work, *, tags: Mapping[str, str] | None = None) -> Report:
-        """Make a run.
+        """Make a run. What the shards of one asset share, a session of the encoder, is given up before another.
 
         Args:
             work: What.
             tags: More tags: where it is made.
         """
-        if ENCODED not in {name.rpartition("/")[2] for name in work.assets}:
+        if work.assets != self._assets:
             from vlmine_dagster.resources.encoder import forget_session
 
             forget_session()
+            self._assets = work.assets
         result = self._definitions.resolve_job_def(work.job).execute_in_process(
             instance=self._instance,
             asset_selection=[dg.AssetKey.from_user_string(name) for name in work.assets],
