@@ -104,6 +104,14 @@ def full_report(**changes) -> Report:
     return dataclasses.replace(report, **changes)
 
 
+def test_a_list_that_ends_before_its_pool_says_so():
+    whole, short = (Page(render_report(full_report(ends_early=is_short))).text for is_short in (False, True))
+    assert "from 200 by" in whole
+    assert "the 200 images of the pool;" in whole
+    assert "from the 200 that come first in the pool by" in short
+    assert "the 200 images of the list, which ends before the pool does;" in short
+
+
 class TestSelfContained:
     def test_nothing_is_loaded_from_elsewhere(self):
         page = Page(render_report(full_report()))
