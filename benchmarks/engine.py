@@ -30,7 +30,7 @@ import duckdb
 import numpy as np
 import yaml
 
-from benchmarks.measuring import cost_of, machine, own_peak_mb, print_table
+from benchmarks.measuring import cost_of, in_quotes, machine, own_peak_mb, print_table
 from benchmarks.synthetic_lake import LakeSize, make_lake
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.domain.tables import TABLES
@@ -127,7 +127,7 @@ def run_bare_query(bench: Workbench, folder: Path) -> dict[str, float]:
     shards = bench.lake.partitions("keywords")
     files = [str(path) for path in bench.lake.require("keywords", shards)]
     images = sum(stamp.row_count for shard in shards if (stamp := bench.lake.stamp("keyword_answers", shard)))
-    written = {name: _in_quotes(folder / file) for name, file in _BARE_FILES.items()}
+    written = {name: in_quotes(folder / file) for name, file in _BARE_FILES.items()}
     with bench.lake.connect() as connection:
         connection.execute("SET preserve_insertion_order = true")  # else what is sorted is not written so
         connection.execute(_BARE.format(keywords=Lake.scan(files), images=images, key=bench.lake.kind.key, **written))
@@ -149,11 +149,6 @@ def run_bare_ranking(bench: Workbench) -> dict[str, float]:
     return {"fronts": seconds}
 
 
-def _in_quotes(path: Path) -> str:
-    """Return a path as SQL takes it between single quotes."""
-    return str(path).replace("'", "''")
-
-
 def check_scores(bench: Workbench, folder: Path) -> None:
     """Refuse counts or scores that differ from those of bare DuckDB in any row, by a sum of hashes."""
     for table, name in ((POOL_STAGE, "counts_file"), (SHARD_STAGE, "scores_file")):
@@ -161,7 +156,7 @@ def check_scores(bench: Workbench, folder: Path) -> None:
         on_disk = bench.lake.kind.renamed(table)
         columns = ", ".join(on_disk.get(column.name, column.name) for column in TABLES[table].columns)
         query = f"SELECT count(*), sum(hash({columns})) FROM "  # noqa: S608 - our own names
-        bare = f"'{_in_quotes(folder / _BARE_FILES[name])}'"
+        bare = f"'{in_quotes(folder / _BARE_FILES[name])}'"
         with duckdb.connect() as connection:
             found = [connection.sql(query + scan).fetchall() for scan in (ours, bare)]
         if found[0] != found[1]:

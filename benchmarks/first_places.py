@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.measuring import cost_of, machine, own_peak_mb, print_table
+from benchmarks.measuring import cost_of, in_quotes, machine, own_peak_mb, print_table
 from benchmarks.ranking import KINDS
 from vlmine_dagster.mining.selection import id_hashes
 from vlmine_dagster.mining.shortlist import shortlist
@@ -80,7 +80,7 @@ def bare_sort(file: Path, out: Path, share: float, *, is_cut: bool, memory_gb: f
     limit = f"LIMIT {round(share * pq.read_metadata(file).num_rows)}" if is_cut else ""
     settings = {"memory_limit": f"{memory_gb}GB", "temp_directory": str(out.parent), "threads": core_count()}
     with duckdb.connect(config=settings) as connection:
-        connection.execute(_SORT.format(file=file, out=out, limit=limit))
+        connection.execute(_SORT.format(file=in_quotes(file), out=in_quotes(out), limit=limit))
 
 
 WORK: Mapping[str, Callable[[Path, Path, float, float], None]] = {
@@ -121,18 +121,16 @@ def main(*, images: int, share: float, kind: str, memory_gb: float, folder: Path
             make_file(file, images, kind)
         costs = {}
         for one in WORK:
-            arguments = ["--images", str(images), "--share", str(share), "--kind", kind, "--memory-gb", str(memory_gb)]
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.first_places",
-                *arguments,
-                "--folder",
-                str(home),
-                "--work",
-                one,
-            ]
-            said = cost_of(command).output.splitlines()
+            given = {
+                "images": images,
+                "share": share,
+                "kind": kind,
+                "memory-gb": memory_gb,
+                "folder": home,
+                "work": one,
+            }
+            options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+            said = cost_of([sys.executable, "-m", "benchmarks.first_places", *options]).output.splitlines()
             costs[one] = json.loads(next(line for line in said if line.startswith("{")))
     print(f"{machine('duckdb', 'moocore', 'numpy', 'pyarrow')}; {memory_gb:g} GB for DuckDB\n")
     ours = costs["vlmine: the first places"]

@@ -146,6 +146,11 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def in_quotes(path: Path) -> str:
+    """Return a path as SQL takes it between single quotes."""
+    return str(path).replace("'", "''")
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a Markdown table; the first column is text, the others numbers."""
     print(f"| {' | '.join(columns)} |")
