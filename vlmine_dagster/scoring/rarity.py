@@ -142,8 +142,7 @@ def rarity_by_labels(
 
     is_chance = np.ones(len(labels), dtype=bool) if is_mined is None else ~is_mined
     if len(set(labels)) < 2 or not len(pool) or not is_chance.any():
-        unknown = dict.fromkeys(_BY_LABELS, np.full(len(pool), np.nan))
-        return {**unknown, "rare_class": [None] * len(pool)}
+        return _unknown(len(pool))
     classes = sorted({*labels, *naming.announced})
     numbers = class_numbers(labels, classes)
     learned = Learned(seed, numbers, len(classes), pool)
@@ -169,14 +168,17 @@ def rarity_by_labels(
     with ColumnSpill(len(census.listed), len(pool), scratch) as lists:
         judged = _joined(judge(block, lists) for block in pool.blocks())
         signs = {name: judged.pop(name) for name in ("entropy", "novelty", "newness")}
-        strange = _least_explained(signs) if census.unexplained_count else _strange(around, signs)
         spreading = around.propagation(numbers, sizes.shift)
-        columns = _columns(lists, judge, spreading, strange if census.nameless_count else None)
+        columns = _columns(lists, judge, spreading, _of_the_nameless(census, around, signs))
         rank_rarity, likeliest = class_rank_rarity(columns, *census.list_terms, count=len(pool))
     precision = expected_precision(judged["expected_rarity"]) if naming.announced else 0.0  # else of unknown classes
     judged |= around.chosen(census.few_shot[numbers], precision=precision)
     names = [*(classes[k] for k in census.listed.tolist()), None, None]  # the nameless; -1: on no list
     return {**judged, "class_rank_rarity": rank_rarity, "rare_class": [names[k] for k in likeliest.tolist()]}
+
+
+def _unknown(count: int) -> dict[str, Any]:
+    return {**dict.fromkeys(_BY_LABELS, np.full(count, np.nan)), "rare_class": [None] * count}
 
 
 class _Judge:
@@ -249,6 +251,13 @@ def _columns(lists: ColumnSpill, judge: _Judge, spreading: Propagation, strange:
         yield column + np.float32(weight) * spreading.log_posterior(number) if weight else column
     if strange is not None:
         yield strange.astype(np.float32)
+
+
+def _of_the_nameless(census: Census, around: Placed, signs: Mapping[str, Floats]) -> Floats | None:
+    """Return how like an image of a class without label or name images are; None where every class has either."""
+    if not census.nameless_count:
+        return None
+    return _least_explained(signs) if census.unexplained_count else _strange(around, signs)
 
 
 def _strange(around: Placed, signs: Mapping[str, Floats]) -> Floats:
