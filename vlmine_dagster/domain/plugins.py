@@ -10,11 +10,12 @@ named where it is asked for and in `vlmine doctor`, and takes no other down.
 
 import difflib
 import re
+import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -208,11 +209,18 @@ def _offers(group: str) -> tuple[Offer, ...]:
 
     In a working tree its pyproject.toml says what is ours: installed metadata lags behind it.
     """
-    found = [Offer(one.dist.name if one.dist is not None else "unknown", one) for one in entry_points(group=group)]
+    named = _installed(tuple(sys.path))(group=group)
+    found = [Offer(one.dist.name if one.dist is not None else "unknown", one) for one in named]
     declared = [Offer(OURS, EntryPoint(name, value, group)) for name, value in _declared().get(group, {}).items()]
     ours = declared or [offer for offer in found if offer.package == OURS]
     others = [offer for offer in found if offer.package != OURS]
     return (*ours, *sorted(others, key=lambda offer: (offer.name, offer.package)))
+
+
+@cache
+def _installed(_path: tuple[str, ...]) -> Callable[..., EntryPoints]:
+    """Return what selects from the entry points of all packages; looking for them is slow, so once for all groups."""
+    return entry_points().select
 
 
 @cache
