@@ -19,7 +19,7 @@ from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.settings.project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # fifty runs one after the other, perhaps on a busy machine
 KILLS = 50
 LONGEST_LIFE = 350  # touches of a file; a whole run of three shards has some 2,700
 # What tells time or the folder differs between any two projects.
