@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -6,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vlmine_dagster.domain.errors import ConfigError, ContractError, ModelError
+from vlmine_dagster.learning import user_model
 from vlmine_dagster.learning.examples import class_numbers
 from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
@@ -259,6 +261,18 @@ def test_a_local_checkpoint_is_read_by_its_own_processor_and_without_a_bar(tmp_p
     assert checkpoint.predict([]).shape == (0, 3)
     np.testing.assert_allclose(together.sum(axis=1), 1.0)
     np.testing.assert_allclose(together[1:], checkpoint.predict(pictures[1:]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {"size": {"height": 32, "width": 32}},
+        {"size": {"shortest_edge": 32}},
+        {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}},
+    ],
+)
+def test_the_side_of_a_picture_is_what_the_processor_calls_it(processor):
+    assert user_model._side(SimpleNamespace(**processor)) == 32
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):

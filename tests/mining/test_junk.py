@@ -98,6 +98,27 @@ def test_the_order_of_the_pool_and_scaling_of_pictures_change_nothing(photos):
     assert kinds_in(measured(small)) == kinds_in(measured(pictures))
 
 
+def test_a_limit_is_the_bound_of_the_kind_or_nearer_to_nothing_than_a_quarter_of_what_is_usual():
+    usual = {"brightest": 0.9, "darkest": 0.1, "contrast": 0.16, "shape": 0.7, "filled": 0.8, "sharpness": 0.445}
+    pool = {name: np.full(3, value) for name, value in usual.items()}
+    pool |= {"text_lines": np.zeros(3), "foreign_keywords": np.zeros(3)}
+
+    every = np.ones(3, dtype=bool)
+    limits = find_junk(pool, is_labelled=~every, is_mined=every).limits
+
+    assert limits == pytest.approx(
+        {
+            Junk.DARK: 0.125,
+            Junk.BRIGHT: 0.85,
+            Junk.FLAT: 0.04,
+            Junk.SHAPE: 0.175,
+            Junk.EMPTY: 0.03,
+            Junk.TEXT: 6,
+            Junk.BLURRED: 0.125 + 0.32 / 4,
+        }
+    )
+
+
 def test_images_that_were_not_measured_are_no_junk():
     nothing = {name: np.full(3, np.nan) for name in (*vars(measures_of(np.zeros((4, 5, 3), np.uint8))), "shape")}
 

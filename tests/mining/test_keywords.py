@@ -55,6 +55,7 @@ def test_a_runaway_answer_is_read_up_to_a_limit():
 
 def test_overlong_tokens_are_left_out():
     assert extract_keywords("a" * (LONGEST_KEYWORD + 1) + " zebra") == ["zebra"]
+    assert extract_keywords("a" * LONGEST_KEYWORD) == ["a" * LONGEST_KEYWORD]
 
 
 def test_german_is_lemmatized_as_german():

@@ -125,6 +125,10 @@ def test_signals_of_different_pools_have_no_overlap():
         s.signal_overlap([1, 2], [1], budget_count=1)
 
 
+def test_the_area_under_a_budget_curve_has_twelve_digits():
+    assert s.area_under_budget_curve([0.0, 1.0], [1 / 3, 1 / 3]) == 0.333333333333
+
+
 def test_area_wants_rising_budgets():
     with pytest.raises(ContractError, match="2 rising budgets"):
         s.area_under_budget_curve([0.2, 0.1], [1, 1])

@@ -13,6 +13,10 @@ def test_a_sure_answer_has_no_uncertainty_and_an_even_one_has_all():
     np.testing.assert_allclose(u.margin(sure_and_even), [1.0, 0.0])
 
 
+def test_a_probability_that_rounding_left_above_one_is_one():
+    assert u.predictive_entropy([[1 + 5e-7, 0.0]]).tolist() == [0.0]
+
+
 def test_no_images_give_no_scores():
     nothing = np.empty((0, 4))
 
