@@ -19,12 +19,16 @@ from vlmine_dagster.settings.junk import why_no_junk_lane
                 *("darkest", "brightest", "contrast", "sharpness", "filled", "text_lines"),
             ),
         ),
+        Reads("keywords", ("image_id", "keyword"), where=lambda settings: bool(settings.out_of_domain)),
     ],
+    settings=lambda part: [*part.settings.out_of_domain],
     skipped=lambda part: why_no_junk_lane(part.settings),
     is_on_demand=True,
 )
 def junk(run: StageRun) -> Product:
     """Images of the pool that are blurred, black, washed out, of one colour, nearly empty, of odd shape or text alone.
+
+    And those that have a keyword which `out_of_domain` lists.
 
     One row per such image: what is wrong with it, the measure that tells it, and from which value on that is so in this
     pool. Lists put them into a lane of their own, after all others; `junk: keep` leaves them where they are.

@@ -4,9 +4,9 @@
 
 The pool is a folder of tars, as `vlmine protocol` and the benchmarks use them; the copy links to its tars and has one
 more shard. Kinds take turns, made of pictures of the pool: blurred, black, washed out, a flat colour, a screenshot
-of text, a strip a few pixels high, and a page with a stamp-sized picture on it. With `--foreign POOL` pictures of
-another pool, such as blood cells among photos, are one more kind. None has a row in `labels.csv`, so nobody but the
-reviewer knows what they are.
+of text, a strip a few pixels high, and a page with a stamp-sized picture on it. With `--kinds chart` they are charts
+and tables, which no measure of pixels knows; with `--foreign POOL` pictures of another pool, such as blood cells among
+photos, are one more kind. None has a row in `labels.csv`, so nobody but the reviewer knows what they are.
 """
 
 import argparse
@@ -67,6 +67,31 @@ def _empty(picture: Image.Image, draw: np.random.Generator) -> Image.Image:
     return page
 
 
+def _chart(picture: Image.Image, draw: np.random.Generator) -> Image.Image:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(draw.uniform(3, 6), draw.uniform(2.5, 5)), dpi=80)
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    kind = draw.choice(["lines", "bars", "points", "pie", "cells", "table"])
+    if kind == "lines":
+        axes.plot(draw.normal(size=(40, int(draw.integers(1, 5)))).cumsum(axis=0))
+    elif kind == "bars":
+        axes.bar(range(8), draw.random(8), color=draw.random(3))
+    elif kind == "points":
+        axes.scatter(*draw.normal(size=(2, 80)), c=draw.random(80))
+    elif kind == "pie":
+        axes.pie(draw.random(5), labels=list("abcde"))
+    elif kind == "cells":
+        axes.imshow(draw.random((8, 8)))
+    else:
+        axes.axis("off")
+        axes.table(draw.integers(0, 99, (8, 4)).astype(str).tolist(), loc="center")
+    axes.set_title(f"Figure {draw.integers(1, 99)}: {kind}")
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+
+
 KINDS: Mapping[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
     "blurred": _blurred,
     "black": _black,
@@ -76,6 +101,7 @@ KINDS: Mapping[str, Callable[[Image.Image, np.random.Generator], Image.Image]] =
     "strip": _strip,
     "nearly-empty": _empty,
 }
+_EVERY = {**KINDS, "chart": _chart}
 FOREIGN = "foreign"
 
 
@@ -124,7 +150,7 @@ def plant(
                 content.write(next(strange))
             else:
                 with Image.open(io.BytesIO(data)) as picture:
-                    KINDS[kind](picture.convert("RGB"), draw).save(content, "JPEG", quality=88)
+                    _EVERY[kind](picture.convert("RGB"), draw).save(content, "JPEG", quality=88)
             member = tarfile.TarInfo(f"{kind}-{number:05d}.jpg")
             member.size = content.tell()
             content.seek(0)
@@ -152,7 +178,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, required=True)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--random-seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=_EVERY, default=list(KINDS))
     parser.add_argument("--foreign", type=Path)
     given = parser.parse_args()
     options = {"random_seed": given.random_seed, "kinds": given.kinds, "foreign": given.foreign}

@@ -114,10 +114,31 @@ def test_what_reviewers_call_anything_else_leaves_the_lane(made: Made):
     assert rows[rows["junk"].notna()].shape[0] == 3
 
 
+def test_keywords_that_are_listed_put_their_images_into_the_lane(made: Made):
+    words = made.frame("keywords")
+    word = words[words["image_id"] == "b/astronaut-10"]["keyword"].iloc[0]
+    of_it = set(words[words["keyword"] == word]["image_id"])
+    before = set(made.frame("junk")["image_id"])
+    made.settings(out_of_domain=[f" {word.upper()} "])
+
+    outcome = made.run()
+
+    assert outcome.is_whole, (outcome.failures, outcome.waiting)
+    assert {asset for asset, _ in outcome.materialized} <= {"junk", "pareto_set", "retrain_metrics", "mining_report"}
+    rows = made.frame("junk").set_index("image_id")
+    assert set(rows.index) == before | of_it
+    assert set(rows.loc[sorted(of_it - before), "kind"]) == {"out of domain"}
+    lane = made.frame("pareto_set", "mine").set_index("image_id")["junk"].dropna()
+    assert set(lane[lane == "out of domain"].index) == of_it - before
+    card: Any = selection_card(made.bench, "b/astronaut-10", ["a", "b"])
+    assert card["junk"]["measure"] == "number of its keywords that out_of_domain lists"
+    assert (card["junk"]["value"], card["junk"]["limit"]) == (1, 1)
+
+
 def test_keep_leaves_junk_in_the_lists_and_opens_no_picture_again(made: Made, monkeypatch: pytest.MonkeyPatch):
     before = made.frame("images")["sharpness"]
     assert np.isfinite(before).all()
-    made.settings(junk="keep")
+    made.settings(junk="keep", out_of_domain=[])
     outcome = made.run()
     assert outcome.is_whole, (outcome.failures, outcome.waiting)
     assert not [name for name in map(str, outcome.materialized) if "images" in name]

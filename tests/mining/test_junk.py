@@ -28,7 +28,7 @@ def measured(pictures: list[Image.Image]) -> dict[str, np.ndarray]:
         small = picture.copy()
         small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
         shape = min(picture.size) / max(picture.size)
-        rows.append({**vars(measures_of(np.asarray(small))), "shape": shape})
+        rows.append({**vars(measures_of(np.asarray(small))), "shape": shape, "foreign_keywords": 0})
     return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
@@ -81,6 +81,21 @@ def test_where_a_quarter_of_the_pool_is_text_documents_are_no_junk(photos):
     assert Junk.TEXT not in kinds_in(measured([*photos, *pages[:5]]))
 
 
+@pytest.mark.parametrize(("count", "is_found"), [(0, False), (1, True), (6, True), (7, False)])
+def test_keywords_name_what_is_out_of_domain_unless_the_pool_is_about_it(photos, count, is_found):
+    pool = measured(photos)  # of twelve
+    pool["foreign_keywords"][:count] = 2
+
+    assert kinds_in(pool) == [Junk.FOREIGN if is_found else None] * count + [None] * (12 - count)
+
+
+def test_what_is_out_of_domain_and_black_is_told_as_black(photos):
+    pool = measured([*photos, KINDS["black"](photos[0], np.random.default_rng(0))])
+    pool["foreign_keywords"][-1] = 1
+
+    assert kinds_in(pool)[-1] is Junk.DARK
+
+
 def test_what_people_label_as_often_as_it_comes_is_no_junk(photos):
     black = [KINDS["black"](one, np.random.default_rng(place)) for place, one in enumerate(photos)]
     pool = [*photos, black[0]]  # one of 13 is black
@@ -115,12 +130,14 @@ def test_a_limit_is_the_bound_of_the_kind_or_nearer_to_nothing_than_a_quarter_of
             Junk.EMPTY: 0.03,
             Junk.TEXT: 6,
             Junk.BLURRED: 0.125 + 0.32 / 4,
+            Junk.FOREIGN: 1,
         }
     )
 
 
 def test_images_that_were_not_measured_are_no_junk():
-    nothing = {name: np.full(3, np.nan) for name in (*vars(measures_of(np.zeros((4, 5, 3), np.uint8))), "shape")}
+    names = (*vars(measures_of(np.zeros((4, 5, 3), np.uint8))), "shape", "foreign_keywords")
+    nothing = {name: np.full(3, np.nan) for name in names}
 
     assert kinds_in(nothing) == [None, None, None]
 

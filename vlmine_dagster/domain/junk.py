@@ -13,6 +13,7 @@ class Junk(StrEnum):
     EMPTY = "nearly empty"
     TEXT = "text only"
     BLURRED = "blurred"
+    FOREIGN = "out of domain"
 
 
 MEASURED = {
@@ -23,5 +24,6 @@ MEASURED = {
     Junk.EMPTY: "filled",
     Junk.TEXT: "text_lines",
     Junk.BLURRED: "sharpness",
+    Junk.FOREIGN: "number of its keywords that out_of_domain lists",
 }
-"""By kind, the measure that tells it: a column of `images`, or what follows from two."""
+"""By kind, the measure that tells it: a column of `images`, what follows from two, or what keywords say."""

@@ -118,14 +118,14 @@ class Graph:
         return {unit.stage.table: reason for unit, reason in reasons.items() if reason}
 
     def has_variants(self, table: str) -> bool:
-        """Whether each extraction variant has its own of a table: extraction itself, and all that is made of it."""
+        """Whether each extraction variant has its own of a table: extraction itself, and what is always made of it."""
         return table in self._variant_tables
 
     @cached_property
     def _variant_tables(self) -> frozenset[str]:
         found: set[str] = set()
         for stage in self.stages:
-            is_later = any(reads.table in found for reads in stage.reads)
+            is_later = any(reads.table in found for reads in stage.reads if reads.where is None)
             if stage.contract.partition != "experiment" and (stage.is_extraction or is_later):
                 found |= set(stage.tables)
         return frozenset(found)

@@ -326,7 +326,7 @@ def stage(
         version: Raised when the code changes what it writes.
         is_one_run: Whether a range of partitions is computed in one run (cheap stages).
         is_tracked: Whether it reports to MLflow; the server is then asked for before any work.
-        is_extraction: Whether extraction variants start here; what reads a table of theirs has variants too.
+        is_extraction: Whether extraction variants start here; what always reads a table of theirs has variants too.
         pool: Dagster concurrency pool, None where any number may run at once.
         config: Launchpad settings.
         checks: What the stage's own checks look for, by name; a check without a finding passes.

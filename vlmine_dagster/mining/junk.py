@@ -3,7 +3,7 @@
 Each measure is small for junk. A picture is junk if a measure is beyond a bound that hardly any photo crosses, and far
 from what is usual in its pool too: where everything is dark, as at night or under a fluorescence microscope, nothing is
 too dark. What people label is no junk either: a kind that is as common among labelled images as in the pool counts for
-nothing there.
+nothing there. Which pictures are out of domain no measure knows; people say it by keywords.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,10 +32,6 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-LEAST_LINES = 6
-"""Lines from which a page is one of text."""
-MOST_TEXT = 0.25
-"""Share of pages of text from which a pool is one of documents, in which they are no junk."""
 FAR = 0.25
 """What is far from usual: a value of at most this share of the pool's median."""
 AS_COMMON = 0.5
@@ -190,6 +186,19 @@ class _Rule:
         return met
 
 
+@dataclass(frozen=True)
+class _Count:
+    """When an image is junk of a kind: it has at least so many of something, and at most a share of the pool has."""
+
+    name: str
+    least: int
+    most: float
+
+
+_COUNTS: Mapping[Junk, _Count] = {
+    Junk.TEXT: _Count("text_lines", least=6, most=0.25),  # else it is a pool of documents
+    Junk.FOREIGN: _Count("foreign_keywords", least=1, most=0.5),  # else they are what the pool is about
+}
 _RULES: Mapping[Junk, _Rule] = {
     # Bounds were set between planted junk and photos of caltech101-lt, tiny-imagenet-lt, rsscn7-lt and blood-cells: of
     # 11,615 photos 1 crosses one. See docs/junk.md.
@@ -206,14 +215,15 @@ def find_junk(measures: Mapping[str, Floats], *, is_labelled: Mask, is_mined: Ma
     """Find the junk of a pool.
 
     Args:
-        measures: By name, shape (N,): the fields of `Measures` and `shape`, the shorter side over the longer one; NaN
-            where nothing was measured.
+        measures: By name, shape (N,): the fields of `Measures`, `shape`, the shorter side over the longer one, and
+            `foreign_keywords`, how many keywords say that an image is out of domain; NaN where nothing was measured.
         is_labelled: Shape (N,), the images that somebody gave a class.
         is_mined: Shape (N,), the images that can be mined: these alone say what is usual, and are junk.
 
     Examples:
         >>> usual = {"contrast": 0.9, "brightest": 0.9, "darkest": 0.1, "shape": 0.7, "filled": 0.8, "sharpness": 0.6}
         >>> pool = {name: np.full(4, value) for name, value in usual.items()} | {"text_lines": np.zeros(4)}
+        >>> pool["foreign_keywords"] = np.zeros(4)
         >>> pool["brightest"][0] = 0.03  # black
         >>> pool["sharpness"][1] = 0.15  # blurred
         >>> none, every = np.zeros(4, dtype=bool), np.ones(4, dtype=bool)
@@ -241,11 +251,12 @@ def find_junk(measures: Mapping[str, Floats], *, is_labelled: Mask, is_mined: Ma
 
 def _met(kind: Junk, measures: Mapping[str, Floats], is_mined: Mask) -> tuple[Floats, Mask, float, float]:
     """Return the values of a kind's measure, which are those of junk, the limit and the pool's median."""
-    if kind is Junk.TEXT:
-        lines = measures["text_lines"]
-        is_text: Mask = lines >= LEAST_LINES
-        is_odd = bool(is_mined.any()) and float(is_text[is_mined].mean()) <= MOST_TEXT
-        return lines, is_text & is_odd, LEAST_LINES if is_odd else np.nan, _median(lines[is_mined])
+    if kind in _COUNTS:
+        counted = _COUNTS[kind]
+        counts = measures[counted.name]
+        is_so: Mask = counts >= counted.least
+        is_odd = bool(is_mined.any()) and float(is_so[is_mined].mean()) <= counted.most
+        return counts, is_so & is_odd, counted.least if is_odd else np.nan, _median(counts[is_mined])
     rule = _RULES[kind]
     values = rule.values(measures)
     usual = _median(values[is_mined])

@@ -14,6 +14,7 @@ from vlmine_dagster.domain.tables import JUNK
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.mining.judging import standing_verdicts
 from vlmine_dagster.mining.junk import SIDE, JunkFound, find_junk, measures_of
+from vlmine_dagster.mining.slices import did_you_mean
 from vlmine_dagster.resources.intake import Measure
 from vlmine_dagster.scoring.reading import Reader
 
@@ -22,19 +23,24 @@ PICTURE_MEASURE = Measure(SIDE, lambda pixels: asdict(measures_of(pixels)))
 
 _MEASURES = ("contrast", "brightest", "darkest", "filled", "sharpness", "text_lines")
 _COLUMNS = ("image_id", "split", "width", "height", *_MEASURES)
+_FOREIGN = "SELECT image_id, count(*) AS found FROM keywords SEMI JOIN listed USING (keyword) GROUP BY image_id"
+_ABSENT = """
+SELECT keyword FROM listed ANTI JOIN keywords USING (keyword) ORDER BY keyword
+"""
 
 
 def junk_rows(reader: Reader) -> tuple[pa.Table, JunkFound]:
     """Return the images of the pool that are junk, sorted by id, and how they were found.
 
     Args:
-        reader: Reads `images`.
+        reader: Reads `images`, and `keywords` where the project lists some as out of domain.
     """
     with reader.connect("images") as connection:
         query = f"SELECT {', '.join(_COLUMNS)} FROM images WHERE outcome = 'ok' AND split IN ('pool', 'seed')"  # noqa: S608
         rows = connection.sql(f"{query} ORDER BY image_id").to_arrow_table()
     split = rows.column("split").to_numpy(zero_copy_only=False)
-    found = find_junk(_measures(rows), is_labelled=split == "seed", is_mined=split == "pool")
+    measures = {**_measures(rows), "foreign_keywords": _foreign_keywords(reader, rows.column("image_id"))}
+    found = find_junk(measures, is_labelled=split == "seed", is_mined=split == "pool")
     chosen = np.flatnonzero(found.kinds >= 0)
     kinds = [list(Junk)[number] for number in found.kinds[chosen].tolist()]
     table = pa.table(
@@ -57,6 +63,25 @@ def _measures(rows: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
 
     sides = np.sort([column("width"), column("height")], axis=0)
     return {**{name: column(name) for name in _MEASURES}, "shape": sides[0] / sides[1]}
+
+
+def _foreign_keywords(reader: Reader, image_ids: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Return how many keywords of each image the project lists as out of domain."""
+    counts = np.zeros(len(image_ids))
+    listed = reader.project.settings.out_of_domain
+    if not listed:
+        return counts
+    with reader.connect("keywords") as connection:
+        connection.register("listed", pa.table({"keyword": pa.array(listed, pa.string())}))
+        absent = [name for (name,) in connection.sql(_ABSENT).fetchall()]
+        if absent:
+            known = [name for (name,) in connection.sql("SELECT DISTINCT keyword FROM keywords").fetchall()]
+            reader.log.warning(f"out_of_domain: no image has the keyword {absent[0]!r}{did_you_mean(absent[0], known)}")
+        rows = connection.sql(_FOREIGN).to_arrow_table()
+    places = pc.index_in(image_ids, rows.column("image_id")).to_numpy(zero_copy_only=False)
+    has = np.flatnonzero(~np.isnan(places))
+    counts[has] = rows.column("found").to_numpy()[places[has].astype(np.int64)]
+    return counts
 
 
 def junk_counts(rows: pa.Table) -> dict[str, int]:

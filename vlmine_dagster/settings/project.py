@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from vlmine_dagster.domain.counting import CountedUnit, counted_unit
 from vlmine_dagster.domain.errors import ConfigError
@@ -39,6 +39,7 @@ from vlmine_dagster.settings import (
 from vlmine_dagster.settings.automation import AutomationSettings
 from vlmine_dagster.settings.compute import ComputeSettings, Needs
 from vlmine_dagster.settings.grounding import GroundingSettings
+from vlmine_dagster.settings.junk import why_no_junk_lane
 from vlmine_dagster.settings.objects import ObjectSettings
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.problems import explain_problems
@@ -135,6 +136,11 @@ class ProjectSettings(Settings):
     junk: Literal["lane", "keep"] = "lane"
     """What becomes of images that are blurred, black, of one colour or nearly empty: `lane` lists them apart, after all
     others, `keep` leaves them in the lists (docs/junk.md)."""
+    out_of_domain: tuple[
+        Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)], ...
+    ] = ()
+    """Keywords of pictures that do not belong into this pool, such as [web site, comic book]: images that have one of
+    them are in the junk lane too."""
     budget: Budget = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     whole_list_up_to: Annotated[int, Field(ge=1)] = 20_000_000
@@ -179,6 +185,13 @@ class ProjectSettings(Settings):
             raise ValueError(f"objects.from_dataset: kind {self.dataset.kind} knows no objects; set objects.boxes")
         if self.unit == "image" and self.dataset.labels is not None and self.dataset.labels.boxes:
             raise ValueError("dataset.labels.boxes: classes of boxes are labels of objects; set `unit: object` too")
+        return self
+
+    @model_validator(mode="after")
+    def _has_junk_lane(self) -> "ProjectSettings":
+        why = why_no_junk_lane(self) if self.out_of_domain else None
+        if why:
+            raise ValueError(f"out_of_domain: the lists have no junk lane: {why}")
         return self
 
     @model_validator(mode="after")
