@@ -12,6 +12,7 @@ from vlmine_dagster.engine.stage import Part
 from vlmine_dagster.mining.census import Census
 from vlmine_dagster.mining.propagation import spread
 from vlmine_dagster.resources.workbench import Workbench
+from vlmine_dagster.scoring import class_sizes as sizes_of_classes
 from vlmine_dagster.scoring.class_sizes import class_sizes
 from vlmine_dagster.scoring.evidence import Evidence
 from vlmine_dagster.scoring.names import ClassNames, Naming
@@ -313,6 +314,16 @@ def test_sizes_of_picked_labels_are_those_that_are_predicted():
     assert sizes.by_chance.tolist() == [36, 6]  # 0.2 x (160 + 20), 0.2 x (10 + 20)
     np.testing.assert_allclose(sizes.shift, [160 / 85, 10 / 85], rtol=1e-6)
     np.testing.assert_allclose(sizes.corrected(np.array([[0.5, 0.5]])), [[160 / 170, 10 / 170]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10, 1000])
+def test_the_images_that_are_asked_for_sizes_lie_evenly_over_the_pool_whatever_its_blocks(size, monkeypatch):
+    monkeypatch.setattr(sizes_of_classes, "_ASKED", 18)  # of 170 images every tenth
+    numbered = Evidence(np.arange(170.0)[:, None], POOL.tag_probabilities, POOL.keywords)
+
+    asked = sizes_of_classes._predicted(InBlocks(numbered, size), lambda images: images.features)
+
+    assert asked.ravel().tolist() == list(range(0, 170, 10))
 
 
 def test_shares_of_the_labels_that_reach_an_image_add_up_to_one_with_and_without_a_shift():
