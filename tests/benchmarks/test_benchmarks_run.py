@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from conftest import photo
 
 from benchmarks import engine, growth, neighbours, peers, ranking
 from benchmarks.measuring import Cost
 from benchmarks.synthetic_lake import KEYWORDS_AN_IMAGE, LakeSize, make_lake
+from vlmine_dagster.resources.workbench import Workbench
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +102,29 @@ def test_a_library_that_is_not_there_is_told():
 def test_the_index_is_measured_against_all_pairs():
     real = neighbours.unit(np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32))
 
-    few, many = (neighbours.measure(real, size, 20) for size in (400, 900))
+    moved = neighbours.augmented(real, 0.1 * real[:50])
 
-    assert (few[0], many[0]) == ("400", "900")
+    few, mixed, many = (
+        neighbours.measure(real, size, 20, more)
+        for size, more in ((400, moved), (900, neighbours.mixtures(real)), (900, moved))
+    )
+
+    assert (few[0], mixed[0], many[0]) == ("400", "900", "900")
     assert float(few[5]) > 0.5
+
+
+def test_changed_pictures_move_their_features(tmp_path):
+    pictures = {"a.png": photo("coffee"), "b.png": photo("chelsea")}
+    (tmp_path / "data").mkdir()
+    for name, picture in pictures.items():
+        picture.save(tmp_path / "data" / name)
+    (tmp_path / "vlmine.yaml").write_text("name: p\ndataset: {kind: folder, root: data}\n")
+
+    moves = neighbours.moves_of(Workbench(settings_file=str(tmp_path / "vlmine.yaml")), 2)
+
+    assert moves.shape == (2 * neighbours.CHANGES, 1280)
+    lengths = np.linalg.norm(moves, axis=1)
+    assert 0.05 < lengths.min() <= lengths.max() < 1.5
 
 
 def test_growth_of_the_stages_is_read_from_what_was_kept(tmp_path):
