@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vlmine_dagster.domain.verdicts import CONFIRMED, DEFINITE, Verdict
+from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.significance import Interval
-
-_Z_95 = 1.959963984540054
 
 Said = tuple[str, str, Verdict]
 """An item, a reviewer, and the verdict."""
@@ -60,10 +59,8 @@ def share_interval(hits: int, count: int) -> Interval:
     References:
         Wilson 1927.
     """
-    share, z = hits / count, _Z_95
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), count)
+    low, high = wilson(hits, count)
+    return Interval(hits / count, low, high, count)
 
 
 @dataclass(frozen=True)
