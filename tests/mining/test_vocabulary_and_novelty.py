@@ -58,6 +58,12 @@ def test_inputs_stay_as_they_are():
     assert (keywords, counts) == ([["b", "a"]], {"a": 1, "b": 2})
 
 
+@pytest.mark.parametrize("count", [0, 4])
+def test_counts_that_the_pool_cannot_have_are_refused(count):
+    with pytest.raises(ContractError, match=f"keyword 'b' has a count of {count}, expected 1 to 3"):
+        vocabulary_health({"a": 2, "b": count}, image_count=4, images_with_keywords=3)
+
+
 def test_an_empty_vocabulary_has_a_health_too():
     health = vocabulary_health({}, image_count=3, images_with_keywords=0)
 
