@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -237,8 +238,14 @@ def _import_libraries(*, has_pipeline: bool) -> None:
 
 
 def _needs_pipeline(tests: Sequence[str]) -> bool:
-    """Whether tests take what `conftest.py` makes, which imports all there is."""
-    return any("from conftest" in (ROOT / test).read_text(encoding="utf-8") for test in tests)
+    """Whether tests take what `conftest.py` makes, which imports all there is, or what a test beside them does."""
+    return any(_reads_conftest(ROOT / test) for test in tests)
+
+
+def _reads_conftest(file: Path) -> bool:
+    text = file.read_text(encoding="utf-8")
+    others = re.findall(r"^from (test_\w+) import", text, re.MULTILINE)
+    return "from conftest" in text or any(_reads_conftest(file.with_name(f"{name}.py")) for name in others)
 
 
 @click.command()
