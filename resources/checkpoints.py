@@ -79,11 +79,15 @@ def folder_fingerprint(folder: Path, cache: FingerprintCache) -> str:
 
     Any changed byte changes it. A file is read once, and again only when its size, times or inode changed.
     """
-    digest, tree = hashlib.sha256(), FileTree(str(folder))
+    digest = hashlib.sha256()
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
-        content = cache.get([tree.entry(file.name)], partial(_content_hash, file))
-        digest.update(f"{file.name}\0{content}\0".encode())
+        digest.update(f"{file.name}\0{file_fingerprint(file, cache)}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def file_fingerprint(file: Path, cache: FingerprintCache) -> str:
+    """Return the SHA-256 of a file, which is read once, and again only when its size, times or inode changed."""
+    return cache.get([FileTree(str(file.parent)).entry(file.name)], partial(_content_hash, file))
 
 
 def _content_hash(file: Path) -> str:

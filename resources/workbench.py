@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.detectors.contract import Detector
     from vlmine_dagster.resources.drives.own_boxes import OwnBoxes
     from vlmine_dagster.resources.encoder import Encoder
+    from vlmine_dagster.resources.features import Features
     from vlmine_dagster.resources.labels import Labels
     from vlmine_dagster.resources.media.contract import Medium
     from vlmine_dagster.resources.merged_keywords import MergedLake
@@ -140,6 +141,13 @@ class Workbench(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         settings = self.project.settings.encoder
         return Encoder(self.models_folder, batch_size=settings.batch_size, threads=settings.threads)
+
+    @cached_property
+    def features(self) -> "Features | None":
+        """Features in place of the encoder's, None where the project has none of its own."""
+        from vlmine_dagster.resources.features import features_of
+
+        return features_of(self.project)
 
     @cached_property
     def tracking(self) -> "Tracking":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.detectors.contract import Detector
     from vlmine_dagster.resources.drives.own_boxes import OwnBoxes
     from vlmine_dagster.resources.encoder import Encoder
+    from vlmine_dagster.resources.features import Features
     from vlmine_dagster.resources.keyworders import Keyworder
     from vlmine_dagster.resources.labels import Labels
     from vlmine_dagster.resources.lake import Lake
@@ -174,6 +175,11 @@ class StageRun:
     def encoder(self) -> "Encoder":
         """The image encoder."""
         return self._bench.encoder
+
+    @property
+    def features(self) -> "Features | None":
+        """Features in place of the encoder's, None where the project has none of its own."""
+        return self._bench.features
 
     @property
     def tracking(self) -> "Tracking":

@@ -34,6 +34,29 @@ class EncoderSettings(Settings):
     """Workers, each with one engine thread; 0 means one a core."""
 
 
+class FeatureSettings(Settings):
+    """Features of your own in place of the encoder's: of a file or of a model (docs/models.md)."""
+
+    TUNING = frozenset({"batch_size", "device"})
+
+    path: str | None = None
+    """Parquet file with the columns `image_id` and `embedding`, a list of at most 1,280 numbers."""
+    model: str | None = None
+    """Folder of a transformers checkpoint, or a hub id: CLIP, SigLIP, DINOv2, or any other model of images."""
+    revision: str | None = None
+    """Commit of a hub id; left out, the newest one, which is then written down."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Images a call of the model."""
+    device: str = "auto"
+    """`auto` is an accelerator where there is one; or a name of torch, such as cuda:1 or cpu."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "FeatureSettings":
+        if (self.path is None) == (self.model is None):
+            raise ValueError("features: set `path`, a Parquet file, or `model`, a checkpoint")
+        return self
+
+
 class TextEncoderSettings(Settings):
     """A model of texts: what `vlmine like --text` means beyond the words that keywords have (docs/like.md)."""
 

@@ -26,6 +26,7 @@ from vlmine_dagster.settings import (
     DatasetSettings,
     EncoderSettings,
     ExperimentSettings,
+    FeatureSettings,
     PriceSettings,
     Settings,
     TextEncoderSettings,
@@ -91,6 +92,7 @@ class ProjectSettings(Settings):
     objects: ObjectSettings | None = None
     """The objects in the images, where boxes say which there are."""
     encoder: EncoderSettings = EncoderSettings()
+    features: FeatureSettings | None = None
     """Features and tags from pixels."""
     describer: AnyDescriber = Field(default_factory=usual_describer)
     """Who describes an image."""

@@ -1,0 +1,254 @@
+"""Features of one's own in place of the encoder's: vectors of a file, or of an image model of transformers."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmine_dagster.domain.encoders import ENCODER
+from vlmine_dagster.domain.errors import ConfigError, ModelError, PictureError
+from vlmine_dagster.resources.checkpoints import (
+    LOADING_ERRORS,
+    Checkpoint,
+    device_of,
+    file_fingerprint,
+    not_loaded,
+    placed,
+)
+from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
+from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.settings.base import settings_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL import Image
+
+    from vlmine_dagster.resources.encoder import Encodings
+    from vlmine_dagster.settings.describing import FeatureSettings
+    from vlmine_dagster.settings.project import Project
+
+Floats = npt.NDArray[np.float32]
+Load = Callable[[Sequence[str]], Iterable[tuple[str, bytes]]]
+"""Yields (image_id, encoded bytes) of some images; those that are gone are left out."""
+
+
+class Features(Protocol):
+    """Vectors of images, all of one length."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever changes a vector."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """What they are of, for messages."""
+        ...
+
+    def vectors(self, image_ids: Sequence[str], load: Load, *, max_pixels: int) -> Iterator[tuple[list[str], Floats]]:
+        """Yield ids and vectors, shape (B, D), of some images, in any order; those that have none are left out."""
+        ...
+
+
+class FeatureFile:
+    """The vectors of a Parquet file with the columns image_id and embedding.
+
+    Args:
+        location: The file.
+        cache_folder: Where its hash is written down.
+    """
+
+    def __init__(self, location: str, cache_folder: Path):
+        self._file = Path(location)
+        self._cache_folder = cache_folder
+
+    @property
+    def what(self) -> str:
+        """The file."""
+        return f"features.path {self._file}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the file's content.
+
+        Raises:
+            ConfigError: there is no such file.
+        """
+        if not self._file.is_file():
+            raise ConfigError(f"features.path: there is no {self._file}. Correct it in vlmine.yaml.")
+        cache = FingerprintCache(self._cache_folder / "fingerprints.tsv")
+        return settings_hash("features of a file 1", file_fingerprint(self._file, cache))
+
+    def vectors(self, image_ids: Sequence[str], _load: Load, *, max_pixels: int) -> Iterator[tuple[list[str], Floats]]:
+        """Yield the vectors of images that the file has; row groups without any of them are passed over.
+
+        Raises:
+            ModelError: the file cannot be read, lacks a column, has an image twice, or vectors that are none.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.dataset as pads
+
+        seen: set[str] = set()
+        try:
+            rows = pads.dataset(self._file, format="parquet").scanner(
+                columns=["image_id", "embedding"], filter=pc.field("image_id").isin(pa.array(image_ids, pa.string()))
+            )
+            for batch in rows.to_batches():
+                names = batch.column("image_id").to_pylist()
+                twice = seen.intersection(names) or {name for name, count in Counter(names).items() if count > 1}
+                if twice:
+                    raise ModelError(f"{self.what}: {min(twice)!r} is in it twice. Write one row per image.")
+                seen.update(names)
+                if names:
+                    yield names, self._matrix(names, batch.column("embedding"))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"{self.what} cannot be read as Parquet with the columns image_id and embedding: {reason}"
+            ) from error
+
+    def _matrix(self, names: Sequence[str], column: "pa.Array") -> Floats:
+        import pyarrow.compute as pc
+
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
+        odd = np.flatnonzero(lengths != self._length)
+        if len(odd):
+            raise ModelError(
+                f"{self.what}: the vector of {names[odd[0]]!r} has {lengths[odd[0]]:,} numbers, the first of the file "
+                f"{self._length:,}. Write vectors of one model."
+            )
+        flat = column.flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat, dtype=np.float32).reshape(len(names), self._length)
+
+    @cached_property
+    def _length(self) -> int:
+        import pyarrow.dataset as pads
+
+        first = pads.dataset(self._file, format="parquet").head(1, columns=["embedding"]).column(0).to_pylist()
+        return len(first[0] or ()) if first else 0
+
+
+class FeatureModel:
+    """What an image model of transformers makes of pictures: CLIP, SigLIP, DINOv2, ViT, ResNet.
+
+    A model with image features of its own, as CLIP's, is asked for these; of others its pooled output counts, and where
+    there is none the mean of the last layer. Code from the hub is never run.
+
+    Args:
+        settings: Which model.
+        folder: Where the hub revision and hashes of a local checkpoint are written down.
+    """
+
+    def __init__(self, settings: "FeatureSettings", *, model: str, folder: Path):
+        self._settings = settings
+        self._checkpoint = Checkpoint(model, settings.revision, folder)
+
+    @property
+    def what(self) -> str:
+        """The model."""
+        return f"features.model {self._settings.model}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The commit of the model, or the hash of its files."""
+        return settings_hash("features of a model 1", self._settings.model, self._checkpoint.revision)
+
+    def vectors(self, image_ids: Sequence[str], load: Load, *, max_pixels: int) -> Iterator[tuple[list[str], Floats]]:
+        """Yield the vectors of images that can be decoded, a batch at a time.
+
+        Raises:
+            ModelError: the model cannot be loaded, or is none of pictures.
+        """
+        import torch
+
+        from vlmine_dagster.resources.pictures import decode_picture
+
+        def decoded(image: tuple[str, bytes]) -> tuple[str, "Image.Image | None"]:
+            try:
+                return image[0], decode_picture(image[1], max_pixels=max_pixels)
+            except PictureError:
+                return image[0], None
+
+        processor, model, device = self._loaded
+        pictures = (found for found in map_in_order(decoded, load(image_ids), workers=core_count()) if found[1])
+        for batch in batches(pictures, self._settings.batch_size):
+            inputs = processor(images=[picture for _, picture in batch], return_tensors="pt").to(device)
+            with torch.inference_mode():
+                found = _pooled(model, inputs)
+            yield [name for name, _ in batch], found.float().cpu().numpy().reshape(len(batch), -1)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any, str]:
+        from transformers import AutoImageProcessor, AutoModel
+        from transformers.utils import logging
+
+        if self._checkpoint.is_local:  # what is fetched from the hub takes minutes and keeps its bar
+            logging.disable_progress_bar()
+        source, how, device = self._checkpoint.source, self._checkpoint.how, device_of(self._settings.device)
+        try:
+            processor = AutoImageProcessor.from_pretrained(source, **how)
+            model = AutoModel.from_pretrained(source, use_safetensors=True, **how).to(device)
+        except LOADING_ERRORS as error:
+            raise not_loaded(self.what, f"an image model on {device}", error) from error
+        return processor, model.eval(), device
+
+
+def _pooled(model: Any, inputs: Any) -> Any:
+    pixels = {"pixel_values": inputs["pixel_values"]}
+    if hasattr(model, "get_image_features"):
+        found = model.get_image_features(**pixels)
+        return getattr(found, "pooler_output", found)
+    found = model(**pixels)
+    pooled = getattr(found, "pooler_output", None)
+    return found.last_hidden_state.mean(dim=1) if pooled is None else pooled
+
+
+def features_of(project: "Project") -> Features | None:
+    """Return the features that a project has in place of the encoder's, None where it has none of its own."""
+    settings = project.settings.features
+    if settings is None:
+        return None
+    folder = project.state_folder("models")
+    if settings.path is not None:
+        return FeatureFile(project.resolve(settings.path), folder)
+    return FeatureModel(settings, model=placed(settings.model or "", project.folder), folder=folder)
+
+
+def with_features(found: "Encodings", features: Features, load: Load, *, max_pixels: int) -> "Encodings":
+    """Return what the encoder saw with features of one's own: shorter ones end in zeros, which changes no distance.
+
+    Raises:
+        ModelError: an image has none, vectors are longer than the table holds, or hold what is no number.
+    """
+    size = ENCODER.embedding_size
+    places = {name: place for place, name in enumerate(found.image_ids)}
+    embeddings = np.zeros((len(places), size), np.float16)
+    has_one = np.zeros(len(places), dtype=bool)
+    for names, vectors in features.vectors(found.image_ids, load, max_pixels=max_pixels):
+        length = vectors.shape[1]
+        if not 0 < length <= size:
+            raise ModelError(
+                f"{features.what} gives vectors of {length:,} numbers; 1 to {size:,} can be kept. Take a smaller "
+                f"model, or reduce them to their main axes."
+            )
+        with np.errstate(over="ignore"):
+            halves = vectors.astype(np.float16)
+        if not np.isfinite(halves).all():
+            name = names[int((~np.isfinite(halves).all(axis=1)).argmax())]
+            raise ModelError(f"{features.what}: the vector of {name!r} holds what is no number, or none up to 65,504.")
+        at = [places[name] for name in names]
+        embeddings[at, :length] = halves
+        has_one[at] = True
+    if not has_one.all():
+        name = found.image_ids[int(has_one.argmin())]
+        raise ModelError(
+            f"{features.what} has no vector of {(~has_one).sum():,} of {len(places):,} images, such as {name}. "
+            f"It takes one for each image that can be opened; `dataset.exclude` leaves images out."
+        )
+    return replace(found, embeddings=embeddings)
