@@ -1,7 +1,8 @@
 """Whether a label file is about the images that are there: a row counts only where its key is an image's."""
 
+import itertools
 import posixpath
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -132,9 +133,8 @@ def images_of(names: Collection[str], images: Iterable[Found]) -> dict[str, str]
     for image in whole:
         by_end.setdefault(end_of(image), []).append(image)
     for name in rest:
-        path = named_path(name)
-        candidates = by_end.get(end_of(path), ())
-        fit = fitting(path, [(image, composed(whole[image][1])) for image in candidates])
+        candidates = by_end.get(end_of(name), ())
+        fit = fitting(name, [(image, composed(whole[image][1])) for image in candidates])
         if len(fit) > 1:
             raise SourceError(
                 f"{name!r} is the end of several image ids, such as {fit[0]!r} and {fit[1]!r}. Write whole ids."
@@ -144,37 +144,39 @@ def images_of(names: Collection[str], images: Iterable[Found]) -> dict[str, str]
     return found
 
 
-def named_path(name: str) -> str:
-    r"""Return the path that a name of another machine means: slashes, without escapes, composed (NFC).
+def named_paths(name: str) -> list[str]:
+    r"""Return the paths that a name of another machine may mean: with slashes, as it is and then without escapes.
 
     Examples:
-        >>> named_path("photos\\my%20cat.jpg")
-        'photos/my cat.jpg'
+        >>> named_paths("photos\\my%20cat.jpg"), named_paths("cat.jpg")
+        (['photos/my%20cat.jpg', 'photos/my cat.jpg'], ['cat.jpg'])
     """
-    return composed(unquote(name).replace("\\", "/"))
+    plain = composed(name.replace("\\", "/"))
+    return list(dict.fromkeys([plain, composed(unquote(plain))]))
 
 
 def end_of(path: str) -> str:
     """Return what a path shares with every other that may mean the same image: its last part, without ending and zeros.
 
     Examples:
-        >>> end_of("train/00017.jpg"), end_of("17")
-        ('17', '17')
+        >>> end_of("train/00017.jpg"), end_of("17"), end_of("my%20cat.jpg")
+        ('17', '17', 'my cat')
     """
-    return _number(without_ending(posixpath.basename(path)))
+    return _number(without_ending(posixpath.basename(named_paths(path)[-1])))
 
 
 def fitting(name: str, images: Sequence[tuple[str, str]]) -> list[str]:
     """Return the ids of the images that fit a name, by the strictest way to compare by which any does.
 
     Args:
-        name: A path.
+        name: A path, as another machine writes it.
         images: Id and key of the images that may fit.
     """
-    for plain in (str, without_ending, _number_of_file):
-        fit = [image for image, key in images if _is_end(plain(name), plain(image)) or _is_end(plain(key), plain(name))]
+    comparisons: tuple[Callable[[str], str], ...] = (str, without_ending, _number_of_file)
+    for path, plain in itertools.product(named_paths(name), comparisons):
+        fit = [image for image, key in images if _is_end(plain(path), plain(image)) or _is_end(plain(key), plain(path))]
         if fit:
-            whole = [image for image in fit if plain(image) == plain(name)]
+            whole = [image for image in fit if plain(image) == plain(path)]
             return whole or fit
     return []
 

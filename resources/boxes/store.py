@@ -18,7 +18,7 @@ from vlmine_dagster.domain.files import literal_pattern, replacing
 from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow, ClassEntry, ImageEntry, KnowsFrames, number_of
 from vlmine_dagster.resources.boxes.files import BoxFiles
 from vlmine_dagster.resources.label_files.contract import composed
-from vlmine_dagster.resources.label_match import end_of, fitting, named_path
+from vlmine_dagster.resources.label_match import end_of, fitting, named_paths
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.settings.objects import BoxFormat
 from vlmine_dagster.settings.project import Project
@@ -318,7 +318,7 @@ class _Raw:
                 named.add((number, file.path))
                 for one in _entries(known, file):
                     if isinstance(one, ImageEntry):
-                        images.add((number, end_of(named_path(one.name)), *one))
+                        images.add((number, end_of(one.name), *one))
                     elif isinstance(one, ClassEntry):
                         classes.add((number, *one))
                     else:
@@ -371,10 +371,10 @@ def _matches(candidates: Sequence[tuple[int, str, str]], shard: str) -> dict[int
         by_name.setdefault((number, name), []).append(image_id)
     found = {}
     for (number, name), image_ids in by_name.items():
-        path = named_path(name)
         keys = [(image_id, composed(image_id[len(shard) + 1 :])) for image_id in image_ids]
-        same = [image_id for image_id, key in keys if path in (image_id, key) or composed(name) in (image_id, key)]
-        if images := same or fitting(path, keys):
+        paths = named_paths(name)
+        same = next((both for path in paths if (both := [one for one, key in keys if path in (one, key)])), [])
+        if images := same or fitting(name, keys):
             found[number] = images
     return found
 

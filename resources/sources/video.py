@@ -121,12 +121,11 @@ class VideoSource(CutFolder):
         Returns:
             None where no video, or more than one, has that name, or it has no such frame.
         """
-        from vlmine_dagster.resources.label_match import fitting, named_path  # it imports the sources
+        from vlmine_dagster.resources.label_match import fitting  # it imports the sources
 
         if video not in self._meant:
-            path = named_path(video)
-            found = fitting(path, [(name, name) for name in self._videos])
-            stems = () if found else fitting(_stem(path), [(_stem(name), _stem(name)) for name in self._videos])
+            found = fitting(video, [(name, name) for name in self._videos])
+            stems = () if found else fitting(_stem(video), [(_stem(name), _stem(name)) for name in self._videos])
             found = found or [name for name in self._videos if _stem(name) in stems]
             self._meant[video] = found[0] if len(found) == 1 else None
         name = self._meant[video]

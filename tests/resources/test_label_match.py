@@ -77,6 +77,14 @@ def test_a_tools_name_for_an_image_is_matched_by_its_end_where_one_image_fits(na
     assert images_of([name], THERE) == ({} if image is None else {name: image})
 
 
+def test_a_percent_sign_in_a_files_name_is_one_and_an_escape_only_where_no_such_file_is():
+    both = [("s", "a b.jpg"), ("s", "a%20b.jpg")]
+
+    assert images_of(["a b.jpg", "a%20b.jpg"], both) == {"a b.jpg": "s/a b.jpg", "a%20b.jpg": "s/a%20b.jpg"}
+    assert images_of(["x/a%20b.jpg", "a%20b"], both[1:]) == dict.fromkeys(["x/a%20b.jpg", "a%20b"], "s/a%20b.jpg")
+    assert images_of(["a%20b.jpg"], both[:1]) == {"a%20b.jpg": "s/a b.jpg"}
+
+
 def test_a_name_that_is_the_end_of_two_ids_is_refused_and_the_whole_id_is_not():
     there = [("s0", "a.jpg"), ("s1", "a.jpg")]
 

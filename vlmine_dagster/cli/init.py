@@ -1,6 +1,8 @@
 """`vlmine init`: a project of a folder of images."""
 
+import re
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,7 +107,11 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
 
 
 def _project_name(given: str | None, dataset: str) -> str:
-    """Return a name of letters, digits, dots, dashes and underscores."""
-    name = given or Path(dataset.rstrip("/")).name
-    plain = "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip("-._")
-    return plain[:64] or "pool"
+    """Return a name of letters without accents, digits, dots, dashes and underscores.
+
+    Examples:
+        >>> _project_name(None, "/data/odd photos \u00e9t\u00e9/"), _project_name(None, "/data/\u7167\u7247")
+        ('odd-photos-ete', 'pool')
+    """
+    name = unicodedata.normalize("NFKD", given or Path(dataset.rstrip("/")).name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^\w.-]", "-", name).strip("-._")[:64] or "pool"
