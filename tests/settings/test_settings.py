@@ -91,3 +91,20 @@ def test_what_may_be_a_key_is_not_shown():
 
     assert "describer.api_key: there is no such setting (did you mean 'api_key_env'?)" in told
     assert "sk-secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("experiment", "can_learn"),
+    [
+        ({"signals": ["novelty_min"]}, True),
+        ({"signals": ["novelty_min"], "learns_from_verdicts": False}, False),
+        ({"signals": ["random"]}, False),
+        ({"signals": ["likeness"], "like": {"text": "lorry"}}, False),
+    ],
+)
+def test_searches_and_what_others_are_compared_with_learn_nothing_from_verdicts(experiment, can_learn):
+    settings = parse_settings(
+        {"name": "p", "dataset": {"kind": "folder", "root": "."}, "experiments": {"arm": experiment}}
+    )
+
+    assert settings.experiments["arm"].can_learn_from_verdicts == can_learn

@@ -247,8 +247,9 @@ class ExperimentSettings(Settings):
 
     @property
     def can_learn_from_verdicts(self) -> bool:
-        """Whether its order may follow verdicts; what other lists are compared with stays what it is."""
-        return self.learns_from_verdicts and not set(self.signals) <= {"random", "oracle"}
+        """Whether its order may follow verdicts; searches, and what others are compared with, stay as they are."""
+        is_compared_with = set(self.signals) <= {"random", "oracle"}
+        return self.learns_from_verdicts and self.like is None and not is_compared_with
 
     @property
     def uses_oracle(self) -> bool:
