@@ -2,12 +2,15 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import Made, Maker, jpeg
 
+from vlmine_dagster.cli.export import export_list
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.resources.tracking import Tracking
 
@@ -97,6 +100,16 @@ def test_what_cannot_be_sliced_says_why(made: Made):
     halves = Counter(made.frame("pareto_set", "fast")["slice"])
     assert len(halves) == 3
     assert "not known" in halves
+
+
+def test_exports_say_the_slice_where_there_are_slices(made: Made, tmp_path: Path):
+    for arm in ("plain", "floor"):
+        export_list(made.bench, arm, tmp_path / f"{arm}.csv")
+    plain, floor = (pd.read_csv(tmp_path / f"{arm}.csv") for arm in ("plain", "floor"))
+
+    assert "slice" not in plain
+    listed = made.frame("pareto_set", "floor").set_index("image_id")["slice"]
+    assert floor["slice"].tolist() == [listed[name] for name in floor["image_id"]]
 
 
 def test_metrics_report_and_mlflow_tell_results_by_slice(made: Made, monkeypatch: pytest.MonkeyPatch):

@@ -99,8 +99,8 @@ def export_list(
     A row holds rank, image_id, shard, path, reason and the signals, of an object also object_id and its box in pixels
     of the upright image. The path is the copied picture; without copies it is where the bytes lie, `archive#member` or
     `table#row` inside a file. The file appears whole or not at all. Where an experiment skips frames, `more_frames`
-    says how many; with context, `role` is mined or context, and the frames around a mined one follow it with its rank
-    and with its id as `context_of`.
+    says how many, and where it has slices `slice` says which; with context, `role` is mined or context, and the frames
+    around a mined one follow it with its rank and with its id as `context_of`.
 
     Args:
         bench: The project's resources.
@@ -130,6 +130,7 @@ def export_list(
         raise ConfigError("--crops cuts objects out: it needs `unit: object` in vlmine.yaml, and no --context.")
     columns = dict.fromkeys(settings.signals, "float64")
     columns |= {"more_frames": "int64"} if settings.skips_frames else {}
+    columns |= {} if bench.project.settings.slices_of(experiment) is None else {"slice": "string"}
     columns |= {"role": "string", "context_of": "string"} if context else {}
     exporter = exporter_for(file, format_name)
     if budget is not None:
