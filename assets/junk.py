@@ -24,6 +24,7 @@ from vlmine_dagster.settings.junk import why_no_junk_lane
     settings=lambda part: [*part.settings.out_of_domain],
     skipped=lambda part: why_no_junk_lane(part.settings),
     is_on_demand=True,
+    version=2,
 )
 def junk(run: StageRun) -> Product:
     """Images of the pool that are blurred, black, washed out, of one colour, nearly empty, of odd shape or text alone.

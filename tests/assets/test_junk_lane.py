@@ -119,7 +119,7 @@ def test_keywords_that_are_listed_put_their_images_into_the_lane(made: Made):
     word = words[words["image_id"] == "b/astronaut-10"]["keyword"].iloc[0]
     of_it = set(words[words["keyword"] == word]["image_id"])
     before = set(made.frame("junk")["image_id"])
-    made.settings(out_of_domain=[f" {word.upper()} "])
+    made.settings(out_of_domain=[f" {word.upper()} ", f"{word}z"])
 
     outcome = made.run()
 
@@ -133,6 +133,8 @@ def test_keywords_that_are_listed_put_their_images_into_the_lane(made: Made):
     card: Any = selection_card(made.bench, "b/astronaut-10", ["a", "b"])
     assert card["junk"]["measure"] == "number of its keywords that out_of_domain lists"
     assert (card["junk"]["value"], card["junk"]["limit"]) == (1, 1)
+    told = readable_findings(made.bench, "junk")["junk"]
+    assert told[1:] == [f"out_of_domain: no image has the keyword '{word}z' (did you mean '{word}'?)."]
 
 
 def test_keep_leaves_junk_in_the_lists_and_opens_no_picture_again(made: Made, monkeypatch: pytest.MonkeyPatch):

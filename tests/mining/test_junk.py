@@ -89,6 +89,15 @@ def test_keywords_name_what_is_out_of_domain_unless_the_pool_is_about_it(photos,
     assert kinds_in(pool) == [Junk.FOREIGN if is_found else None] * count + [None] * (12 - count)
 
 
+def test_where_everything_would_be_junk_nothing_is(photos):
+    pool = measured(photos[:7])
+    pool["brightest"][:2], pool["shape"][2:4], pool["foreign_keywords"][4:6] = 0.02, 0.1, 1
+    without_the_last = {name: values[:6] for name, values in pool.items()}
+
+    assert kinds_in(pool) == [*[Junk.DARK] * 2, *[Junk.SHAPE] * 2, *[Junk.FOREIGN] * 2, None]
+    assert kinds_in(without_the_last) == [None] * 6
+
+
 def test_what_is_out_of_domain_and_black_is_told_as_black(photos):
     pool = measured([*photos, KINDS["black"](photos[0], np.random.default_rng(0))])
     pool["foreign_keywords"][-1] = 1

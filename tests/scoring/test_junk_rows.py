@@ -54,7 +54,7 @@ def test_a_keyword_that_no_image_has_is_told_with_its_nearest(tmp_path, caplog):
         rows, _ = junk_rows(reader(tmp_path, WORDS, out_of_domain=["website", "cat"]))
 
     assert rows.column("image_id").to_pylist() == ["a/1"]
-    assert "out_of_domain: no image has the keyword 'website'. Did you mean 'web site'?" in caplog.text
+    assert "out_of_domain: no image has the keyword 'website' (did you mean 'web site'?)" in caplog.text
 
 
 def test_without_such_keywords_none_is_read(tmp_path):

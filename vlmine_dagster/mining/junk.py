@@ -212,7 +212,7 @@ _RULES: Mapping[Junk, _Rule] = {
 
 
 def find_junk(measures: Mapping[str, Floats], *, is_labelled: Mask, is_mined: Mask) -> JunkFound:
-    """Find the junk of a pool.
+    """Find the junk of a pool; where all of it would be junk, none is.
 
     Args:
         measures: By name, shape (N,): the fields of `Measures`, `shape`, the shorter side over the longer one, and
@@ -246,6 +246,8 @@ def find_junk(measures: Mapping[str, Floats], *, is_labelled: Mask, is_mined: Ma
             continue
         new = is_met & is_mined & (kinds < 0)
         kinds[new], told[new] = number, values[new]
+    if (kinds[is_mined] >= 0).all():  # nothing would be left to mine
+        kinds, told = np.full(count, -1, dtype=np.int64), np.full(count, np.nan)
     return JunkFound(kinds, told, limits, typical, tuple(labelled))
 
 

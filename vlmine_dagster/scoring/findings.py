@@ -12,7 +12,7 @@ from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.box_findings import box_findings
 from vlmine_dagster.scoring.grounding import confirmed
-from vlmine_dagster.scoring.junk import junk_counts, junk_text
+from vlmine_dagster.scoring.junk import absent_keywords, junk_counts, junk_text
 from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
 from vlmine_dagster.settings.junk import why_no_junk_lane
 
@@ -101,11 +101,16 @@ def _failed(lake: "Lake", table: str, variant: str, shards: Collection[str]) -> 
 
 
 def junk_findings(bench: Workbench) -> list[str]:
-    """Return a sentence that says how much junk the pool holds, nothing where there is none."""
-    if why_no_junk_lane(bench.project.settings) is not None or bench.lake.stamp("junk") is None:
+    """Return how much junk the pool holds, and which keywords of `out_of_domain` no image has; nothing where none."""
+    lake, settings = bench.lake, bench.project.settings
+    if why_no_junk_lane(settings) is not None or lake.stamp("junk") is None:
         return []
-    counts = junk_counts(bench.lake.read("junk", columns=["kind"]))
-    return [f"{junk_text(counts)}. `vlmine top --junk` lists them (docs/junk.md)."] if counts else []
+    counts = junk_counts(lake.read("junk", columns=["kind"]))
+    found = [f"{junk_text(counts)}. `vlmine top --junk` lists them (docs/junk.md)."] if counts else []
+    if settings.out_of_domain and lake.stamp("vocab_counts") is not None:
+        known = lake.read("vocab_counts", columns=["keyword"]).column(0).to_pylist()
+        found += [f"{text}." for text in absent_keywords(settings.out_of_domain, known)]
+    return found
 
 
 _FINDINGS = {"objects": box_findings, "vocab_counts": keyword_findings, "junk": junk_findings}

@@ -1,9 +1,8 @@
 // The page as a whole: what is shown, what keys do.
 
-import { ClassField } from "./class_field.js";
 import { Grid, short } from "./grid.js";
 import { Items } from "./items.js";
-import { Judging, standing } from "./judging.js";
+import { Judging } from "./judging.js";
 import { showOne, showVerdicts } from "./one.js";
 import { get, post } from "./server.js";
 
@@ -22,7 +21,6 @@ async function start() {
   page.items = new Items(facts, () => draw());
   page.grid = new Grid(by("grid"), page.items, { onMove: () => moved(), onOpen: () => setMode(true) });
   page.judging = new Judging(page.items, { reviewer: () => by("reviewer").value.trim() || "me", onChange: () => draw(), onProblem: tell });
-  page.className = new ClassField(by("class-name"), by("class-problem"), { choices: facts.class_choices, isClosed: facts.has_closed_classes });
   listen();
   await refilter();
   await page.judging.look();
@@ -96,7 +94,7 @@ function listen() {
   by("like").addEventListener("click", moreLike);
   by("mode").addEventListener("click", () => setMode(!page.isOne));
   by("moment-bar").querySelector("button").addEventListener("click", leaveMoment);
-  by("class-name").addEventListener("keydown", (event) => { if (event.key === "Enter" && page.className.check()) focusContent(); });
+  by("class-name").addEventListener("keydown", (event) => { if (event.key === "Enter") focusContent(); });
   document.addEventListener("keydown", pressed);
   const theme = localStorage.getItem("vlmine-theme");
   if (theme) document.documentElement.dataset.theme = theme;
@@ -138,9 +136,8 @@ const current = () => page.items.at(page.grid.place);
 async function judge(verdict) {
   const item = current();
   if (!item) return;
-  if (!page.className.check()) return by("class-name").focus();
-  page.judging.judge(item, verdict, page.className.name);
-  page.className.clear();
+  page.judging.judge(item, verdict, by("class-name").value.trim());
+  by("class-name").value = "";
   const judged = page.items.verdicts.size;
   say(`${verdict}, ${item.image_id}, ${judged} judged`);
   if (page.grid.place + 1 < page.items.total) go(page.grid.place + 1);
@@ -294,7 +291,7 @@ function progress() {
   let [judged, rare] = [0, 0];
   for (const found of page.items.verdicts.values()) {
     judged += found.length > 0;
-    rare += standing(found) === "rare";
+    rare += found.some((one) => one.verdict === "rare");
   }
   const place = page.items.total ? page.grid.place + 1 : 0;
   by("progress").textContent = `${place.toLocaleString("en")} of ${page.items.total.toLocaleString("en")} · ${judged} judged, ${rare} rare`;
