@@ -10,6 +10,7 @@ from tiny_models import make_sentence_encoder
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.resources.tracking import Tracking
+from vlmine_dagster.scoring.findings import readable_findings
 
 SAID = ("a red lorry on a road", "one truck in the fog", "two trucks and a lorry", "grey road", "a gray cat")
 
@@ -105,6 +106,8 @@ def test_a_word_that_no_image_says_is_a_warning_and_a_broken_line_an_error(made:
         checks = {one.check_name: one for one in result.get_asset_check_evaluations()}
         assert not checks["merged_keywords_occur"].passed
         assert "Such as: lorrie" in str(checks["merged_keywords_occur"].description)
+        told = readable_findings(made.bench, "vocabulary")["vocabulary"]
+        assert told == ["vocabulary.csv: no image has the keyword 'lorrie' (did you mean 'lorry'?)."]
 
         file.write_text("keyword,merged_into\nlorry,truck\ntruck,lorry\n")
         shown = CliRunner().invoke(main, ["--project", str(made.file), "vocabulary"])

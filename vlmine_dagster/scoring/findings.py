@@ -12,8 +12,8 @@ from vlmine_dagster.mining.strategy import strategy_advice
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.box_findings import box_findings
 from vlmine_dagster.scoring.grounding import confirmed
-from vlmine_dagster.scoring.junk import absent_keywords, junk_counts, junk_text
-from vlmine_dagster.scoring.vocabulary import keyword_trouble, published_health
+from vlmine_dagster.scoring.junk import junk_counts, junk_text
+from vlmine_dagster.scoring.vocabulary import absent_keywords, keyword_trouble, published_health
 from vlmine_dagster.settings.junk import why_no_junk_lane
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MADE_OF_FILES_OR_ANSWERS = ("images", "objects", "descriptions", "keyword_answers")
 _COUNTED = ("keyword", "image_count", "image_share")
+_MOST_TOLD = 3
 
 
 def keyword_findings(bench: Workbench) -> list[str]:
@@ -108,12 +109,33 @@ def junk_findings(bench: Workbench) -> list[str]:
     counts = junk_counts(lake.read("junk", columns=["kind"]))
     found = [f"{junk_text(counts)}. `vlmine top --junk` lists them (docs/junk.md)."] if counts else []
     if settings.out_of_domain and lake.stamp("vocab_counts") is not None:
-        known = lake.read("vocab_counts", columns=["keyword"]).column(0).to_pylist()
-        found += [f"{text}." for text in absent_keywords(settings.out_of_domain, known)]
+        absent = absent_keywords(settings.out_of_domain, _counted_keywords(bench), where="out_of_domain")
+        found += [f"{text}." for text in absent]
     return found
 
 
-_FINDINGS = {"objects": box_findings, "vocab_counts": keyword_findings, "junk": junk_findings}
+def vocabulary_findings(bench: Workbench) -> list[str]:
+    """Return a sentence for keywords of vocabulary.csv that no image has; nothing where each is said of some image."""
+    lake, file = bench.lake, bench.project.vocabulary_file
+    if not file.exists() or lake.stamp("vocabulary") is None or lake.stamp("vocab_counts") is None:
+        return []
+    rows = lake.read("vocabulary", columns=["keyword", "image_count"]).to_pylist()
+    unsaid = [row["keyword"] for row in rows if not row["image_count"]]
+    absent = absent_keywords(unsaid, _counted_keywords(bench), where=file.name)
+    more = "" if len(absent) <= _MOST_TOLD else f", nor {len(absent) - _MOST_TOLD:,} others of its keywords"
+    return [f"{text}{more if place == _MOST_TOLD - 1 else ''}." for place, text in enumerate(absent[:_MOST_TOLD])]
+
+
+def _counted_keywords(bench: Workbench) -> list[str]:
+    return [str(name) for name in bench.lake.read("vocab_counts", columns=["keyword"]).column(0).to_pylist()]
+
+
+_FINDINGS = {
+    "objects": box_findings,
+    "vocabulary": vocabulary_findings,
+    "vocab_counts": keyword_findings,
+    "junk": junk_findings,
+}
 
 
 def readable_findings(bench: Workbench, *tables: str) -> dict[str, list[str]]:
@@ -121,7 +143,7 @@ def readable_findings(bench: Workbench, *tables: str) -> dict[str, list[str]]:
 
     Args:
         bench: A project.
-        tables: Only these of objects, vocab_counts and junk; none means all.
+        tables: Only these of objects, vocabulary, vocab_counts and junk; none means all.
     """
     found = {}
     for table in tables or _FINDINGS:

@@ -1,6 +1,6 @@
 """Junk in a project: the columns that tell it, the rows of `junk`, and the lane of a list."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmine_dagster.domain.junk import Junk
-from vlmine_dagster.domain.plugins import close_to
 from vlmine_dagster.domain.tables import JUNK
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.mining.judging import standing_verdicts
 from vlmine_dagster.mining.junk import SIDE, JunkFound, find_junk, measures_of
 from vlmine_dagster.resources.intake import Measure
 from vlmine_dagster.scoring.reading import Reader
+from vlmine_dagster.scoring.vocabulary import absent_keywords
 
 PICTURE_MEASURE = Measure(SIDE, lambda pixels: asdict(measures_of(pixels)))
 """What `images` measures of a photo."""
@@ -72,24 +72,12 @@ def _foreign_keywords(reader: Reader, image_ids: pa.ChunkedArray) -> npt.NDArray
         connection.register("listed", pa.table({"keyword": pa.array(listed, pa.string())}))
         known = [name for (name,) in connection.sql("SELECT DISTINCT keyword FROM keywords").fetchall()]
         rows = connection.sql(_FOREIGN).to_arrow_table()
-    for text in absent_keywords(listed, known):
+    for text in absent_keywords(listed, known, where="out_of_domain"):
         reader.log.warning(text)
     places = pc.index_in(image_ids, rows.column("image_id")).to_numpy(zero_copy_only=False)
     has = np.flatnonzero(~np.isnan(places))
     counts[has] = rows.column("found").to_numpy()[places[has].astype(np.int64)]
     return counts
-
-
-def absent_keywords(listed: Sequence[str], known: Collection[str]) -> list[str]:
-    """Return a sentence for each keyword of `out_of_domain` that no image has.
-
-    Examples:
-        >>> absent_keywords(["website", "menu"], ["web site", "menu"])
-        ["out_of_domain: no image has the keyword 'website' (did you mean 'web site'?)"]
-    """
-    there = set(known)
-    absent = [name for name in listed if name not in there]
-    return [f"out_of_domain: no image has the keyword {name!r}{close_to(name, known)}" for name in absent]
 
 
 def junk_counts(rows: pa.Table) -> dict[str, int]:

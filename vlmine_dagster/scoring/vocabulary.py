@@ -1,6 +1,6 @@
 """The columns of `vocab_counts`: in how many images of the whole pool each keyword occurs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.plugins import close_to
 from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
 from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health
@@ -98,6 +99,23 @@ def counted_words(reader: Reader, connection: "duckdb.DuckDBPyConnection") -> tu
         words, kept = _ONE_OF_NEAR.format(once=once), "ANTI JOIN near USING (image_id)"
     images, described = connection.sql(_IMAGES.format(once=once, kept=kept)).fetchall()[0]
     return words, images, described
+
+
+def absent_keywords(listed: Sequence[str], known: Collection[str], *, where: str) -> list[str]:
+    """Return a sentence for each keyword that somebody lists and no image has, which is perhaps a slip.
+
+    Args:
+        listed: The keywords that are listed.
+        known: All that images have.
+        where: Where they are listed.
+
+    Examples:
+        >>> absent_keywords(["website", "menu"], ["web site", "menu"], where="out_of_domain")
+        ["out_of_domain: no image has the keyword 'website' (did you mean 'web site'?)"]
+    """
+    there = set(known)
+    absent = [name for name in listed if name not in there]
+    return [f"{where}: no image has the keyword {name!r}{close_to(name, known)}" for name in absent]
 
 
 def commonest_and_rarest(counts: pa.Table, shown: int = 10) -> list[dict[str, Any]]:
