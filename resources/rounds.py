@@ -175,6 +175,20 @@ def check_annotations(
         )
     unknown = sorted(set(labels.values()) - set(class_names)) if class_names else []
     if unknown:
-        near = difflib.get_close_matches(unknown[0], class_names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise SourceError(f"class {unknown[0]!r} is not among the project's {len(class_names)} classes.{hint}")
+        raise SourceError(no_such_class(unknown[0], class_names))
+
+
+def no_such_class(name: str, class_names: Sequence[str]) -> str:
+    """Return the message that a project's file of classes does not name a class, with the nearest that it names.
+
+    Examples:
+        >>> no_such_class("cot", ["cat", "dog"])
+        "class 'cot' is not among the project's 2 classes. Did you mean 'cat'? If not, add it to the file of classes \
+(dataset.labels.classes)."
+    """
+    near = difflib.get_close_matches(name, class_names, n=1)
+    hint = f"Did you mean {near[0]!r}? If not, add" if near else "Correct it, or add"
+    return (
+        f"class {name!r} is not among the project's {len(class_names)} classes. {hint} it to the file of classes "
+        f"(dataset.labels.classes)."
+    )

@@ -207,6 +207,13 @@ class Made:
         content = yaml.safe_load(self.file.read_text())
         self.file.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
 
+    def name_classes(self, *names: str) -> None:
+        """Give the project a file of classes, which names all that there are."""
+        rows = "".join(f"{name},{name}\n" for name in names)
+        (self.folder / "classes.csv").write_text(f"class_id,name\n{rows}")
+        dataset = self.project.settings.model_dump(mode="json")["dataset"]
+        self.settings(dataset={**dataset, "labels": {**dataset["labels"], "classes": "classes.csv"}})
+
 
 def events_of_unstarted_run(reason: str) -> list[dg.DagsterEvent]:
     """What happens in a run that is marked as failed before it starts."""

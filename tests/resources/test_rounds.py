@@ -219,13 +219,11 @@ def test_what_is_left_out_is_told_and_the_same_file_twice_makes_no_second_round(
 
 def test_an_unknown_class_is_refused_with_a_hint(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
-    names = "class_id,name\n" + "".join(f"{name},{name}\n" for name in ("coffee", "chelsea", "rocket"))
-    (finished.folder / "classes.csv").write_text(names)
-    dataset = finished.project.settings.model_dump(mode="json")["dataset"]
-    finished.settings(dataset={**dataset, "labels": {**dataset["labels"], "classes": "classes.csv"}})
+    finished.name_classes("coffee", "chelsea", "rocket")
     (finished.folder / "back.csv").write_text("image_id,label\npool/a/coffee-0,rockets\n")
 
-    assert "Did you mean 'rocket'?" in vlmine("labels", "import", "back.csv").output
+    said = vlmine("labels", "import", "back.csv").output.replace("\n", " ")
+    assert "Did you mean 'rocket'? If not, add it to the file of classes (dataset.labels.classes)." in said
 
 
 def test_what_is_taken_is_listed_by_class_with_the_new_ones_marked_and_lookalikes_named(finished, monkeypatch):

@@ -189,6 +189,26 @@ def test_a_verdict_that_cannot_be_is_refused(page: Page, given: dict[str, Any], 
     assert page.desk.log.standing() == []
 
 
+def test_a_class_that_the_project_does_not_name_is_refused_with_the_nearest_and_the_fix(finished: Made):
+    finished.name_classes("rocket", "coffee", "chelsea")
+    page = Page(finished, "pareto")
+    page.judge(0, "common", class_name=" coffee ")
+    answer = page.post("verdicts", **page.item(0), verdict="rare", reviewer="ana", class_name="rockets")
+
+    assert (page.facts["has_closed_classes"], page.facts["class_choices"]) == (True, ["chelsea", "coffee", "rocket"])
+    assert answer.status_code == 400
+    assert answer.json()["problem"] == (
+        "review: class 'rockets' is not among the project's 3 classes. Did you mean 'rocket'? If not, add it to the "
+        "file of classes (dataset.labels.classes). Then start `vlmine review` again."
+    )
+    assert [(one.verdict, one.class_name) for one in page.desk.log.standing()] == [(Verdict.COMMON, "coffee")]
+
+
+def test_a_project_without_a_file_of_classes_takes_any_class(page: Page):
+    assert page.facts["has_closed_classes"] is False
+    assert page.judge(0, "rare", class_name="zebra")["verdicts"][0]["class_name"] == "zebra"
+
+
 def test_a_verdict_counts_though_the_list_was_mined_again_meanwhile(page: Page):
     found = page.post("verdicts", **{**page.item(2), "list": "0" * 16, "rank": 7}, verdict="rare", reviewer="ana")
 

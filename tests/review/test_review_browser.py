@@ -107,6 +107,49 @@ def test_a_person_judges_by_keys_alone(finished: Made):
         assert problems == []
 
 
+def test_a_class_that_the_project_does_not_name_keeps_the_person_in_its_field(finished: Made):
+    finished.name_classes("rocket", "coffee", "chelsea")
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+        field, problem = page.locator("#class-name"), page.locator("#class-problem")
+        page.keyboard.press("l")
+        page.keyboard.type("rockt")
+        page.keyboard.press("Enter")
+
+        problem.get_by_text("“rockt” is not among the project's 3 classes. The nearest is “rocket”.").wait_for()
+        assert "add it to the file of classes (dataset.labels.classes)" in problem.inner_text()
+        assert page.evaluate("() => document.activeElement.id") == "class-name"
+        page.get_by_role("button", name="rare").click()  # nothing is sent, nothing moves on, nothing typed is lost
+        assert (page.locator("#progress").inner_text()[:5], field.input_value()) == ("1 of ", "rockt")
+        assert (field.get_attribute("aria-invalid"), verdicts(finished)) == ("true", [])
+
+        field.fill("rocket")
+        assert problem.is_hidden()
+        page.keyboard.press("Enter")
+        page.keyboard.press("r")
+        settle(page)
+    assert verdicts(finished) == [(1, "ana", "rare", "rocket")]
+
+
+def test_a_verdict_that_the_server_refuses_is_named_with_its_class(finished: Made):
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+        refused = {"status": 400, "json": {"problem": "review: no such class."}}
+        page.route("**/api/verdicts", lambda route: route.fulfill(**refused))
+        page.keyboard.press("l")
+        page.keyboard.type("zebra")
+        page.keyboard.press("Enter")
+        page.keyboard.press("r")
+
+        kept = page.get_by_role("alert").get_by_text("Not kept: “rare” with the class “zebra”, about pool/")
+        kept.wait_for()
+    assert verdicts(finished) == []
+
+
 def test_what_was_judged_while_the_server_was_gone_arrives_later(finished: Made):
     with served(finished) as address, open_browser() as page:
         page.set_default_timeout(120_000)

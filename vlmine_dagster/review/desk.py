@@ -87,7 +87,8 @@ class Desk:
             "verdicts": [{"name": verdict.value, "meaning": MEANINGS[verdict]} for verdict in Verdict],
             "keywords": [{"name": name, "count": count} for name, count in found.common_words()],
             "classes": found.classes(),
-            "class_choices": [] if labels is None else sorted(labels.class_names),
+            "class_choices": [] if labels is None else sorted(labels.announced or labels.class_names),
+            "has_closed_classes": labels is not None and bool(labels.announced),
             "junk": found.rows.num_rows - found.rows.column("junk").null_count,
             "slices": [{"name": name, "count": count} for name, count in found.slices()],
             "has_moments": any(found.rows.column("more_frames").to_pylist()),
@@ -201,11 +202,13 @@ class Desk:
         return name
 
     def _class_name(self, given: Any) -> str | None:
+        from vlmine_dagster.resources.rounds import no_such_class
+
         name = " ".join(str(given or "").split())[:200]
         labels = self.bench.labels
         class_names = () if labels is None else labels.announced
         if name and class_names and name not in class_names:
-            raise ConfigError(f"review: class {name!r} is not among the project's {len(class_names)} classes.")
+            raise ConfigError(f"review: {no_such_class(name, class_names)} Then start `vlmine review` again.")
         return name or None
 
     @cached_property

@@ -112,7 +112,9 @@ export class Judging {
         return false;
       }
       this.delay = "";
-      this.refusal = problem.message;
+      const { verdict, class_name: name, image_id: item } = message.body;
+      const what = name ? `“${verdict}” with the class “${name}”` : `“${verdict}”`;
+      this.refusal = verdict ? `${problem.message} Not kept: ${what}, about ${item}.` : problem.message;
       if (isOfThisList) this.items.verdicts.delete(position); // what was shown did not come to be
       this.newest = -1;
     }

@@ -1,5 +1,6 @@
 // The page as a whole: what is shown, what keys do.
 
+import { ClassField } from "./class_field.js";
 import { Grid, short } from "./grid.js";
 import { Items } from "./items.js";
 import { Judging } from "./judging.js";
@@ -21,6 +22,7 @@ async function start() {
   page.items = new Items(facts, () => draw());
   page.grid = new Grid(by("grid"), page.items, { onMove: () => moved(), onOpen: () => setMode(true) });
   page.judging = new Judging(page.items, { reviewer: () => by("reviewer").value.trim() || "me", onChange: () => draw(), onProblem: tell });
+  page.className = new ClassField(by("class-name"), by("class-problem"), { choices: facts.class_choices, isClosed: facts.has_closed_classes });
   listen();
   await refilter();
   await page.judging.look();
@@ -94,7 +96,7 @@ function listen() {
   by("like").addEventListener("click", moreLike);
   by("mode").addEventListener("click", () => setMode(!page.isOne));
   by("moment-bar").querySelector("button").addEventListener("click", leaveMoment);
-  by("class-name").addEventListener("keydown", (event) => { if (event.key === "Enter") focusContent(); });
+  by("class-name").addEventListener("keydown", (event) => { if (event.key === "Enter" && page.className.check()) focusContent(); });
   document.addEventListener("keydown", pressed);
   const theme = localStorage.getItem("vlmine-theme");
   if (theme) document.documentElement.dataset.theme = theme;
@@ -136,8 +138,9 @@ const current = () => page.items.at(page.grid.place);
 async function judge(verdict) {
   const item = current();
   if (!item) return;
-  page.judging.judge(item, verdict, by("class-name").value.trim());
-  by("class-name").value = "";
+  if (!page.className.check()) return by("class-name").focus();
+  page.judging.judge(item, verdict, page.className.name);
+  page.className.clear();
   const judged = page.items.verdicts.size;
   say(`${verdict}, ${item.image_id}, ${judged} judged`);
   if (page.grid.place + 1 < page.items.total) go(page.grid.place + 1);
