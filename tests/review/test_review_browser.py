@@ -11,7 +11,8 @@ import pytest
 from browse_ui import CHROMIUM, open_browser
 from conftest import Made
 
-from vlmine_dagster.resources.verdicts import verdict_log
+from vlmine_dagster.domain.verdicts import Verdict
+from vlmine_dagster.resources.verdicts import Judgement, verdict_log
 from vlmine_dagster.review.app import review_app
 from vlmine_dagster.review.desk import Desk
 from vlmine_dagster.review.server import HOST, listening
@@ -131,6 +132,26 @@ def test_a_class_that_the_project_does_not_name_keeps_the_person_in_its_field(fi
         page.keyboard.press("r")
         settle(page)
     assert verdicts(finished) == [(1, "ana", "rare", "rocket")]
+
+
+def test_the_header_counts_as_rare_what_most_reviewers_call_rare_and_the_dialog_says_what_is_left_out(finished: Made):
+    names = finished.frame("pareto_set", "pareto").sort_values("rank")["image_id"].tolist()
+    for rank, (first, second) in enumerate([("rare", "rare"), ("rare", "junk"), ("rare", "unsure")], start=1):
+        for who, verdict in (("ana", first), ("ben", second)):
+            named = Judgement(
+                names[rank - 1], who, Verdict(verdict), class_name="rocket", experiment="pareto", rank=rank
+            )
+            verdict_log(finished.project).add(named)
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.wait_for_function("() => document.getElementById('progress').textContent.includes('3 judged, 2 rare')")
+        page.get_by_role("button", name="Finish").click()
+
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("1 named class left out: a reviewer calls the item junk").wait_for()
+        assert "Since the last round, on all lists" in dialog.inner_text()
+        assert [line for line in dialog.locator("li").all_inner_texts() if line.endswith("rare")] == ["2 rare"]
 
 
 def test_a_verdict_that_the_server_refuses_is_named_with_its_class(finished: Made):

@@ -13,7 +13,7 @@ from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.resources.rounds import load_rounds
 from vlmine_dagster.resources.verdicts import Judgement, verdict_log
 from vlmine_dagster.review.outlook import review_outlooks
-from vlmine_dagster.review.rounds import finish_round, named_classes
+from vlmine_dagster.review.rounds import finish_round, named_classes, open_class_lines
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.verdicts import evidence_of
 from vlmine_dagster.studies.reading import PoolReader
@@ -133,7 +133,51 @@ def test_reviewers_who_name_two_classes_or_call_it_junk_make_no_label():
         Judgement("c", "ben", Verdict.UNSURE),
     ]
 
-    assert named_classes(said) == {"c": "cat"}
+    said += [
+        Judgement("d", "ana", Verdict.RARE, class_name="lion"),
+        Judgement("d", "ben", Verdict.RARE, class_name="lion"),
+        Judgement("d", "cy", Verdict.DUPLICATE),
+        Judgement("e", "ana", Verdict.UNSURE, class_name="lion"),
+    ]
+
+    named = named_classes(said)
+    assert named.labels == {"c": "cat"}
+    assert named.left_out == {
+        "reviewers name different classes": 1,
+        "a reviewer calls the item junk, a duplicate or wrong keyword": 2,
+        "who named it is unsure": 1,
+    }
+
+
+def test_classes_that_become_no_labels_are_counted_with_the_reason(finished: Made, monkeypatch: pytest.MonkeyPatch):
+    log = verdict_log(finished.project)
+    names = finished.frame("pareto_set", "pareto").sort_values("rank")["image_id"].tolist()
+    for who in ("ana", "ben"):
+        for rank, name in enumerate(names[:2], start=1):
+            log.add(Judgement(name, who, Verdict.RARE, class_name="rocket", experiment="pareto", rank=rank))
+    log.add(Judgement(names[0], "cy", Verdict.JUNK, experiment="pareto", rank=1))
+    assert open_class_lines(finished.bench, log.standing(rounds="open")) == [
+        "1 named class to become labels",
+        "1 named class left out: a reviewer calls the item junk, a duplicate or wrong keyword",
+    ]
+
+    monkeypatch.chdir(finished.folder)
+    said = CliRunner().invoke(main, ["verdicts", "--finish"], catch_exceptions=False).output.replace("\n", " ")
+    assert "1 classes that were named are round 1 of the labels." in said
+    assert "1 named class left out: a reviewer calls the item junk, a duplicate or wrong keyword." in said
+
+
+def test_a_class_that_the_file_of_classes_lost_keeps_the_round_open(finished: Made):
+    log = verdict_log(finished.project)
+    name = finished.frame("pareto_set", "pareto")["image_id"].iloc[0]
+    log.add(Judgement(name, "ana", Verdict.RARE, class_name="zebra", experiment="pareto", rank=1))
+    finished.name_classes("rocket", "coffee", "chelsea")
+
+    (_, line) = open_class_lines(finished.bench, log.standing(rounds="open"))
+    assert line.startswith("class 'zebra' is not among the project's 3 classes. Correct it, or add it to the file")
+    with pytest.raises(SourceError, match=r"add it to the file of classes \(dataset.labels.classes\)"):
+        finish_round(finished.bench)
+    assert log.standing(rounds="open")
 
 
 def test_a_forecast_tells_what_a_review_will_cost(finished: Made, capsys: pytest.CaptureFixture[str]):

@@ -58,11 +58,17 @@ def finite(value: Any) -> Any:
 
 def print_finished(done: "FinishedRound") -> None:
     """Print what a finished round came to."""
+    from vlmine_dagster.review.rounds import left_out_lines
+
     print_summary(done.summary)
     out = console()
     out.print(f"Round {done.number} is finished: the next lists learn from it.")
     if done.label_round is not None:
         out.print(f"{len(done.labels):,} classes that were named are round {done.label_round} of the labels.")
+    elif done.labels:
+        out.print(f"{len(done.labels):,} classes that were named are in the labels already.")
+    for line in left_out_lines(done.left_out):
+        out.print(f"{line}.")
     for url in done.urls.values():
         out.print(f"[dim]{plain(url)}[/]")
     out.print("Next: vlmine run")

@@ -16,7 +16,7 @@ from vlmine_dagster.domain.errors import ConfigError, ContractError, LakeError, 
 from vlmine_dagster.review.desk import Desk, told
 from vlmine_dagster.review.guard import Guard
 from vlmine_dagster.review.listing import Filter
-from vlmine_dagster.review.rounds import finish_round
+from vlmine_dagster.review.rounds import finish_round, open_class_lines
 from vlmine_dagster.review.summary import summarize, summary_lines
 
 MOST_AT_ONCE = 300
@@ -168,7 +168,8 @@ def _undo(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
 
 def _round(desk: Desk, _request: Request, _given: Mapping[str, Any]) -> Any:
     """Return what the open round has come to, a line each."""
-    return {"lines": summary_lines(summarize(desk.bench, desk.log.standing(rounds="open")))}
+    said = desk.log.standing(rounds="open")
+    return {"lines": [*summary_lines(summarize(desk.bench, said)), *open_class_lines(desk.bench, said)]}
 
 
 def _finish(desk: Desk, _request: Request, _given: Mapping[str, Any]) -> Any:

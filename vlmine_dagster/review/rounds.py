@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
 
 _LABELLED = (Verdict.RARE, Verdict.COMMON)
+_VETOED = "a reviewer calls the item junk, a duplicate or wrong keyword"
+_DIFFER = "reviewers name different classes"
+_UNSURE = "who named it is unsure"
+
+
+@dataclass(frozen=True)
+class NamedClasses:
+    """The classes that reviewers named.
+
+    Attributes:
+        labels: Class by item, of those that become labels.
+        left_out: How many items have a named class that does not, by the reason.
+    """
+
+    labels: Mapping[str, str]
+    left_out: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,7 @@ class FinishedRound:
         labels: Class by item of those that became labels.
         label_round: Number of the round of labels; None where nothing new became one.
         urls: Addresses of its MLflow runs, by experiment.
+        left_out: How many items have a named class that became no label, by the reason.
     """
 
     number: int
@@ -36,6 +53,7 @@ class FinishedRound:
     labels: Mapping[str, str]
     label_round: int | None
     urls: Mapping[str, str]
+    left_out: Mapping[str, int]
 
 
 def finish_round(bench: "Workbench") -> FinishedRound:
@@ -54,23 +72,60 @@ def finish_round(bench: "Workbench") -> FinishedRound:
     said = log.standing(rounds="open")
     if not said and not log.standing(rounds="all"):
         raise SourceError("nothing was judged yet. Judge some of a list first: vlmine review.")
-    labels = named_classes(said)
-    label_round = _write_labels(bench, labels) if labels else None
+    named = named_classes(said)
+    label_round = _write_labels(bench, named.labels) if named.labels else None
     number = log.finish_round()
     if number is None:
         raise SourceError("nothing was judged since the last round. Judge some of a list first: vlmine review.")
     summary = summarize(bench, said)
-    return FinishedRound(number, summary, labels, label_round, _record(bench, number, summary))
+    return FinishedRound(
+        number, summary, named.labels, label_round, _record(bench, number, summary), left_out=named.left_out
+    )
 
 
-def named_classes(said: "Sequence[Judgement]") -> dict[str, str]:
-    """Return the class of each item about whose class its reviewers agree."""
+def named_classes(said: "Sequence[Judgement]") -> NamedClasses:
+    """Return the class of each item about whose class its reviewers agree, and why others are left out."""
     classes: dict[str, set[str]] = defaultdict(set)
-    refused = {one.image_id for one in said if one.verdict not in (*_LABELLED, Verdict.UNSURE)}
+    vetoed = {one.image_id for one in said if one.verdict not in (*_LABELLED, Verdict.UNSURE)}
     for one in said:
-        if one.class_name and one.verdict in _LABELLED:
-            classes[one.image_id].add(one.class_name)
-    return {name: found.pop() for name, found in classes.items() if len(found) == 1 and name not in refused}
+        if one.class_name:
+            classes[one.image_id].update({one.class_name} if one.verdict in _LABELLED else ())
+    labels: dict[str, str] = {}
+    left_out: Counter[str] = Counter()
+    for name, found in classes.items():
+        if name in vetoed:
+            left_out[_VETOED] += 1
+        elif len(found) == 1:
+            labels[name] = found.pop()
+        else:
+            left_out[_DIFFER if found else _UNSURE] += 1
+    return NamedClasses(labels, dict(left_out))
+
+
+def open_class_lines(bench: "Workbench", said: "Sequence[Judgement]") -> list[str]:
+    """Return what becomes of the classes that were named in the open round, a line each, for people."""
+    from vlmine_dagster.resources.rounds import no_such_class
+
+    named = named_classes(said)
+    lines = [f"{_classes(len(named.labels))} to become labels"] if named.labels else []
+    lines += left_out_lines(named.left_out)
+    announced = () if bench.labels is None else bench.labels.announced
+    unknown = sorted(set(named.labels.values()) - set(announced)) if announced else []
+    return lines + [f"{no_such_class(name, announced)} Until then the round cannot be finished." for name in unknown]
+
+
+def left_out_lines(left_out: Mapping[str, int]) -> list[str]:
+    """Return how many named classes become no labels, a line for each reason.
+
+    Examples:
+        >>> left_out_lines({"reviewers name different classes": 2})
+        ['2 named classes left out: reviewers name different classes']
+    """
+    return [f"{_classes(count)} left out: {reason}" for reason, count in left_out.items()]
+
+
+def _classes(count: int) -> str:
+    return f"{count:,} named {'class' if count == 1 else 'classes'}"
 
 
 def _write_labels(bench: "Workbench", labels: Mapping[str, str]) -> int | None:

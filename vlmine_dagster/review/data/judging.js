@@ -7,6 +7,14 @@ const RETRY_MS = 2000;
 const LOOK_MS = 4000;
 const IDLE_MS = 60_000; // without a key or a move for a minute, nobody is looking
 
+// What most reviewers of an item say, as `consensus` in mining/judging.py has it; undefined where they are even.
+export function standing(verdicts) {
+  const counts = new Map();
+  for (const { verdict } of verdicts) if (verdict !== "unsure") counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+  const [first, second] = [...counts].sort((one, other) => other[1] - one[1]);
+  return first && first[1] > (second?.[1] ?? 0) ? first[0] : undefined;
+}
+
 export class Judging {
   constructor(items, { reviewer, onChange, onProblem }) {
     Object.assign(this, { items, reviewer, onChange, onProblem });

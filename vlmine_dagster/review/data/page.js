@@ -3,7 +3,7 @@
 import { ClassField } from "./class_field.js";
 import { Grid, short } from "./grid.js";
 import { Items } from "./items.js";
-import { Judging } from "./judging.js";
+import { Judging, standing } from "./judging.js";
 import { showOne, showVerdicts } from "./one.js";
 import { get, post } from "./server.js";
 
@@ -294,7 +294,7 @@ function progress() {
   let [judged, rare] = [0, 0];
   for (const found of page.items.verdicts.values()) {
     judged += found.length > 0;
-    rare += found.some((one) => one.verdict === "rare");
+    rare += standing(found) === "rare";
   }
   const place = page.items.total ? page.grid.place + 1 : 0;
   by("progress").textContent = `${place.toLocaleString("en")} of ${page.items.total.toLocaleString("en")} · ${judged} judged, ${rare} rare`;
