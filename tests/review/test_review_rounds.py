@@ -6,13 +6,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import Made
 
-from vlmine_dagster.cli.forecast import Forecast, print_forecast
+from vlmine_dagster.cli.forecast import Forecast, forecast_run, print_forecast
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.resources.rounds import load_rounds
 from vlmine_dagster.resources.verdicts import Judgement, verdict_log
-from vlmine_dagster.review.outlook import review_outlooks
+from vlmine_dagster.review.outlook import missing_for_outlook, review_outlooks
 from vlmine_dagster.review.rounds import finish_round, named_classes, open_class_lines
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.verdicts import evidence_of
@@ -178,6 +178,37 @@ def test_a_class_that_the_file_of_classes_lost_keeps_the_round_open(finished: Ma
     with pytest.raises(SourceError, match=r"add it to the file of classes \(dataset.labels.classes\)"):
         finish_round(finished.bench)
     assert log.standing(rounds="open")
+
+
+def test_what_has_no_price_is_not_told_as_free(finished: Made, monkeypatch: pytest.MonkeyPatch):
+    name = finished.frame("pareto_set", "pareto").sort_values("rank")["image_id"].iloc[0]
+    log = verdict_log(finished.project)
+    log.add(Judgement(name, "ana", Verdict.RARE, seconds=60.0, experiment="pareto", rank=1))
+    monkeypatch.chdir(finished.folder)
+    said = CliRunner().invoke(main, ["verdicts"], catch_exceptions=False).output
+
+    assert "1 items judged in 1.0 minutes, by ana 1." in said
+    assert "$" not in said
+    assert "no price set (review.hourly_usd, review.usd_per_label)" in said.replace("\n", " ")
+    as_json = json.loads(CliRunner().invoke(main, ["verdicts", "--json"], catch_exceptions=False).output)
+    assert (as_json["usd"], as_json["lists"][0]["cost"]) == (None, None)
+    finished.settings(review={"hourly_usd": 30.0})
+    priced = CliRunner().invoke(main, ["verdicts"], catch_exceptions=False).output
+    assert "1.0 minutes ($0.50), by ana 1." in priced
+    assert "$ per rare" in priced
+
+
+def test_a_forecast_names_the_setting_that_an_estimate_of_a_review_lacks(
+    finished: Made, capsys: pytest.CaptureFixture[str]
+):
+    assert missing_for_outlook(finished.bench) == ""
+    finished.settings(review={"seconds_per_verdict": 4.0})
+    assert missing_for_outlook(finished.bench).endswith("set review.hourly_usd or review.usd_per_label.")
+    finished.settings(review={"hourly_usd": 30.0})
+    print_forecast(forecast_run(finished.bench, [], sample_count=2))
+    assert "No estimate for a review: set review.seconds_per_verdict" in capsys.readouterr().out
+    finished.settings(review={"hourly_usd": 30.0, "seconds_per_verdict": 4.0})
+    assert missing_for_outlook(finished.bench) == ""
 
 
 def test_a_forecast_tells_what_a_review_will_cost(finished: Made, capsys: pytest.CaptureFixture[str]):

@@ -78,6 +78,7 @@ class Forecast:
         cost_usd: US dollars to be paid, None where a price is unknown.
         max_cost_usd: The project's limit, None for none.
         reviews: What people's review of each list will cost, where the settings name a price and a time is known.
+        review_hint: Which setting an estimate of a review lacks, for people; "" where none.
     """
 
     stages: tuple[StageForecast, ...]
@@ -85,6 +86,7 @@ class Forecast:
     cost_usd: float | None
     max_cost_usd: float | None
     reviews: "tuple[ReviewOutlook, ...]" = ()
+    review_hint: str = ""
 
 
 @click.command()
@@ -111,7 +113,7 @@ def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int
         ModelError: no call of a sample was answered.
         MissingInputError: `images` of a shard is missing.
     """
-    from vlmine_dagster.review.outlook import review_outlooks
+    from vlmine_dagster.review.outlook import missing_for_outlook, review_outlooks
 
     stages: list[StageForecast] = []
     for variant in bench.project.settings.variant_names:
@@ -121,7 +123,7 @@ def forecast_run(bench: "Workbench", shards: Sequence[str], *, sample_count: int
     known = [cost for cost in costs if cost is not None]
     total = sum(known) if len(known) == len(costs) else None
     limit, reviews = bench.project.settings.max_cost_usd, tuple(review_outlooks(bench))
-    return Forecast(tuple(stages), bench.cache.spent_usd(), total, limit, reviews)
+    return Forecast(tuple(stages), bench.cache.spent_usd(), total, limit, reviews, missing_for_outlook(bench))
 
 
 def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_count: int) -> Iterator[StageForecast]:
@@ -336,6 +338,8 @@ def print_forecast(estimate: Forecast) -> None:
 
     out = console()
     _print_reviews(estimate.reviews)
+    if estimate.review_hint:
+        out.print(estimate.review_hint)
     if not estimate.stages:
         out.print("Nothing to estimate: this project asks no model (the tagger and the rules run on this machine).")
         return

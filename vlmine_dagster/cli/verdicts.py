@@ -82,21 +82,10 @@ def print_summary(found: "Summary") -> None:
         return
     said = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_verdict.items())
     reviewers = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_reviewer.items())
-    out.print(f"{found.judged:,} items judged in {found.minutes:,.1f} minutes (${found.usd:,.2f}), by {reviewers}.")
+    price = "" if found.usd is None else f" (${found.usd:,.2f})"
+    out.print(f"{found.judged:,} items judged in {found.minutes:,.1f} minutes{price}, by {reviewers}.")
     out.print(f"Standing: {said or 'none'}.")
-    columns = ["list", "first", "judged", "rare", "95% interval", "$ per rare"]
-    is_compared = any(one.random_costs is not None for one in found.lists)
-    columns += ["random costs"] if is_compared else []
-    table = table_of({name: "left" if name == "list" else "right" for name in columns})
-    for one in found.lists:
-        for precision in one.precision:
-            share = precision.share
-            shown = ("-", "-") if share is None else (f"{share.mean:.0%}", f"{share.low:.0%} to {share.high:.0%}")
-            is_last = precision is one.precision[-1]
-            costs = [dollars(one.cost), times(one.random_costs)] if is_last else ["", ""]
-            costs = costs if is_compared else costs[:1]
-            table.add_row(plain(one.experiment), f"{precision.first:,}", f"{precision.judged:,}", *shown, *costs)
-    print_table(table)
+    _print_lists(found)
     for pair in found.agreements:
         kappa = "no kappa: both said one thing alone" if math.isnan(pair.kappa) else f"Cohen's kappa {pair.kappa:.2f}"
         out.print(f"{plain(pair.reviewers[0])} and {plain(pair.reviewers[1])}: {kappa} on {pair.count:,} items.")
@@ -108,6 +97,26 @@ def print_summary(found: "Summary") -> None:
         out.print(
             f"[dim]and {len(found.disputed) - _SHOWN:,} more: in `vlmine review`, choose `reviewers disagree`.[/]"
         )
+
+
+def _print_lists(found: "Summary") -> None:
+    """Print how right each list was, and what a rare item of it costs where the settings name a price."""
+    costs = {
+        "$ per rare": [dollars(one.cost) for one in found.lists],
+        "random costs": [times(one.random_costs) for one in found.lists],
+    }
+    costs = {name: values for name, values in costs.items() if set(values) - {"-"}}
+    columns = ["list", "first", "judged", "rare", "95% interval", *costs]
+    table = table_of({name: "left" if name == "list" else "right" for name in columns})
+    for at, one in enumerate(found.lists):
+        for precision in one.precision:
+            share = precision.share
+            shown = ("-", "-") if share is None else (f"{share.mean:.0%}", f"{share.low:.0%} to {share.high:.0%}")
+            last = [values[at] if precision is one.precision[-1] else "" for values in costs.values()]
+            table.add_row(plain(one.experiment), f"{precision.first:,}", f"{precision.judged:,}", *shown, *last)
+    print_table(table)
+    if found.lists and "$ per rare" not in costs:
+        console().print("[dim]Dollars per rare item: no price set (review.hourly_usd, review.usd_per_label).[/]")
 
 
 def dollars(found: "Interval | None") -> str:

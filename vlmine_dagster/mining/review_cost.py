@@ -25,6 +25,11 @@ class Prices:
     usd_per_label: float = 0.0
     fixed_usd: float = 0.0
 
+    @property
+    def are_set(self) -> bool:
+        """Whether people's time or labels have a price; without one, what they cost is unknown and not nothing."""
+        return bool(self.hourly_usd or self.usd_per_label)
+
 
 @dataclass(frozen=True)
 class Judged:

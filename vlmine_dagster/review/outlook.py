@@ -57,11 +57,30 @@ def review_outlooks(bench: "Workbench") -> list[ReviewOutlook]:
 
     settings = bench.project.settings.review
     said = verdict_log(bench.project).standing()
-    taken = [one.seconds for one in said]
-    seconds = settings.seconds_per_verdict or (sum(taken) / len(taken) if taken else 0.0)
+    seconds = _seconds(bench, said)
     if not seconds or not (settings.hourly_usd or settings.usd_per_label):
         return []
     return [_outlook(bench, name, arm, said, seconds) for name, arm in bench.project.settings.experiments.items()]
+
+
+def missing_for_outlook(bench: "Workbench") -> str:
+    """Return which setting an estimate of a review lacks, for people; "" where none, or none of them is set."""
+    from vlmine_dagster.resources.verdicts import verdict_log
+
+    settings = bench.project.settings.review
+    if not (settings.hourly_usd or settings.usd_per_label):
+        missing = "" if settings.seconds_per_verdict is None else "review.hourly_usd or review.usd_per_label"
+    elif _seconds(bench, verdict_log(bench.project).standing()):
+        missing = ""
+    else:
+        missing = "review.seconds_per_verdict, or judge some images with `vlmine review`, which measures the time"
+    return f"No estimate for a review: set {missing}." if missing else ""
+
+
+def _seconds(bench: "Workbench", said: "Sequence[Judgement]") -> float:
+    """Return the time of a verdict by the settings, else by what reviewers took so far; 0 where neither tells."""
+    taken = [one.seconds for one in said]
+    return bench.project.settings.review.seconds_per_verdict or (sum(taken) / len(taken) if taken else 0.0)
 
 
 def _outlook(

@@ -172,7 +172,7 @@ def _numbers(judged: int, confirmed: int, summary: Summary) -> dict[str, float]:
         "judged": judged,
         "confirmed_rare": confirmed,
         "minutes": summary.minutes,
-        "review_usd": summary.usd,
+        **({} if summary.usd is None else {"review_usd": summary.usd}),
         "disputed": len(summary.disputed),
         **{f"verdict_{name.replace(' ', '_')}": count for name, count in counted.items()},
     }

@@ -28,7 +28,7 @@ class ListSummary:
         judged: Items of it with a verdict that stands.
         confirmed: How many of them are rare.
         precision: Among the first 10, 20, 50 ..., as far down as somebody judged.
-        cost: Dollars per confirmed rare item; None where nothing was judged.
+        cost: Dollars per confirmed rare item; None where nothing was judged, or the settings name no price.
         random_costs: How many times as much one of a random list costs; None where none was judged, or this is one.
     """
 
@@ -47,7 +47,7 @@ class Summary:
     Attributes:
         judged: Items with a verdict, of anybody.
         minutes: Time of all verdicts.
-        usd: What that time costs.
+        usd: What that time costs; None where the settings do not say what an hour costs.
         by_reviewer: Verdicts by reviewer.
         by_verdict: Items by the verdict that stands.
         lists: By experiment, those on whose lists somebody judged.
@@ -57,7 +57,7 @@ class Summary:
 
     judged: int
     minutes: float
-    usd: float
+    usd: float | None
     by_reviewer: Mapping[str, int]
     by_verdict: Mapping[str, int]
     lists: tuple[ListSummary, ...]
@@ -69,7 +69,8 @@ def summarize(bench: "Workbench", said: "Sequence[Judgement]") -> Summary:
     """Return what some verdicts come to."""
     pairs = [(one.image_id, one.reviewer, one.verdict) for one in said]
     standing = standing_verdicts(pairs)
-    seconds = bench.project.settings.review.seconds_per_verdict
+    review = bench.project.settings.review
+    seconds = review.seconds_per_verdict
     spent = sum(one.seconds if seconds is None else seconds for one in said)
     names = [name for name in bench.project.settings.experiments if any(one.experiment == name for one in said)]
     by_list = {name: [one for one in said if one.experiment == name] for name in names}
@@ -79,7 +80,7 @@ def summarize(bench: "Workbench", said: "Sequence[Judgement]") -> Summary:
     return Summary(
         judged=len({one.image_id for one in said}),
         minutes=spent / 60,
-        usd=spent / 3600 * bench.project.settings.review.hourly_usd,
+        usd=spent / 3600 * review.hourly_usd if review.hourly_usd else None,
         by_reviewer=dict(Counter(one.reviewer for one in said)),
         by_verdict=dict(Counter(verdict.value for verdict in standing.values()).most_common()),
         lists=tuple(_of_list(name, by_list[name], standing, judged[name], chance) for name in names),
@@ -119,7 +120,7 @@ def _of_list(
         sum(name in standing for name in ranks),
         sum(standing.get(name) in CONFIRMED for name in ranks),
         tuple(precision_at(ranks, standing, first) for first in (*firsts, deepest)),
-        cost_per_rare(judged.seconds, judged.is_rare, judged.prices),
+        cost_per_rare(judged.seconds, judged.is_rare, judged.prices) if judged.prices.are_set else None,
         None if chance is None or chance is judged else times_as_dear(judged, chance),
     )
 
