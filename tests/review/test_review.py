@@ -189,6 +189,20 @@ def test_a_verdict_that_cannot_be_is_refused(page: Page, given: dict[str, Any], 
     assert page.desk.log.standing() == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"front": "1.5"}, "review: filter front: expected a whole number from 1, got '1.5'."),
+        ({"front": -3}, "review: filter front: expected a whole number from 1, got '-3'."),
+        ({"low": "low"}, "review: filter low: expected a number, got 'low'."),
+    ],
+)
+def test_a_filter_that_cannot_be_is_refused_with_what_is_expected(page: Page, asked: dict[str, Any], problem: str):
+    answer = page.post("view", **asked)
+
+    assert (answer.status_code, answer.json()) == (400, {"problem": problem})
+
+
 def test_a_class_that_the_project_does_not_name_is_refused_with_the_nearest_and_the_fix(finished: Made):
     finished.name_classes("rocket", "coffee", "chelsea")
     page = Page(finished, "pareto")

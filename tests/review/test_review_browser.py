@@ -154,6 +154,34 @@ def test_the_header_counts_as_rare_what_most_reviewers_call_rare_and_the_dialog_
         assert [line for line in dialog.locator("li").all_inner_texts() if line.endswith("rare")] == ["2 rare"]
 
 
+def test_a_verdict_without_a_name_and_a_front_of_one_and_a_half_are_not_sent_and_said_so(finished: Made):
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(120_000)
+        refused: list[str] = []
+        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+        name = page.get_by_role("textbox", name="Reviewer")
+        name.fill("")
+        page.get_by_role("button", name="rare").click()
+        page.get_by_role("alert").get_by_text("type yours into the field Reviewer").wait_for()
+        assert page.locator("#progress").inner_text().endswith("0 judged, 0 rare")
+        page.keyboard.type("ben")
+        assert page.locator("#problem").is_hidden()
+        page.keyboard.press("Enter")
+        page.keyboard.press("r")
+        settle(page)
+
+        page.keyboard.press("o")
+        page.get_by_label("Front", exact=True).fill("1.5")
+        page.get_by_role("alert").get_by_text("Front: write a whole number from 1.").wait_for()
+        page.evaluate("() => new Promise(done => setTimeout(done, 4500))")  # the page has looked for verdicts meanwhile
+        assert page.locator("#problem").is_visible()
+        page.get_by_label("Front", exact=True).fill("1")
+        page.locator("#problem").wait_for(state="hidden")
+    assert (verdicts(finished), refused) == ([(1, "ben", "rare", None)], [])
+
+
 def test_a_verdict_that_the_server_refuses_is_named_with_its_class(finished: Made):
     with served(finished) as address, open_browser() as page:
         page.set_default_timeout(120_000)

@@ -110,13 +110,19 @@ def _view(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
 def _filter(given: Mapping[str, Any]) -> Filter:
     def number(name: str) -> float | None:
         value = given.get(name)
-        return None if value in (None, "") else float(str(value))
+        try:
+            return None if value in (None, "") else float(str(value))
+        except ValueError:
+            raise ConfigError(f"review: filter {name}: expected a number, got {value!r}.") from None
 
+    front = str(given.get("front") or "0")
+    if not front.isdecimal():
+        raise ConfigError(f"review: filter front: expected a whole number from 1, got {front!r}.")
     return Filter(
         text=str(given.get("text") or "").strip()[:200],
         keyword=str(given.get("keyword") or "").strip(),
         class_name=str(given.get("class_name") or "").strip(),
-        front=int(given.get("front") or 0),
+        front=int(front),
         slice_name=str(given.get("slice_name") or ""),
         signal=str(given.get("signal") or ""),
         low=number("low"),

@@ -34,7 +34,7 @@ export class Judging {
     const reviewer = this.reviewer();
     const mine = { number: 0, reviewer, verdict, class_name: className || null };
     this.items.verdicts.set(item.position, [...before.filter((one) => one.reviewer !== reviewer), mine]);
-    this.done.push({ token, item, before });
+    this.done.push({ token, item, before, reviewer });
     this.#queue("api/verdicts", item, { token, reviewer, verdict, class_name: className, seconds: this.watch.seconds() });
   }
 
@@ -45,7 +45,7 @@ export class Judging {
     this.items.verdicts.set(last.item.position, last.before);
     const waiting = this.unsent.find((one) => one.body.token === last.token && !one.isOut);
     if (waiting) this.#forget(waiting);
-    else this.#queue("api/undo", last.item, { token: crypto.randomUUID(), reviewer: this.reviewer(), undoes: last.token });
+    else this.#queue("api/undo", last.item, { token: crypto.randomUUID(), reviewer: last.reviewer, undoes: last.token });
     return last.item;
   }
 

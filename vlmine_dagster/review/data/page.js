@@ -10,7 +10,9 @@ import { get, post } from "./server.js";
 const by = (id) => document.getElementById(id);
 const KEYS = { rare: "r", common: "c", junk: "j", duplicate: "d", "wrong keyword": "w", unsure: "u" };
 const FILTERS = { text: "text", keyword: "keyword", class: "class_name", state: "state", lane: "lane", slice: "slice_name", front: "front", signal: "signal", low: "low", high: "high", sort: "sort" };
+const FILTERED_BY = { front: "Front: write a whole number from 1.", low: "Signal, from: write a number.", high: "Signal, to: write a number." };
 const page = { isOne: false, moment: null };
+const problems = new Map(); // by what they are about
 
 async function start() {
   const wanted = new URLSearchParams(location.search).get("experiment");
@@ -21,7 +23,7 @@ async function start() {
   fillChoices(facts);
   page.items = new Items(facts, () => draw());
   page.grid = new Grid(by("grid"), page.items, { onMove: () => moved(), onOpen: () => setMode(true) });
-  page.judging = new Judging(page.items, { reviewer: () => by("reviewer").value.trim() || "me", onChange: () => draw(), onProblem: tell });
+  page.judging = new Judging(page.items, { reviewer, onChange: () => draw(), onProblem: (problem) => tell(problem, "verdicts") });
   page.className = new ClassField(by("class-name"), by("class-problem"), { choices: facts.class_choices, isClosed: facts.has_closed_classes });
   listen();
   await refilter();
@@ -86,7 +88,9 @@ function listen() {
   by("filters").addEventListener("reset", () => setTimeout(refilter));
   by("filters").addEventListener("submit", (event) => { event.preventDefault(); by("grid").focus(); });
   by("experiment").addEventListener("change", (event) => { location.search = `?experiment=${encodeURIComponent(event.target.value)}`; });
-  by("reviewer").addEventListener("change", (event) => { localStorage.setItem("vlmine-reviewer", event.target.value); draw(); });
+  by("reviewer").addEventListener("change", () => { localStorage.setItem("vlmine-reviewer", reviewer()); draw(); });
+  by("reviewer").addEventListener("input", () => reviewer() && tell("", "reviewer"));
+  by("reviewer").addEventListener("keydown", (event) => { if (event.key === "Enter") focusContent(); });
   by("filter-button").addEventListener("click", () => toggleFilters());
   by("theme").addEventListener("click", changeTheme);
   by("help-button").addEventListener("click", () => by("help").showModal());
@@ -134,10 +138,15 @@ function escape(event, isTyping) {
 }
 
 const current = () => page.items.at(page.grid.place);
+const reviewer = () => by("reviewer").value.trim();
 
 async function judge(verdict) {
   const item = current();
   if (!item) return;
+  if (!reviewer()) {
+    tell("A verdict needs the name of its reviewer: type yours into the field Reviewer.", "reviewer");
+    return by("reviewer").focus();
+  }
   if (!page.className.check()) return by("class-name").focus();
   page.judging.judge(item, verdict, page.className.name);
   page.className.clear();
@@ -183,14 +192,16 @@ function setMode(isOne) {
 }
 
 async function refilter() {
-  const asked = { reviewer: by("reviewer").value.trim(), is_selected: by("selected").checked && !page.moment, is_descending: by("descending").checked };
+  const wrong = Object.keys(FILTERED_BY).find((id) => !by(id).validity.valid);
+  tell(FILTERED_BY[wrong] ?? "", "filters");
+  if (wrong) return;
+  const asked = { reviewer: reviewer(), is_selected: by("selected").checked && !page.moment, is_descending: by("descending").checked };
   for (const [id, name] of Object.entries(FILTERS)) asked[name] = by(id).value;
   if (page.moment) Object.assign(asked, { moment: page.moment.image_id, sort: "rank", text: "", keyword: "", class_name: "", state: "", lane: "all", slice_name: "", front: "", signal: "" });
   try {
     await page.items.filter(asked);
-    tell("");
   } catch (problem) {
-    tell(problem.message);
+    tell(problem.message, "filters");
   }
   by("empty").hidden = page.items.total > 0;
   by("empty").textContent = "Nothing passes these filters.";
@@ -212,13 +223,14 @@ async function moreLike() {
   const item = current();
   if (!item || page.isMining) return;
   page.isMining = true;
+  tell("", "like");
   say(`mining more like ${item.image_id}`);
   by("progress").textContent = `Mining more like ${item.image_id} …`;
   try {
     const { experiment } = await post("api/like", { experiment: page.facts.experiment, list: page.facts.list, position: item.position });
     location.search = `?experiment=${encodeURIComponent(experiment)}`;
   } catch (problem) {
-    tell(problem.message);
+    tell(problem.message, "like");
     progress();
   } finally {
     page.isMining = false;
@@ -255,6 +267,7 @@ function changeTheme() {
 }
 
 async function askToFinish() {
+  tell("", "finish");
   const { lines } = await get("api/round");
   by("round-lines").replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
   by("round").returnValue = "no";
@@ -269,7 +282,7 @@ async function finish() {
     by("progress").textContent = `Round ${number} is finished. Next: vlmine run`;
     page.judging.done = [];
   } catch (problem) {
-    tell(problem.message);
+    tell(problem.message, "finish");
   }
 }
 
@@ -284,8 +297,7 @@ function draw() {
       showOne(item, verdicts, page.facts, { onWord: filterWord, onMoment: openMoment });
     } else showVerdicts(verdicts);
   }
-  const reviewer = by("reviewer").value.trim();
-  const mine = verdicts.find((one) => one.reviewer === reviewer)?.verdict;
+  const mine = verdicts.find((one) => one.reviewer === reviewer())?.verdict;
   for (const button of by("verdicts").children) button.setAttribute("aria-pressed", button.dataset.verdict === mine);
   progress();
 }
@@ -300,13 +312,16 @@ function progress() {
   by("progress").textContent = `${place.toLocaleString("en")} of ${page.items.total.toLocaleString("en")} · ${judged} judged, ${rare} rare`;
 }
 
-function tell(problem) {
-  by("problem").hidden = !problem;
-  by("problem").textContent = problem;
+// Shows a problem until that which it is about is right; "" where it is.
+function tell(problem, about) {
+  problems.set(about, problem);
+  const text = [...problems.values()].filter(Boolean).join(" ");
+  by("problem").hidden = !text;
+  if (by("problem").textContent !== text) by("problem").textContent = text;
 }
 
 function say(text) {
   by("spoken").textContent = text;
 }
 
-start().catch((problem) => tell(problem.message));
+start().catch((problem) => tell(problem.message, "start"));
