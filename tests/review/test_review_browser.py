@@ -182,6 +182,40 @@ def test_a_verdict_without_a_name_and_a_front_of_one_and_a_half_are_not_sent_and
     assert (verdicts(finished), refused) == ([(1, "ben", "rare", None)], [])
 
 
+def test_at_twice_the_size_one_by_one_shows_the_picture_and_scrolls_the_text_by_keyboard(finished: Made):
+    with served(finished) as address, open_browser() as page:
+        page.set_default_timeout(120_000)
+        page.set_viewport_size({"width": 640, "height": 400})
+        page.goto(address)
+        page.wait_for_function(ALL_SHOWN)
+        page.keyboard.press("o")
+        assert page.locator("#filters").is_visible()
+        page.locator("#grid").focus()
+        page.keyboard.press("Enter")
+
+        assert page.locator("#filters").is_hidden()
+        assert page.locator("#large").bounding_box()["height"] > 200
+        assert page.evaluate(OVERFLOW) == 0
+        page.keyboard.press("Tab")
+        text = page.get_by_role("region", name="Reason, keywords and signals")
+        assert page.evaluate("() => document.activeElement.id") == text.get_attribute("id")
+        at = "() => document.getElementById('details').scrollTop"
+        for key in ("ArrowDown", "PageDown", "End"):
+            before = page.evaluate(at)
+            page.keyboard.press(key)
+            page.wait_for_function(f"before => ({at})() > before", arg=before)
+        page.keyboard.press("Home")
+        page.wait_for_function(f"() => ({at})() === 0")
+        assert page.locator("#progress").inner_text().startswith("1 of ")
+        page.keyboard.press("n")
+        assert page.locator("#progress").inner_text().startswith("2 of ")
+
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.keyboard.press("o")
+        page.set_viewport_size({"width": 640, "height": 400})
+        page.locator("#filters").wait_for(state="hidden")
+
+
 def test_a_verdict_that_the_server_refuses_is_named_with_its_class(finished: Made):
     with served(finished) as address, open_browser() as page:
         page.set_default_timeout(120_000)

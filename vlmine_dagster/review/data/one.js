@@ -12,6 +12,7 @@ export function showOne(item, verdicts, facts, { onWord, onMoment }) {
   by("caption").textContent = item.width ? `${item.width} × ${item.height} pixels` : "";
   showScene(item, facts);
   by("name").textContent = item.image_id;
+  by("details").scrollTop = by("one").scrollTop = 0;
   by("reason").textContent = item.reason;
   showVerdicts(verdicts);
   const moment = by("moment");

@@ -11,6 +11,8 @@ const by = (id) => document.getElementById(id);
 const KEYS = { rare: "r", common: "c", junk: "j", duplicate: "d", "wrong keyword": "w", unsure: "u" };
 const FILTERS = { text: "text", keyword: "keyword", class: "class_name", state: "state", lane: "lane", slice: "slice_name", front: "front", signal: "signal", low: "low", high: "high", sort: "sort" };
 const FILTERED_BY = { front: "Front: write a whole number from 1.", low: "Signal, from: write a number.", high: "Signal, to: write a number." };
+const SCROLLING = new Set(["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End", " "]);
+const lowWindow = matchMedia("(max-height: 30rem)"); // as in page.css
 const page = { isOne: false, moment: null };
 const problems = new Map(); // by what they are about
 
@@ -69,7 +71,7 @@ function helpRows(facts) {
   const rows = [
     ...facts.verdicts.map(({ name, meaning }) => [KEYS[name], `${name}: ${meaning}`]),
     ["z", "undo the last verdict"], ["n or Space", "next"], ["p", "previous"], ["arrows", "move in the grid"],
-    ["Enter", "one by one, and back"], ["l", "name the class, Enter to go back"], ["k", "show all with its rarest keyword"],
+    ["Enter", "one by one, and back"], ["Tab", "one by one: to the text, where arrows and Page Up and Down scroll"], ["l", "name the class, Enter to go back"], ["k", "show all with its rarest keyword"],
     ["f", "more frames of this moment"], ["m", "mine more like this one"], ["/", "find by text"], ["o", "show the filters"], ["Esc", "back"], ["?", "these keys"],
   ];
   return rows.map((texts) => {
@@ -102,6 +104,7 @@ function listen() {
   by("moment-bar").querySelector("button").addEventListener("click", leaveMoment);
   by("class-name").addEventListener("keydown", (event) => { if (event.key === "Enter" && page.className.check()) focusContent(); });
   document.addEventListener("keydown", pressed);
+  lowWindow.addEventListener("change", makeRoom);
   const theme = localStorage.getItem("vlmine-theme");
   if (theme) document.documentElement.dataset.theme = theme;
 }
@@ -111,6 +114,7 @@ function pressed(event) {
   const isTyping = event.target.matches("input, select, textarea");
   if (event.key === "Escape") return escape(event, isTyping);
   if (isTyping || (event.target.matches("button, a") && ["Enter", " "].includes(event.key))) return;
+  if (SCROLLING.has(event.key) && by("details").contains(event.target) && [by("details"), by("one")].some(canScroll)) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const verdict = Object.keys(KEYS).find((name) => KEYS[name] === key);
   const place = page.grid.place;
@@ -137,6 +141,7 @@ function escape(event, isTyping) {
   else if (page.moment) leaveMoment();
 }
 
+const canScroll = (element) => element.scrollHeight > element.clientHeight && getComputedStyle(element).overflowY === "auto";
 const current = () => page.items.at(page.grid.place);
 const reviewer = () => by("reviewer").value.trim();
 
@@ -187,8 +192,17 @@ function setMode(isOne) {
   by("grid").inert = page.isOne;
   by("mode").firstChild.textContent = page.isOne ? "Grid " : "One by one ";
   page.shown = null;
+  makeRoom();
   draw();
   focusContent();
+}
+
+// In a low window, as at 200% zoom, filters leave their room to the picture.
+function makeRoom() {
+  if (!page.isOne || !lowWindow.matches || by("filters").hidden) return;
+  const hadFocus = by("filters").contains(document.activeElement);
+  toggleFilters(false);
+  if (hadFocus) focusContent();
 }
 
 async function refilter() {
