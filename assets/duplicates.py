@@ -22,7 +22,7 @@ def _unless_asked(part: Part) -> str | None:
     settings=lambda part: [part.settings.dedupe, part.settings.neighbour_search],
     skipped=_unless_asked,
     is_on_demand=True,
-    version=3,
+    version=4,
     pool=CORES_POOL,
 )
 def duplicates(run: StageRun) -> Product:

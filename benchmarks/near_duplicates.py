@@ -27,15 +27,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from vlmine_dagster.mining.near_duplicates import SIDE, candidate_pairs, pixel_pairs, same_pictures, standard_blocks
+from vlmine_dagster.mining.near_duplicates import candidate_pairs, pixel_pairs, same_pictures, standard_blocks
 from vlmine_dagster.resources.intake import read_bytes
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.scoring.near_duplicates import PIXEL_POOL
+from vlmine_dagster.scoring.near_duplicates import PIXEL_POOL, reduced_grey
 from vlmine_dagster.scoring.vectors import matrix
 from vlmine_dagster.studies.reading import PoolReader
 
 Pairs = set[tuple[int, int]]
 _SAMPLE = 2000
+_MAX_PIXELS = 10**8
 _LEAST = 0.6
 
 
@@ -89,14 +90,9 @@ def planted_pool(bench: Workbench, count: int) -> Planted:
     for place in np.random.default_rng(0).choice(len(names), count, replace=False):
         picture = Image.open(BytesIO(data[names[place]])).convert("RGB")
         made |= {f"{names[place]}+{way}": make(picture) for way, make in WAYS.items()}
-    found = bench.encoder.encode(list(made.items()), max_pixels=10**8)
+    found = bench.encoder.encode(list(made.items()), max_pixels=_MAX_PIXELS)
     whole = np.concatenate([*vectors, found.embeddings.astype(np.float32)])
     return Planted(names + found.image_ids, whole, data | made, count)
-
-
-def _grey(data: bytes) -> np.ndarray:
-    picture = Image.open(BytesIO(data)).convert("RGB").convert("L")
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def joined_pairs(pool: Planted, search: str) -> Pairs:
@@ -106,7 +102,7 @@ def joined_pairs(pool: Planted, search: str) -> Pairs:
     times.append(time.perf_counter())
     is_whole = len(pool.names) <= PIXEL_POOL
     wanted = list(range(len(pool.names))) if is_whole else sorted({k for pair in pairs for k in pair})
-    greys = np.stack([_grey(pool.data[pool.names[k]]) for k in wanted])
+    greys = np.stack([reduced_grey(pool.data[pool.names[k]], max_pixels=_MAX_PIXELS) for k in wanted])
     times.append(time.perf_counter())
     if is_whole:
         pairs |= set(pixel_pairs(greys))

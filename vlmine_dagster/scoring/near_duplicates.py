@@ -32,6 +32,10 @@ few images says little."""
 PIXEL_POOL = 20_000
 """Images up to which all pictures are read, and compared by their pixels too: minutes above that."""
 
+_DECODED = 4
+"""A JPEG is decoded to at least this many times the side of the reduced picture: reduced by the decoder to little more
+than that side, it has other grey values than a PNG of the same pixels."""
+
 _STOOD_FOR = frozenset({Split.POOL, Split.SEED})  # what judges models stands for itself
 
 _SPLITS = "SELECT image_id, split FROM items WHERE outcome = 'ok'"
@@ -149,21 +153,34 @@ def _greys(
     return names, np.stack(greys) if greys else np.empty((0, SIDE, SIDE), np.uint8)
 
 
-def _read(pictures: ImageSource, shard: str, names: Sequence[str], *, max_pixels: int) -> Iterator[tuple[str, Greys]]:
-    """Yield the key and the reduced picture of some images of a shard; pictures are decoded on every core."""
+def reduced_grey(data: bytes, *, max_pixels: int) -> Greys:
+    """Decode an image to 48 x 48 grey values, nearly the same ones whichever format holds it.
+
+    Args:
+        data: The encoded image.
+        max_pixels: Larger pictures are not decoded.
+
+    Raises:
+        PictureError: it cannot be decoded.
+    """
     from PIL import Image
 
     from vlmine_dagster.resources.pictures import decode_picture
+
+    picture = decode_picture(data, max_pixels=max_pixels, smallest_side=_DECODED * SIDE)
+    return np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.uint8)
+
+
+def _read(pictures: ImageSource, shard: str, names: Sequence[str], *, max_pixels: int) -> Iterator[tuple[str, Greys]]:
+    """Yield the key and the reduced picture of some images of a shard; pictures are decoded on every core."""
 
     def reduced(raw: RawImage) -> tuple[str, Greys | None]:
         if raw.failure:
             return raw.key, None
         try:
-            picture = decode_picture(raw.data, max_pixels=max_pixels, smallest_side=SIDE)
+            return raw.key, reduced_grey(raw.data, max_pixels=max_pixels)
         except PictureError:
             return raw.key, None
-        small = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        return raw.key, np.asarray(small, dtype=np.uint8)
 
     found = pictures.read(shard, keys={name[len(shard) + 1 :] for name in names})
     for key, grey in map_in_order(reduced, found, workers=core_count()):
