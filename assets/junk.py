@@ -6,19 +6,19 @@ from vlmine_dagster.engine.stage import Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.settings.junk import why_no_junk_lane
 
+MEASURES = (
+    *("image_id", "split", "outcome", "width", "height"),
+    *("darkest", "brightest", "contrast", "sharpness", "filled", "text_lines"),
+)
+"""Columns of `images` by which a picture is junk."""
+
 
 @stage(
     "junk",
     group="score",
     kinds={"python", "parquet"},
     reads=[
-        Reads(
-            "images",
-            (
-                *("image_id", "split", "outcome", "width", "height"),
-                *("darkest", "brightest", "contrast", "sharpness", "filled", "text_lines"),
-            ),
-        ),
+        Reads("images", MEASURES),
         Reads("keywords", ("image_id", "keyword"), where=lambda settings: bool(settings.out_of_domain)),
     ],
     settings=lambda part: [*part.settings.out_of_domain],

@@ -16,15 +16,26 @@ def changed(kind: str) -> bytes:
     return out.getvalue()
 
 
+def washed_out(data: bytes) -> bytes:
+    out = BytesIO()
+    Image.open(BytesIO(data)).point(lambda value: 222 + value // 8).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
 @pytest.fixture(scope="module")
 def made(make_project: Maker) -> Made:
     plain = BytesIO()
     photo("rocket").convert("RGB").save(plain, "JPEG", quality=92)
     shards = {
-        "a": {**members({"coffee": 3, "chelsea": 3}, start=0), "r0.jpg": plain.getvalue()},
+        "a": {
+            **members({"coffee": 3, "chelsea": 3}, start=0),
+            "r0.jpg": plain.getvalue(),
+            "washed-out.jpg": washed_out(jpeg("astronaut", 0)),
+        },
         "b": {
             **members({"coffee": 2, "chelsea": 2}, start=10),
             "same.jpg": jpeg("coffee", 0),
+            "good.jpg": jpeg("astronaut", 0),
             "r1.jpg": changed("mirrored"),
             "r2.jpg": changed(""),
         },
@@ -64,6 +75,25 @@ def test_they_count_once_and_are_listed_once_where_that_is_asked_for_and_else_no
     made.settings(dedupe="bytes")
     made.run()
     assert made.frame("pareto_set", "mine").equals(before)
+
+
+def test_a_photo_stands_for_its_washed_out_copy_though_that_comes_first_unless_junk_is_kept(made: Made):
+    made.settings(dedupe="near")
+    made.run()
+
+    found = made.frame("duplicates").set_index("image_id")["kept_id"].to_dict()
+    assert found["a/washed-out"] == "b/good"
+    assert made.frame("junk")["image_id"].tolist() == ["a/washed-out"]
+    listed = made.frame("pareto_set", "mine").set_index("image_id")
+    assert "a/washed-out" not in listed.index
+    assert listed.loc["b/good", "reason"].endswith(" · +1 similar")
+
+    made.settings(junk="keep")
+    outcome = made.run()
+
+    assert ("duplicates", "pool") in outcome.materialized
+    assert made.frame("duplicates").set_index("image_id")["kept_id"].to_dict()["b/good"] == "a/washed-out"
+    made.settings(junk="lane")
 
 
 def test_every_file_counts_and_is_listed_where_that_is_asked_for(made: Made):

@@ -23,6 +23,9 @@ PICTURE_MEASURE = Measure(SIDE, lambda pixels: asdict(measures_of(pixels)))
 
 _MEASURES = ("contrast", "brightest", "darkest", "filled", "sharpness", "text_lines")
 _COLUMNS = ("image_id", "split", "width", "height", *_MEASURES)
+_MEASURED = f"""
+SELECT {", ".join(_COLUMNS)} FROM images WHERE outcome = 'ok' AND split IN ('pool', 'seed') ORDER BY image_id
+"""  # noqa: S608
 _FOREIGN = "SELECT image_id, count(*) AS found FROM keywords SEMI JOIN listed USING (keyword) GROUP BY image_id"
 
 
@@ -32,12 +35,8 @@ def junk_rows(reader: Reader) -> tuple[pa.Table, JunkFound]:
     Args:
         reader: Reads `images`, and `keywords` where the project lists some as out of domain.
     """
-    with reader.connect("images") as connection:
-        query = f"SELECT {', '.join(_COLUMNS)} FROM images WHERE outcome = 'ok' AND split IN ('pool', 'seed')"  # noqa: S608
-        rows = connection.sql(f"{query} ORDER BY image_id").to_arrow_table()
-    split = rows.column("split").to_numpy(zero_copy_only=False)
-    measures = {**_measures(rows), "foreign_keywords": _foreign_keywords(reader, rows.column("image_id"))}
-    found = find_junk(measures, is_labelled=split == "seed", is_mined=split == "pool")
+    rows = _measured(reader)
+    found = _found(rows, _foreign_keywords(reader, rows.column("image_id")))
     chosen = np.flatnonzero(found.kinds >= 0)
     kinds = [list(Junk)[number] for number in found.kinds[chosen].tolist()]
     table = pa.table(
@@ -51,6 +50,29 @@ def junk_rows(reader: Reader) -> tuple[pa.Table, JunkFound]:
         JUNK.schema,
     )
     return table, found
+
+
+def junk_by_pixels(reader: Reader) -> set[str]:
+    """Return the images of the pool that are junk whatever their keywords are.
+
+    Args:
+        reader: Reads `images`.
+    """
+    rows = _measured(reader)
+    found = _found(rows, np.zeros(rows.num_rows))
+    return set(rows.column("image_id").filter(pa.array(found.kinds >= 0)).to_pylist())
+
+
+def _measured(reader: Reader) -> pa.Table:
+    """Return the measures of the images that can be mined or are labelled, sorted by id."""
+    with reader.connect("images") as connection:
+        return connection.sql(_MEASURED).to_arrow_table()
+
+
+def _found(rows: pa.Table, foreign_keywords: npt.NDArray[np.float64]) -> JunkFound:
+    split = rows.column("split").to_numpy(zero_copy_only=False)
+    measures = {**_measures(rows), "foreign_keywords": foreign_keywords}
+    return find_junk(measures, is_labelled=split == "seed", is_mined=split == "pool")
 
 
 def _measures(rows: pa.Table) -> dict[str, npt.NDArray[np.float64]]:

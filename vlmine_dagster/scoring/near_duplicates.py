@@ -23,6 +23,7 @@ from vlmine_dagster.mining.near_duplicates import (
 from vlmine_dagster.resources.cuts import by_shard
 from vlmine_dagster.resources.ordered import core_count, map_in_order
 from vlmine_dagster.resources.sources import ImageSource, RawImage
+from vlmine_dagster.scoring.junk import junk_by_pixels
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vectors import matrix
 
@@ -44,10 +45,12 @@ _SPLITS = "SELECT image_id, split FROM items WHERE outcome = 'ok'"
 def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) -> pa.Table:
     """Return the images of the pool and of the labelled set that another image stands for, sorted by id.
 
-    What is labelled or judges comes before what can be mined: no image of the pool stands for it.
+    What is labelled or judges comes before what can be mined: no image of the pool stands for it. Then come images that
+    are no junk by their pixels, then the first by id.
 
     Args:
-        reader: Reads `items` (image_id, split, outcome) and `embeddings` (image_id, embedding).
+        reader: Reads `items` (image_id, split, outcome) and `embeddings` (image_id, embedding), and `images`, where
+            lists have a junk lane.
         pictures: The pictures of items; only those of candidates are read.
         max_pixels: Larger pictures are not decoded.
     """
@@ -63,10 +66,13 @@ def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) ->
     pairs = {(one, other) for one, other, _ in candidate_pairs(lambda: _vectors(reader), least=least, search=search)}
     places = {name: place for place, name in enumerate(names) if name in splits}
     found = _confirmed(pairs, places, pictures, reader.shards, max_pixels=max_pixels)
-    order = sorted(
-        range(len(names)), key=lambda place: (splits.get(names[place], Split.POOL) == Split.POOL, names[place])
-    )
-    return _table(names, splits, found, kept_of(found, order))
+    junk = junk_by_pixels(reader) if found and reader.needs("images") else set()
+
+    def rank(place: int) -> tuple[bool, bool, str]:
+        name = names[place]
+        return splits.get(name, Split.POOL) == Split.POOL, name in junk, name
+
+    return _table(names, splits, found, kept_of(found, sorted(range(len(names)), key=rank)))
 
 
 def _confirmed(
