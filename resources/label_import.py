@@ -141,7 +141,8 @@ def start_labels(project: Project) -> None:
     text = io.StringIO()
     try:
         content: dict[str, Any] = editor.load(file.read_text(encoding="utf-8"))
-        content["dataset"]["labels"] = {}
+        dataset = content["dataset"]
+        dataset.insert(len(dataset) - 1, "labels", {})  # what follows the last key, such as a comment, belongs to that
         editor.dump(content, text)
         write_whole(file, text.getvalue())
     except OSError as error:

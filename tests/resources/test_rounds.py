@@ -3,6 +3,7 @@
 import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor, wait
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from filelock import FileLock
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.resources.label_import import start_labels
 from vlmine_dagster.resources.rounds import Annotations, Round, load_rounds, read_annotations, write_round
 from vlmine_dagster.settings import DatasetSettings, ExperimentSettings
 from vlmine_dagster.settings.mining import default_experiments
@@ -241,6 +243,17 @@ def test_what_is_taken_is_listed_by_class_with_the_new_ones_marked_and_lookalike
         "Look alike, but count as 2 classes: 'Coffee', 'coffee'.",
         "Next: vlmine run",
     ]
+
+
+def test_the_settings_of_first_labels_stand_above_the_comment_of_the_next_section(tmp_path):
+    file = tmp_path / "vlmine.yaml"
+    file.write_text("dataset:\n  kind: folder\n  root: data\n\n# who describes\ndescriber:\n  kind: tagger\n")
+
+    start_labels(SimpleNamespace(file=file))
+
+    lines = file.read_text().splitlines()
+    assert lines.index("  labels: {}") < lines.index("# who describes")
+    assert yaml.safe_load(file.read_text())["dataset"] == {"kind": "folder", "root": "data", "labels": {}}
 
 
 def test_a_project_without_labels_takes_its_first_ones_and_its_settings_keep_their_comments(make_project, monkeypatch):
