@@ -31,9 +31,9 @@ LABELS = "key,split,class_id\na/known.jpg,seed,cup\nb/known.jpg,seed,rocket\n"
 BOXES = {"#1": (10.0, 20.0, 100.0, 50.0), "#7": (0.0, 0.0, 60.0, 30.0)}
 
 
-def make_bench(folder: Path, **more: object) -> Workbench:
+def make_bench(folder: Path, *, pictures: Mapping[str, bytes] = PICTURES, **more: object) -> Workbench:
     """A folder of pictures, one shard, of which three are on the list; the model guesses `rocket` for each."""
-    for name, data in {**PICTURES, "a/known.jpg": jpeg("coffee", 2), "b/known.jpg": jpeg("rocket", 1)}.items():
+    for name, data in {**pictures, "a/known.jpg": jpeg("coffee", 2), "b/known.jpg": jpeg("rocket", 1)}.items():
         (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "data" / name).write_bytes(data)
     (folder / "labels.csv").write_text(LABELS)
@@ -235,6 +235,21 @@ def test_answers_come_back_to_every_object(boxed: Workbench, tmp_path: Path, nam
     images = tmp_path / "crops" if crops else None
 
     assert round_trip(boxed, tmp_path, name, are_crops=crops, images=images) == dict(zip(ids, ANSWERS, strict=False))
+
+
+def test_answers_of_yolo_come_back_to_pictures_that_differ_in_their_ending_alone(tmp_path: Path):
+    twins = {"s/same.jpg": jpeg("rocket", 0), "s/same.jpeg": jpeg("coffee", 0), "s/same.png": jpeg("coffee", 1)}
+    bench = make_bench(tmp_path, pictures=twins)
+    (shard,) = bench.source.shards()
+    ids = [f"{shard}/{name}" for name in ("s/same.jpg", "s/same.png")]  # the third is not on the list
+    publish_list(bench, ids)
+
+    assert round_trip(bench, tmp_path, "yolo") == dict(zip(ids, ANSWERS, strict=False))
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert {name for name in archive.namelist() if name.startswith("images/")} == {
+            f"images/{shard}/s/same.jpg.jpg",
+            f"images/{shard}/s/same.png.png",
+        }
 
 
 def test_guesses_of_the_model_are_no_answers(photos: Workbench, tmp_path: Path):

@@ -26,6 +26,7 @@ _SIZES = {
     "ON objects.image_id = images.image_id WHERE object_id IN (SELECT unnest($names))",
 }
 _PREDICTED = "SELECT image_id, predicted_label FROM uncertainty_scores WHERE image_id IN (SELECT unnest($names))"
+_TWINS = r"SELECT regexp_replace(image_id, '\.[^./]*$', '') AS stem FROM images GROUP BY stem HAVING count(*) > 1"
 _OBJECT_COLUMNS = {"rank": "int64", "object_id": "string", **_COLUMNS, **dict.fromkeys(_SIDES, "float64")}
 
 
@@ -196,7 +197,15 @@ def _mined_list(
         class_names=() if bench.labels is None else bench.labels.class_names,
         facts_of=lambda names: _facts(bench, names),
         encoded_of=lambda names: {one.item_id: one for one in encoded_pictures(bench, names, are_crops=are_crops)},
+        twins=lambda: _twins(bench),
     )
+
+
+def _twins(bench: "Workbench") -> frozenset[str]:
+    """Return the ids of images, without their ending, that several images have."""
+    lake = bench.lake
+    with lake.connect(images=lake.require("images", lake.partitions("images"))) as connection:
+        return frozenset(stem for (stem,) in connection.sql(_TWINS).fetchall())
 
 
 def _facts(bench: "Workbench", names: Sequence[str]) -> "dict[str, ItemFacts]":

@@ -60,6 +60,7 @@ class MinedList:
         class_names: Classes of the project; none before its first labels.
         facts_of: Returns what else is known of items, by id.
         encoded_of: Returns the pictures of items by the id of the picture (`picture_id`).
+        twins: Returns the ids, without their ending, that several images of the dataset have.
     """
 
     columns: Mapping[str, str]
@@ -70,6 +71,7 @@ class MinedList:
     class_names: Sequence[str] = ()
     facts_of: Callable[[Sequence[str]], Mapping[str, ItemFacts]] = lambda _names: {}
     encoded_of: Callable[[Sequence[str]], Mapping[str, Encoded]] = lambda _names: {}
+    twins: Callable[[], frozenset[str]] = frozenset
 
     def picture_id(self, row: Row) -> str:
         """Return the id of a row's picture: an object's crop, or an image."""

@@ -11,7 +11,11 @@ from vlmine_dagster.reporting.exporters.coco import size_of
 
 
 class YoloExporter:
-    """Writes `data.yaml`, `images/ID.jpg`, `labels/ID.txt` for images with boxes, and `mined.csv` with the reasons."""
+    """Writes `data.yaml`, `images/ID.jpg`, `labels/ID.txt` for images with boxes, and `mined.csv` with the reasons.
+
+    Labels lie under the name of the picture without its ending; where two images share that, their names keep it:
+    `images/a.png.png` beside `images/a.jpg.jpg`.
+    """
 
     name = "yolo"
     endings = ()
@@ -25,15 +29,17 @@ class YoloExporter:
         """
         names = [*mined.class_names, UNLABELLED] if UNLABELLED not in mined.class_names else [*mined.class_names]
         lines: dict[str, list[str]] = {}
-        rows = []
+        rows, twins = [], mined.twins()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for row, facts, picture in mined.with_pictures():
-                if picture.name not in lines:
-                    lines[picture.name] = []
-                    archive.writestr(f"images/{picture.name}", picture.data)
+                stem, dot, ending = picture.name.rpartition(".")
+                name = f"{picture.name}{dot}{ending}" if stem in twins else picture.name
+                if name not in lines:
+                    lines[name] = []
+                    archive.writestr(f"images/{name}", picture.data)
                 if mined.has_boxes(row):
-                    lines[picture.name].append(_line(mined, row, facts, category=names.index(UNLABELLED)))
-                rows.append({"file": f"images/{picture.name}", "prediction": facts.prediction, **tags_of(row)})
+                    lines[name].append(_line(mined, row, facts, category=names.index(UNLABELLED)))
+                rows.append({"file": f"images/{name}", "prediction": facts.prediction, **tags_of(row)})
             for name, boxes in lines.items():
                 if boxes:
                     archive.writestr(labels_of(f"images/{name}"), "".join(boxes))
