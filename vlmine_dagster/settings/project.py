@@ -64,7 +64,7 @@ class ReviewSettings(Settings):
     seconds_per_verdict: Annotated[float, Field(gt=0)] | None = None
     """Seconds that a verdict takes; measured on the review page if left out."""
     usd_per_label: Annotated[float, Field(ge=0)] = 0.0
-    """A label of a confirmed image, in US dollars."""
+    """A label of what was confirmed, in US dollars: a class of an image, a box and class of an object."""
 
 
 class DuckDBSettings(Settings):
