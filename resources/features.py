@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +21,14 @@ from vlmine_dagster.resources.checkpoints import (
     not_loaded,
     placed,
 )
+from vlmine_dagster.resources.media.contract import grey_picture
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.settings.base import settings_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as pads
     from PIL import Image
 
     from vlmine_dagster.resources.encoder import Encodings
@@ -54,6 +57,10 @@ class Features(Protocol):
         """Yield ids and vectors, shape (B, D), of some images, in any order; those that have none are left out."""
         ...
 
+    def look(self) -> str:
+        """Return what they are, as far as one can tell before a run; raise what a run would raise."""
+        ...
+
 
 class FeatureFile:
     """The vectors of a Parquet file with the columns image_id and embedding.
@@ -79,8 +86,7 @@ class FeatureFile:
         Raises:
             ConfigError: there is no such file.
         """
-        if not self._file.is_file():
-            raise ConfigError(f"features.path: there is no {self._file}. Correct it in vlmine.yaml.")
+        self._require()
         cache = FingerprintCache(self._cache_folder / "fingerprints.tsv")
         return settings_hash("features of a file 1", file_fingerprint(self._file, cache))
 
@@ -92,14 +98,11 @@ class FeatureFile:
         """
         import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.dataset as pads
 
         seen: set[str] = set()
-        try:
-            rows = pads.dataset(self._file, format="parquet").scanner(
-                columns=["image_id", "embedding"], filter=pc.field("image_id").isin(pa.array(image_ids, pa.string()))
-            )
-            for batch in rows.to_batches():
+        wanted = pc.field("image_id").isin(pa.array(image_ids, pa.string()))
+        with self._opened() as rows:
+            for batch in rows.scanner(columns=["image_id", "embedding"], filter=wanted).to_batches():
                 names = batch.column("image_id").to_pylist()
                 twice = seen.intersection(names) or {name for name, count in Counter(names).items() if count > 1}
                 if twice:
@@ -107,6 +110,31 @@ class FeatureFile:
                 seen.update(names)
                 if names:
                     yield names, self._matrix(names, batch.column("embedding"))
+
+    def look(self) -> str:
+        """Return how many vectors there are, and of what length.
+
+        Raises:
+            ConfigError: there is no such file.
+            ModelError: it cannot be read, or lacks a column.
+        """
+        self._require()
+        with self._opened() as rows:
+            rows.head(1, columns=["image_id"])
+            _refuse_other_lengths(self.what, self._length)
+            return f"{rows.count_rows():,} vectors of {self._length:,} numbers in {self._file}"
+
+    def _require(self) -> None:
+        if not self._file.is_file():
+            raise ConfigError(f"features.path: there is no {self._file}. Correct it in vlmine.yaml.")
+
+    @contextmanager
+    def _opened(self) -> "Iterator[pads.Dataset]":
+        import pyarrow as pa
+        import pyarrow.dataset as pads
+
+        try:
+            yield pads.dataset(self._file, format="parquet")
         except (OSError, ValueError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(
@@ -128,9 +156,8 @@ class FeatureFile:
 
     @cached_property
     def _length(self) -> int:
-        import pyarrow.dataset as pads
-
-        first = pads.dataset(self._file, format="parquet").head(1, columns=["embedding"]).column(0).to_pylist()
+        with self._opened() as rows:
+            first = rows.head(1, columns=["embedding"]).column(0).to_pylist()
         return len(first[0] or ()) if first else 0
 
 
@@ -183,6 +210,16 @@ class FeatureModel:
                 found = _pooled(model, inputs)
             yield [name for name, _ in batch], found.float().cpu().numpy().reshape(len(batch), -1)
 
+    def look(self) -> str:
+        """Return the length of the vectors and where the model runs, from one grey picture.
+
+        Raises:
+            ModelError: the model cannot be loaded, or is none of pictures.
+        """
+        ((_, vector),) = self.vectors(["grey"], lambda _names: [("grey", grey_picture())], max_pixels=10**6)
+        _refuse_other_lengths(self.what, vector.shape[1])
+        return f"{self._settings.model}: vectors of {vector.shape[1]:,} numbers, on {self._loaded[2]}"
+
     @cached_property
     def _loaded(self) -> tuple[Any, Any, str]:
         from transformers import AutoImageProcessor, AutoModel
@@ -209,6 +246,14 @@ def _pooled(model: Any, inputs: Any) -> Any:
     return found.last_hidden_state.mean(dim=1) if pooled is None else pooled
 
 
+def _refuse_other_lengths(what: str, length: int) -> None:
+    if not 0 < length <= ENCODER.embedding_size:
+        raise ModelError(
+            f"{what} gives vectors of {length:,} numbers; 1 to {ENCODER.embedding_size:,} can be kept. Take a smaller "
+            f"model, or reduce them to their main axes."
+        )
+
+
 def features_of(project: "Project") -> Features | None:
     """Return the features that a project has in place of the encoder's, None where it has none of its own."""
     settings = project.settings.features
@@ -232,11 +277,7 @@ def with_features(found: "Encodings", features: Features, load: Load, *, max_pix
     has_one = np.zeros(len(places), dtype=bool)
     for names, vectors in features.vectors(found.image_ids, load, max_pixels=max_pixels):
         length = vectors.shape[1]
-        if not 0 < length <= size:
-            raise ModelError(
-                f"{features.what} gives vectors of {length:,} numbers; 1 to {size:,} can be kept. Take a smaller "
-                f"model, or reduce them to their main axes."
-            )
+        _refuse_other_lengths(features.what, length)
         with np.errstate(over="ignore"):
             halves = vectors.astype(np.float16)
         if not np.isfinite(halves).all():

@@ -81,6 +81,20 @@ def test_what_is_no_such_parquet_file_says_what_is_wanted(content, tmp_path):
         given(FeatureFile(str(tmp_path / "own.parquet"), tmp_path))
 
 
+def test_before_a_run_one_hears_what_a_file_and_a_model_hold(tmp_path):
+    file = written(tmp_path, [[1.0, 2.0]] * 6)
+    make_vit(tmp_path / "vit")
+    model = FeatureModel(FeatureSettings(model="m", device="cpu"), model=str(tmp_path / "vit"), folder=tmp_path)
+
+    assert file.look() == f"6 vectors of 2 numbers in {tmp_path / 'own.parquet'}"
+    assert model.look() == "m: vectors of 16 numbers, on cpu"
+    with pytest.raises(ModelError, match="gives vectors of 1,281 numbers"):
+        written(tmp_path, [[0.5] * 1281] * 6).look()
+    (tmp_path / "own.parquet").unlink()
+    with pytest.raises(ConfigError, match="features.path: there is no"):
+        file.look()
+
+
 def test_another_content_is_another_fingerprint_and_a_missing_file_is_named(tmp_path):
     one = written(tmp_path, [[1.0]] * 6).fingerprint
     assert written(tmp_path, [[1.0]] * 6).fingerprint == one

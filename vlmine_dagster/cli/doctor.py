@@ -88,7 +88,7 @@ def advice_on_labels(bench: "Workbench") -> Advice:
 
 
 def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
-    """Check the models that the settings name: endpoints, checkpoints, predictions.
+    """Check the models that the settings name: endpoints, checkpoints, predictions, features.
 
     Each endpoint is asked one question as a run would ask it, which costs what a call costs.
     """
@@ -104,6 +104,8 @@ def advice_on_models(bench: "Workbench") -> Iterator[Advice]:
         yield from _part("grounding.describer", bench, settings.grounding.describer)
     if settings.objects is not None and settings.objects.detector is not None:
         yield from _part("objects.detector", bench, settings.objects.detector)
+    if bench.features is not None:
+        yield _tried("features", bench.features.look, "Correct `features` in vlmine.yaml, or the file that it names.")
     task_model, retraining = settings.task_model, settings.retraining
     if task_model.path is not None:
         yield _model_file("task_model.path", bench, task_model.path, lambda: _task_model(bench, task_model))
