@@ -368,7 +368,8 @@ def _through_vocabulary(table: str, reads: Sequence[Reads]) -> list[Reads]:
     def is_needed(part: Part) -> bool:
         return part.project.has_vocabulary and any(one.when is None or one.when(part) for one in of_keywords)
 
-    return [Reads(VOCABULARY.name, ("keyword", "merged_into"), when=is_needed)]
+    where = None if any(one.where is None for one in of_keywords) else of_keywords[0].where
+    return [Reads(VOCABULARY.name, ("keyword", "merged_into"), when=is_needed, where=where)]
 
 
 def asset_key(table: str, variant: str = DEFAULT_VARIANT) -> dg.AssetKey:
