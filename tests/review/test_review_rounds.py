@@ -162,7 +162,7 @@ def test_classes_that_become_no_labels_are_counted_with_the_reason(finished: Mad
     ]
 
     monkeypatch.chdir(finished.folder)
-    said = CliRunner().invoke(main, ["verdicts", "--finish"], catch_exceptions=False).output.replace("\n", " ")
+    said = " ".join(CliRunner().invoke(main, ["verdicts", "--finish"], catch_exceptions=False).output.split())
     assert "1 classes that were named are round 1 of the labels." in said
     assert "1 named class left out: a reviewer calls the item junk, a duplicate or wrong keyword." in said
 

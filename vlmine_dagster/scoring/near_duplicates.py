@@ -26,6 +26,7 @@ from vlmine_dagster.resources.sources import ImageSource, RawImage
 from vlmine_dagster.scoring.junk import junk_by_pixels
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.vectors import matrix
+from vlmine_dagster.settings.junk import why_no_junk_lane
 
 SMALL_POOL = 1000
 """Images up to which the pixels of each are compared with those of its nearest, however near these are: the spread of
@@ -66,7 +67,7 @@ def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) ->
     pairs = {(one, other) for one, other, _ in candidate_pairs(lambda: _vectors(reader), least=least, search=search)}
     places = {name: place for place, name in enumerate(names) if name in splits}
     found = _confirmed(pairs, places, pictures, reader.shards, max_pixels=max_pixels)
-    junk = junk_by_pixels(reader) if found and reader.needs("images") else set()
+    junk = junk_by_pixels(reader) if why_no_junk_lane(reader.project.settings) is None else set()
 
     def rank(place: int) -> tuple[bool, bool, str]:
         name = names[place]
