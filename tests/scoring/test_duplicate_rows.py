@@ -63,7 +63,8 @@ def kept(folder, splits, *, has_lane):
     vectors = list(np.random.default_rng(0).normal(size=(count, 1280)).astype(np.float16))
     tables = {"images": {"a": images}, "embeddings": {"a": plain_rows(EMBEDDINGS, image_id=names, embedding=vectors)}}
     columns = {"images": (*READ, *USUAL), "embeddings": ("image_id", "embedding")}
-    settings = parse_settings({"name": "p", "dataset": {"kind": "folder", "root": "."}})
+    junk = "lane" if has_lane else "keep"
+    settings = parse_settings({"name": "p", "dataset": {"kind": "folder", "root": "."}, "junk": junk})
     reader = MemoryReader(tables, columns, project=Project(settings, folder, str(folder / "home")))
     if not has_lane:
         del reader.columns["images"]
