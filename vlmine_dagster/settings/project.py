@@ -92,8 +92,9 @@ class ProjectSettings(Settings):
     objects: ObjectSettings | None = None
     """The objects in the images, where boxes say which there are."""
     encoder: EncoderSettings = EncoderSettings()
-    features: FeatureSettings | None = None
     """Features and tags from pixels."""
+    features: FeatureSettings | None = None
+    """Features of your own in place of the encoder's (docs/models.md)."""
     describer: AnyDescriber = Field(default_factory=usual_describer)
     """Who describes an image."""
     keyworder: AnyKeyworder = Field(default_factory=usual_keyworder)
@@ -141,8 +142,8 @@ class ProjectSettings(Settings):
     out_of_domain: tuple[
         Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)], ...
     ] = ()
-    """Keywords of pictures that do not belong into this pool, such as [web site, comic book]: images that have one of
-    them are in the junk lane too."""
+    """Keywords of pictures that do not belong in this pool, such as [web site, comic book]: images with any of them go
+    to the junk lane too (docs/junk.md)."""
     budget: Budget = 0.1
     """Share of the pool (at most 1) or number of images (above 1) that an experiment selects."""
     whole_list_up_to: Annotated[int, Field(ge=1)] = 20_000_000
