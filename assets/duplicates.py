@@ -1,7 +1,7 @@
 """Stage `duplicates`: which images show the same picture as another one."""
 
-from vlmine_dagster.assets.junk import MEASURES
 from vlmine_dagster.domain.items import ITEMS
+from vlmine_dagster.domain.junk import READ_OF_IMAGES
 from vlmine_dagster.engine.stage import CORES_POOL, Part, Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.settings.junk import why_no_junk_lane
@@ -20,7 +20,7 @@ def _unless_asked(part: Part) -> str | None:
     reads=[
         Reads(ITEMS, ("image_id", "sha256", "split", "outcome")),
         Reads("embeddings", ("image_id", "embedding")),
-        Reads("images", MEASURES, when=lambda part: why_no_junk_lane(part.settings) is None),
+        Reads("images", READ_OF_IMAGES, when=lambda part: why_no_junk_lane(part.settings) is None),
     ],
     settings=lambda part: [part.settings.dedupe, part.settings.neighbour_search],
     skipped=_unless_asked,

@@ -2,15 +2,10 @@
 
 from typing import Any
 
+from vlmine_dagster.domain.junk import READ_OF_IMAGES
 from vlmine_dagster.engine.stage import Product, Reads, stage
 from vlmine_dagster.engine.stage_run import StageRun
 from vlmine_dagster.settings.junk import why_no_junk_lane
-
-MEASURES = (
-    *("image_id", "split", "outcome", "width", "height"),
-    *("darkest", "brightest", "contrast", "sharpness", "filled", "text_lines"),
-)
-"""Columns of `images` by which a picture is junk."""
 
 
 @stage(
@@ -18,7 +13,7 @@ MEASURES = (
     group="score",
     kinds={"python", "parquet"},
     reads=[
-        Reads("images", MEASURES),
+        Reads("images", READ_OF_IMAGES),
         Reads("keywords", ("image_id", "keyword"), where=lambda settings: bool(settings.out_of_domain)),
     ],
     settings=lambda part: [*part.settings.out_of_domain],
@@ -29,10 +24,9 @@ MEASURES = (
 def junk(run: StageRun) -> Product:
     """Images of the pool that are blurred, black, washed out, of one colour, nearly empty, of odd shape or text alone.
 
-    And those that have a keyword which `out_of_domain` lists.
-
-    One row per such image: what is wrong with it, the measure that tells it, and from which value on that is so in this
-    pool. Lists put them into a lane of their own, after all others; `junk: keep` leaves them where they are.
+    Or out of domain: with a keyword that `out_of_domain` lists. One row per such image: what is wrong with it, the
+    measure that tells it, and from which value on that is so in this pool. Lists put them into a lane of their own,
+    after all others; `junk: keep` leaves them where they are.
     """
     from vlmine_dagster.scoring.junk import junk_counts, junk_rows
 

@@ -1,4 +1,4 @@
-"""Kinds of junk: what is wrong with a picture that no label is worth."""
+"""Kinds of junk: what is wrong with a picture that no label is worth, and what is measured to tell."""
 
 from enum import StrEnum
 
@@ -27,3 +27,9 @@ MEASURED = {
     Junk.FOREIGN: "number of its keywords that out_of_domain lists",
 }
 """By kind, the measure that tells it: a column of `images`, what follows from two, or what keywords say."""
+
+PIXEL_MEASURES = ("darkest", "brightest", "contrast", "sharpness", "filled", "text_lines")
+"""What is measured of the pixels of a photo: columns of `images`."""
+
+READ_OF_IMAGES = ("image_id", "split", "outcome", "width", "height", *PIXEL_MEASURES)
+"""Columns of `images` from which junk is told."""
