@@ -148,6 +148,10 @@ class Reads:
         """Whether a project has this edge."""
         return self.where is None or self.where(project.settings)
 
+    def is_needed(self, part: Part) -> bool:
+        """Whether a partition reads it."""
+        return self.is_part_of(part.project) and (self.when is None or self.when(part))
+
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables that it may be."""
@@ -251,9 +255,7 @@ class Stage:
 
     def needed(self, part: Part) -> tuple[Reads, ...]:
         """Return those of `reads` that one partition needs."""
-        return tuple(
-            reads for reads in self.reads if reads.is_part_of(part.project) and (reads.when is None or reads.when(part))
-        )
+        return tuple(reads for reads in self.reads if reads.is_needed(part))
 
     def partitions(self, project: Project, shards: Sequence[str]) -> list[str]:
         """Return all its partitions."""
@@ -366,9 +368,11 @@ def _through_vocabulary(table: str, reads: Sequence[Reads]) -> list[Reads]:
         return []
 
     def is_needed(part: Part) -> bool:
-        return part.project.has_vocabulary and any(one.when is None or one.when(part) for one in of_keywords)
+        return part.project.has_vocabulary and any(one.is_needed(part) for one in of_keywords)
 
-    where = None if any(one.where is None for one in of_keywords) else of_keywords[0].where
+    wheres = [one.where for one in of_keywords if one.where is not None]
+    is_always_there = len(wheres) < len(of_keywords)
+    where = None if is_always_there else lambda settings: any(holds(settings) for holds in wheres)
     return [Reads(VOCABULARY.name, ("keyword", "merged_into"), when=is_needed, where=where)]
 
 
