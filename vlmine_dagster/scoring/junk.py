@@ -9,24 +9,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmine_dagster.domain.junk import Junk
+from vlmine_dagster.domain.junk import PIXEL_MEASURES, READ_OF_IMAGES, Junk
 from vlmine_dagster.domain.tables import JUNK
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.mining.judging import standing_verdicts
 from vlmine_dagster.mining.junk import SIDE, JunkFound, find_junk, measures_of
 from vlmine_dagster.resources.intake import Measure
 from vlmine_dagster.scoring.reading import Reader
-from vlmine_dagster.scoring.vocabulary import absent_keywords
+from vlmine_dagster.scoring.vocabulary import absent_keywords, keyword_weights
 
 PICTURE_MEASURE = Measure(SIDE, lambda pixels: asdict(measures_of(pixels)))
 """What `images` measures of a photo."""
 
-_MEASURES = ("contrast", "brightest", "darkest", "filled", "sharpness", "text_lines")
-_COLUMNS = ("image_id", "split", "width", "height", *_MEASURES)
 _MEASURED = f"""
-SELECT {", ".join(_COLUMNS)} FROM images WHERE outcome = 'ok' AND split IN ('pool', 'seed') ORDER BY image_id
+SELECT {", ".join(READ_OF_IMAGES)} FROM images WHERE outcome = 'ok' AND split IN ('pool', 'seed') ORDER BY image_id
 """  # noqa: S608
-_FOREIGN = "SELECT image_id, count(*) AS found FROM keywords SEMI JOIN listed USING (keyword) GROUP BY image_id"
 
 
 def junk_rows(reader: Reader) -> tuple[pa.Table, JunkFound]:
@@ -81,25 +78,19 @@ def _measures(rows: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
         return values
 
     sides = np.sort([column("width"), column("height")], axis=0)
-    return {**{name: column(name) for name in _MEASURES}, "shape": sides[0] / sides[1]}
+    return {**{name: column(name) for name in PIXEL_MEASURES}, "shape": sides[0] / sides[1]}
 
 
 def _foreign_keywords(reader: Reader, image_ids: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """Return how many keywords of each image the project lists as out of domain."""
-    counts = np.zeros(len(image_ids))
     listed = reader.project.settings.out_of_domain
     if not listed:
-        return counts
+        return np.zeros(len(image_ids))
     with reader.connect("keywords") as connection:
-        connection.register("listed", pa.table({"keyword": pa.array(listed, pa.string())}))
         known = [name for (name,) in connection.sql("SELECT DISTINCT keyword FROM keywords").fetchall()]
-        rows = connection.sql(_FOREIGN).to_arrow_table()
     for text in absent_keywords(listed, known, where="out_of_domain"):
         reader.log.warning(text)
-    places = pc.index_in(image_ids, rows.column("image_id")).to_numpy(zero_copy_only=False)
-    has = np.flatnonzero(~np.isnan(places))
-    counts[has] = rows.column("found").to_numpy()[places[has].astype(np.int64)]
-    return counts
+    return keyword_weights(reader, image_ids, dict.fromkeys(listed, 1.0))
 
 
 def junk_counts(rows: pa.Table) -> dict[str, int]:

@@ -16,6 +16,7 @@ from vlmine_dagster.scoring.merges import merged_words
 from vlmine_dagster.scoring.pool import MinedPool
 from vlmine_dagster.scoring.reading import Reader
 from vlmine_dagster.scoring.verdicts import View, vectors_by_shard, vectors_of, views_of
+from vlmine_dagster.scoring.vocabulary import keyword_weights
 from vlmine_dagster.settings import LikeSettings
 
 AXES = 256
@@ -127,7 +128,7 @@ def _text_scores(reader: Reader, names: Sequence[str], text: str) -> Floats:
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: no keyword of the pool matches the text {text!r}.{hint}"
         )
-    return _weighed(reader, names, weights)
+    return keyword_weights(reader, pa.array(names, pa.string()), weights)
 
 
 def _cosines(reader: Reader, text: str, known: Mapping[str, int]) -> dict[str, float]:
@@ -139,15 +140,6 @@ def _cosines(reader: Reader, text: str, known: Mapping[str, int]) -> dict[str, f
         return {}
     vectors = encoder.pictured([text, *known])
     return dict(zip(known, (vectors[1:] @ vectors[0]).tolist(), strict=True))
-
-
-def _weighed(reader: Reader, names: Sequence[str], weights: Mapping[str, float]) -> Floats:
-    query = "SELECT image_id, sum(weight) AS weight FROM keywords JOIN matches USING (keyword) GROUP BY image_id"
-    table = pa.table({"keyword": list(weights), "weight": pa.array(weights.values(), pa.float64())})
-    with reader.connect("keywords") as connection:
-        connection.register("matches", table)
-        found = dict(connection.sql(query).fetchall())
-    return np.array([found.get(name, 0.0) for name in names])
 
 
 def _best(names: Sequence[str], matches: Floats | None) -> list[str]:

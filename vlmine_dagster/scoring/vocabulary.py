@@ -1,6 +1,6 @@
 """The columns of `vocab_counts`: in how many images of the whole pool each keyword occurs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ _BY_UNIT = """SELECT keyword, sum(image_count)::BIGINT AS image_count,
                     FROM {words} JOIN items units USING (image_id) GROUP BY ALL)
               GROUP BY keyword"""
 # Near-duplicates are one image, which has all their keywords; only these are grouped.
+_WEIGHTS = "SELECT image_id, sum(weight) AS weight FROM keywords JOIN weighed USING (keyword) GROUP BY image_id"
 _ONE_OF_NEAR = """(SELECT image_id, keyword FROM keywords {once} ANTI JOIN grouped USING (image_id) UNION ALL
                    SELECT min(image_id), keyword FROM keywords {once} JOIN grouped USING (image_id)
                    GROUP BY kept_id, keyword) once"""
@@ -99,6 +100,24 @@ def counted_words(reader: Reader, connection: "duckdb.DuckDBPyConnection") -> tu
         words, kept = _ONE_OF_NEAR.format(once=once), "ANTI JOIN near USING (image_id)"
     images, described = connection.sql(_IMAGES.format(once=once, kept=kept)).fetchall()[0]
     return words, images, described
+
+
+def keyword_weights(
+    reader: Reader, image_ids: pa.Array | pa.ChunkedArray, weights: Mapping[str, float]
+) -> npt.NDArray[np.float64]:
+    """Return the sum of the weights of each image's keywords, shape (N,); 0 where it has none of them.
+
+    Args:
+        reader: Reads `keywords` (image_id, keyword).
+        image_ids: N ids.
+        weights: Weight by keyword.
+    """
+    with reader.connect("keywords") as connection:
+        names, values = pa.array(weights.keys(), pa.string()), pa.array(weights.values(), pa.float64())
+        connection.register("weighed", pa.table({"keyword": names, "weight": values}))
+        rows = connection.sql(_WEIGHTS).to_arrow_table()
+    places = pc.index_in(image_ids, rows.column("image_id"))
+    return np.asarray(pc.fill_null(rows.column("weight").take(places), 0.0).to_numpy())
 
 
 def absent_keywords(listed: Sequence[str], known: Collection[str], *, where: str) -> list[str]:
