@@ -40,5 +40,6 @@ def embeddings(run: StageRun) -> Product:
     for name, reason in found.failures.items():
         run.log.warning(f"{name} was readable before and is not now: {reason}")
     if run.features is not None and found.image_ids:
-        found = with_features(found, run.features, read, max_pixels=max_pixels)
+        own = run.progress(len(found.image_ids))
+        found = with_features(found, run.features, read, max_pixels=max_pixels, on_progress=own.add)
     return Product(embedding_rows(found), {"images/s": progress.rate, "unreadable": len(found.failures)})

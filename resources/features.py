@@ -120,7 +120,6 @@ class FeatureFile:
         """
         self._require()
         with self._opened() as rows:
-            rows.head(1, columns=["image_id"])
             _refuse_other_lengths(self.what, self._length)
             return f"{rows.count_rows():,} vectors of {self._length:,} numbers in {self._file}"
 
@@ -134,7 +133,9 @@ class FeatureFile:
         import pyarrow.dataset as pads
 
         try:
-            yield pads.dataset(self._file, format="parquet")
+            rows = pads.dataset(self._file, format="parquet")
+            _refuse_other_columns(rows.schema)
+            yield rows
         except (OSError, ValueError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(
@@ -159,6 +160,26 @@ class FeatureFile:
         with self._opened() as rows:
             first = rows.head(1, columns=["embedding"]).column(0).to_pylist()
         return len(first[0] or ()) if first else 0
+
+
+def _refuse_other_columns(schema: "pa.Schema") -> None:
+    """Refuse a table without ids as text, or without lists of numbers.
+
+    Raises:
+        ValueError: it is one.
+    """
+    from pyarrow import types
+
+    for name in ("image_id", "embedding"):
+        if name not in schema.names:
+            raise ValueError(f"it has no column {name}; its columns are {', '.join(schema.names)}")
+    ids, vectors = (schema.field(name).type for name in ("image_id", "embedding"))
+    text = ids.value_type if types.is_dictionary(ids) else ids
+    if not (types.is_string(text) or types.is_large_string(text)):
+        raise ValueError(f"image_id is {ids}, expected text")
+    is_list = types.is_list(vectors) or types.is_large_list(vectors) or types.is_fixed_size_list(vectors)
+    if not is_list or not (types.is_floating(vectors.value_type) or types.is_integer(vectors.value_type)):
+        raise ValueError(f"embedding is {vectors}, expected a list of numbers")
 
 
 class FeatureModel:
@@ -265,8 +286,22 @@ def features_of(project: "Project") -> Features | None:
     return FeatureModel(settings, model=placed(settings.model or "", project.folder), folder=folder)
 
 
-def with_features(found: "Encodings", features: Features, load: Load, *, max_pixels: int) -> "Encodings":
+def with_features(
+    found: "Encodings",
+    features: Features,
+    load: Load,
+    *,
+    max_pixels: int,
+    on_progress: Callable[[int], None] = lambda _count: None,
+) -> "Encodings":
     """Return what the encoder saw with features of one's own: shorter ones end in zeros, which changes no distance.
+
+    Args:
+        found: What the encoder saw.
+        features: Whose vectors take the place of the encoder's.
+        load: Reads the pictures again, for those who look at them.
+        max_pixels: Larger pictures are not decoded.
+        on_progress: Called with the number of images done since the last call.
 
     Raises:
         ModelError: an image has none, vectors are longer than the table holds, or hold what is no number.
@@ -286,6 +321,7 @@ def with_features(found: "Encodings", features: Features, load: Load, *, max_pix
         at = [places[name] for name in names]
         embeddings[at, :length] = halves
         has_one[at] = True
+        on_progress(len(names))
     if not has_one.all():
         name = found.image_ids[int(has_one.argmin())]
         raise ModelError(

@@ -70,6 +70,37 @@ def test_a_file_that_makes_no_sense_is_refused(vectors, names, message, tmp_path
         given(written(tmp_path, vectors, names))
 
 
+TEXTS, VECTORS = pa.array(NAMES), pa.array([[1.0, 2.0]] * 6)
+
+
+@pytest.mark.parametrize(
+    ("ids", "vectors", "message"),
+    [
+        (pa.array(range(6)), VECTORS, "image_id is int64, expected text"),
+        (pa.array([name.encode() for name in NAMES]), VECTORS, "image_id is binary, expected text"),
+        (TEXTS, pa.array([1.0] * 6), "embedding is double, expected a list of numbers"),
+        (TEXTS, pa.array(["[1, 2]"] * 6), "embedding is string, expected a list of numbers"),
+        (TEXTS, pa.array([[["1"]]] * 6), "expected a list of numbers"),
+    ],
+)
+def test_columns_of_other_types_are_named(ids, vectors, message, tmp_path):
+    pq.write_table(pa.table({"image_id": ids, "embedding": vectors}), tmp_path / "own.parquet")
+    file = FeatureFile(str(tmp_path / "own.parquet"), tmp_path)
+
+    for asked in (file.look, lambda: given(file)):
+        with pytest.raises(ModelError, match=message):
+            asked()
+
+
+@pytest.mark.parametrize("ids", [TEXTS.cast(pa.large_string()), TEXTS.dictionary_encode()])
+@pytest.mark.parametrize("kind", [pa.large_list(pa.float64()), pa.list_(pa.float16(), 2), pa.list_(pa.int8())])
+def test_vectors_are_read_as_any_library_writes_them(ids, kind, tmp_path):
+    vectors = pa.array([[1.0, 2.0]] * 6).cast(kind)
+    pq.write_table(pa.table({"image_id": ids, "embedding": vectors}), tmp_path / "own.parquet")
+
+    assert given(FeatureFile(str(tmp_path / "own.parquet"), tmp_path)).embeddings[:, :2].tolist() == [[1, 2]] * 6
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing", "x"])
 def test_what_is_no_such_parquet_file_says_what_is_wanted(content, tmp_path):
     if isinstance(content, bytes):
