@@ -107,7 +107,7 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
 
 
 def _project_name(given: str | None, dataset: str) -> str:
-    """Return a name of letters without accents, digits, dots, dashes and underscores.
+    """Return a name that holds ASCII letters, digits, dots, dashes and underscores only; accents are dropped.
 
     Examples:
         >>> _project_name(None, "/data/odd photos \u00e9t\u00e9/"), _project_name(None, "/data/\u7167\u7247")
