@@ -315,9 +315,17 @@ def with_features(
         _refuse_other_lengths(features.what, length)
         with np.errstate(over="ignore"):
             halves = vectors.astype(np.float16)
-        if not np.isfinite(halves).all():
-            name = names[int((~np.isfinite(halves).all(axis=1)).argmax())]
+        is_finite = np.isfinite(halves).all(axis=1)
+        if not is_finite.all():
+            name = names[int(is_finite.argmin())]
             raise ModelError(f"{features.what}: the vector of {name!r} holds what is no number, or none up to 65,504.")
+        is_something = halves.any(axis=1)
+        if not is_something.all():  # some tools write zeros where they failed, and nothing is lonelier than those
+            name = names[int(is_something.argmin())]
+            raise ModelError(
+                f"{features.what}: the vector of {name!r} holds zeros alone. Give the image a vector, or leave it out "
+                f"by `dataset.exclude`."
+            )
         at = [places[name] for name in names]
         embeddings[at, :length] = halves
         has_one[at] = True

@@ -62,6 +62,8 @@ def test_vectors_of_a_file_stand_for_the_encoders_and_end_in_zeros(tmp_path, row
         ([[1.0, 2.0]] * 6, [*NAMES[:5], "a/0"], "'a/0' is in it twice. Write one row per image"),
         ([[1.0, float("nan")]] * 6, NAMES, "the vector of 'a/0' holds what is no number"),
         ([[1.0, 1e6]] * 6, NAMES, "none up to 65,504"),
+        ([[1.0, 2.0]] * 5 + [[0.0, 0.0]], NAMES, "the vector of 'a/5' holds zeros alone"),
+        ([[1.0, 2.0]] * 5 + [[1e-9, 0.0]], NAMES, "the vector of 'a/5' holds zeros alone"),
         ([[0.5] * 1281] * 6, NAMES, "vectors of 1,281 numbers; 1 to 1,280 can be kept"),
     ],
 )
