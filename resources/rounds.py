@@ -1,7 +1,6 @@
 """Rounds of labels: what people said about mined images comes back, a file a round."""
 
 import csv
-import difflib
 import hashlib
 import io
 import json
@@ -15,6 +14,7 @@ from filelock import FileLock
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.files import write_whole
+from vlmine_dagster.domain.hints import nearest
 from vlmine_dagster.resources.label_files import Columns, read_label_file
 from vlmine_dagster.resources.label_files.contract import CLASS_NAMES, KEY_NAMES, composed
 from vlmine_dagster.resources.label_names import is_gap
@@ -186,8 +186,8 @@ def no_such_class(name: str, class_names: Sequence[str]) -> str:
         "class 'cot' is not among the project's 2 classes. Did you mean 'cat'? If not, add it to the file of classes \
 (dataset.labels.classes)."
     """
-    near = difflib.get_close_matches(name, class_names, n=1)
-    hint = f"Did you mean {near[0]!r}? If not, add" if near else "Correct it, or add"
+    near = nearest(name, class_names)
+    hint = f"Did you mean {near!r}? If not, add" if near else "Correct it, or add"
     return (
         f"class {name!r} is not among the project's {len(class_names)} classes. {hint} it to the file of classes "
         f"(dataset.labels.classes)."

@@ -121,6 +121,22 @@ def test_words_find_the_images_whose_keywords_they_name(finished: Made):
     assert {row["image_id"] for row in found["images"][: len(having)]} == having
 
 
+def test_a_search_that_another_one_replaces_is_named_and_stays_where_the_other_cannot_be_mined(finished: Made):
+    rocket, other = pool_rockets(finished)[:2]
+    command = ["--project", str(finished.file), "like", "--name", "mine"]
+    first = CliRunner().invoke(main, [*command, rocket])
+
+    again = CliRunner().invoke(main, [*command, rocket])
+    second = CliRunner().invoke(main, [*command, other])
+    third = CliRunner().invoke(main, [*command, "--text", "zzyzx"])
+
+    assert first.exit_code == again.exit_code == second.exit_code == 0, second.output
+    assert "was another search before" not in first.output + again.output
+    assert f"mine was another search before: {rocket}." in second.output.replace("\n", "")
+    assert "no keyword of the pool matches the text 'zzyzx'" in third.output
+    assert finished.project.settings.experiments["mine"].like.images == (other,)
+
+
 def test_words_that_no_keyword_knows_are_refused_and_the_search_is_not_kept(finished: Made):
     with pytest.raises(MissingInputError, match="no keyword of the pool matches the text 'zzyzx'"):
         search(finished.project, finished.instance, images=[], text="zzyzx", name="nothing")

@@ -293,7 +293,7 @@ def test_studies_are_listed_with_what_they_ask(inside: Made):
 
     assert asked["draws"] == "Which experiments find more of the tail, whatever the labelled seed?"
     assert "draws" in vlmine("study").output
-    assert "there is no study 'drawz', did you mean 'draws'?" in vlmine("study", "drawz").stderr
+    assert "there is no study 'drawz'. Did you mean 'draws'?" in vlmine("study", "drawz").stderr
 
 
 def test_settings_lists_every_setting_with_its_meaning():

@@ -176,5 +176,12 @@ def test_a_list_to_which_labels_were_added_comes_back(finished: Made, monkeypatc
     assert (back.labels, back.blank_count) == ({first.split(",")[1]: "rocket"}, 2)
 
 
+def test_where_nothing_is_handed_on_no_labels_are_waited_for(finished: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(finished.folder)
+    told = vlmine("export", "--experiment", "fused", "--verdict", "rare", "--to", "rare.csv")
+
+    assert told.output.splitlines() == ["rare.csv: 0 images of fused."]
+
+
 def test_a_number_and_a_budget_at_once_are_refused(tmp_path: Path):
     assert "give -n or --budget, not both" in vlmine("export", "-n", 3, "--budget", 0.1, "--to", "x.csv").output

@@ -87,7 +87,7 @@ def test_asking_for_a_broken_plugin_says_whose_it_is_and_what_to_do(registry):
 
 def test_an_unknown_name_lists_what_exists_and_what_was_meant(registry):
     with pytest.raises(
-        ConfigError, match="there is no colour 'reed', did you mean 'red'. Known: blue, grey, pink, red"
+        ConfigError, match=r"there is no colour 'reed'\. Did you mean 'red'\? There are: blue, grey, pink, red\."
     ):
         registry.get("reed")
 

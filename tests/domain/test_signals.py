@@ -66,8 +66,8 @@ LABELLED = {"labels": {"file": "labels.csv"}}
         ({"signals": ["dropout_bald"]}, "signal dropout_bald needs passes: set task_model.dropout_passes"),
         ({"signals": ["vote_entropy"]}, "signal vote_entropy needs an ensemble: set task_model.members"),
         ({"signals": ["novelty_min", "entropy"]}, "signal entropy needs labels: set dataset.labels, or a task_model"),
-        ({"signals": ["bald"]}, "unknown signal 'bald', did you mean 'dropout_bald'"),
-        ({"signals": ["entropi"]}, "unknown signal 'entropi', did you mean 'entropy'"),
+        ({"signals": ["bald"]}, "there is no signal 'bald'. Did you mean 'dropout_bald'"),
+        ({"signals": ["entropi"]}, "there is no signal 'entropi'. Did you mean 'entropy'"),
     ],
 )
 def test_a_signal_that_cannot_be_had_is_refused_when_settings_are_read(changes, message):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.mining.slices import FEWEST_JUDGED, binned, did_you_mean, refuse_many, slice_metrics, with_floors
+from vlmine_dagster.domain.hints import did_you_mean
+from vlmine_dagster.mining.slices import FEWEST_JUDGED, binned, refuse_many, slice_metrics, with_floors
 
 NAMES = ["day", "fog", "night"]
 

@@ -296,7 +296,7 @@ def test_every_study_is_a_dagster_job(finished: Made):
 
 
 def test_what_a_study_lacks_is_said(finished: Made):
-    with pytest.raises(ConfigError, match="no study 'draw', did you mean 'draws'"):
+    with pytest.raises(ConfigError, match="no study 'draw'. Did you mean 'draws'"):
         run_study("draw", finished.instance, settings_file=str(finished.file))
     finished.bench.lake.remove("vocab_counts", "pool")
     with pytest.raises(MissingInputError, match="vocab_counts of pool is not there. Run `vlmine run` first"):

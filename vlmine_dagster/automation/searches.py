@@ -42,18 +42,21 @@ def search(
 
     Raises:
         ConfigError: the name is taken, or another run is at work.
-        MissingInputError: the list cannot be mined; the message says why. The search is not kept.
+        MissingInputError: the list cannot be mined; the message says why. The search is not kept; one that it
+            would have replaced is.
     """
     from vlmine_dagster.automation.runner import Runner
 
     like = LikeSettings(images=tuple(dict.fromkeys(images)), text=" ".join(text.split()))
     name = name or search_name(like)
-    is_new = name not in project.settings.experiments
+    replaced = project.settings.experiments.get(name)
     keep_search(project, name, ExperimentSettings(signals=("likeness",), like=like, budget=budget))
     outcome = Runner(str(project.file), instance, watcher=watcher).mine(name)
     problems = [*outcome.failures.values(), *outcome.waiting.values()]
     if problems:
-        if is_new:
+        if replaced is None:
             drop_search(project, name)
+        else:
+            keep_search(project, name, replaced)
         raise MissingInputError(f"{name} was not mined: {problems[0]} If tables are missing, `vlmine run` makes them.")
     return name

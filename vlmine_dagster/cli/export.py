@@ -79,7 +79,8 @@ def export(
     click.echo(f"{file}: {made.row_count:,} {bench.project.settings.unit}s of {name}{around}{copied}.")
     if made.served is not None:
         click.echo(f"Label Studio must serve {made.served} (docs/operations.md: Labels come back).")
-    click.echo("Next: vlmine labels import LABELLED_FILE")
+    if made.row_count:
+        click.echo("Next: vlmine labels import LABELLED_FILE")
 
 
 def export_list(

@@ -1,5 +1,7 @@
 """`vlmine like`: more images like some examples."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from vlmine_dagster.cli.explain import found_id
@@ -8,6 +10,10 @@ from vlmine_dagster.cli.mined import mined
 from vlmine_dagster.cli.session import open_bench, open_history
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 from vlmine_dagster.cli.top import print_top
+
+if TYPE_CHECKING:
+    from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.settings import LikeSettings
 
 
 @click.command()
@@ -47,19 +53,31 @@ def like(
     shards = bench.source.shards()
     images = [found_id(bench, one, shards) for one in image_ids]
     bench.tracking.check_address()
+    before = _searches(bench)
     with open_history(is_quiet=is_json) as (instance, display):
         made = search(bench.project, instance, images=images, text=text, name=name, budget=budget, watcher=display)
-    rows = list(mined(open_bench(), made, count))
+    bench = open_bench()
+    rows = list(mined(bench, made, count))
     if is_json:
         print_json({"experiment": made, "images": rows})
         return
+    if made in before and before[made] != _searches(bench)[made]:
+        console().print(f"{plain(made)} was another search before: {plain(_in_words(before[made]))}.")
     print_top(rows, made)
     console().print(f"Look through them: vlmine review --experiment {plain(made)}")
 
 
+def _searches(bench: "Workbench") -> "dict[str, LikeSettings]":
+    arms = bench.project.settings.experiments
+    return {name: arm.like for name, arm in arms.items() if arm.like is not None}
+
+
+def _in_words(like: "LikeSettings") -> str:
+    return ", ".join([*like.images, *([f'"{like.text}"'] if like.text else [])])
+
+
 def _list_searches(*, is_json: bool) -> None:
-    arms = open_bench().project.settings.experiments
-    searches = {name: arm.like for name, arm in arms.items() if arm.like is not None}
+    searches = _searches(open_bench())
     if is_json:
         print_json({name: like.model_dump() for name, like in searches.items()})
         return

@@ -111,7 +111,7 @@ def choose(found: "Sequence[Proposal]", *, only: Sequence[str], without: Sequenc
     Raises:
         ConfigError: a keyword that is named has no proposal.
     """
-    from vlmine_dagster.mining.slices import did_you_mean
+    from vlmine_dagster.domain.hints import did_you_mean
 
     known = {one.keyword for one in found}
     for name in (*only, *without):

@@ -8,11 +8,10 @@ Names cost next to nothing: a plug-in's module is imported when that plug-in is 
 named where it is asked for and in `vlmine doctor`, and takes no other down.
 """
 
-import difflib
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.hints import did_you_mean
 
 OURS = "vlmine-dagster"
 """The distribution whose plug-ins come with vlmine; of two plug-ins of one name, ours wins."""
@@ -159,7 +159,7 @@ class Registry(Generic[Plugin]):
 
     def _load(self, name: str) -> Plugin | BrokenPlugin:
         if name not in self._offers:
-            raise ConfigError(f"there is no {self.noun} {name!r}{did_you_mean(name, self.names)}.")
+            raise ConfigError(f"there is no {self.noun} {name!r}{did_you_mean(name, self.names)}")
         if name not in self._loaded:
             self._loaded[name] = self._imported(name)
         return self._loaded[name]
@@ -178,29 +178,6 @@ class Registry(Generic[Plugin]):
             return f"expected a {self._type.__name__}, got {type(plugin).__name__}"
         own = getattr(plugin, self._named_by)
         return None if own == name else f"it is offered as {name!r} and calls itself {own!r}"
-
-
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: what was meant, perhaps, and what exists.
-
-    Examples:
-        >>> did_you_mean("taggr", ["tagger", "openai"]), did_you_mean("x", ["tagger"])
-        (", did you mean 'tagger'? Known: tagger, openai", '. Known: tagger')
-    """
-    names = list(known)
-    near = difflib.get_close_matches(given, names, n=1)
-    return f"{f', did you mean {near[0]!r}?' if near else '.'} Known: {', '.join(names)}"
-
-
-def close_to(given: str, known: Iterable[str]) -> str:
-    """Return what was meant, in brackets, where a name is close to a known one.
-
-    Examples:
-        >>> close_to("taggr", ["tagger", "openai"]), close_to("x", ["tagger"])
-        (" (did you mean 'tagger'?)", '')
-    """
-    near = difflib.get_close_matches(given, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 @cache

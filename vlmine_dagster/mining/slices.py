@@ -1,14 +1,14 @@
 """Slices of a pool: floors that split a budget, bins of numbers, and which slice does worst."""
 
-import difflib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.hints import did_you_mean
 from vlmine_dagster.mining.moments import count_before
 
 NOT_KNOWN = "not known"
@@ -77,20 +77,6 @@ def _floor_by_code(floors: int | Mapping[str, int], names: Sequence[str]) -> Int
         if name not in names:
             raise ConfigError(f"slices.floor: there is no slice {name!r}{did_you_mean(name, names)}")
     return np.array([floors.get(name, 0) for name in names], dtype=np.int64)
-
-
-def did_you_mean(name: str, known: Iterable[str], *, shown: int = 20) -> str:
-    """Return the end of a message about a name that is not there: what is meant, and what there is.
-
-    Examples:
-        >>> did_you_mean("wether", ["camera", "weather"])
-        ". Did you mean 'weather'? There are: camera, weather."
-    """
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    more = "" if len(names) <= shown else f", and {len(names) - shown:,} more"
-    return f".{hint} There are: {', '.join(names[:shown]) or 'none'}{more}."
 
 
 def binned(values: Sequence[str | None], bins: int, *, column: str) -> list[str | None]:

@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 from vlmine_dagster.domain.counting import CountedUnit
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.hints import did_you_mean
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.outcomes import Split
 from vlmine_dagster.mining.novelty import novelty_from_count
 from vlmine_dagster.mining.selection import Ranking
-from vlmine_dagster.mining.slices import NONE_OF_THEM, NOT_KNOWN, binned, did_you_mean, refuse_many, with_floors
+from vlmine_dagster.mining.slices import NONE_OF_THEM, NOT_KNOWN, binned, refuse_many, with_floors
 from vlmine_dagster.resources.sources import shard_of
 from vlmine_dagster.scoring.labelled import labelled_images
 from vlmine_dagster.scoring.moments import part_of

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from vlmine_dagster.domain.counting import COUNTED, CountedUnit
 from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
+from vlmine_dagster.domain.hints import close_to
 from vlmine_dagster.domain.items import ITEMS
-from vlmine_dagster.domain.plugins import close_to
 from vlmine_dagster.domain.tables import VOCAB_COUNTS, Outcome
 from vlmine_dagster.mining.advice import Advice, drift_advice, keyword_advice
 from vlmine_dagster.mining.vocabulary import VocabularyHealth, vocabulary_health

@@ -1,11 +1,11 @@
 """Settings of what runs by itself."""
 
-import difflib
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from vlmine_dagster.domain.hints import asked_back
 from vlmine_dagster.settings.base import Settings
 
 
@@ -47,7 +47,6 @@ class AutomationSettings(Settings):
     @classmethod
     def _time_zone_exists(cls, timezone: str) -> str:
         if timezone not in available_timezones():
-            near = difflib.get_close_matches(timezone, available_timezones(), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = asked_back(timezone, available_timezones())
             raise ValueError(f"there is no time zone {timezone!r}, such as 'UTC' or 'Europe/Berlin'.{hint}")
         return timezone

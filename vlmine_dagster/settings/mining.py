@@ -1,6 +1,5 @@
 """Settings of mining strategies."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.hints import asked_back
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS, reads_of, tables_of
@@ -131,9 +131,9 @@ class ExperimentSettings(Settings):
             if signal in REGISTRY.names and signal not in SIGNALS:
                 raise ValueError(_broken(signal))
             if signal not in SIGNALS:
-                hint = [*difflib.get_close_matches(signal, SIGNALS, n=1), *(s for s in SIGNALS if signal in s)]
-                meant = f", did you mean {hint[0]!r}?" if hint else "."
-                raise ValueError(f"unknown signal {signal!r}{meant} Known: {', '.join(SIGNALS)}")
+                longer = next((f" Did you mean {name!r}?" for name in SIGNALS if signal in name), "")
+                hint = asked_back(signal, SIGNALS) or longer
+                raise ValueError(f"there is no signal {signal!r}.{hint} There are: {', '.join(SIGNALS)}")
         if len(set(signals)) != len(signals):
             raise ValueError(f"signals repeat: {', '.join(signals)}")
         return signals

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from vlmine_dagster.domain.plugins import close_to
+from vlmine_dagster.domain.hints import close_to
 from vlmine_dagster.settings.providers import KIND_PROBLEM, ProviderSettings
 
 _FOLLOWS = "default_factory_not_called"

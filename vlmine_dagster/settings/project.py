@@ -1,6 +1,5 @@
 """`vlmine.yaml` as typed, bounded settings, and the paths that follow from them."""
 
-import difflib
 import os
 from collections.abc import Iterable
 from functools import reduce
@@ -12,6 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError,
 
 from vlmine_dagster.domain.counting import CountedUnit, counted_unit
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.hints import asked_back
 from vlmine_dagster.domain.items import KINDS, ItemKind, UnitName
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
 from vlmine_dagster.domain.tables import TABLES
@@ -165,9 +165,7 @@ class ProjectSettings(Settings):
     @classmethod
     def _stages_exist(cls, compute: dict[str, ComputeSettings]) -> dict[str, ComputeSettings]:
         for name in compute.keys() - TABLES.keys():
-            near = difflib.get_close_matches(name, TABLES, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"there is no stage {name!r}.{hint}")
+            raise ValueError(f"there is no stage {name!r}.{asked_back(name, TABLES)}")
         return compute
 
     def needs(self, stages: Iterable[str]) -> Needs | None:

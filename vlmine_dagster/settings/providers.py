@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.domain.plugins import Registry, close_to
+from vlmine_dagster.domain.hints import close_to
+from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.settings.base import Settings
 
 KIND_PROBLEM = "kind_problem"

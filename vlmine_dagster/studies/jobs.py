@@ -1,6 +1,5 @@
 """One Dagster job per study, and `vlmine study`, which runs that job in its own process."""
 
-import difflib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from pydantic import Field
 
 from vlmine_dagster.automation.dead_runs import fail_dead_runs
 from vlmine_dagster.domain.errors import ConfigError, VlmineError
+from vlmine_dagster.domain.hints import did_you_mean
 from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL
 from vlmine_dagster.resources.workbench import Workbench
@@ -67,9 +67,7 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
     from vlmine_dagster.studies.study import Report
 
     if name not in QUESTIONS:
-        near = difflib.get_close_matches(name, QUESTIONS, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else "."
-        raise ConfigError(f"there is no study {name!r}{hint} There are: {', '.join(QUESTIONS)}")
+        raise ConfigError(f"there is no study {name!r}{did_you_mean(name, QUESTIONS)}")
     fail_dead_runs(instance)  # the study would wait for slots that they hold
     result = _job(name).execute_in_process(
         instance=instance,
