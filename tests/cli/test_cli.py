@@ -303,6 +303,35 @@ def test_settings_lists_every_setting_with_its_meaning():
     assert "retraining.budgets" in shown
 
 
+def test_settings_name_their_kind_and_say_once_what_all_kinds_share():
+    lines = vlmine("settings").output.splitlines()
+    told = {line.strip().partition("  ")[0] for line in lines}
+
+    assert {"describer.kind: openai", "describer.kind: tagger", "dataset.kind: folder"} <= told
+    assert sum(line.strip().startswith("dataset.labels.file ") for line in lines) == 1
+    assert [line for line in lines if line.startswith("  dataset.max_bytes")] == [
+        "  dataset.max_bytes = 200000000000  Larger files are refused as corrupt without being opened."
+    ]  # that of tiles alone is another one
+    assert any(line.startswith("grounding.describer ") and "Holds what `describer` holds." in line for line in lines)
+    assert "  describer.model (needed)" in {f"  {one}" for one in told}
+
+
+def test_settings_are_found_by_words_in_their_names_kinds_and_meanings():
+    by_kind = vlmine("settings", "describer", "OpenAI").output
+    by_meaning = json.loads(vlmine("settings", "half the price", "--json").stdout)
+    by_signal = vlmine("settings", "embedding_sparsity").output
+
+    assert "describer.temperature = 0.0" in by_kind
+    assert "describer.top" not in by_kind and "keyworder.model" not in by_kind
+    assert [one["path"] for one in by_meaning["settings"]] == ["keyworder.kind", "keyworder.batch"]
+    assert by_meaning["settings"][1] | {"meaning": ""} == {
+        "path": "keyworder.batch", "part": "keyworder", "kind": "openai", "default": "False", "is_required": False,
+        "meaning": "",
+    }  # fmt: skip
+    assert by_signal.split()[:4] == ["Signals", "of", "an", "experiment"]
+    assert "no setting is about 'nigthly'. Did you mean 'nightly_cron'?" in vlmine("settings", "nigthly").stderr
+
+
 def test_doctor_looks_at_installation_and_project(inside: Made):
     found = {row["subject"]: row for row in json.loads(vlmine("doctor", "--json").stdout)}
 

@@ -93,6 +93,12 @@ def test_what_may_be_a_key_is_not_shown():
     assert "sk-secret" not in told
 
 
+def test_a_number_is_no_key_whatever_its_setting_is_called():
+    told = answer(describer={"kind": "openai", "model": "m", "usd_per_million_tokens": 2.5})
+
+    assert "describer.usd_per_million_tokens: there is no such setting, got '2.5'" in told
+
+
 @pytest.mark.parametrize(
     ("experiment", "can_learn"),
     [

@@ -1,81 +1,73 @@
 """`vlmine settings`: every setting of vlmine.yaml."""
 
-import ast
-import inspect
-import itertools
-import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from vlmine_dagster.cli.terminal import console, plain
+from vlmine_dagster.cli.group import as_json
+from vlmine_dagster.cli.terminal import console, plain, print_json
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from vlmine_dagster.settings.listing import Setting
 
 
 @click.command()
-def settings() -> None:
-    """List every setting of vlmine.yaml with its default and meaning."""
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@as_json
+def settings(words: tuple[str, ...], *, is_json: bool) -> None:
+    """List the settings of vlmine.yaml with their defaults and meanings.
+
+    With WORDs only those that all of them are about: `vlmine settings describer openai`.
+    """
+    from vlmine_dagster.domain.errors import ConfigError
+    from vlmine_dagster.settings.listing import about, nothing_about, settings_of
     from vlmine_dagster.settings.project import ProjectSettings
 
-    print_settings(ProjectSettings)
-    print_signals()
+    known = settings_of(ProjectSettings)
+    found = about(words, known)
+    signals = {name: said for name, said in _signals().items() if all(one.lower() in f"{name} {said}" for one in words)}
+    if not found and not signals:
+        raise ConfigError(nothing_about(words, known))
+    if is_json:
+        print_json({"settings": [asdict(one) for one in found], "signals": signals})
+        return
+    _print_settings(found)
+    _print_signals(signals)
 
 
-def print_signals() -> None:
-    """Print the signals that an experiment may name, those of plug-ins too."""
+def _signals() -> dict[str, str]:
+    """Return what the signals that an experiment may name mean, those of plug-ins too."""
     from vlmine_dagster.domain.plugins import OURS
     from vlmine_dagster.domain.signals import REGISTRY, SIGNALS
 
-    out = console()
-    out.print("\n[bold]Signals of an experiment[/]")
+    found = {}
     for name, signal in SIGNALS.items():
         package = REGISTRY.package_of(name)
         needs = "" if signal.needs == "nothing" else f", needs {signal.needs}"
         origin = "" if package == OURS else f", from package {package}"
-        out.print(f"[bold]{name}[/]  {plain(signal.meaning + needs + origin)}")
+        found[name] = signal.meaning + needs + origin
+    return found
 
 
-def print_settings(model: "type[BaseModel]", prefix: str = "") -> None:
-    """Print every setting with its default and its meaning."""
+def _print_settings(found: "Sequence[Setting]") -> None:
     out = console()
-    meanings = _meanings(model)
-    for name, field in model.model_fields.items():
-        default = (
-            ""
-            if field.is_required() or _models(field.annotation)
-            else f" [dim]= {plain(field.get_default(call_default_factory=True))}[/]"
-        )
-        out.print(f"{prefix}[bold]{name}[/]{default}  {plain(meanings.get(name, ''))}")
-        for nested in _models(field.annotation):
-            if name != "variants":
-                print_settings(nested, prefix=f"{prefix}{name}.")
+    for one in found:
+        if one.names_kind:
+            out.print(f"[bold]{one.path}: {plain(one.kind)}[/]  {plain(one.meaning)}")
+            continue
+        if "." not in one.path:
+            out.print()
+        default = "" if one.default is None else f" [dim]= {plain(one.default)}[/]"
+        needed = " [dim](needed)[/]" if one.is_required else ""
+        out.print(f"{'  ' if one.kind else ''}[bold]{one.path}[/]{default}{needed}  {plain(one.meaning)}")
 
 
-def _meanings(model: "type[BaseModel]") -> dict[str, str]:
-    """Return the docstring under each setting."""
-    from pydantic import BaseModel
-
-    meanings: dict[str, str] = {}
-    for owner in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-        for setting, said in itertools.pairwise(getattr(definition, "body", [])):
-            if (
-                isinstance(setting, ast.AnnAssign)
-                and isinstance(said, ast.Expr)
-                and isinstance(said.value, ast.Constant)
-            ):
-                meanings[ast.unparse(setting.target)] = inspect.cleandoc(str(said.value.value))
-    return meanings
-
-
-def _models(annotation: Any) -> "list[type[BaseModel]]":
-    """Return the settings models inside a type, such as that of `DatasetSettings | None`."""
-    from pydantic import BaseModel
-
-    from vlmine_dagster.settings.providers import kinds_of
-
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return kinds_of(annotation)
-    return list(dict.fromkeys(model for part in getattr(annotation, "__args__", ()) for model in _models(part)))
+def _print_signals(signals: dict[str, str]) -> None:
+    if not signals:
+        return
+    out = console()
+    out.print("\n[bold]Signals of an experiment[/]")
+    for name, meaning in signals.items():
+        out.print(f"[bold]{name}[/]  {plain(meaning)}")

@@ -90,6 +90,6 @@ def _shown(path: str, value: Any) -> str:
     """Return a wrong value as far as it may be seen."""
     return (
         "a value that is not shown; keys belong into the environment"
-        if _SECRET.search(path)
+        if _SECRET.search(path) and not isinstance(value, (bool, int, float))
         else f"{str(value)[:80]!r}"
     )

@@ -113,11 +113,11 @@ class Provider(Generic[S, Part]):
         return str(kind)
 
 
-def kinds_of(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """Return the settings of every kind that works, where a model is the base of several; else the model itself."""
+def plugins_of(model: type[BaseModel]) -> "Mapping[str, Provider[Any, Any]] | None":
+    """Return the kinds that work by name, where a model is the base of several; else None."""
     if issubclass(model, ProviderSettings) and "plugins" in vars(model):
-        return [plugin.settings for plugin in model.plugins.all().values()]
-    return [model]
+        return model.plugins.all()
+    return None
 
 
 @dataclass(frozen=True)
