@@ -10,25 +10,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
+from vlmine_dagster.domain.counting import LEFT_OUT
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.settings import DEFAULT_VARIANT
 
 # Only images with a merged keyword need a DISTINCT, which would hold every image id of the pool.
-_VIEWS = """
+_VIEWS = f"""
 ALTER VIEW keywords RENAME TO said_keywords;
 CREATE TEMP VIEW touched AS SELECT DISTINCT image_id FROM said_keywords SEMI JOIN merges USING (keyword);
 CREATE TEMP VIEW keywords AS
 SELECT * FROM said_keywords ANTI JOIN touched USING (image_id) UNION ALL
 SELECT DISTINCT said.* REPLACE (coalesce(merges.merged_into, said.keyword) AS keyword)
 FROM said_keywords said SEMI JOIN touched USING (image_id) LEFT JOIN merges ON merges.keyword = said.keyword
-"""
+WHERE merges.merged_into IS DISTINCT FROM '{LEFT_OUT}'
+"""  # noqa: S608 - a constant of ours
 
 
 class MergedLake(Lake):
     """A lake that shows `keywords` as the published table `vocabulary` of their variant merges them.
 
-    An image that has two keywords of one meaning has the one that stands for both, once. Before the vocabulary is
+    An image that has two keywords of one meaning has the one that stands for both, once; what is left out, none has.
+    Before the vocabulary is
     published, keywords are as they were said.
 
     Attributes:
@@ -111,7 +114,8 @@ def merged_rows(rows: pa.Table, merges: pa.Table) -> pa.Table:
         merges: `keyword` and `merged_into`.
 
     Returns:
-        The rows in their order; of those of an image that became the same one, the first.
+        The rows in their order, without those that are left out; of those of an image that became the same one, the
+        first.
     """
     places = pc.index_in(rows.column("keyword"), value_set=merges.column("keyword").combine_chunks())
     is_merged = pc.is_valid(places)
@@ -126,7 +130,7 @@ def merged_rows(rows: pa.Table, merges: pa.Table) -> pa.Table:
     is_kept = []
     pairs = zip(rows.column("image_id").to_pylist(), keywords.to_pylist(), is_touched.to_pylist(), strict=True)
     for name, keyword, is_here in pairs:
-        is_kept.append(not is_here or (name, keyword) not in seen)
+        is_kept.append(keyword != LEFT_OUT and (not is_here or (name, keyword) not in seen))
         if is_here:
             seen.add((name, keyword))
     return rows.filter(pa.array(is_kept))

@@ -120,6 +120,33 @@ def test_a_word_that_no_image_says_is_a_warning_and_a_broken_line_an_error(made:
         file.unlink()
 
 
+def test_a_keyword_that_is_left_out_counts_for_nothing_and_an_image_of_such_alone_is_not_listed(made: Made):
+    before, said, was = counts(made), made.frame("keywords"), selected(made)
+    command = ["--project", str(made.file), "vocabulary", "--leave-out"]
+    try:
+        shown = CliRunner().invoke(main, [*command, "grey", "--leave-out", "road"]).output
+        assert "(left out)" in shown and "lorry" not in shown
+        trial = ask(made, "--leave-out", "grey", "--leave-out", "road", "--show")["list"]
+        assert ask(made, "--leave-out", "grey", "--leave-out", "road", "--apply")["applied"]
+        assert (made.folder / "vocabulary.csv").read_text() == "keyword,merged_into\ngrey,-\nroad,-\n"
+        outcome = made.run()
+        assert outcome.is_whole, (outcome.failures, outcome.waiting)
+
+        assert counts(made) == {word: count for word, count in before.items() if word not in ("grey", "road")}
+        emptied = set(said["image_id"]) - set(said[~said["keyword"].isin(["grey", "road"])]["image_id"])
+        assert len(emptied) == 2
+        assert not emptied & set(made.frame("pareto_set", "mine")["image_id"])
+        assert {one["image_id"] for one in trial["enters"]} == selected(made) - was
+        assert "vocabulary" not in readable_findings(made.bench, "vocabulary")
+        again = CliRunner().invoke(main, [*command, "grey"])
+        assert "'grey' is in vocabulary.csv already" in again.output.replace("\n", " ")
+        unknown = CliRunner().invoke(main, [*command, "raod"])
+        assert "no image has the keyword 'raod' (did you mean 'road'?)." in unknown.output.replace("\n", " ")
+    finally:
+        (made.folder / "vocabulary.csv").unlink(missing_ok=True)
+        made.run()
+
+
 def test_proposals_are_chosen_by_rule_and_by_name(made: Made, tmp_path: Any):
     words = tmp_path / "words.csv"
     words.write_text("road, cat\n")

@@ -25,7 +25,9 @@ from vlmine_dagster.mining.wordnet import is_wordnet_index, wordnet_groups
             "line 2: 'Lorry' is no keyword: they are in lower case with single spaces. Write 'lorry'",
         ),
         ([("lorry", "big  truck")], "Write 'big truck'"),
-        ([("lorry", "")], "line 2: a cell is empty"),
+        ([("lorry", "")], "line 2: a cell is empty.* or - where it counts for nothing"),
+        ([("lorry", "truck"), ("truck", "-")], "line 2: 'truck' is left out. Leave 'lorry' out too: write - in place"),
+        ([("a", "b"), ("b", "c"), ("c", "-")], "line 2: 'c' is left out. Leave 'a' out too: write - in place of 'b'"),
     ],
 )
 def test_what_cannot_be_counted_through_is_refused_with_its_line(pairs, problem):

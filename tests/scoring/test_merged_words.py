@@ -10,14 +10,14 @@ from vlmine_dagster.domain.tables import KEYWORDS, VOCABULARY
 from vlmine_dagster.resources.merged_keywords import merged_rows
 from vlmine_dagster.scoring.merges import merged_words
 
-MERGES = {"lorry": "truck", "gray": "grey"}
+MERGES = {"lorry": "truck", "gray": "grey", "thing": "-"}
 TABLE = plain_rows(VOCABULARY, keyword=list(MERGES), merged_into=list(MERGES.values()))
 
 
 def test_words_of_a_text_are_merged_where_the_project_has_a_vocabulary():
     tables = {"vocabulary": {"pool": TABLE}, "keywords": {"a": plain_rows(KEYWORDS, image_id=["a/0"])}}
     columns = {"vocabulary": ["keyword", "merged_into"], "keywords": ["image_id", "keyword"]}
-    words = ["gray", "lorry", "truck", "cat"]
+    words = ["gray", "lorry", "truck", "thing", "cat"]
 
     assert merged_words(MemoryReader(tables, columns), words) == ["grey", "truck", "cat"]
     del columns["vocabulary"]
@@ -25,13 +25,15 @@ def test_words_of_a_text_are_merged_where_the_project_has_a_vocabulary():
 
 
 @given(
-    st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from(["lorry", "truck", "gray", "cat"]), unique=True))
+    st.dictionaries(
+        st.sampled_from("abc"), st.lists(st.sampled_from(["lorry", "truck", "gray", "thing", "cat"]), unique=True)
+    )
 )
-def test_an_image_has_each_merged_keyword_once(images: dict[str, list[str]]):
+def test_an_image_has_each_merged_keyword_once_and_none_that_is_left_out(images: dict[str, list[str]]):
     pairs = [(name, word) for name, words in images.items() for word in words]
     rows = pa.table({"image_id": [p[0] for p in pairs], "keyword": pa.array([p[1] for p in pairs], pa.string())})
 
     found = merged_rows(rows, TABLE).to_pydict()
 
-    expected = list(dict.fromkeys((name, MERGES.get(word, word)) for name, word in pairs))
+    expected = list(dict.fromkeys((name, MERGES.get(word, word)) for name, word in pairs if word != "thing"))
     assert list(zip(found["image_id"], found["keyword"], strict=True)) == expected

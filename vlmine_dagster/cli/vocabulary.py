@@ -41,6 +41,9 @@ _RULES = ("lemma", "spelling", "spaces", "synonym", "meaning")
     metavar="SHARE",
     help="Similarity from which merges by meaning are proposed. Default: .8.",
 )
+@click.option(
+    "--leave-out", "unwanted", multiple=True, metavar="KEYWORD", help="Let it count for nothing; propose no more."
+)
 @click.option("--experiment", help="List to show. Default: the usual one of those that count keywords.")
 @as_json
 def vocabulary(
@@ -53,29 +56,36 @@ def vocabulary(
     without: tuple[str, ...],
     words: Path | None,
     similar: float | None,
+    unwanted: tuple[str, ...],
     experiment: str | None,
     is_json: bool,
 ) -> None:
-    """Propose keywords to count as one: lemmas, spellings, synonyms, and words of one meaning.
+    """Propose keywords to count as one: lemmas, spellings, synonyms, and words of one meaning; or leave some out.
 
     Nothing changes before --apply, which writes vocabulary.csv beside vlmine.yaml and shows who enters and leaves.
     That file may be edited by hand too; `vlmine run` then counts through it.
     """
-    from vlmine_dagster.mining.merges import LEAST_SIMILARITY
-    from vlmine_dagster.scoring.proposed_merges import proposed_merges
+    from vlmine_dagster.mining.merges import LEAST_SIMILARITY, Merge, checked_merges, version_of
+    from vlmine_dagster.scoring.proposed_merges import left_out, proposed_merges
     from vlmine_dagster.scoring.vocabulary_file import read_merges, write_merges
 
     bench = open_bench()
     file = bench.project.vocabulary_file
     merges, own = read_merges(file), own_synonyms(words)
     least = LEAST_SIMILARITY if similar is None else similar
-    found = [] if is_written else proposed_merges(bench, merges, synonyms=own, rules=rules, least=least)
+    if unwanted:
+        found = left_out(bench, merges, unwanted)
+    else:
+        found = [] if is_written else proposed_merges(bench, merges, synonyms=own, rules=rules, least=least)
     chosen = choose(found, only=only, without=without)
-    wanted = [*merges, *(_merge_of(one) for one in chosen)]
+    wanted = [*merges, *(Merge(one.keyword, one.merged_into) for one in chosen)]
+    if is_shown or is_applied:
+        lines = ((line, one.keyword, one.merged_into) for line, one in enumerate(wanted, start=2))
+        checked_merges(lines, where=file.name)
     trial = trial_of(bench, experiment, wanted) if is_shown or (is_applied and chosen) else None
     if is_applied and chosen:
         write_merges(file, wanted)
-    told = _told(bench, merges, chosen, trial, is_applied=is_applied)
+    told = _told(bench, merges, chosen, trial, version=version_of(wanted), is_applied=is_applied)
     print_json(told) if is_json else print_vocabulary(told, chosen, trial)
 
 
@@ -141,21 +151,15 @@ def trial_of(bench: "Workbench", experiment: str | None, merges: "Sequence[Merge
     return try_merges(bench, default_experiment(counting), merges)
 
 
-def _merge_of(one: "Proposal") -> "Merge":
-    from vlmine_dagster.mining.merges import Merge
-
-    return Merge(one.keyword, one.merged_into)
-
-
 def _told(
     bench: "Workbench",
     merges: "Sequence[Merge]",
     chosen: "Sequence[Proposal]",
     trial: "Trial | None",
     *,
+    version: str,
     is_applied: bool,
 ) -> dict[str, Any]:
-    from vlmine_dagster.mining.merges import version_of
     from vlmine_dagster.scoring.vocabulary_file import vocabulary_version
 
     return {
@@ -163,7 +167,7 @@ def _told(
         "merges": len(merges),
         "unit": bench.project.settings.unit,
         "version": vocabulary_version(bench.project),
-        "version_with_proposals": version_of([*merges, *(_merge_of(one) for one in chosen)]),
+        "version_with_proposals": version,
         "proposals": [asdict(one) for one in chosen],
         "applied": is_applied and bool(chosen),
         "list": None if trial is None else asdict(trial),
@@ -172,6 +176,8 @@ def _told(
 
 def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: "Trial | None") -> None:
     """Print proposals, who would enter and leave the list, and what to do next."""
+    from vlmine_dagster.domain.counting import LEFT_OUT
+
     out = console()
     if chosen:
         columns: Columns = {
@@ -185,7 +191,8 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
         for one in chosen[:_SHOWN]:
             numbers = f"{one.keyword_count:,}", f"{one.target_count:,}"
             why = one.rule if one.similarity is None else f"{one.rule} {one.similarity:.2f}"
-            table.add_row(plain(one.keyword), numbers[0], plain(one.merged_into), numbers[1], why)
+            into = ["(left out)", ""] if one.merged_into == LEFT_OUT else [plain(one.merged_into), numbers[1]]
+            table.add_row(plain(one.keyword), numbers[0], *into, why)
         print_table(table)
         if len(chosen) > _SHOWN:
             out.print(f"[dim]and {len(chosen) - _SHOWN:,} more; `vlmine vocabulary --json` prints all.[/]")

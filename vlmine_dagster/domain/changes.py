@@ -23,7 +23,7 @@ class Cause(StrEnum):
 
 ENTERED = {
     Cause.NEW: "new",
-    Cause.UNRANKED: "not ranked before",
+    Cause.UNRANKED: "new or not ranked before",
     Cause.JUNK: "out of the junk lane",
     Cause.REPRESENTED: "listed in place of another one",
     Cause.BUDGET: "larger budget",

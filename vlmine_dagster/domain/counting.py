@@ -1,7 +1,10 @@
-"""What keywords are counted by: items, or the images, tracks and recordings that they are part of."""
+"""What keywords are counted by: items, or the images, tracks and recordings that they are part of; and what is not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+LEFT_OUT = "-"
+"""What a keyword is merged into that counts for nothing."""
 
 
 @dataclass(frozen=True)

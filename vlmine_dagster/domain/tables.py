@@ -180,10 +180,10 @@ EMBEDDINGS = Table(
 VOCABULARY = Table(
     "vocabulary",
     "pool",
-    "a keyword that is counted as another one",
+    "a keyword that is counted as another one, or not at all",
     (
         Column("keyword", "string", "keyword as it was said"),
-        Column("merged_into", "string", "keyword that stands for it"),
+        Column("merged_into", "string", "keyword that stands for it, - where it counts for nothing"),
         Column("image_count", "int64", "number of images that say it", minimum=0),
         Column("version", "string", "hash of all merges"),
     ),

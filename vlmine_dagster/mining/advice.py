@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -63,8 +64,10 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
     Examples:
         >>> from vlmine_dagster.mining.vocabulary import vocabulary_health
         >>> advice = keyword_advice(vocabulary_health({"photo": 9, "cat": 1}, image_count=10, images_with_keywords=9))
-        >>> advice.is_met, advice.text.split(";")[0]
-        (False, "keyword 'photo' occurs in 100% of the images and distinguishes nothing: add it to the stop words")
+        >>> advice.is_met
+        False
+        >>> print(advice.text.split(";")[0].split(": ")[1])
+        `vlmine vocabulary --leave-out photo` leaves it out
     """
     problems = []
     if health.without_keywords_share > MOST_WITHOUT_KEYWORDS:
@@ -77,10 +80,10 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
             f"{health.seen_once_share:.0%} of the keywords occur in only one image, so nearly every image looks "
             f"rare: ask for simpler words or a list of tags"
         )
-    if health.top_keyword_share > MOST_TOP_KEYWORD:
+    if health.top_keyword is not None and health.top_keyword_share > MOST_TOP_KEYWORD:
         problems.append(
             f"keyword {health.top_keyword!r} occurs in {health.top_keyword_share:.0%} of the images and distinguishes "
-            f"nothing: add it to the stop words"
+            f"nothing: `vlmine vocabulary --leave-out {shlex.quote(health.top_keyword)}` leaves it out"
         )
     if health.keywords_per_image < FEWEST_KEYWORDS:
         problems.append(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import LEFT_OUT
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.spellings import SYNONYMS, american
 
@@ -28,7 +29,7 @@ class Merge:
 
     Attributes:
         keyword: The keyword that leaves.
-        merged_into: The keyword that stands for it.
+        merged_into: The keyword that stands for it; `LEFT_OUT` where none does.
     """
 
     keyword: str
@@ -44,7 +45,7 @@ def checked_merges(lines: Iterable[tuple[int, str, str]], *, where: str) -> tupl
 
     Raises:
         ConfigError: a cell is empty or no keyword, a keyword repeats, is merged into itself, or into one that is merged
-            too; the message names the line.
+            or left out too; the message names the line.
     """
     found: dict[str, tuple[int, str]] = {}
     for line, keyword, target in lines:
@@ -66,7 +67,10 @@ def checked_merges(lines: Iterable[tuple[int, str, str]], *, where: str) -> tupl
 
 def _check_keyword(name: str, place: str) -> None:
     if not name:
-        raise ConfigError(f"{place}: a cell is empty. A line holds a keyword and the one that it is merged into.")
+        raise ConfigError(
+            f"{place}: a cell is empty. A line holds a keyword and the one that it is merged into, or "
+            f"{LEFT_OUT} where it counts for nothing."
+        )
     plain = " ".join(unicodedata.normalize("NFKC", name).lower().split())
     if plain != name:
         raise ConfigError(
@@ -82,6 +86,10 @@ def _chain(keyword: str, merges: Mapping[str, str], place: str) -> str:
     if path[-1] in merges:
         told = " -> ".join([*path, merges[path[-1]]])
         return f"{place}: a circle, {told}. Delete one of these lines."
+    if path[-1] == LEFT_OUT:
+        return (
+            f"{place}: {path[-2]!r} is left out. Leave {keyword!r} out too: write {LEFT_OUT} in place of {path[1]!r}."
+        )
     return f"{place}: {path[1]!r} is merged too, into {merges[path[1]]!r}. Merge {keyword!r} into {path[-1]!r}."
 
 
@@ -103,7 +111,7 @@ class Proposal:
     Attributes:
         keyword: The keyword that would leave: the rarer one.
         merged_into: The commonest keyword of the same meaning.
-        rule: Why: lemma, spelling, spaces, synonym or meaning.
+        rule: Why: lemma, spelling, spaces, synonym or meaning; "asked for" where it is to be left out.
         keyword_count: Images that have the one.
         target_count: Images that have the other.
         similarity: How near they are by meaning, at most 1; None for the other rules.

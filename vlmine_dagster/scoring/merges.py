@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from vlmine_dagster.domain.counting import LEFT_OUT
 from vlmine_dagster.domain.tables import VOCABULARY
 from vlmine_dagster.mining.advice import Advice, listed_advice
 from vlmine_dagster.mining.merges import version_of
@@ -55,14 +56,16 @@ def unknown_words(rows: pa.Table, said: Mapping[str, int]) -> Advice:
     """Tell which keywords of the vocabulary no image says: they may be misspelt, or of images that are gone."""
     words = dict.fromkeys([*rows.column("keyword").to_pylist(), *rows.column("merged_into").to_pylist()])
     return listed_advice(
-        [word for word in words if word not in said],
+        [word for word in words if word not in said and word != LEFT_OUT],
         bad="keywords of vocabulary.csv are said of no image.",
         good="every keyword of vocabulary.csv is said of some image",
     )
 
 
 def merged_words(reader: Reader, words: Sequence[str]) -> list[str]:
-    """Return words as the vocabulary counts them, each once; as they are where the project has no vocabulary.
+    """Return words as the vocabulary counts them, each once, without those that it leaves out.
+
+    Where the project has no vocabulary, they are returned as they are.
 
     Args:
         reader: Reads `vocabulary` (keyword, merged_into), where there is one.
@@ -72,4 +75,5 @@ def merged_words(reader: Reader, words: Sequence[str]) -> list[str]:
         return list(words)
     rows = reader.read(VOCABULARY.name, ["keyword", "merged_into"])
     merges = dict(zip(rows.column("keyword").to_pylist(), rows.column("merged_into").to_pylist(), strict=True))
-    return list(dict.fromkeys(merges.get(word, word) for word in words))
+    counted = dict.fromkeys(merges.get(word, word) for word in words)
+    return [word for word in counted if word != LEFT_OUT]

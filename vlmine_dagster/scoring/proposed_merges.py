@@ -4,9 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vlmine_dagster.domain.counting import LEFT_OUT
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
+from vlmine_dagster.domain.hints import close_to
 from vlmine_dagster.mining.keywords import lemma_of
-from vlmine_dagster.mining.merges import LEAST_SIMILARITY, Merge, Proposal, propose_by_meaning, propose_merges
+from vlmine_dagster.mining.merges import (
+    LEAST_SIMILARITY,
+    Merge,
+    Proposal,
+    propose_by_meaning,
+    propose_merges,
+)
 from vlmine_dagster.mining.spellings import SYNONYMS
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.scoring.merges import said_counts
@@ -48,6 +56,22 @@ def proposed_merges(
             settled = _named(merges) | _named(found)
             found += propose_by_meaning(counts, encoder.pictured(list(counts)), least=least, settled=settled)
     return [one for one in found if not rules or one.rule in rules]
+
+
+def left_out(bench: Workbench, merges: Sequence[Merge], keywords: Collection[str]) -> list[Proposal]:
+    """Return that some keywords are to count for nothing.
+
+    Raises:
+        MissingInputError: no keyword was extracted yet.
+        ConfigError: no image has one of the keywords, or it is merged already.
+    """
+    counts = _counts(bench)
+    for word in keywords:
+        if word not in counts:
+            raise ConfigError(f"no image has the keyword {word!r}{close_to(word, counts)}.")
+        if any(word == one.keyword for one in merges):
+            raise ConfigError(f"{word!r} is in {bench.project.vocabulary_file.name} already. Edit its line there.")
+    return [Proposal(word, LEFT_OUT, "asked for", counts[word], 0) for word in dict.fromkeys(keywords)]
 
 
 def _named(merges: Sequence[Merge | Proposal]) -> set[str]:
