@@ -26,7 +26,8 @@ _MOST_RETRIES = 3
 _FIRST_WAIT_S = 15.0  # then 60 and 240: five minutes bridge a restart of a server
 
 # Every process of every step would say it twice, into the log that operators read.
-warnings.filterwarnings("ignore", message="Parameter `backfill_policy` of function `asset`", category=dg.BetaWarning)
+_BETA = "Parameter `backfill_policy`|Function `observable_source_asset`|Class `(LocalFileCode|CodeReferences)"
+warnings.filterwarnings("ignore", message=_BETA, category=dg.BetaWarning)
 
 AnyAsset = dg.AssetsDefinition | dg.SourceAsset
 
