@@ -2,6 +2,7 @@
 
 import itertools
 import posixpath
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -36,6 +37,8 @@ class LabelMatch:
         is_whole: Whether these are all.
         key: A key that is no image's, empty where there is none.
         image: Shard and key of an image without a row.
+        key_format: What makes keys of images of the file's, as `dataset.labels.key_format` says it, such as `{}.jpg`;
+            empty where they match, or nothing that simple does.
     """
 
     row_count: int
@@ -44,6 +47,7 @@ class LabelMatch:
     is_whole: bool
     key: str
     image: Found
+    key_format: str = ""
 
     @property
     def is_none(self) -> bool:
@@ -67,6 +71,13 @@ class LabelMatch:
             f"key, or {name!r} alone."
         )
 
+    @property
+    def advice(self) -> str:
+        """What to do about the problem."""
+        if self.key_format:
+            return f"Set dataset.labels.key_format: {self.key_format!r} in vlmine.yaml."
+        return "Correct the keys of the label file."
+
 
 def match_labels(labels: Labels, images: Iterable[Found], *, is_whole: bool = True) -> LabelMatch:
     """Tell how many rows of a label file are about images.
@@ -78,15 +89,32 @@ def match_labels(labels: Labels, images: Iterable[Found], *, is_whole: bool = Tr
     """
     matched: set[str] = set()
     count, without = 0, ("", "")
+    some: list[str] = []
     for shard, key in images:
         count += 1
+        if count <= _LOOK:
+            some.append(key)
         row = labels.row_of(image_id(shard, key), key)
         if row is not None:
             matched.add(row)
         if row is None or not any(without):
             without = (shard, key)
     alone = next((key for key in labels.keys if key not in matched), "")
-    return LabelMatch(len(labels), len(matched), count, is_whole, alone, without)
+    key_format = "" if matched else _key_format(labels.keys, some)
+    return LabelMatch(len(labels), len(matched), count, is_whole, alone, without, key_format)
+
+
+def _key_format(names: Iterable[str], keys: Sequence[str]) -> str:
+    """Return what most often makes a key of an image of a name that is part of it; empty where nothing does.
+
+    Examples:
+        >>> _key_format(["cat_1", "cat_2", "dog"], ["2024/cat_1.jpg", "2024/cat_2.jpg"]), _key_format(["a"], ["b"])
+        ('2024/{}.jpg', '')
+    """
+    by_end = {end_of(key): key for key in keys}
+    pairs = ((name, by_end.get(end_of(name), "")) for name in islice(names, _LOOK))
+    formats = Counter(key.replace(name, "{}", 1) for name, key in pairs if name and name in key)
+    return formats.most_common(1)[0][0] if formats else ""
 
 
 def look_at_labels(labels: Labels, source: ImageSource, lake: "Lake") -> LabelMatch:

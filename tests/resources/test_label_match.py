@@ -13,6 +13,15 @@ def labels_of(folder, *keys):
     return load_labels(Project(ProjectSettings(name="test", dataset=dataset), folder))
 
 
+def test_names_without_folder_and_ending_are_answered_with_the_format_that_makes_keys_of_them(tmp_path):
+    images = [("s0", "2024/cat 1.jpg"), ("s0", "2024/cat 2.jpg"), ("s0", "2024/dog.png")]
+
+    assert match_labels(labels_of(tmp_path, "cat 1", "cat 2", "dog"), images).advice == (
+        "Set dataset.labels.key_format: '2024/{}.jpg' in vlmine.yaml."
+    )
+    assert match_labels(labels_of(tmp_path, "x", "y"), images).advice == "Correct the keys of the label file."
+
+
 def test_a_row_counts_by_the_whole_id_and_by_the_key_alone_and_once(tmp_path):
     found = match_labels(labels_of(tmp_path, "s0/a", "b", "c"), [("s0", "a"), ("s0", "b"), ("s1", "b"), ("s1", "z")])
 

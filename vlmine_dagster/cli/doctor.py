@@ -84,7 +84,7 @@ def advice_on_labels(bench: "Workbench") -> Advice:
     if not match.problem:
         return Advice("labels", "ok", f"{len(labels):,} rows")
     is_useless = match.is_none and match.is_whole
-    return Advice("labels", "fail" if is_useless else "warn", match.problem, "Correct the keys of the label file.")
+    return Advice("labels", "fail" if is_useless else "warn", match.problem, match.advice)
 
 
 def advice_on_models(bench: "Workbench") -> Iterator[Advice]:

@@ -160,7 +160,7 @@ def _refuse_foreign_labels(reader: Reader, labels: Labels | None) -> None:
     images = ((shard, name[len(shard) + 1 :]) for name in names for shard in (shard_of(name, shards),))
     match = match_labels(labels, images)
     if match.is_none:
-        raise MissingInputError(f"task_model: dataset.labels.file: {match.problem} Correct its keys.")
+        raise MissingInputError(f"task_model: dataset.labels.file: {match.problem} {match.advice}")
 
 
 @dataclass(frozen=True, eq=False)
