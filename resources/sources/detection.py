@@ -310,21 +310,40 @@ def _member_offer(source: WebDatasetSource) -> str | None:
 
 
 def _labels(root: str) -> LabelSettings | None:
-    from vlmine_dagster.resources.label_reading import read_file, read_label_rows
+    from vlmine_dagster.resources.label_reading import read_file
 
     for folder in (root.rstrip("/") or "/", root.rstrip("/").rpartition("/")[0] or "."):
         file = f"{folder.rstrip('/')}/labels.csv"
         if not UPath(file).exists():
             continue
         try:
-            rows = read_label_rows(read_file(file, setting="the path"), LabelSettings(file=file), where=file)
+            found = _read_labels(read_file(file, setting="the path"), file)
         except SourceError as error:  # `labels.csv` is a common name: the file may be somebody else's
             _logger.warning("labels not used: %s", error)
             continue
-        is_oracle = all(row.split != "seed" for row in rows) and any(row.split == "pool" and row.label for row in rows)
         classes = f"{folder.rstrip('/')}/classes.csv"
-        return LabelSettings(file=file, classes=classes if UPath(classes).exists() else None, oracle=is_oracle)
+        return found.model_copy(update={"classes": classes}) if UPath(classes).exists() else found
     return None
+
+
+def _read_labels(content: bytes, file: str) -> LabelSettings:
+    """Return the settings by which a label file can be read: where it has no splits, its rows are the labelled set.
+
+    Raises:
+        SourceError: it cannot be read either way; the message says why it cannot as it is.
+    """
+    from vlmine_dagster.resources.label_reading import read_label_rows
+
+    try:
+        rows = read_label_rows(content, LabelSettings(file=file), where=file)
+    except SourceError:
+        seed = LabelSettings(file=file, default_split="seed")
+        with suppress(SourceError):
+            read_label_rows(content, seed, where=file)
+            return seed
+        raise
+    is_oracle = all(row.split != "seed" for row in rows) and any(row.split == "pool" and row.label for row in rows)
+    return LabelSettings(file=file, oracle=is_oracle)
 
 
 def _log_what_lost(kind: str, *, parquet: Sequence[str], images: Sequence[str], videos: Sequence[str]) -> None:

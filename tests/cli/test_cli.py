@@ -83,6 +83,23 @@ def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_pa
     assert partly["found"].startswith("2 of its 3 rows belong to no image. A key in it is 'x'")
 
 
+def test_init_reads_a_plain_list_of_names_and_classes_as_the_labelled_set(tmp_path, monkeypatch, prepared_home):
+    monkeypatch.chdir(tmp_path)
+    for name, data in members({"coffee": 3, "rocket": 3}, start=0).items():
+        (tmp_path / "photos/cups").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos/cups" / name).write_bytes(data)
+    (tmp_path / "labels.csv").write_text("Image,Label\ncoffee-0,cup\nrocket-1,rocket\n")
+
+    started = vlmine("init", "photos")
+
+    assert "labels.csv has no splits: its rows with a class are the labelled set (default_split: seed)." in (
+        started.output
+    )
+    assert "dataset.labels.key_format: cups/{}.jpg" in started.output
+    labels = json.loads(vlmine("doctor", "--json").stdout)
+    assert [(one["state"], one["found"]) for one in labels if one["subject"] == "labels"] == [("ok", "2 rows")]
+
+
 def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_tar(tmp_path / "data/a.tar", members({"coffee": 1}, start=0))

@@ -4,17 +4,20 @@ import re
 import sys
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vlmine_dagster.cli.terminal import print_problem
+from vlmine_dagster.domain.errors import VlmineError
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.files import BoxFiles
     from vlmine_dagster.resources.sources.detection import Survey
-    from vlmine_dagster.settings import DatasetSettings
+    from vlmine_dagster.settings import DatasetSettings, LabelSettings
+    from vlmine_dagster.settings.project import ProjectSettings
 
 
 @click.command()
@@ -35,9 +38,7 @@ if TYPE_CHECKING:
 )
 def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: bool, is_accepted: bool | None) -> None:
     """Write vlmine.yaml for DATASET: a folder of images, tars, Parquet files or videos, or an fsspec URL."""
-    from vlmine_dagster.cli.doctor import advice_on_labels
     from vlmine_dagster.resources.sources import survey
-    from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings.starter import settings_for, write_starter
 
     files = _box_files(boxes)
@@ -52,10 +53,31 @@ def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: b
     labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
     click.echo(f"{file}: {found.kind}{objects}, {labels}.")
     if found.labels:
-        advice = advice_on_labels(Workbench(settings_file=str(file)))
-        if advice.state != "ok":
-            print_problem(f"{found.labels.file}: {advice.found} {advice.advice}", colour="yellow")
+        _look_at_labels(settings, found.labels)
     click.echo("Next: vlmine run")
+
+
+def _look_at_labels(settings: "ProjectSettings", labels: "LabelSettings") -> None:
+    """Say how the label file is read, make keys of its names where that is simple, and tell what is wrong with it."""
+    from vlmine_dagster.cli.doctor import advice_on_labels
+    from vlmine_dagster.resources.label_match import look_at_labels
+    from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.settings.starter import write_starter
+
+    file = Path.cwd() / "vlmine.yaml"
+    bench = Workbench(settings_file=str(file))
+    if labels.default_split is not None:
+        click.echo(f"{labels.file} has no splits: its rows with a class are the labelled set (default_split: seed).")
+    with suppress(VlmineError):  # told below
+        match = None if bench.labels is None else look_at_labels(bench.labels, bench.source, bench.lake)
+        if match is not None and match.key_format:
+            keyed = labels.model_copy(update={"key_format": match.key_format})
+            dataset = settings.dataset.model_copy(update={"labels": keyed})
+            write_starter(Path.cwd(), settings.model_copy(update={"dataset": dataset}), is_forced=True)
+            click.echo(f"its names become keys of images by dataset.labels.key_format: {match.key_format}")
+    advice = advice_on_labels(Workbench(settings_file=str(file)))
+    if advice.state != "ok":
+        print_problem(f"{labels.file}: {advice.found} {advice.advice}", colour="yellow")
 
 
 def _box_files(places: Sequence[str]) -> "BoxFiles | None":
