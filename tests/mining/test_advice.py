@@ -99,6 +99,17 @@ class TestDrift:
         assert (found.facts["shards that drift"], found.facts["shard"], found.is_met) == (2, "i", False)
         assert "'day' occurs in 0% of its images and in 72% of the others. 2 of 10 shards differ by more" in found.text
 
+    def test_the_worst_shard_is_named_with_the_share_of_its_images_that_have_the_keyword(self):
+        found = drift_advice([[100, 900], [100, 900], [700, 0]], list("abc"), ["night", "day"], [1000] * 3)
+
+        assert "shard c differs most" in found.text
+        assert "'night' occurs in 70% of its images and in 10% of the others" in found.text
+
+    def test_a_shard_with_a_single_keyword_is_compared_too(self):
+        found = drift_advice([[3, 4], [1, 0]], ["a", "b"], ["x", "y"], [5, 1])
+
+        assert "'x' occurs in 60% of its images and in 100% of the others" in found.text
+
     def test_one_shard_and_shards_without_keywords_are_no_drift(self):
         assert drift_advice([[3, 4]], ["a"], ["x", "y"], [5]).is_met
         assert drift_advice([[3, 4], [0, 0]], ["a", "b"], ["x", "y"], [5, 0]).is_met

@@ -77,6 +77,15 @@ def test_a_budget_moves_nobody():
     assert left(Standing(40, 40), Standing(40, 40), smaller)[0] is Cause.BUDGET
 
 
+def test_a_budget_reaches_the_image_whose_rank_it_is_and_not_the_next():
+    larger, smaller = replace(LISTS, selected_now=80), replace(LISTS, selected_now=20)
+
+    assert entered(Standing(80, 80), Standing(70, 70), larger)[0] is Cause.BUDGET
+    assert entered(Standing(81, 80), Standing(80, 80), larger)[0] is Cause.OTHERS
+    assert left(Standing(21, 20), Standing(22, 20), smaller)[0] is Cause.BUDGET
+    assert left(Standing(20, 20), Standing(21, 20), smaller)[0] is Cause.OTHERS
+
+
 def test_newcomers_push_down_and_those_who_leave_make_room():
     assert left(Standing(45, 45), Standing(60, 44)) == (
         Cause.OTHERS,

@@ -107,3 +107,9 @@ def test_tags_that_are_the_same_for_all_tell_nothing_and_sharp_ones_all():
     assert tag_information(list) == 0.0
     assert [tag_weight(np.log(kinds)) for kinds in (1, 2, 20, 50)] == [0, 0, 1, 1]
     assert 0 < tag_weight(np.log(6)) < tag_weight(np.log(12)) < 1
+
+
+def test_no_vectors_have_empty_lists_of_neighbours():
+    found = neighbour_lists(lambda: [], count=3)
+
+    assert (len(found), found.places.shape, found.cosines.shape) == (0, (0, 0), (0, 0))

@@ -113,6 +113,12 @@ def test_an_interval_of_nothing_is_refused():
         s.mean_interval([])
 
 
+@pytest.mark.parametrize("values", [[1.0, math.nan], [math.inf, 1.0], [[1.0, 2.0]]])
+def test_an_interval_of_values_that_are_no_list_of_finite_numbers_is_refused(values):
+    with pytest.raises(ContractError, match="expected a list of finite numbers"):
+        s.mean_interval(values)
+
+
 def test_overlap_of_a_signal_with_itself_is_whole():
     signal = np.arange(50.0)
 

@@ -7,6 +7,7 @@ from vlmine_dagster.mining.class_names import name_shares, named_posterior, post
 from vlmine_dagster.mining.class_sizes import expected_counts, few_shot_by_size, few_shot_probability, unseen_share
 from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.mining.rarity import (
+    chosen_signal,
     class_rank_rarity,
     class_scores,
     expected_rarity,
@@ -207,3 +208,11 @@ def test_names_count_by_the_square_of_the_share_of_classes_that_have_one():
     assert unlabelled_rarity(nobody, [tags], weight=0.0, by_names=[names], coverage=1.0) == pytest.approx(
         unlabelled_rarity(nobody, [tags], weight=0.0)
     )
+
+
+def test_a_signal_is_chosen_where_it_ranks_rare_ones_no_lower_than_chance():
+    signal = {"sparsity": [4.0, 3.0, 2.0, 1.0]}
+
+    assert chosen_signal(signal, [1], [1.0]) == "sparsity"  # second of four: 1 - 1.5 / 4 = 0.625
+    assert chosen_signal(signal, [0, 3], [1.0, 1.0]) == "sparsity"  # first and last: 0.5
+    assert chosen_signal(signal, [2], [1.0]) is None  # 0.375

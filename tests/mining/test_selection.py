@@ -322,13 +322,17 @@ def placed(count, **ranks):
     return dict(zip("ab", columns, strict=True)), names
 
 
-def test_fisher_takes_half_a_rank_off_so_that_a_first_place_outweighs_two_fair_ones():
-    signals, names = placed(8, first=(1, 7), fair=(2, 3))  # 0.5 * 6.5 < 1.5 * 2.5, but 1 * 7 > 2 * 3
+@pytest.mark.parametrize(
+    ("last", "is_before"),
+    [(7, True), (9, False)],  # 0.5 * 6.5 < 1.5 * 2.5 < 0.5 * 8.5, but 1 * 7 > 2 * 3
+)
+def test_fisher_takes_half_a_rank_off_so_that_a_first_place_outweighs_two_fair_ones(last, is_before):
+    signals, names = placed(10, first=(1, last), fair=(2, 3))
 
     ranking = rank_images(signals, names, fusion="fisher")
 
     order = [names[place] for place in ranking.order]
-    assert order.index("first") < order.index("fair")
+    assert (order.index("first") < order.index("fair")) == is_before
 
 
 def test_fisher_weighs_ranks_by_how_many_images_are_ranked_and_the_fronts_follow_the_sum():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from vlmine_dagster.domain.verdicts import Verdict
-from vlmine_dagster.mining.judging import agreements, cohens_kappa, consensus, share_interval
+from vlmine_dagster.mining.judging import agreements, cohens_kappa, consensus, precision_at, share_interval
 from vlmine_dagster.mining.review_cost import Prices, cost_per_rare
-from vlmine_dagster.mining.verdict_rule import Judged, Labelled, learn_rule, next_order, unit_rows
+from vlmine_dagster.mining.verdict_rule import Judged, Labelled, learn_rule, next_order, resemblance, unit_rows
 
 NONE = np.array([], dtype=np.int64)
 RNG = np.random.default_rng(3)
@@ -100,6 +100,16 @@ def test_no_verdict_changes_nothing():
     assert next_order(listed(0), judged, [np.zeros(100)], first=NONE, last=NONE)[0].tolist() == listed(0).tolist()
 
 
+def test_resemblance_is_the_ratio_of_two_mean_densities_by_hand():
+    asked = np.array([[0.8, 0.6]])
+    rare, rejected = np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([[0.0, 1.0]])  # cosines 0.8, 0.96 and 0.6
+
+    found = resemblance(asked, rare, rejected)
+
+    assert found == pytest.approx([np.log((np.exp(8) + np.exp(9.6)) / 2) - 6])
+    assert resemblance(asked, rare[[0, 1, 0, 1]], rejected[[0, 0, 0]]) == pytest.approx(found)  # copies add nothing
+
+
 def test_resemblance_that_tells_nothing_gets_no_weight():
     noise = unit_rows(RNG.normal(size=(60, 8)))
     is_rare = np.arange(60) % 2 == 0
@@ -117,6 +127,16 @@ def test_the_word_that_stands_is_that_of_most():
     assert consensus([rare, junk]) is None
     assert consensus([unsure]) is consensus([]) is None
     assert consensus([rare, junk, junk]) is junk
+
+
+def test_precision_is_the_share_of_the_confirmed_among_the_judged_of_the_first():
+    ranks = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}
+    standing = {"a": Verdict.RARE, "c": Verdict.RARE, "d": Verdict.JUNK, "e": Verdict.RARE}
+
+    found = precision_at(ranks, standing, 4)
+
+    assert (found.judged, found.share.mean, found.share.n) == (3, 2 / 3, 3)
+    assert precision_at(ranks, {"e": Verdict.RARE}, 4).share is None
 
 
 def test_kappa_is_that_of_scikit_learn():

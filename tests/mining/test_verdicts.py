@@ -3,7 +3,13 @@ import pytest
 
 from vlmine_dagster.mining.selection import random_signal, rank_images
 from vlmine_dagster.mining.significance import Comparison, Interval, compare_arms
-from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, FEWEST_UNTRAINED, comparison_sentence, rules_text
+from vlmine_dagster.mining.verdicts import (
+    FEWEST_TRAINED,
+    FEWEST_UNTRAINED,
+    common_tail_sentence,
+    comparison_sentence,
+    rules_text,
+)
 
 DRAWS, REPEATS = FEWEST_UNTRAINED, 100
 
@@ -87,3 +93,13 @@ def test_both_rules_are_told():
     assert rules_text([100, 20]) == (
         "many/medium/few classes: 0/2/0 by >100 / 20-100 / <20, 1/0/1 by >=100 / 21-99 / <=20"
     )
+
+
+def test_the_tail_is_common_where_half_of_it_has_twice_the_bound_in_the_pool():
+    bins = {"kite": "few", "yak": "few", "comet": "few", "road": "many"}
+
+    assert common_tail_sentence(bins, {"kite": 900, "yak": 39, "road": 5000}, few_under=20) == ""
+    assert common_tail_sentence(bins, {"kite": 900, "yak": 40, "road": 5000}, few_under=20).startswith(
+        "the tail is common in this pool: half of the 3 few-shot classes have 40 images or more"
+    )
+    assert common_tail_sentence({"road": "many"}, {"road": 5000}, few_under=20) == ""

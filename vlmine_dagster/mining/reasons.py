@@ -74,8 +74,10 @@ def _nth(rank: float) -> str:
     """Return a rank as an ordinal before a superlative: nothing for the first, half ranks of ties rounded up.
 
     Examples:
-        >>> [_nth(rank) for rank in (1.0, 2.0, 3.0, 11.0, 17.5, 1022.0)]
-        ['', '2nd ', '3rd ', '11th ', '18th ', '1,022nd ']
+        >>> [_nth(rank) for rank in (1.0, 2.0, 3.0, 17.5, 1022.0)]
+        ['', '2nd ', '3rd ', '18th ', '1,022nd ']
+        >>> [_nth(rank) for rank in (11.0, 112.0, 13.0, 121.0)]
+        ['11th ', '112th ', '13th ', '121st ']
     """
     place = int(rank + 0.5)
     if place == 1:

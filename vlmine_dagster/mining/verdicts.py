@@ -101,6 +101,8 @@ def rules_text(counts: Iterable[int]) -> str:
 def common_tail_sentence(bins: Mapping[str, str], pool_counts: Mapping[str, int], *, few_under: int) -> str:
     """Warn where classes that are few-shot are not rare among the images that can be mined; empty where they are.
 
+    They are not where half of them have twice as many images there as the bound of few-shot, or more.
+
     Args:
         bins: many, medium or few, by class.
         pool_counts: Images that can be mined, by class.
