@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from vlmine_dagster.mining.answers import judge_description, judge_keywords
 from vlmine_dagster.mining.failures import NAMES, failure_of, features
+from vlmine_dagster.mining.foreign_cues import CUES, KINDS
+from vlmine_dagster.mining.foreign_words import is_about_the_request
 
 HARMONY = "<|channel|>analysis<|message|>Quokka?<|end|><|start|>assistant<|channel|>final<|message|>"
 DATA = Path(__file__).parent.parent / "data/answers"
@@ -75,6 +77,68 @@ def test_our_own_collection_is_judged_rightly_but_for_a_few():
 )
 def test_a_failure_is_told_by_its_kind(text, outcome):
     assert failure_of(text).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("Es wurde kein Bild angehängt.", "not_seen"),
+        ("Das Bild konnte nicht\ngeladen werden.", "not_seen"),
+        ("Tut mir leid,\ndabei kann ich nicht helfen.", "refused"),
+        ("Das verstößt gegen die Richtlinien und ist nicht erlaubt.", "refused"),
+        ("ZU VIELE ANFRAGEN", "unparseable"),
+        ("Beschreibe das Bild in einem Satz.", "empty"),
+        ("Der Nutzer möchte eine Beschreibung.", "unparseable"),
+        ("画像が添付されていません。", "not_seen"),
+        ("申し訳ありませんが、お答えできません。", "refused"),
+        ("이미지가 첨부되지 않았습니다.", "not_seen"),
+        ("죄송하지만 도와드릴 수 없습니다.", "refused"),
+        ("没有收到图片。", "not_seen"),
+        ("很抱歉，我无法协助。", "refused"),
+        ("服务器错误。", "unparseable"),
+        ("Förlåt, jag kan inte hjälpa till med det.", "refused"),
+        ("Omlouvám se, s tím nemohu pomoct.", "refused"),
+    ],
+)
+def test_a_failure_in_another_language_is_told_by_its_kind(text, outcome):
+    assert failure_of(text).outcome == outcome
+
+
+def test_languages_list_all_kinds_in_one_order_but_for_two():
+    listed = {language: tuple(kind for kind, _ in ways) for language, ways in CUES.items()}
+
+    assert {language for language, kinds in listed.items() if kinds != KINDS} == {"sv", "cs"}
+
+
+def test_kinds_of_failures_in_other_languages_are_told_apart_in_three_of_four():
+    wanted = {"no_picture": "not_seen", "refusal": "refused", "server_error": "unparseable", "placeholder": "empty"}
+    foreign = [row for row in rows("failures", "held_out") + rows("fresh", "fresh") if row["language"] != "en"]
+    asked = [(row["text"], wanted[row["kind"]]) for row in foreign if row["kind"] in wanted]
+
+    assert len(asked) > 60
+    assert sum(judge_description(text).outcome == outcome for text, outcome in asked) >= 0.75 * len(asked)
+
+
+def test_a_text_is_about_the_request_whose_words_are_a_quarter_of_pictures_and_messages():
+    others = "Hund Katze Baum Haus Strand Meer"
+
+    assert is_about_the_request(f"Bild Nachricht {others}", has_spaces=True)  # two of eight
+    assert not is_about_the_request(f"Bild Nachricht {others} Wolke", has_spaces=True)
+    assert not is_about_the_request("Bild Foto", has_spaces=True)  # of pictures alone: a description
+
+
+@pytest.mark.parametrize(
+    ("text", "is_empty"),
+    [
+        (4 * "road dog ", True),
+        (3 * "Road dog " + "road", False),  # seven words
+        (3 * "road dog " + "road kite", False),  # three different ones
+        ("road Road ROAD", True),
+        ("road road", False),
+    ],
+)
+def test_eight_words_of_which_two_differ_and_three_equal_ones_describe_nothing(text, is_empty):
+    assert (failure_of(text.strip()) is not None) == is_empty
 
 
 def test_what_is_quoted_says_nothing_about_the_answer():

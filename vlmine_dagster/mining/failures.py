@@ -17,7 +17,7 @@ from typing import Any
 
 import regex
 
-from vlmine_dagster.mining.foreign_cues import CUES, KINDS, NOTHING, QUESTION
+from vlmine_dagster.mining.foreign_cues import CUES, NOTHING, QUESTION
 from vlmine_dagster.mining.foreign_words import is_about_the_request
 from vlmine_dagster.mining.meta_words import FUNCTION_WORDS, META, THINGS
 
@@ -320,9 +320,7 @@ def _spoken(text: str) -> Failure | None:
 
 def _foreign(plain: str) -> Failure | None:
     """Judge a text in another language than English, without what it quotes."""
-    outcomes = [
-        outcome for ways in CUES.values() for way, outcome in zip(ways, KINDS, strict=False) if way.search(plain)
-    ]
+    outcomes = [outcome for ways in CUES.values() for outcome, way in ways if way.search(plain)]
     has_spaces = (
         regex.search(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Hebrew}\p{Arabic}\p{Devanagari}]", plain) is None
     )

@@ -45,8 +45,8 @@ _SV, _CS = r"(?:bild\w*|foto\w*)", r"(?:obráz\w+|fotk\w+|fotografi\w+|snímek|s
 _BY_LANGUAGE: dict[str, tuple[str, ...]] = {
     "de": (
         r"\b(?:kann|könnte|darf|werde|möchte|will) ich\b.{0,60}\b(?:nicht|kein\w*)\b|\bich (?:kann|darf|werde|möchte|will|sehe|habe|erkenne)\b.{0,80}\b(?:nicht|kein\w*)\b.{0,60}(?:helfen|beschreib\w*|ansehen|sehen|anzeigen|kommentier\w*|beantwort\w*|erhalten|bekommen|öffnen|laden|identifizier\w*|zugreifen|analysier\w*|erfüllen|bild|foto|anhang|datei)",
-        rf"\b(?:kein\w*) (?:{_DE}|anhang|datei)\b.{{0,60}}\b(?:angehängt|beigefügt|erhalten|gesendet|hochgeladen|angekommen|vorhanden|vorliegt|mitgeschickt|übermittelt|empfangen|nachricht)|(?:nachricht|anfrage|gespräch|chat)\b.{{0,40}}\bkein\w* {_DE}|\b(?:mir|hier|uns)\b.{{0,20}}\bkein\w* {_DE}|^\W*kein\w* {_DE}\W*\w*\W*$|\bliegt\b.{{0,20}}\bkein\w* {_DE}|\bohne (?:ein |das )?{_DE}\b.{{0,40}}\b(?:kann|nicht|kein)",
-        rf"\b{_DE}\b.{{0,50}}\b(?:fehlt|nicht (?:angehängt|beigefügt|angekommen|geladen|übertragen|verfügbar|lesbar|hochgeladen|mitgeschickt|dabei)|konnte nicht|wurde nicht|ist nicht|war nicht|lässt sich nicht|ließ sich nicht|sehe ich nicht)",
+        rf"\b(?:kein\w*) (?:{_DE}|anhang|datei)\b.{{0,60}}\b(?:angehängt|beigefügt|erhalten|gesendet|hochgeladen|angekommen|vorhanden|vorliegt|mitgeschickt|übermittelt|empfangen|nachricht)|(?:nachricht|anfrage|gespräch|chat)\b.{{0,40}}\bkein\w* {_DE}|\b(?:mir|hier|uns)\b.{{0,20}}\bkein\w* {_DE}|^\W*kein\w* {_DE}\W*\w*\W*$|\bliegt\b.{{0,20}}\bkein\w* {_DE}|\bohne (?:ein |das )?{_DE}\b.{{0,40}}\b(?:kann|nicht|kein)"
+        rf"|\b{_DE}\b.{{0,50}}\b(?:fehlt|nicht (?:angehängt|beigefügt|angekommen|geladen|übertragen|verfügbar|lesbar|hochgeladen|mitgeschickt|dabei)|konnte nicht|wurde nicht|ist nicht|war nicht|lässt sich nicht|ließ sich nicht|sehe ich nicht)",
         r"\b(?:bitte|kannst du|könnten sie|können sie|könntest du)\b.{0,60}\b(?:hochladen|hochzuladen|hoch\b|senden|schick\w*|anhängen|lade|teile\w*|versuchen|versuche|einfügen)|\bversuche?n? (?:sie )?es (?:bitte )?(?:später|erneut|noch einmal)",
         r"\bals (?:ein )?(?:ki|sprachmodell|reines? \w*modell|text\w+)\b|\bich bin (?:nur |leider )?ein (?:reines )?(?:sprachmodell|textmodell|textbasiert\w*|ki)",
         r"\b(?:richtlinien|sicherheits\w+|datenschutz\w*|urheberrecht\w*|nutzungsbedingungen)\b.{0,80}\b(?:nicht|verbiet\w*|untersag\w*|kein\w*|verstoß\w*|verstöß\w*|ablehn\w*)|\bverst(?:oß|ößt)\w* gegen\b|\b(?:dabei|damit|darauf|hierbei) kann ich\b|\blehne\b.{0,40}\bab\b|\bkeine (?:angaben|auskunft|beschreibung|aussage)|\bdas geht nicht\b|\bnicht (?:äußern|identifizieren|kommentieren|bewerten)\b",
@@ -199,8 +199,8 @@ _BY_LANGUAGE: dict[str, tuple[str, ...]] = {
         r"^\W*(?:(?:je mi )?líto|omlouv\w+|promiňte|bohužel ne\w+)",
     ),
     "ko": (
-        rf"{_KO}.{{0,40}}(?:보이지 않|볼 수 없|확인할 수 없|없습니다|없네요|없어요|없는 것|첨부되지|첨부되어 있지|첨부해 주시지|전달되지|받지 못|수신되지|업로드되지|열 수 없|불러올 수 없|누락|표시되지|로드되지|인식할 수 없)",
         r"(?:도와드릴 수 없|도움을 드릴 수 없|설명할 수 없|설명해 드릴 수 없|설명드릴 수 없|묘사할 수 없|답변할 수 없|답변드릴 수 없|처리할 수 없|수행할 수 없|제공할 수 없|드릴 수 없|분석할 수 없|식별할 수 없|해 드릴 수 없|수 없습니다|응할 수 없|거절|거부합니|삼가|어렵습니다|않겠습니다|못합니다)",
+        rf"{_KO}.{{0,40}}(?:보이지 않|볼 수 없|확인할 수 없|없습니다|없네요|없어요|없는 것|첨부되지|첨부되어 있지|첨부해 주시지|전달되지|받지 못|수신되지|업로드되지|열 수 없|불러올 수 없|누락|표시되지|로드되지|인식할 수 없)",
         r"(?:업로드|첨부|전송|공유|제공|보내|올려|다시 시도|재시도).{0,20}(?:주세요|주시|주십시오|부탁|바랍니다|하세요|하십시오|겠어요|주실)",
         r"(?:언어 모델|텍스트 모델|텍스트 기반|인공지능|AI 모델|AI로서|AI이기|텍스트만)",
         r"(?:정책|지침|규정|가이드라인|개인정보|사생활|저작권|안전).{0,40}(?:위반|따라|때문|이유|의해|상\b|수 없|않)",
@@ -211,8 +211,8 @@ _BY_LANGUAGE: dict[str, tuple[str, ...]] = {
         r"^\W*(?:(?:정말|대단히|매우) ?)?(?:죄송|미안|유감스럽)",
     ),
     "ja": (
-        rf"{_JA}.{{0,40}}(?:添付され(?:てい)?(?:ない|ません|て(?:い)?ない)|添付が(?:ない|ありません|見当たり)|届いて(?:い)?(?:ない|ません)|見(?:ること|る事)?(?:が)?でき(?:ない|ません)|見られません|見えません|見当たりません|見つかりません|ありません|ないようです|受け取れ|受信でき|確認でき(?:ない|ません)|表示でき|開けません|読み込め|読み込みでき|アップロードされて(?:い)?(?:ない|ません)|処理でき|認識でき(?:ない|ません)|解析でき|閲覧でき|拝見でき|含まれて(?:い)?(?:ない|ません))",
         r"(?:お手伝い|お答え|対応|回答|説明|お応え|応じる|描写|提供|ご案内|コメント|識別|特定|処理|記述)(?:すること|する)?(?:は|が|に)?(?:でき(?:ない|ません|かね)|いたしかね|しかね|致しかね|差し控え|控えさせ|お断り|遠慮)|(?:控えさせて|お断り|遠慮させて|ご遠慮|ご要望に|お応えでき|ご希望に沿|差し控え|致しかね|いたしかね|応じられ|応じかね|できかね)",
+        rf"{_JA}.{{0,40}}(?:添付され(?:てい)?(?:ない|ません|て(?:い)?ない)|添付が(?:ない|ありません|見当たり)|届いて(?:い)?(?:ない|ません)|見(?:ること|る事)?(?:が)?でき(?:ない|ません)|見られません|見えません|見当たりません|見つかりません|ありません|ないようです|受け取れ|受信でき|確認でき(?:ない|ません)|表示でき|開けません|読み込め|読み込みでき|アップロードされて(?:い)?(?:ない|ません)|処理でき|認識でき(?:ない|ません)|解析でき|閲覧でき|拝見でき|含まれて(?:い)?(?:ない|ません))",
         r"(?:アップロード|添付|送信|共有|再送|お送り|送って|試し|お試し|再試行|ご提供|貼り付け|教えて|やり直).{0,20}(?:ください|いただけ|お願い|頂け|くださいませ|もらえ)|(?:もう一度|再度|後で|後ほど|しばらく).{0,30}(?:ください|いただけ|お願い|お試し)",
         r"(?:言語モデル|テキスト専用|テキストベース|テキストのみ|人工知能|AI(?:モデル|アシスタント|な|として|です|ので)|文章しか)",
         r"(?:ポリシー|規約|ガイドライン|プライバシー|著作権|安全|規定|方針|ルール).{0,40}(?:違反|により|ため|上の|反する|触れ|でき(?:ない|ません)|禁|控え|理由)",
@@ -223,8 +223,8 @@ _BY_LANGUAGE: dict[str, tuple[str, ...]] = {
         r"^\W*(?:大変|誠に|まことに)?(?:申し訳|すみません|すいません|ごめん|恐れ入り|恐縮)",
     ),
     "zh": (
-        rf"(?:没有|沒有|未|没|沒|并未|並未|尚未).{{0,12}}(?:看到|收到|附上|附加|附带|附帶|上传|上傳|提供|接收到|找到|检测到|偵測到|包含|添加|发送|發送|显示|顯示|附).{{0,12}}{_ZH}|{_ZH}.{{0,20}}(?:没有|沒有|未能|未|没|沒|无法|無法|不能|似乎没|似乎沒).{{0,8}}(?:附上|上传|上傳|加载|載入|显示|顯示|收到|成功|提供|打开|打開|读取|讀取|查看|识别|識別|传|傳|附)|{_ZH}.{{0,12}}(?:失败|失敗|错误|錯誤|损坏|損壞|丢失|遺失|为空|為空|缺失)|(?:看不到|看不见|看不見|无法看到|無法看到|无法查看|無法查看|不能看|无法直接|無法直接|没法看|沒法看|无法访问|無法存取|無法檢視|无法打开|無法開啟|不能直接查看|无法读取|無法讀取|无法浏览|無法瀏覽|没有任何|沒有任何|缺少).{{0,12}}{_ZH}",
         r"(?:我|本模型|抱歉|对不起|對不起|很抱歉|很遗憾|很遺憾|恕我|不好意思).{0,30}(?:无法|無法|不能|不会|不會|不可以|不便|不方便|无权|無權|没法|沒法|拒绝|拒絕|不予|难以|難以|没有办法|沒有辦法|不适合|不適合)|(?:无法|無法|不能|不便)(?:为您|為您|为你|為你|协助|協助|帮助|幫助|回答|提供|满足|滿足|处理|處理|完成|描述|对此|對此|就此|回应|回應|评论|評論)|不予(?:描述|回答|处理|處理|置评|置評)|恕(?:难|難|不)|拒绝(?:回答|描述)|拒絕(?:回答|描述)",
+        rf"(?:没有|沒有|未|没|沒|并未|並未|尚未).{{0,12}}(?:看到|收到|附上|附加|附带|附帶|上传|上傳|提供|接收到|找到|检测到|偵測到|包含|添加|发送|發送|显示|顯示|附).{{0,12}}{_ZH}|{_ZH}.{{0,20}}(?:没有|沒有|未能|未|没|沒|无法|無法|不能|似乎没|似乎沒).{{0,8}}(?:附上|上传|上傳|加载|載入|显示|顯示|收到|成功|提供|打开|打開|读取|讀取|查看|识别|識別|传|傳|附)|{_ZH}.{{0,12}}(?:失败|失敗|错误|錯誤|损坏|損壞|丢失|遺失|为空|為空|缺失)|(?:看不到|看不见|看不見|无法看到|無法看到|无法查看|無法查看|不能看|无法直接|無法直接|没法看|沒法看|无法访问|無法存取|無法檢視|无法打开|無法開啟|不能直接查看|无法读取|無法讀取|无法浏览|無法瀏覽|没有任何|沒有任何|缺少).{{0,12}}{_ZH}",
         r"(?:请|請|麻烦|麻煩|能否|可否|可以|能不能|烦请|煩請).{0,16}(?:重新|再次|再|先|稍后|稍後|把|将|將)?.{0,8}(?:上传|上傳|发送|發送|提供|附上|传|傳|分享|重试|重試|再试|再試|发给我|發給我|贴上|貼上|刷新)|(?:重新上传|重新上傳|稍后再试|稍後再試|请重试|請重試|稍后重试)",
         r"(?:作为|作為|我是|我只是|身为|身為).{0,12}(?:语言模型|語言模型|人工智能|人工智慧|AI|文本模型|文字模型|纯文本|純文字|助手|模型)|(?:纯文本|純文字|语言模型|語言模型|只能处理文字|只能處理文字|文本模型|只能处理文本)",
         r"(?:政策|规定|規定|准则|準則|隐私|隱私|版权|版權|安全|法律|法规|法規|规范|規範|条款|條款|敏感).{0,30}(?:不能|无法|無法|不予|违反|違反|禁止|不允许|不允許|拒绝|拒絕|考量|原因|不便|不会|不會)|(?:违反|違反|涉及|包含|可能包含|含有).{0,16}(?:政策|规定|規定|准则|準則|隐私|隱私|敏感|违规|違規|不当|不當)",
@@ -296,7 +296,14 @@ KINDS = (
 )  # fmt: skip
 """The outcome of each way, in the order in which every language lists them."""
 
-CUES: dict[str, tuple["regex.Pattern[str]", ...]] = {
-    language: tuple(regex.compile(way, regex.IGNORECASE | regex.DOTALL) for way in ways)
+_FEW_KINDS = dict.fromkeys(("sv", "cs"), ("refused", "not_seen", "refused"))
+"""Likewise of languages that list only three."""
+
+CUES: dict[str, tuple[tuple[str, "regex.Pattern[str]"], ...]] = {
+    language: tuple(
+        (kind, regex.compile(way, regex.IGNORECASE | regex.DOTALL))
+        for kind, way in zip(_FEW_KINDS.get(language, KINDS), ways, strict=True)
+    )
     for language, ways in _BY_LANGUAGE.items()
 }
+"""By language: the outcome of each way to say it, and its pattern."""
