@@ -53,6 +53,10 @@ def test_pictures_of_a_group_are_more_alike_than_chance_from_sixty_five_percent_
     assert likeness(group, 5 * np.array([far])) == 1.0  # lengths say nothing
     assert is_no_more_alike(group, np.array([near, near, near, far]))  # 0.625
     assert not is_no_more_alike(group, np.array([near, near, far]))  # 0.667
+    pair, between = np.array([[1.0, 0.0], [0.8, 0.6]]), [0.95, 0.31]  # more like either than they are like each other
+    assert likeness(pair, np.array(13 * [far] + 7 * [between])) == 0.65
+    assert not is_no_more_alike(pair, np.array(13 * [far] + 7 * [between]))
+    assert is_no_more_alike(pair, np.array(12 * [far] + 7 * [between]))  # 0.632
 
 
 def test_a_model_is_blind_whose_answers_to_one_grey_picture_differ_half_as_much_as_those_to_the_pool():

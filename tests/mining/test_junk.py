@@ -89,6 +89,31 @@ def test_keywords_name_what_is_out_of_domain_unless_the_pool_is_about_it(photos,
     assert kinds_in(pool) == [Junk.FOREIGN if is_found else None] * count + [None] * (12 - count)
 
 
+def test_labelled_images_beside_the_pool_do_not_hide_its_pages_of_text(photos):
+    pages = [KINDS["text"](one, np.random.default_rng(place)) for place, one in enumerate(photos[:2])]
+
+    assert kinds_in(measured([*pages, *photos]), labelled=4) == [Junk.TEXT] * 2 + [None] * 12
+
+
+def test_where_no_image_can_be_mined_what_labelled_ones_show_counts_for_nothing(photos):
+    pool = measured(photos[:4])
+    pool["brightest"][0] = 0.02
+
+    found = find_junk(pool, is_labelled=np.ones(4, dtype=bool), is_mined=np.zeros(4, dtype=bool))
+
+    assert (found.kinds.tolist(), found.labelled) == ([-1] * 4, (Junk.DARK,))
+    assert np.isnan(found.limits[Junk.DARK])
+
+
+@pytest.mark.parametrize(("last", "lines"), [(76, 5), (77, 0)])
+def test_a_page_of_text_is_ground_to_seven_tenths_at_least(last, lines):
+    page = np.full((100, 128, 3), 255, np.uint8)
+    for top, ink in zip(range(5, 100, 20), (77, 77, 77, 77, last), strict=True):
+        page[top : top + 10, :ink] = 0  # 3,840 of 12,800 pixels are ink, or 3,850
+
+    assert measures_of(page).text_lines == lines
+
+
 def test_where_everything_would_be_junk_nothing_is(photos):
     pool = measured(photos[:7])
     pool["brightest"][:2], pool["shape"][2:4], pool["foreign_keywords"][4:6] = 0.02, 0.1, 1

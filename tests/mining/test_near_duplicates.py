@@ -12,6 +12,7 @@ from vlmine_dagster.mining.near_duplicates import (
     kept_of,
     pixel_pairs,
     same_pictures,
+    standard_blocks,
 )
 
 
@@ -79,6 +80,17 @@ def test_pixels_find_a_brighter_a_mirrored_and_a_cut_copy_whatever_the_features_
     assert list(pixel_pairs(greys[:1])) == []
 
 
+def test_pixels_pair_pictures_that_correlate_by_just_the_least():
+    cells = np.zeros((24, 24), np.float32)
+    cells[4:20, 4:20] = np.indices((16, 16)).sum(axis=0) % 2 * 2 - 1  # a chessboard
+    turned = cells.copy()
+    turned[[4, 5, 18, 19]] *= -1  # a quarter of its rows: 3 / 4 - 1 / 4
+    greys = 100 + 50 * np.kron(np.stack([cells, turned]), np.ones((2, 2), np.float32))
+
+    assert list(pixel_pairs(greys, least=0.5)) == [(0, 1)]
+    assert list(pixel_pairs(greys, least=0.501)) == []
+
+
 def test_candidates_are_the_pairs_whose_features_are_near_and_each_comes_once():
     rng = np.random.default_rng(3)
     vectors = rng.normal(size=(40, 12))
@@ -99,6 +111,17 @@ def test_an_index_loses_no_pair_because_it_keeps_fewer_axes():
 
     assert sum((k, 1500 + k) in found for k in range(100)) >= 95
     assert len(found) < 110
+
+
+def test_standardised_vectors_of_millions_are_as_near_as_those_of_few_on_the_axes_of_the_index():
+    block = np.random.default_rng(0).normal((5, 0, 0), size=(50_000, 3))
+
+    def vectors():
+        return (block for _ in range(61))
+
+    plain, indexed = (next(iter(standard_blocks(vectors, is_indexed=way)()))[:50] for way in (False, True))
+
+    np.testing.assert_allclose(indexed @ indexed.T, plain @ plain.T, atol=1e-5)
 
 
 def test_no_chain_joins_what_has_nothing_in_common():

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -135,6 +137,16 @@ def test_many_vectors_take_the_index(monkeypatch):
     monkeypatch.setattr(module, "EXACT_UP_TO", 299)
 
     np.testing.assert_array_equal(found(vectors, count=2)[1], by_index[1])
+
+    monkeypatch.setattr(module, "EXACT_UP_TO", 300)
+    np.testing.assert_array_equal(found(vectors, count=2)[1], found(vectors, count=2, search="exact")[1])
+
+
+def test_the_pages_say_up_to_how_many_vectors_all_pairs_are_compared():
+    docs = Path(__file__).parents[2] / "docs"
+
+    for page in ("scale", "benchmarks", "duplicates"):
+        assert f"{module.EXACT_UP_TO:,}" in (docs / f"{page}.md").read_text(encoding="utf-8")
 
 
 def test_one_vector_has_no_neighbour():
