@@ -12,7 +12,6 @@ from vlmine_dagster.geometry.overlap import box_iou_matrix
 from vlmine_dagster.geometry.poses import Floats, wrapped
 
 Mask = npt.NDArray[np.bool_]
-_ROUND = 1e-12
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,6 @@ def precision_of(matches: Matches, counts_true: Mask, counts_found: Mask) -> Pre
 
 
 def _area(right: Floats, wrong: Floats, gain: Floats, count: int) -> float:
-    seen = np.cumsum(right + wrong)
-    precision = np.cumsum(gain) / np.maximum(seen, _ROUND)
+    precision = np.cumsum(gain) / np.cumsum(right + wrong)  # each is one of both
     monotone = np.maximum.accumulate(precision[::-1])[::-1]
     return float((monotone * gain).sum() / count)
