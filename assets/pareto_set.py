@@ -89,7 +89,7 @@ RANKED_BY = (
     experiment_settings=lambda part: [part.experiment, part.experiment.signal_versions, *part.means_text],
     fingerprints=oracle_labels,
     is_tracked=True,
-    version=7,
+    version=8,
     config=MiningConfig,
     checks={
         AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "

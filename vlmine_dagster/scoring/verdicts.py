@@ -129,7 +129,7 @@ def evidence_of(
         count: Places.
         labels: Class of each labelled item; judged ones among them say which classes are rare.
     """
-    voting = [name for name, verdict in standing.items() if verdict in CONFIRMED | REJECTED][-_MOST_VOTES:]
+    voting = _evenly([name for name, said in standing.items() if said in CONFIRMED | REJECTED], most=_MOST_VOTES)
     views = views_of(reader)
     voting, vectors = vectors_of(reader, voting, views)
     judged = Judged(
@@ -201,8 +201,18 @@ def _some_of_each(labels: Mapping[str, str], *, most: int) -> list[str]:
 
 def _sample_of(places: Mapping[str, int], standing: Mapping[str, Verdict]) -> list[str]:
     """Return some items without a verdict, evenly over the pool."""
-    left = [name for name in places if name not in standing]
-    return left[:: max(1, len(left) // _OTHERS)][:_OTHERS]
+    return _evenly([name for name in places if name not in standing], most=_OTHERS)
+
+
+def _evenly(names: Sequence[str], *, most: int) -> list[str]:
+    """Return all names, or so many of them, evenly over all.
+
+    Examples:
+        >>> _evenly(["1", "2", "3", "4", "5"], most=3), _evenly(["1", "2", "3"], most=3)
+        (['1', '2', '4'], ['1', '2', '3'])
+    """
+    count = min(len(names), most)
+    return [names[place * len(names) // count] for place in range(count)]
 
 
 def views_of(reader: Reader, *, axis_count: int = AXES, is_whitened: bool = False) -> tuple[View, View]:
