@@ -10,6 +10,7 @@ from memory import MemoryReader
 
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.tables import IMAGES, JUNK, KEYWORD_ANSWERS, NOVELTY_SCORES, UNCERTAINTY_SCORES
+from vlmine_dagster.scoring.large_pools import why_whole
 from vlmine_dagster.scoring.ranking import mined_list
 from vlmine_dagster.settings.project import Project, parse_settings
 
@@ -123,6 +124,15 @@ def test_a_list_that_signals_alone_do_not_decide_is_made_of_all_images(tmp_path,
 
     assert not found.ends_early
     assert "ordered whole, which takes much memory: three signals or more have fronts" in caplog.text
+
+
+def test_two_signals_decide_the_list_of_a_large_pool_and_three_only_where_they_have_no_fronts(tmp_path):
+    pool = reader(tmp_path, whole_list_up_to=1_000)
+    three = pool.project.settings.experiments["three"]
+
+    assert why_whole(pool, pool.project.settings.experiments["pareto"]) == ""
+    assert why_whole(pool, three) == "three signals or more have fronts"
+    assert why_whole(pool, three.model_copy(update={"fusion": "rank_sum"})) == ""
 
 
 def test_a_large_pool_whose_images_all_lack_a_signal_is_refused(tmp_path):
