@@ -60,6 +60,15 @@ def test_a_recording_with_labels_in_two_splits_is_named(tmp_path, splits):
         check_sequences(pool)
 
 
+def test_of_many_recordings_with_labels_in_two_splits_three_are_named(tmp_path):
+    pool = reader(tmp_path, list("vvxxyyzz"), ["seed", "test"] * 4)
+
+    with pytest.raises(
+        CutSequencesError, match=r"4 of 4 sequences .*: v \(.*\); x \(.*\); y \(seed and test\); and 1 more\."
+    ):
+        check_sequences(pool)
+
+
 FRAMES = [("x", 0.0), ("x", 0.5), ("x", 3.0), ("y", 1.0), (None, None), ("x", 3.5), ("x", 0.1)]
 """Sequence and second of seven images, best first."""
 
