@@ -28,6 +28,18 @@ def test_an_ensemble_of_probes_is_bagged_answers_by_its_mean_and_is_the_same_aga
     np.testing.assert_array_equal(members, second.members(features))
 
 
+def test_draws_are_those_of_seed_0_unless_another_is_given():
+    features, numbers = clouds()
+
+    usual, first, other = (
+        train_task_model("probe", features, names(numbers), members=2, **seed).predict(features)
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    )
+
+    np.testing.assert_array_equal(usual, first)
+    assert (usual != other).any()
+
+
 def test_a_single_probe_sees_every_row_once():
     features, numbers = clouds()
 

@@ -56,3 +56,13 @@ def test_peaks_are_places_that_no_neighbour_of_their_class_exceeds():
     assert scores.tolist() == pytest.approx([0.9, 0.7, 0.3])
     assert peaks(likely, at_most=2)[1].tolist() == places[:2].tolist()
     assert peaks(likely, at_most=10, at_least=0.3)[1].tolist() == places[:2].tolist()
+
+
+def test_places_near_a_centre_are_blamed_less_by_the_fourth_power_of_one_minus_their_heat():
+    spread = np.full((1, 2), 1 / np.sqrt(2 * np.log(2)))  # at which the next place has a heat of 1/2
+    near = centre_target(np.array([[0, 0, 0]]), np.zeros((1, 1)), spreads=spread, size=(1, 1, 2))
+    logits = torch.tensor([[[[30.0, 0.0]]]])  # sure of the centre, and half sure of the place beside it
+
+    found = centre_loss(logits, torch.zeros(1, 1, 1, 2), [near], shape_weight=1).item()
+
+    assert found == pytest.approx(0.5**4 * 0.5**2 * np.log(2))  # alpha 2 and beta 4 of the paper

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import plain_rows, run_together
 
@@ -42,6 +43,19 @@ def test_the_stamp_tells_content_and_inputs_apart(lake):
     assert again.version(["image_id"]) == other.version(["image_id"])
     assert again.version(["keyword"]) != other.version(["keyword"])
     assert lake.stamp("keywords", "a") == other
+
+
+def test_text_that_repeats_is_written_once_and_keys_as_they_are(lake):
+    lake.publish("keywords", "a", keywords(*[(f"image {place}", "cat") for place in range(9)]), inputs="")
+    lake.publish("vocab_counts", WHOLE_POOL, plain_rows(TABLES["vocab_counts"], keyword=["cat", "dog"]), inputs="")
+
+    def with_dictionary(table, partition):
+        group = pq.ParquetFile(str(lake.path(table, partition))).metadata.row_group(0)
+        columns = [group.column(place) for place in range(group.num_columns)]
+        return {column.path_in_schema for column in columns if column.has_dictionary_page}
+
+    assert with_dictionary("keywords", "a") == {"image_id", "keyword", "variant_hash"}
+    assert with_dictionary("vocab_counts", WHOLE_POOL) == set()  # a keyword comes once there
 
 
 def test_chunking_does_not_change_a_stamp(lake):

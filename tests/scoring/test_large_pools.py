@@ -105,6 +105,7 @@ def test_junk_of_a_large_pool_is_counted_whole_and_ranked_apart(tmp_path):
     whole_lane = whole.rows.filter(pa.compute.is_valid(whole.rows.column("junk")))
     assert lane.column("image_id").equals(whole_lane.column("image_id").slice(0, lane.num_rows))
     assert large.junk_count == whole.junk_count > lane.num_rows > 0
+    assert min(whole_lane.column("front").to_pylist()) > max(clean.column("front").to_pylist()) > 1
     assert large.excluded_count == whole.excluded_count
 
 

@@ -88,8 +88,7 @@ def average_precision(images: Sequence[str], truth: Sequence[TrueBox], found: Se
             if one.label in class_of and one.image in image_of
         ],
     )
-    values = [precision[:, :, place] for place in range(len(names))]
-    return {name: float(value[value > -1].mean()) for name, value in zip(names, values, strict=True)}
+    return {name: float(precision[:, :, place].mean()) for place, name in enumerate(names)}
 
 
 def _row(one: TrueBox | FoundBox, image_of: Mapping[str, int], class_of: Mapping[str, int]) -> dict[str, Any]:
@@ -98,7 +97,7 @@ def _row(one: TrueBox | FoundBox, image_of: Mapping[str, int], class_of: Mapping
 
 
 def _precision(truth: dict[str, Any], found: list[dict[str, Any]]) -> Any:
-    """Return precision of shape (overlaps, levels of recall, classes); -1 where a class has no object."""
+    """Return precision of shape (overlaps, levels of recall, classes); each class has an object."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval

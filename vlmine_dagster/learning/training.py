@@ -146,7 +146,7 @@ def fit_network(
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         draw = torch.Generator().manual_seed(seed)
         steps = -(-len(inputs) // recipe.batch_size) * recipe.epochs
-        optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate / 3, weight_decay=0.05)
+        optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)  # the schedule sets the rate
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=recipe.learning_rate, total_steps=max(steps, 2)
         )
