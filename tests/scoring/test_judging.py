@@ -7,12 +7,13 @@ from conftest import plain_rows
 from memory import MemoryReader
 
 from vlmine_dagster.domain.errors import MissingInputError
+from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import IMAGES, KEYWORD_ANSWERS, NOVELTY_SCORES, UNCERTAINTY_SCORES, UNRANKED
 from vlmine_dagster.mining.selection import budget_count, id_hashes, rank_images
 from vlmine_dagster.resources.labels import load_labels
 from vlmine_dagster.scoring.pool import load_pool, signal_values
 from vlmine_dagster.scoring.ranking import mined_list
-from vlmine_dagster.scoring.retraining import mined_rows, ranked_truth
+from vlmine_dagster.scoring.retraining import judged_rows, mined_rows, ranked_truth
 from vlmine_dagster.settings import ExperimentSettings
 from vlmine_dagster.settings.project import Project, parse_settings
 
@@ -101,6 +102,21 @@ def test_experiments_are_judged_on_the_same_images_and_budgets_whatever_they_can
     assert entropy[UNRANKED] == 2.0
     last = sorted(IDS[:2], key=lambda name: int(id_hashes([name])[0]))
     assert list(truth.image_ids) == [*reversed(IDS[2:]), *last]
+
+
+def test_an_experiment_whose_models_were_trained_before_is_judged_without_another_look_at_its_slices(project, tmp_path):
+    sliced = {"entropy": {"signals": ["entropy"], "slices": {"by": "weather"}}}
+    settings = project.settings.model_dump(mode="json")
+    project = Project(parse_settings({**settings, "experiments": sliced}), tmp_path, str(tmp_path / "home"))
+    pool = reader(project)
+    pool.partition, pool.columns[ITEMS] = "entropy", ("image_id", "split", "outcome", "label")  # and no weather
+    pool.tables["pareto_set"] = {"entropy": pa.table({"image_id": IDS, "rank": range(1, len(IDS) + 1)})}
+    kept = [{"metric": "accuracy", "value": 0.5}]
+
+    found = judged_rows(pool, None, load_labels(project), kept=kept)
+
+    assert found.rows == kept
+    assert list(found.truth.image_ids) == IDS
 
 
 def test_the_same_bytes_are_listed_once_and_the_list_says_for_how_many_they_stand(project):

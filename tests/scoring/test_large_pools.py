@@ -10,6 +10,7 @@ from memory import MemoryReader
 
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.tables import IMAGES, JUNK, KEYWORD_ANSWERS, NOVELTY_SCORES, UNCERTAINTY_SCORES
+from vlmine_dagster.mining.advice import agreement_advice
 from vlmine_dagster.scoring.large_pools import why_whole
 from vlmine_dagster.scoring.ranking import mined_list
 from vlmine_dagster.settings.project import Project, parse_settings
@@ -116,6 +117,17 @@ def test_where_all_images_of_a_large_pool_are_junk_none_is(tmp_path):
 
     assert large.rows.column("junk").null_count == large.rows.num_rows
     assert large.rows.select(COLUMNS).equals(whole.rows.slice(0, large.rows.num_rows).select(COLUMNS))
+
+
+@pytest.mark.parametrize("whole_list_up_to", [1_000, 10_000])
+def test_whether_two_signals_say_the_same_is_told_at_the_budget(tmp_path, whole_list_up_to):
+    rows = listed(reader(tmp_path, whole_list_up_to=10_000), "pareto").rows.sort_by("image_id")
+    values = {name: rows.column(name).to_numpy() for name in SIGNALS}
+
+    found = listed(reader(tmp_path, whole_list_up_to=whole_list_up_to), "pareto", budget=60)
+
+    assert found.selected_count == 60
+    assert found.advice == agreement_advice(values, mined_count=60)
 
 
 def test_a_list_that_signals_alone_do_not_decide_is_made_of_all_images(tmp_path, caplog):
