@@ -190,7 +190,7 @@ function setMode(isOne) {
   page.isOne = isOne && page.items.total > 0;
   by("one").hidden = !page.isOne;
   by("grid").inert = page.isOne;
-  by("mode").firstChild.textContent = page.isOne ? "Grid " : "One by one ";
+  by("mode").textContent = page.isOne ? "Grid" : "One by one";
   page.shown = null;
   makeRoom();
   draw();
