@@ -1,34 +1,30 @@
 """Small real projects: crops of scikit-image's photos in tars, the real encoder, the real MLflow."""
 
-import io
 import json
 import os
 import shutil
 import signal
 import sqlite3
-import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cache, cached_property
-from multiprocessing.process import BaseProcess
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import hypothesis
-import numpy as np
-import pyarrow as pa
 import pytest
 import sqlalchemy
 import yaml
 from filelock import FileLock
-from PIL import Image
+from photos import PHOTOS, jpeg, members, photo, write_tar  # noqa: F401 - tests of projects take them from here
+from plain_tables import plain_rows  # noqa: F401
+from processes import run_together  # noqa: F401
 
 from vlmine_dagster.automation.outcome import Outcome
 from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.definitions import build_definitions
-from vlmine_dagster.domain.tables import Column, Table
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.resources.encoder import Encoder
 from vlmine_dagster.resources.progress import Step
@@ -40,79 +36,10 @@ hypothesis.settings.register_profile("shared machines", deadline=None)
 hypothesis.settings.load_profile("shared machines")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores Ctrl-C for what it starts in the background
 
-PHOTOS = ("coffee", "chelsea", "rocket", "astronaut", "brick")
 LONGEST = "test_kills"
 """The module whose tests take minutes."""
 BUDGETS = {"kind": "probe", "budgets": [0.1, 0.3], "seeds": [0]}
-
-
-@cache
-def photo(name: str) -> Image.Image:
-    import skimage.data
-
-    return Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
-
-
-@cache
-def jpeg(name: str, number: int) -> bytes:
-    """A crop of a photo, the same each time; never square."""
-    picture = photo(name)
-    draw = np.random.default_rng([PHOTOS.index(name), number])
-    width, height = 180, 140
-    left, top = draw.integers(0, picture.width - width), draw.integers(0, picture.height - height)
-    file = io.BytesIO()
-    picture.crop((left, top, left + width, top + height)).save(file, "JPEG", quality=85)
-    return file.getvalue()
-
-
-def write_tar(path: Path, members: Mapping[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-
-
-def run_together(children: Sequence[BaseProcess]) -> list[int | None]:
-    """Start processes, wait for all, return their exit codes; none outlives a test that gave up."""
-    for child in children:
-        child.daemon = True
-        child.start()
-    try:
-        for child in children:
-            child.join()
-    finally:
-        for child in children:
-            child.kill()
-    return [child.exitcode for child in children]
-
-
 FEW_ARMS = ("random", "pareto", "fused")  # of the default experiments: every stage and every kind of signal
-
-
-def members(counts: Mapping[str, int], *, start: int) -> dict[str, bytes]:
-    """Crops of photos by file name; `start` keeps shards apart."""
-    return {f"{name}-{k}.jpg": jpeg(name, k) for name, count in counts.items() for k in range(start, start + count)}
-
-
-def plain_rows(table: Table, **columns: Any) -> pa.Table:
-    """Rows of a table: the columns that are given, and in every other the plainest value that its contract allows."""
-    count = len(next(iter(columns.values())))
-
-    def plain(column: Column) -> Any:
-        if column.nullable:
-            return None
-        plainest = {"string": "x", "bool": False}
-        return next(iter(column.allowed), plainest.get(column.type_name, column.minimum))
-
-    return pa.table(
-        {
-            column.name: pa.array(columns.get(column.name, [plain(column)] * count), column.type)
-            for column in table.columns
-        },
-        table.schema,
-    )
 
 
 class Held:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from conftest import photo
+from photos import photo
 from PIL import Image, ImageEnhance
 
 from benchmarks.planted_junk import KINDS

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import photo
+from photos import photo
 from PIL import Image, ImageEnhance
 
 from vlmine_dagster.mining.near_duplicates import (

@@ -7,7 +7,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import plain_rows, run_together
+from plain_tables import plain_rows
+from processes import run_together
 
 from vlmine_dagster.domain.errors import ContractError, MissingInputError, ReplacedError, SourceError
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL

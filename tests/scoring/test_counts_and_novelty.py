@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import plain_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.counting import COUNTED
 from vlmine_dagster.domain.errors import ContractError, MissingInputError, MixedVariantsError

@@ -4,9 +4,10 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from conftest import PHOTOS, photo, plain_rows
 from memory import MemoryReader
+from photos import PHOTOS, photo
 from PIL import Image
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.tables import EMBEDDINGS, IMAGES
 from vlmine_dagster.mining.near_duplicates import same_pictures

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import plain_rows
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.tables import EMBEDDINGS, IMAGES, KEYWORD_ANSWERS, KEYWORDS
 from vlmine_dagster.scoring.evidence import SeedAndPool

@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import plain_rows
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.items import ITEMS

@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-from conftest import plain_rows
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS

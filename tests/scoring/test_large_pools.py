@@ -5,8 +5,8 @@ import logging
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import plain_rows
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.tables import IMAGES, JUNK, KEYWORD_ANSWERS, NOVELTY_SCORES, UNCERTAINTY_SCORES

@@ -1,10 +1,10 @@
 """Words and rows as the vocabulary counts them."""
 
 import pyarrow as pa
-from conftest import plain_rows
 from hypothesis import given
 from hypothesis import strategies as st
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.tables import KEYWORDS, VOCABULARY
 from vlmine_dagster.resources.merged_keywords import merged_rows

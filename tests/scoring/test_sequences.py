@@ -1,8 +1,8 @@
 """Recordings in a pool: those that judge are not mined, those that are cut by splits stop the list."""
 
 import pytest
-from conftest import plain_rows
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.errors import ConfigError, CutSequencesError
 from vlmine_dagster.domain.items import ITEMS

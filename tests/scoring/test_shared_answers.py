@@ -1,8 +1,8 @@
 """Answers that many images share: SilentView/LVD-2M#4 tells of one caption that came 4,000 times from a service."""
 
 import pytest
-from conftest import plain_rows
 from memory import MemoryReader
+from plain_tables import plain_rows
 
 from vlmine_dagster.domain.errors import UnseenPicturesError
 from vlmine_dagster.domain.tables import DESCRIPTIONS, IMAGES
