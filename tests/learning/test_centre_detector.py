@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.learning.average_precision import FoundBox, TrueBox, average_precision
-from vlmine_dagster.learning.centre_detector import DetectorRecipe, Scene, detect, fit_detector
+from vlmine_dagster.learning.centre_detector import DetectorRecipe, Scene, _best, detect, fit_detector
 
 STRIDE = 16
 
@@ -69,6 +70,17 @@ def test_the_same_seed_gives_the_same_detector_and_another_seed_another():
 
     assert all(bool((first[name] == again[name]).all()) for name in first)
     assert any(bool((first[name] != other[name]).any()) for name in first)
+
+
+def test_no_box_is_larger_than_about_four_hundred_places_however_sure_the_network_is_of_it():
+    heat = torch.tensor([[[0.1, 0.9]]])
+    shapes = torch.tensor([0.5, 0.25, 50.0, 70.0])[:, None, None].expand(4, 1, 2)
+
+    [(box, label, score), *_] = _best(heat, shapes, pixels=32)
+
+    side = np.exp(6) * 32  # a limit, or a side of infinity would end the evaluation
+    assert box == pytest.approx((1.5 * 32 - side / 2, 0.25 * 32 - side / 2, side, side))
+    assert (label, score) == (0, pytest.approx(0.9))
 
 
 def test_pictures_without_objects_are_learned_from_and_no_picture_at_all_is_refused():

@@ -38,6 +38,14 @@ def test_labels_with_the_shares_of_the_pool_stay_as_they_are():
     assert found.distance == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize(("share", "is_shifted"), [(0.595, False), (0.605, True)])
+def test_labels_whose_shares_differ_by_a_tenth_at_most_pass_for_a_draw(share, is_shifted):
+    found = sizes([5000, 5000], [share, 1 - share])  # of so many, the difference is certainly no chance
+
+    assert found.distance == pytest.approx(share - 0.5)
+    assert (found.shift is not None) == is_shifted
+
+
 def test_balanced_labels_count_as_a_draw_of_what_the_pool_holds():
     # 400 images, 360 and 40 of a class, and 20 labels of each; a third class has no label
     found = sizes([20, 20, 0], [0.9, 0.1, 0.0])
