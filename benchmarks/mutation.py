@@ -101,8 +101,10 @@ def _text(node: Any) -> str:
 
 
 def _changeable(tree: ast.AST) -> list[Any]:
-    """Return the nodes that may change: no messages, annotations, imports, docstrings or `__all__`."""
+    """Return the nodes that may change: no messages, annotations, imports, docstrings, `__all__` or `strict=True`."""
     skipped = (ast.Raise, ast.Import, ast.ImportFrom, ast.JoinedStr, ast.Assert)
+    if isinstance(tree, ast.keyword) and tree.arg == "strict":
+        return []
     found = []
     for field, value in ast.iter_fields(tree):
         if field in ("annotation", "returns", "decorator_list", "type_params", "bases"):
@@ -127,7 +129,8 @@ def _change(node: Any) -> Callable[[], None] | None:
         is_not = kind is ast.Not
         changed = ast.UnaryOp(ast.Not(), node.operand) if is_not else ast.UAdd()
         return partial(setattr, node, "operand" if is_not else "op", changed)
-    if isinstance(node, (ast.If, ast.IfExp, ast.While)) and not isinstance(node.test, (ast.Compare, ast.UnaryOp)):
+    is_condition = isinstance(node, (ast.If, ast.IfExp, ast.While)) and ast.unparse(node.test) != "TYPE_CHECKING"
+    if is_condition and not isinstance(node.test, (ast.Compare, ast.UnaryOp)):
         return partial(setattr, node, "test", ast.UnaryOp(ast.Not(), node.test))
     name = "attr" if isinstance(node, ast.Attribute) else "id"
     turned = _TURNED.get(getattr(node, name, ""))

@@ -6,9 +6,14 @@ import pytest
 
 from benchmarks import mutation
 
-SOURCE = '''"""A module of 3 lines."""
+SOURCE = '''"""A module of few lines."""
 
 FEW: int = 20
+
+if TYPE_CHECKING:
+    from few import many
+
+PAIRS = list(zip("ab", "cd", strict=True))
 
 
 def is_few(count: int, *, strict: bool = True) -> bool:
