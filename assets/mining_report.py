@@ -67,7 +67,7 @@ def _context(run: StageRun) -> Any:
     settings=lambda part: [part.settings.name],
     fingerprints=_labels,
     is_tracked=True,
-    version=9,
+    version=10,
     checks={
         STOP_CHECK: "More labels of random images would show new classes; otherwise it is time to stop.",
     },

@@ -73,6 +73,11 @@ class Labels:
         return len(self._labels)
 
     @property
+    def known_count(self) -> int:
+        """Rows of the file; without any, the labels that came back and the objects whose class box files say."""
+        return len(self) or sum(self.class_counts().values())
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """All classes, those without any row too; without a classes file also those of hidden labels."""
         if self.names_by_id is not None:

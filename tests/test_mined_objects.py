@@ -19,6 +19,7 @@ from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_import import import_labels
 from vlmine_dagster.resources.lake import Lake
+from vlmine_dagster.scoring.findings import strategy_of
 
 CLASSES = ("coffee", "chelsea", "rocket")
 SIDE = 60
@@ -73,6 +74,7 @@ def made(state, tmp_path_factory) -> Made:
         "budget": 5,
         "experiments": {
             "fused": {"signals": ["class_rank_rarity", "sparsity"], "fusion": "fisher"},
+            "chosen": {"signals": ["class_rank_rarity", "chosen_sparsity", "chosen_isolation"], "fusion": "fisher"},
             "novelty": {"signals": ["novelty_min", "entropy"]},
             "images": {"signals": ["novelty_min"], "deliver": "image", "budget": {"images": 2}},
             "boxes": {"signals": ["novelty_min"], "budget": {"boxes": 6}},
@@ -191,6 +193,22 @@ def test_the_report_shows_each_object_alone_and_in_its_image(made):
     cards = page.split('<li class="card')[1:]
     assert cards
     assert all(card.count("data:image/jpeg;base64,") == 2 for card in cards)
+
+
+def test_classes_of_box_files_are_labels_for_the_advice_what_to_mine_by(made):
+    assert strategy_of(made.bench).startswith("`fused`: the labelled images say which classes are rare")
+    page = (made.folder / ".vlmine" / "reports" / "fused.html").read_text(encoding="utf-8")
+    assert "`fused`: the labelled images say which classes are rare" in page
+
+
+def test_signals_that_are_the_same_of_all_objects_are_named_once_and_not_drawn(made):
+    values = made.frame("pareto_set", "chosen")
+    same = [name for name in ("chosen_sparsity", "chosen_isolation") if values[name].nunique() == 1]
+    page = (made.folder / ".vlmine" / "reports" / "chosen.html").read_text(encoding="utf-8")
+    assert same
+    assert f"moves no image</dt><dd>{', '.join(same)}" in page
+    for card in page.split('<li class="card')[1:]:
+        assert not any(name in card.partition("</li>")[0] for name in same)
 
 
 def test_an_image_is_listed_where_its_rarest_object_ranks(made):

@@ -34,6 +34,7 @@ from vlmine_dagster.reporting.report_page import (
     render_report,
 )
 from vlmine_dagster.reporting.slices import slice_rows, worst_text
+from vlmine_dagster.reporting.telling import telling
 from vlmine_dagster.resources.intake import by_shard, load_pictures, read_bytes
 from vlmine_dagster.resources.labels import Labels
 from vlmine_dagster.resources.media.contract import Medium
@@ -99,6 +100,7 @@ def report_of(run: Recorded, context: Context) -> Report:
     truth = _true_classes(run, context.labels, ranked)
     selected = ranked.filter(ranked.column("selected"))
     discoveries = _discoveries(run, context.labels)
+    signals = telling(ranked, experiment.signals)
     return Report(
         project=run.project.settings.name,
         experiment=run.partition,
@@ -108,17 +110,17 @@ def report_of(run: Recorded, context: Context) -> Report:
         weights={name: weight for name, weight in experiment.weights.items() if weight != 1},
         pool_size=ranked.num_rows,
         selected_count=selected.num_rows,
-        cards=_cards(run, context, ranked, experiment.signals, truth),
+        cards=_cards(run, context, ranked, signals, truth),
         keyword_counts=_keyword_counts(run),
         counted=run.project.settings.counted,
         ends_early=ranked.num_rows <= run.project.settings.whole_list_up_to < run.row_count(ITEMS),
-        cloud=_cloud(ranked, experiment.signals),
+        cloud=_cloud(ranked, signals),
         recall=_recall(metrics),
         rivals=_rivals(run, context.rivals),
         accuracy=_accuracy(metrics),
         class_mix=_class_mix(selected.column("image_id").to_pylist(), truth),
         outcomes=_outcomes(run),
-        facts=_facts(run, context, discoveries),
+        facts=_facts(run, context, discoveries) | _same_for_all(experiment.signals, signals),
         discoveries=discoveries,
         findings=(
             *_findings(run),
@@ -133,6 +135,12 @@ def report_of(run: Recorded, context: Context) -> Report:
         junk_cards=junk_cards(context.pictures, ranked, max_pixels=run.project.settings.dataset.max_pixels),
         item=run.project.settings.unit,
     )
+
+
+def _same_for_all(signals: Sequence[str], shown: Sequence[str]) -> dict[str, str]:
+    """Return which signals move no image here, as a fact; nothing where all do."""
+    same = [name for name in signals if name not in shown]
+    return {"moves no image": ", ".join(same)} if same else {}
 
 
 def _cloud(ranked: pa.Table, signals: Sequence[str]) -> SignalCloud:
@@ -347,7 +355,7 @@ def _strategy(run: Recorded, labels: Labels | None) -> str:
     if run.needs("vocab_counts"):
         counts = run.read("vocab_counts", _COUNTED)
         apart = published_health(counts).tells_images_apart if counts.num_rows else None
-    label_count, has_names = (0, False) if labels is None else (len(labels), bool(labels.announced))
+    label_count, has_names = (0, False) if labels is None else (labels.known_count, bool(labels.announced))
     return strategy_advice(label_count=label_count, has_names=has_names, tells_images_apart=apart)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vlmine_dagster.domain.errors import ConfigError, ContractError
 from vlmine_dagster.domain.items import ITEMS, OBJECT
 from vlmine_dagster.domain.signals import SIGNALS
+from vlmine_dagster.reporting.telling import telling
 
 if TYPE_CHECKING:
     import duckdb
@@ -300,7 +301,7 @@ def load_listing(bench: "Workbench", experiment: str, *, most: int = MOST_ITEMS)
             _query(names, bench, [name for name in extra if name != "keywords"], most)
         ).to_arrow_table()
         words = _words(connection, rows, has_keywords="keywords" in extra)
-    signals = tuple(name for name in names if name in SIGNALS)
+    signals = telling(rows, [name for name in names if name in SIGNALS])
     unit = bench.project.settings.unit
     return Listing(experiment, rows, words, signals, unit, digest_of(lake, experiment), total)
 

@@ -50,7 +50,7 @@ def strategy_of(bench: Workbench) -> str:
     if lake.stamp("vocab_counts") is not None:
         counts = lake.read("vocab_counts", columns=_COUNTED)
         apart = published_health(counts).tells_images_apart if counts.num_rows else None
-    label_count = 0 if labels is None else len(labels)
+    label_count = 0 if labels is None else labels.known_count
     has_names = labels is not None and bool(labels.announced)
     return strategy_advice(label_count=label_count, has_names=has_names, tag_weight=weight, tells_images_apart=apart)
 
