@@ -11,7 +11,7 @@ PLACES = np.array([[0, 1, 2], [1, 0, 3], [0, 1, 3]])
 
 
 def target():
-    spreads = np.array([[1.0, 0.5], [1, 1], [1, 0.5]])
+    spreads = np.array([[1.0, 0.5], [2, 1], [1, 0.5]])
     return centre_target(PLACES, np.arange(6.0).reshape(3, 2), spreads=spreads, size=(2, 3, 5))
 
 
@@ -22,6 +22,7 @@ def test_heat_is_one_at_a_centre_and_falls_by_its_spread_along_rows_and_columns(
     assert heat[0, 0, 2] == pytest.approx(np.exp(-0.5))  # one row away, spread 1
     assert heat[0, 1, 1] == pytest.approx(np.exp(-2))  # one column away, spread 0.5; of two bells the higher
     assert heat[1, 0, 4] == pytest.approx(np.exp(-0.5))
+    assert heat[1, 2, 3] == pytest.approx(np.exp(-0.5))  # two rows away, spread 2
 
 
 def test_the_loss_is_nearly_nothing_for_what_is_wanted_and_counts_errors_of_shapes_per_object():

@@ -176,3 +176,6 @@ def test_intervals_of_an_overlap_hold_its_value_and_are_those_of_the_resamples_o
     # by Fisher's z, 1.96 / sqrt(200 - 3) on either side
     z = np.arctanh(whole.spearman)
     np.testing.assert_allclose([spearman.low, spearman.high], np.tanh([z - 0.14, z + 0.14]), atol=0.04)
+    half, _ = s.overlap_intervals(first, second, budget_count=20, level=0.5)
+    half_z = 0.674 / np.sqrt(200 - 3)
+    np.testing.assert_allclose([half.low, half.high], np.tanh([z - half_z, z + half_z]), atol=0.015)

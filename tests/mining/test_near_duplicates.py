@@ -113,6 +113,18 @@ def test_an_index_loses_no_pair_because_it_keeps_fewer_axes():
     assert len(found) < 110
 
 
+def test_vectors_are_standardised_by_the_pool_so_that_one_alone_has_no_direction_and_two_are_opposite():
+    pair = np.array([[1.0, 5.0, 2.0], [3.0, 1.0, 2.0]])  # the third column is the same
+
+    (both,) = standard_blocks(lambda: [pair])()
+    one, other = standard_blocks(lambda: [pair[:1], pair[1:]])()
+    (alone,) = standard_blocks(lambda: [pair[:1]])()
+
+    assert both == pytest.approx(np.array([[-1, 1, 0], [1, -1, 0]]) / np.sqrt(2), abs=1e-5)
+    assert np.concatenate([one, other]) == pytest.approx(both)
+    assert alone.tolist() == [[0, 0, 0]]
+
+
 def test_standardised_vectors_of_millions_are_as_near_as_those_of_few_on_the_axes_of_the_index():
     block = np.random.default_rng(0).normal((5, 0, 0), size=(50_000, 3))
 
