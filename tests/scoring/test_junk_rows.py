@@ -7,6 +7,7 @@ from memory import MemoryReader
 from plain_tables import plain_rows
 
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.junk import Junk
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS
 from vlmine_dagster.scoring.junk import junk_rows
 from vlmine_dagster.settings.project import Project, parse_settings
@@ -16,7 +17,7 @@ MEASURED = ("darkest", "brightest", "contrast", "sharpness", "filled", "text_lin
 SETTINGS = {"name": "p", "dataset": {"kind": "folder", "root": "."}}
 
 
-def reader(folder, words, *, out_of_domain):
+def reader(folder, words, *, out_of_domain=(), sizes=None):
     settings = parse_settings({**SETTINGS, "out_of_domain": out_of_domain})
     names = sorted(words)
     usual = {"darkest": 0.0, "brightest": 1.0, "contrast": 1.0, "sharpness": 0.7, "filled": 0.9, "text_lines": 0}
@@ -25,8 +26,8 @@ def reader(folder, words, *, out_of_domain):
         image_id=names,
         split=["pool"] * len(names),
         outcome=["ok"] * len(names),
-        width=[100] * len(names),
-        height=[80] * len(names),
+        width=[(sizes or {}).get(name, (100, 80))[0] for name in names],
+        height=[(sizes or {}).get(name, (100, 80))[1] for name in names],
         **{name: [value] * len(names) for name, value in usual.items()},
     )
     pairs = [(name, word) for name in names for word in words[name]]
@@ -47,6 +48,17 @@ def test_each_image_counts_its_keywords_that_are_listed(tmp_path):
         {"image_id": "a/2", "kind": "out of domain", "value": 1.0, "limit": 1.0, "typical": 0.0},
     ]
     assert found.labelled == ()
+
+
+def test_strips_are_told_by_their_shorter_side_over_the_longer_one_whichever_way_they_lie(tmp_path):
+    sizes = {"a/0": (1000, 190), "a/1": (190, 1000), "a/2": (1000, 210), "a/3": (210, 1000)}
+
+    rows, _ = junk_rows(reader(tmp_path, {f"a/{number}": [] for number in range(12)}, sizes=sizes))
+
+    assert rows.select(["image_id", "kind", "value"]).to_pylist() == [
+        {"image_id": "a/0", "kind": Junk.SHAPE.value, "value": pytest.approx(0.19)},
+        {"image_id": "a/1", "kind": Junk.SHAPE.value, "value": pytest.approx(0.19)},
+    ]
 
 
 def test_a_keyword_that_no_image_has_is_told_with_its_nearest(tmp_path, caplog):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from memory import MemoryReader
 from test_lists_by_verdicts import fixed
 
@@ -22,7 +23,8 @@ COLUMNS = {
 }
 
 
-def test_a_signal_of_labels_is_null_where_all_of_them_are_of_one_class():
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_signal_of_labels_is_null_where_all_of_them_are_of_one_class(is_asked):
     draw = np.random.default_rng(0)
     names = [f"a/{place:02d}" for place in range(24)]
     labels = ["road"] * 3 + [None] * 21
@@ -40,9 +42,11 @@ def test_a_signal_of_labels_is_null_where_all_of_them_are_of_one_class():
     settings = parse_settings({"name": "p", "dataset": {"kind": "folder", "root": "."}})
     reader = MemoryReader(by_table, COLUMNS, project=Project(settings, Path("/nowhere")))
 
-    rows = rarity_scores(reader, SeedAndPool(reader), naming=Naming(), is_mined=np.zeros(3, bool), asked=())
+    asked = ("unlabelled_rarity",) if is_asked else ("sparsity",)
+    rows = rarity_scores(reader, SeedAndPool(reader), naming=Naming(), is_mined=np.zeros(3, bool), asked=asked)
 
     assert rows.schema.equals(RARITY_SCORES.schema)
     assert rows.column("image_id").to_pylist() == names[3:]
     assert rows.column("expected_rarity").null_count == 21
     assert rows.column("local_isolation").null_count == 0
+    assert rows.column("unlabelled_rarity").null_count == (0 if is_asked else 21)  # it takes two more searches
