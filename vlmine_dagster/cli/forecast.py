@@ -312,8 +312,9 @@ def _refuse_silence(stage: str, answers: "Sequence[Description] | Sequence[Keywo
     if not answers or failures.total() < len(answers) or any(answer.prompt_tokens for answer in answers):
         return
     ((commonest, count),) = failures.most_common(1)
+    told = commonest.rstrip(".")
     raise ModelError(
-        f"{stage}: all {len(answers)} sample calls failed, so nothing could be measured. {count} x {commonest}. Look "
+        f"{stage}: all {len(answers)} sample calls failed, so nothing could be measured. {count} x {told}. Look "
         f"at the endpoint with `vlmine doctor`."
     )
 
