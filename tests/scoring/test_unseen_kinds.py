@@ -9,7 +9,7 @@ from benches import bench_of
 from plain_tables import plain_rows
 
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS, VOCAB_COUNTS, WHOLE_POOL
-from vlmine_dagster.mining.discovery import cluster_factor, discovery
+from vlmine_dagster.mining.discovery import discovery
 from vlmine_dagster.scoring.discovery import class_discovery, discoveries_of, keyword_discovery
 
 # three classes drawn at random, of which the yak was seen once, and what does not count
@@ -73,39 +73,32 @@ def of_tables(keywords, vocab_counts, **more):
         return keyword_discovery(connection, **more)
 
 
-def test_keywords_of_one_unit_that_come_together_in_an_image_widen_the_interval():
-    keywords = words_of(a="road car yak gnu kudu", b="road car eland", c="road")
-    counts = counted(
-        ("road", 3, 3, 0.75), ("car", 2, 2, 0.5), *[(name, 1, 1, 0.25) for name in ("yak", "gnu", "kudu", "eland")]
-    )
-
-    found = of_tables(keywords, counts, unit="object")
-
-    cluster = cluster_factor([3, 1])  # 3 and 1 keywords that nothing else has: (9 + 1) / 4
-    assert cluster == 2.5
-    assert found == discovery([3, 2, 1, 1, 1, 1], images=4, more=500, noun="keywords", cluster=2.5, unit="object")
+COMMON = [("road", 40, 40, 0.8), ("car", 30, 30, 0.6), ("tram", 2, 2, 0.04)]  # of 50 images
 
 
-def test_keywords_that_all_occur_twice_need_no_factor_and_no_keyword_is_no_estimate():
-    twice = of_tables(words_of(a="road", b="road"), counted(("road", 2, 2, 1.0)))
+@pytest.mark.parametrize(
+    ("words", "cluster"),
+    [
+        ({"a": "road yak gnu kudu", "b": "road car eland", "c": "road"}, 2.5),  # 3 and 1 together: (9 + 1) / 4
+        ({"a": "road yak", "b": "gnu", "c": "kudu", "d": "eland tram"}, 1.0),
+        ({"a": "road tram", "b": "road tram car"}, 1.0),  # none occurs once
+    ],
+)
+def test_keywords_of_one_unit_that_come_together_in_an_image_widen_the_interval(words, cluster):
+    once = [name for name in ("yak", "gnu", "kudu", "eland") if any(name in said.split() for said in words.values())]
 
-    assert twice == discovery([2], images=2, more=500, noun="keywords")
-    assert (
-        of_tables(
-            words_of(),
-            counted().cast(
-                pa.schema(
-                    [
-                        ("keyword", pa.string()),
-                        ("unit_count", pa.int64()),
-                        ("image_count", pa.int64()),
-                        ("image_share", pa.float64()),
-                    ]
-                )
-            ),
-        )
-        is None
-    )
+    found = of_tables(words_of(**words), counted(*COMMON, *((name, 1, 1, 0.02) for name in once)), unit="object")
+
+    counts = [40, 30, 2, *[1] * len(once)]
+    assert found == discovery(counts, images=50, more=500, noun="keywords", cluster=cluster, unit="object")
+    assert found.unseen.high < 0.2
+    if once:
+        wider = discovery(counts, images=50, more=500, noun="keywords", cluster=1.5 * cluster)
+        assert found.unseen.high < wider.unseen.high
+
+
+def test_where_there_is_no_keyword_nothing_is_estimated():
+    assert of_tables(words_of(), counted(*COMMON).slice(0, 0)) is None
 
 
 def test_what_is_published_is_told_classes_first(tmp_path):
@@ -121,6 +114,8 @@ def test_what_is_published_is_told_classes_first(tmp_path):
     words = plain_rows(KEYWORDS, image_id=["a/10", "a/11"], keyword=["road", "road"])
     counts = plain_rows(VOCAB_COUNTS, keyword=["road"], image_count=[2], unit_count=[2], image_share=[1.0])
     tables |= {("keywords", "a"): words, ("vocab_counts", WHOLE_POOL): counts}
+    uncounted = {key: rows for key, rows in tables.items() if key[0] != "vocab_counts"}
+    assert discoveries_of(bench_of(tmp_path / "uncounted", uncounted, labels=LABELS)) == [classes]
     both = discoveries_of(bench_of(tmp_path / "both", tables, labels=LABELS))
     (alone,) = discoveries_of(bench_of(tmp_path / "unlabelled", tables))
 
