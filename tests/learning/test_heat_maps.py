@@ -67,3 +67,15 @@ def test_places_near_a_centre_are_blamed_less_by_the_fourth_power_of_one_minus_t
     found = centre_loss(logits, torch.zeros(1, 1, 1, 2), [near], shape_weight=1).item()
 
     assert found == pytest.approx(0.5**4 * 0.5**2 * np.log(2))  # alpha 2 and beta 4 of the paper
+
+
+def test_the_loss_is_per_object_of_all_examples():
+    one = centre_target(PLACES[:1], np.zeros((1, 2)), spreads=np.full((1, 2), 0.5), size=(2, 3, 5))
+    none = centre_target(PLACES[:0], np.zeros((0, 2)), spreads=np.zeros((0, 2)), size=(2, 3, 5))
+    targets = [target(), one, none]
+    logits = torch.stack([torch.where(each.heat == 1, 20.0, -20.0) for each in targets])
+    shapes = torch.zeros(3, 2, 3, 5)
+
+    found = centre_loss(logits, shapes, targets, shape_weight=2).item()
+
+    assert found == pytest.approx(2 * sum(range(6)) / 4, rel=1e-5)  # four objects; the shapes of three are 0 to 5

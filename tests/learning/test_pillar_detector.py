@@ -6,7 +6,18 @@ import torch
 
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.geometry.overlap import ground_iou
-from vlmine_dagster.learning.pillar_detector import Grid, LabelledSweep, PillarRecipe, detect_pillars, fit_pillars
+from vlmine_dagster.learning.pillar_detector import (
+    Grid,
+    LabelledSweep,
+    PillarRecipe,
+    _decoded,
+    _features,
+    _joined,
+    _mirrored,
+    _target,
+    detect_pillars,
+    fit_pillars,
+)
 
 GRID = Grid(reach_m=16, cells=16)
 RECIPE = PillarRecipe(2, GRID, epochs=30, width=16)
@@ -57,3 +68,67 @@ def test_points_and_boxes_outside_of_the_grid_are_passed_over():
     assert len(detect_pillars(net, [far.points, np.empty((0, 4), np.float32)])) == 2
     with pytest.raises(ContractError, match="no labelled sweep"):
         fit_pillars([], RECIPE, random_seed=0)
+
+
+SMALL = Grid(reach_m=8, cells=4)  # cells of 4 m
+
+
+def test_a_mirrored_sweep_has_its_left_on_the_right_and_turns_the_other_way():
+    points, box = np.array([[1, 2, 3, 0.5]], np.float32), np.array([[1, 2, 3, 4, 5, 6, 0.25]])
+
+    found = _mirrored(LabelledSweep(points, box, np.array([1])))
+
+    assert found.points.tolist() == [[1, -2, 3, 0.5]]
+    assert found.boxes.tolist() == [[1, -2, 3, 4, 5, 6, -0.25]]
+    assert found.classes.tolist() == [1]
+
+
+def test_a_point_is_told_by_its_place_in_its_cell_and_by_who_else_is_there():
+    cloud = np.array([[1, 3, 2, 0.5], [1.5, 3, 0, 0.25], [-8, -8, 1, 0], [8, 0, 0, 0], [0, -8.1, 0, 0]], np.float32)
+
+    found = _features(cloud, SMALL)
+
+    assert found.cells.tolist() == [0, 10, 10]  # row 2 and column 2 of four; what lies at the far edge is outside
+    alone, two = np.log1p(1) / 4, np.log1p(2) / 4
+    expected = [
+        [-1, -1, 1, 0, -0.5, -0.5, 0, alone],
+        [0.125, 0.375, 2, 0.5, -0.25, 0.25, 1, two],
+        [1.5 / 8, 0.375, 0, 0.25, -0.125, 0.25, -1, two],
+    ]
+    np.testing.assert_allclose(found.features, expected, atol=1e-6)
+
+
+def test_the_five_highest_points_of_a_cell_are_kept_of_each_sweep():
+    heights = [3, 0, 6, 1, 5, 2, 4]
+    cloud = np.array([[1, 1, height, 0] for height in heights] + [[-1, 1, 9, 0]], np.float32)
+    first, other = _features(cloud, SMALL), _features(cloud[:2], SMALL)
+
+    assert first.features[:, 2].tolist() == [9, 6, 5, 4, 3, 2]
+    features, cells = _joined([first, other], SMALL)
+    assert features.shape == (8, 8)
+    assert cells.tolist() == [9, 10, 10, 10, 10, 10, 26, 26]  # 16 cells later
+
+
+def test_boxes_are_read_from_the_maps_that_were_wanted_of_them():
+    boxes = np.array(
+        [[1, 3, 0.5, 4, 2, 1.5, 2.5], [-8, 7.9, 1, 6, 2.5, 3, -0.5], [5, -7, 0, 0.01, 99, 1, 0], [8, 0, 0, 1, 1, 1, 0]]
+    )
+    target = _target(LabelledSweep(np.zeros((0, 4), np.float32), boxes, np.array([1, 0, 1, 0])), PillarRecipe(2, SMALL))
+
+    assert target.places.tolist() == [[1, 2, 2], [0, 3, 0], [1, 0, 3]]  # class, row, column; one lies outside
+    np.testing.assert_allclose(target.shapes[0, :2], [-0.25, 0.25])  # from the middle of the cell, in cells
+    assert target.heat[1, 2, 1].item() == pytest.approx(np.exp(-1 / 2 / 0.7**2))
+    assert target.heat[1, 2, 2].item() == target.heat[0, 3, 0].item() == 1
+
+    shapes = torch.zeros(8, 4, 4)
+    likely = torch.zeros(2, 4, 4)
+    for (label, row, column), shape, score in zip(target.places.tolist(), target.shapes, (0.9, 0.8, 0.7), strict=True):
+        shapes[:, row, column], likely[label, row, column] = shape, score
+    likely[0, 0, 0] = 0.03  # as good as nothing
+    found = _decoded(likely, shapes, SMALL)
+
+    assert found.classes.tolist() == [1, 0, 1]
+    np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.7], atol=1e-6)
+    bounded = boxes[:3].copy()
+    bounded[2, 3:5] = np.exp(-3), np.exp(4)  # no side is shorter or longer
+    np.testing.assert_allclose(found.boxes, bounded, rtol=1e-5, atol=1e-5)
