@@ -320,7 +320,8 @@ def test_settings_lists_every_setting_with_its_meaning():
     assert "retraining.budgets" in shown
 
 
-def test_settings_name_their_kind_and_say_once_what_all_kinds_share():
+def test_settings_name_their_kind_and_say_once_what_all_kinds_share(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
     lines = vlmine("settings").output.splitlines()
     told = {line.strip().partition("  ")[0] for line in lines}
 
@@ -333,7 +334,8 @@ def test_settings_name_their_kind_and_say_once_what_all_kinds_share():
     assert "  describer.model (needed)" in {f"  {one}" for one in told}
 
 
-def test_settings_are_found_by_words_in_their_names_kinds_and_meanings():
+def test_settings_are_found_by_words_in_their_names_kinds_and_meanings(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
     by_kind = vlmine("settings", "describer", "OpenAI").output
     by_meaning = json.loads(vlmine("settings", "half the price", "--json").stdout)
     by_signal = vlmine("settings", "embedding_sparsity").output

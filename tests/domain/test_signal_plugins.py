@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from test_plugins import install
 
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.assets.pareto_set import pareto_set
-from vlmine_dagster.cli.settings import print_signals
+from vlmine_dagster.cli.settings import settings
 from vlmine_dagster.domain import plugins
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS
@@ -91,13 +92,11 @@ def test_a_foreign_signal_is_mined_beside_ours_and_what_it_reads_is_read_by_its_
 
 
 @pytest.mark.usefixtures("camera")
-def test_ours_come_first_in_the_order_of_their_declaration_and_settings_list_all(capsys):
+def test_ours_come_first_in_the_order_of_their_declaration_and_settings_list_all():
     assert [*SIGNALS][:3] == ["random", "novelty_min", "novelty_mean"]
     assert [*SIGNALS][-3:] == ["oracle", "darkness", "crooked"]
 
-    print_signals()
-
-    shown = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(CliRunner().invoke(settings, []).output.split())
     assert "darkness how narrow it is, from package camera" in shown
     assert "entropy how uncertain the task model is over all classes, in nats, needs labels" in shown
 
