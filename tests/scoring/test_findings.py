@@ -1,5 +1,7 @@
 """What tables say of a project in sentences: its boxes, keywords, junk, vocabulary and failures."""
 
+from types import SimpleNamespace
+
 import pyarrow as pa
 import pytest
 from benches import bench_of
@@ -163,12 +165,7 @@ class TestStrategy:
 
     @pytest.mark.parametrize(("announced", "is_asked"), [((), True), (("Yak",), False)])
     def test_labels_come_first_and_names_are_asked_for(self, tmp_path, announced, is_asked):
-        class Labels:
-            def __len__(self):
-                return 3
-
-        labels = Labels()
-        labels.announced = announced
+        labels = SimpleNamespace(known_count=3, announced=announced)
         found = strategy_of(bench_of(tmp_path, {}, labels=labels))
 
         assert found.startswith("`fused`: the labelled images say which classes are rare")
