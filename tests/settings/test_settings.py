@@ -93,10 +93,17 @@ def test_what_may_be_a_key_is_not_shown():
     assert "sk-secret" not in told
 
 
-def test_a_number_is_no_key_whatever_its_setting_is_called():
+def test_a_number_of_tokens_is_no_key():
     told = answer(describer={"kind": "openai", "model": "m", "usd_per_million_tokens": 2.5})
 
     assert "describer.usd_per_million_tokens: there is no such setting, got '2.5'" in told
+
+
+def test_a_key_of_digits_alone_is_not_shown_either():
+    told = answer(describer={"kind": "openai", "model": "m", "api_token": 4711081512, "password": 4711081512})
+
+    assert "describer.api_token: there is no such setting" in told
+    assert "4711081512" not in told
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.domain.hints import asked_back
+from vlmine_dagster.domain.hints import asked_back, nearest
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.plugins import Registry
 from vlmine_dagster.domain.signals import REGISTRY, SIGNALS, reads_of, tables_of
@@ -131,8 +131,8 @@ class ExperimentSettings(Settings):
             if signal in REGISTRY.names and signal not in SIGNALS:
                 raise ValueError(_broken(signal))
             if signal not in SIGNALS:
-                longer = next((f" Did you mean {name!r}?" for name in SIGNALS if signal in name), "")
-                hint = asked_back(signal, SIGNALS) or longer
+                longer = next((name for name in SIGNALS if signal in name), signal)
+                hint = asked_back(nearest(signal, SIGNALS) or longer, SIGNALS)
                 raise ValueError(f"there is no signal {signal!r}.{hint} There are: {', '.join(SIGNALS)}")
         if len(set(signals)) != len(signals):
             raise ValueError(f"signals repeat: {', '.join(signals)}")
