@@ -31,8 +31,7 @@ class MergedLake(Lake):
     """A lake that shows `keywords` as the published table `vocabulary` of their variant merges them.
 
     An image that has two keywords of one meaning has the one that stands for both, once; what is left out, none has.
-    Before the vocabulary is
-    published, keywords are as they were said.
+    Before the vocabulary is published, keywords are as they were said.
 
     Attributes:
         is_merged: Whether the project has a vocabulary; what was published of an earlier one does not count.

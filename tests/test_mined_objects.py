@@ -206,7 +206,7 @@ def test_signals_that_are_the_same_of_all_objects_are_named_once_and_not_drawn(m
     same = [name for name in ("chosen_sparsity", "chosen_isolation") if values[name].nunique() == 1]
     page = (made.folder / ".vlmine" / "reports" / "chosen.html").read_text(encoding="utf-8")
     assert same
-    assert f"moves no image</dt><dd>{', '.join(same)}" in page
+    assert f"no effect here</dt><dd>{', '.join(same)}" in page
     for card in page.split('<li class="card')[1:]:
         assert not any(name in card.partition("</li>")[0] for name in same)
 

@@ -50,7 +50,7 @@ def test_a_text_is_compared_with_keywords_where_a_project_has_no_text_encoder(tm
 
 
 def test_a_text_finds_the_keywords_that_a_text_encoder_takes_for_its_meaning(tmp_path):
-    # two words of as many letters that the tokenizer of the tiny encoder has never seen: it takes them for the same
+    # two words of equal length that the tiny tokenizer has never seen, so it cannot tell them apart
     encoder = {"model": str(make_sentence_encoder(tmp_path / "encoder"))}
     pool = reader(tmp_path, has_keywords=True, kite="змей", text_encoder=encoder)
 

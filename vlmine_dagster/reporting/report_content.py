@@ -120,7 +120,7 @@ def report_of(run: Recorded, context: Context) -> Report:
         accuracy=_accuracy(metrics),
         class_mix=_class_mix(selected.column("image_id").to_pylist(), truth),
         outcomes=_outcomes(run),
-        facts=_facts(run, context, discoveries) | _same_for_all(experiment.signals, signals),
+        facts=_same_for_all(experiment.signals, signals) | _facts(run, context, discoveries),
         discoveries=discoveries,
         findings=(
             *_findings(run),
@@ -140,7 +140,7 @@ def report_of(run: Recorded, context: Context) -> Report:
 def _same_for_all(signals: Sequence[str], shown: Sequence[str]) -> dict[str, str]:
     """Return which signals move no image here, as a fact; nothing where all do."""
     same = [name for name in signals if name not in shown]
-    return {"moves no image": ", ".join(same)} if same else {}
+    return {"no effect here": ", ".join(same)} if same else {}
 
 
 def _cloud(ranked: pa.Table, signals: Sequence[str]) -> SignalCloud:
