@@ -100,21 +100,23 @@ def match_labels(labels: Labels, images: Iterable[Found], *, is_whole: bool = Tr
         if row is None or not any(without):
             without = (shard, key)
     alone = next((key for key in labels.keys if key not in matched), "")
-    key_format = "" if matched else _key_format(labels.keys, some)
+    key_format = "" if matched else _key_format(labels.keys, some).replace("{}", labels.key_format)
     return LabelMatch(len(labels), len(matched), count, is_whole, alone, without, key_format)
 
 
 def _key_format(names: Iterable[str], keys: Sequence[str]) -> str:
-    """Return what most often makes a key of an image of a name that is part of it; empty where nothing does.
+    """Return what makes keys of images of names that are parts of them; empty where nothing does for more than half.
 
     Examples:
         >>> _key_format(["cat_1", "cat_2", "dog"], ["2024/cat_1.jpg", "2024/cat_2.jpg"]), _key_format(["a"], ["b"])
         ('2024/{}.jpg', '')
+        >>> _key_format(["1", "2"], ["cats/1.jpg", "dogs/2.jpg"])
+        ''
     """
     by_end = {end_of(key): key for key in keys}
     pairs = ((name, by_end.get(end_of(name), "")) for name in islice(names, _LOOK))
     formats = Counter(key.replace(name, "{}", 1) for name, key in pairs if name and name in key)
-    return formats.most_common(1)[0][0] if formats else ""
+    return next((one for one, count in formats.most_common(1) if 2 * count > formats.total()), "")
 
 
 def look_at_labels(labels: Labels, source: ImageSource, lake: "Lake") -> LabelMatch:

@@ -73,6 +73,11 @@ class Labels:
         return len(self._labels)
 
     @property
+    def key_format(self) -> str:
+        """How keys were made of the names in the file."""
+        return self._settings.key_format
+
+    @property
     def known_count(self) -> int:
         """Rows of the file; without any, the labels that came back and the objects whose class box files say."""
         return len(self) or sum(self.class_counts().values())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from conftest import Made, members, write_tar
 from web_uis import web_uis
@@ -58,11 +59,16 @@ def test_init_and_run_on_a_folder_of_images(tmp_path, monkeypatch, prepared_home
     assert "keyword" in listed[0]["reason"]
 
 
+def write_photos(folder):
+    """Write coffee-0.jpg to coffee-2.jpg, and two rockets."""
+    folder.mkdir(parents=True)
+    for name, data in members({"coffee": 3, "rocket": 2}, start=0).items():
+        (folder / name).write_bytes(data)
+
+
 def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_path, monkeypatch, prepared_home):
     monkeypatch.chdir(tmp_path)
-    for name, data in members({"coffee": 3, "rocket": 2}, start=0).items():
-        (tmp_path / "photos/cups").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "photos/cups" / name).write_bytes(data)
+    write_photos(tmp_path / "photos/cups")
     (tmp_path / "labels.csv").write_text("key,split,class_id\n000001,seed,cup\n000002,seed,rocket\n")
 
     started = vlmine("init", "photos")
@@ -85,9 +91,7 @@ def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_pa
 
 def test_init_reads_a_plain_list_of_names_and_classes_as_the_labelled_set(tmp_path, monkeypatch, prepared_home):
     monkeypatch.chdir(tmp_path)
-    for name, data in members({"coffee": 3, "rocket": 3}, start=0).items():
-        (tmp_path / "photos/cups").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "photos/cups" / name).write_bytes(data)
+    write_photos(tmp_path / "photos/cups")
     (tmp_path / "labels.csv").write_text("Image,Label\ncoffee-0,cup\nrocket-1,rocket\n")
 
     started = vlmine("init", "photos")
@@ -98,6 +102,19 @@ def test_init_reads_a_plain_list_of_names_and_classes_as_the_labelled_set(tmp_pa
     assert "dataset.labels.key_format: cups/{}.jpg" in started.output
     labels = json.loads(vlmine("doctor", "--json").stdout)
     assert [(one["state"], one["found"]) for one in labels if one["subject"] == "labels"] == [("ok", "2 rows")]
+
+
+def test_a_plain_list_that_names_a_class_for_every_image_is_a_benchmark(tmp_path, monkeypatch, prepared_home):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / "photos")
+    names = ["coffee-0", "coffee-1", "coffee-2", "rocket-0", "rocket-1"]
+    (tmp_path / "labels.csv").write_text("image,label\n" + "".join(f"{name}.jpg,{name[:-2]}\n" for name in names))
+
+    started = vlmine("init", "photos")
+
+    labels = yaml.safe_load((tmp_path / "vlmine.yaml").read_text())["dataset"]["labels"]
+    assert (labels["default_split"], labels["oracle"]) == ("pool", True)
+    assert "no splits and a row for every image: as on a benchmark, a fifth is drawn" in started.output
 
 
 def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):

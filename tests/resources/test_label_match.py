@@ -7,9 +7,11 @@ from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.project import Project, ProjectSettings
 
 
-def labels_of(folder, *keys):
+def labels_of(folder, *keys, key_format="{}"):
     (folder / "labels.csv").write_text("key,split,class_id\n" + "".join(f"{key},seed,cup\n" for key in keys))
-    dataset = DatasetSettings(kind="folder", root="data", labels=LabelSettings(file="labels.csv"))
+    dataset = DatasetSettings(
+        kind="folder", root="data", labels=LabelSettings(file="labels.csv", key_format=key_format)
+    )
     return load_labels(Project(ProjectSettings(name="test", dataset=dataset), folder))
 
 
@@ -17,6 +19,10 @@ def test_names_without_folder_and_ending_are_answered_with_the_format_that_makes
     images = [("s0", "2024/cat 1.jpg"), ("s0", "2024/cat 2.jpg"), ("s0", "2024/dog.png")]
 
     assert match_labels(labels_of(tmp_path, "cat 1", "cat 2", "dog"), images).advice == (
+        "Set dataset.labels.key_format: '2024/{}.jpg' in vlmine.yaml."
+    )
+    keyed = labels_of(tmp_path, "cat 1", "dog", key_format="{}.jpg")
+    assert match_labels(keyed, [("s0", "2024/cat 1.jpg")]).advice == (
         "Set dataset.labels.key_format: '2024/{}.jpg' in vlmine.yaml."
     )
     assert match_labels(labels_of(tmp_path, "x", "y"), images).advice == "Correct the keys of the label file."

@@ -4,9 +4,8 @@ import re
 import sys
 import unicodedata
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -15,6 +14,8 @@ from vlmine_dagster.domain.errors import VlmineError
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.files import BoxFiles
+    from vlmine_dagster.resources.label_match import LabelMatch
+    from vlmine_dagster.resources.labels import Labels
     from vlmine_dagster.resources.sources.detection import Survey
     from vlmine_dagster.settings import DatasetSettings, LabelSettings
     from vlmine_dagster.settings.project import ProjectSettings
@@ -58,26 +59,46 @@ def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: b
 
 
 def _look_at_labels(settings: "ProjectSettings", labels: "LabelSettings") -> None:
-    """Say how the label file is read, make keys of its names where that is simple, and tell what is wrong with it."""
-    from vlmine_dagster.cli.doctor import advice_on_labels
+    """Say how the label file is read, complete its settings where that is simple, and tell what is wrong with it."""
+    try:
+        match = _matched()
+        if match.key_format:
+            labels = _rewritten(settings, labels, key_format=match.key_format)
+            click.echo(f"keys of images are made of its names by dataset.labels.key_format: {match.key_format}")
+            match = _matched()
+    except VlmineError as error:
+        print_problem(f"{labels.file}: {error} Correct dataset.labels in vlmine.yaml.", colour="yellow")
+        return
+    if labels.default_split is not None and match.matched_count < match.image_count:
+        click.echo(f"{labels.file} has no splits: its rows with a class are the labelled set (default_split: seed).")
+    elif labels.default_split is not None:
+        _rewritten(settings, labels, default_split="pool", oracle=True)
+        click.echo(
+            f"{labels.file} has no splits and a row for every image: as on a benchmark, a fifth is drawn as the "
+            f"labelled set, and the other labels are hidden until they are mined (oracle: true)."
+        )
+    if match.problem:
+        print_problem(f"{labels.file}: {match.problem} {match.advice}", colour="yellow")
+
+
+def _matched() -> "LabelMatch":
+    """Return how the label file of the project here matches its images."""
     from vlmine_dagster.resources.label_match import look_at_labels
     from vlmine_dagster.resources.workbench import Workbench
+    from vlmine_dagster.settings.project import SETTINGS_FILE
+
+    bench = Workbench(settings_file=str(Path.cwd() / SETTINGS_FILE))
+    return look_at_labels(cast("Labels", bench.labels), bench.source, bench.lake)
+
+
+def _rewritten(settings: "ProjectSettings", labels: "LabelSettings", **changes: Any) -> "LabelSettings":
+    """Write the project again with other settings of its labels; return them."""
     from vlmine_dagster.settings.starter import write_starter
 
-    file = Path.cwd() / "vlmine.yaml"
-    bench = Workbench(settings_file=str(file))
-    if labels.default_split is not None:
-        click.echo(f"{labels.file} has no splits: its rows with a class are the labelled set (default_split: seed).")
-    with suppress(VlmineError):  # told below
-        match = None if bench.labels is None else look_at_labels(bench.labels, bench.source, bench.lake)
-        if match is not None and match.key_format:
-            keyed = labels.model_copy(update={"key_format": match.key_format})
-            dataset = settings.dataset.model_copy(update={"labels": keyed})
-            write_starter(Path.cwd(), settings.model_copy(update={"dataset": dataset}), is_forced=True)
-            click.echo(f"its names become keys of images by dataset.labels.key_format: {match.key_format}")
-    advice = advice_on_labels(Workbench(settings_file=str(file)))
-    if advice.state != "ok":
-        print_problem(f"{labels.file}: {advice.found} {advice.advice}", colour="yellow")
+    labels = labels.model_copy(update=changes)
+    dataset = settings.dataset.model_copy(update={"labels": labels})
+    write_starter(Path.cwd(), settings.model_copy(update={"dataset": dataset}), is_forced=True)
+    return labels
 
 
 def _box_files(places: Sequence[str]) -> "BoxFiles | None":
@@ -129,7 +150,7 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
 
 
 def _project_name(given: str | None, dataset: str) -> str:
-    """Return a name that holds ASCII letters, digits, dots, dashes and underscores only; accents are dropped.
+    """Return a project name: ASCII letters, digits, dots, dashes and underscores; accents are dropped.
 
     Examples:
         >>> _project_name(None, "/data/odd photos \u00e9t\u00e9/"), _project_name(None, "/data/\u7167\u7247")
