@@ -11,7 +11,6 @@ bursts as labelled set.
 """
 
 import io
-import tarfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from PIL import Image
 
 from benchmarks.measuring import machine
 from benchmarks.tails import Tail
+from benchmarks.tars import write_tar
 from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import mean_interval
@@ -106,26 +106,19 @@ def burst(data: bytes, draw: np.random.Generator) -> Iterator[bytes]:
 def write_bursts(bench: Workbench, chosen: Sequence[Photo], folder: Path, *, seed: int) -> int:
     """Write tars of bursts and their labels; return the number of frames."""
     (folder / "data").mkdir(parents=True)
-    rows, pending, written = ["key,split,class_id"], [], 0
+    rows, written = ["key,split,class_id"], 0
+    pending: dict[str, bytes] = {}
     content = contents_of(bench, chosen)
     for number, photo in enumerate(chosen):
         for frame, data in enumerate(burst(content[photo], np.random.default_rng([seed, number]))):
             name = f"m{number:05}_{frame:02}"
             rows.append(f'{name},pool,"{photo.label}"')
-            pending.append((name, data))
+            pending[f"{name}.jpg"] = data
         if len(pending) >= SHARD_IMAGES or photo is chosen[-1]:
-            _write_tar(folder / "data" / f"bursts-{written:03}.tar", pending)
-            pending, written = [], written + 1
+            write_tar(folder / "data" / f"bursts-{written:03}.tar", pending)
+            pending, written = {}, written + 1
     (folder / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return len(rows) - 1
-
-
-def _write_tar(file: Path, members: Sequence[tuple[str, bytes]]) -> None:
-    with tarfile.open(file, "w") as tar:
-        for name, data in members:
-            entry = tarfile.TarInfo(f"{name}.jpg")
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
 
 
 def write_settings(folder: Path, *, few_under: int, count_by: str, experiments: Mapping[str, Any]) -> Workbench:

@@ -19,7 +19,8 @@ import numpy as np
 import yaml
 
 from benchmarks.measuring import machine, print_table, rates_of
-from benchmarks.synthetic_pool import key, photo, write_tar
+from benchmarks.synthetic_pool import key, photo
+from benchmarks.tars import write_tar
 from vlmine_dagster.describing.describers.tagger import Tagger, TaggerSettings
 from vlmine_dagster.domain.tables import DESCRIPTIONS
 from vlmine_dagster.resources.describers import DescriberInput

@@ -5,7 +5,6 @@ Keywords follow a 1/x law. What is new can be real: `add_photos` writes a shard 
 """
 
 import io
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow as pa
 import yaml
 from PIL import Image
 
+from benchmarks.tars import write_tar
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.describing.providers import describer_of, keyworder_of
 from vlmine_dagster.domain.tables import TABLES
@@ -156,16 +156,6 @@ def photo(number: int, size: tuple[int, int] = (64, 48)) -> bytes:
     cut = picture.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
     cut.save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-def write_tar(path: Path, members: dict[str, bytes]) -> None:
-    """Write files into a tar."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
 
 
 def _variant_hash(table: str, bench: Workbench) -> str:

@@ -18,10 +18,11 @@ import pytest
 import sqlalchemy
 import yaml
 from filelock import FileLock
-from photos import PHOTOS, jpeg, members, photo, write_tar  # noqa: F401 - tests of projects take them from here
+from photos import PHOTOS, jpeg, members, photo  # noqa: F401 - tests of projects take them from here
 from plain_tables import plain_rows  # noqa: F401
 from processes import run_together  # noqa: F401
 
+from benchmarks.tars import write_tar
 from vlmine_dagster.automation.outcome import Outcome
 from vlmine_dagster.automation.runner import Runner
 from vlmine_dagster.definitions import build_definitions

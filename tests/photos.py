@@ -1,10 +1,8 @@
-"""Crops of scikit-image's photos, and tars of them."""
+"""Crops of scikit-image's photos."""
 
 import io
-import tarfile
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -29,15 +27,6 @@ def jpeg(name: str, number: int) -> bytes:
     file = io.BytesIO()
     picture.crop((left, top, left + width, top + height)).save(file, "JPEG", quality=85)
     return file.getvalue()
-
-
-def write_tar(path: Path, members: Mapping[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
 
 
 def members(counts: Mapping[str, int], *, start: int) -> dict[str, bytes]:
