@@ -26,6 +26,8 @@ from vlmine_dagster.mining.wordnet import is_wordnet_index, wordnet_groups
         ),
         ([("lorry", "big  truck")], "Write 'big truck'"),
         ([("lorry", "")], "line 2: a cell is empty.* or - where it counts for nothing"),
+        ([("lorry", "\N{EN DASH}")], "line 2: '\N{EN DASH}' is another dash. Write - where"),
+        ([("lorry", "\N{MINUS SIGN}")], "is another dash"),
         ([("lorry", "truck"), ("truck", "-")], "line 2: 'truck' is left out. Leave 'lorry' out too: write - in place"),
         ([("a", "b"), ("b", "c"), ("c", "-")], "line 2: 'c' is left out. Leave 'a' out too: write - in place of 'b'"),
     ],

@@ -71,6 +71,8 @@ def _check_keyword(name: str, place: str) -> None:
             f"{place}: a cell is empty. A line holds a keyword and the one that it is merged into, or "
             f"{LEFT_OUT} where it counts for nothing."
         )
+    if name != LEFT_OUT and all(unicodedata.category(char) in ("Pd", "Sm") for char in name):
+        raise ConfigError(f"{place}: {name!r} is another dash. Write {LEFT_OUT} where a keyword counts for nothing.")
     plain = " ".join(unicodedata.normalize("NFKC", name).lower().split())
     if plain != name:
         raise ConfigError(
