@@ -1,8 +1,11 @@
 """Each fact about Dagster on which `engine/dagster_internals.py` relies, asked of the Dagster that is installed."""
 
 import ast
+import gc
+import logging
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -237,3 +240,17 @@ def test_events_of_a_history_in_files_are_written_by_one_engine_per_file(tmp_pat
     of_events = [engine for engine in used if str(plain_path(tmp_path)) in engine[0]]
     assert len(of_events) > 6
     assert len(set(of_events)) == len({url for url, _ in of_events})
+
+
+def test_a_history_in_memory_is_dropped_in_another_thread_without_a_complaint(caplog):
+    engine = sqlalchemy.create_engine(
+        "sqlite:///file:dropped?mode=memory&cache=shared&uri=true", poolclass=sqlalchemy.NullPool
+    )
+    held: list[sqlalchemy.Connection] = []
+
+    with caplog.at_level(logging.ERROR, "sqlalchemy.pool"), ThreadPoolExecutor(1) as other:
+        other.submit(lambda: held.append(engine.connect())).result()
+        held.clear()
+        gc.collect()
+
+    assert not caplog.records
