@@ -8,6 +8,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import alembic.util
 import dagster as dg
 import pytest
 import sqlalchemy
@@ -23,7 +24,7 @@ from vlmine_dagster.engine.dagster_internals import (
     free_slots_of_ended_runs,
     is_history_local,
     is_interrupted,
-    reuse_engines,
+    lighten,
     step_failures,
     version_tags,
 )
@@ -226,8 +227,8 @@ def test_events_of_a_history_in_files_are_written_by_one_engine_per_file(tmp_pat
         used.append((str(connection.engine.url), id(connection.engine)))
 
     with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
-        reuse_engines(instance)
-        reuse_engines(instance)
+        lighten(instance)
+        lighten(instance)
         sqlalchemy.event.listen(sqlalchemy.Engine, "engine_connect", note)
         try:
             for number in range(3):
@@ -254,3 +255,29 @@ def test_a_history_in_memory_is_dropped_in_another_thread_without_a_complaint(ca
         gc.collect()
 
     assert not caplog.records
+
+
+@dg.asset
+def speaks() -> None:
+    print("said by a step", flush=True)
+
+
+def test_a_run_reads_no_migration_again_starts_no_process_and_prints_where_we_print(tmp_path, monkeypatch, capfd):
+    read: list[str] = []
+    started: list[object] = []
+    load = alembic.util.load_python_file
+    monkeypatch.setattr("alembic.util.load_python_file", lambda folder, name: read.append(name) or load(folder, name))
+    monkeypatch.setattr("subprocess.Popen", lambda command, **_: started.append(command))
+    job = dg.Definitions([speaks]).resolve_implicit_global_asset_job_def()
+
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
+        lighten(instance)
+        job.execute_in_process(instance=instance)
+        read.clear()
+        job.execute_in_process(instance=instance)
+        histories = [*Path(str(plain_path(tmp_path))).rglob("*.db")]
+
+    assert capfd.readouterr().out.count("said by a step") == 2
+    assert set(read) <= {"env.py"}
+    assert not started
+    assert len(histories) >= 3  # an index and one of each run, whose tables were stamped

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.engine.dagster_internals import reuse_engines
+from vlmine_dagster.engine.dagster_internals import lighten
 from vlmine_dagster.resources.sqlite_files import kept_open
 from vlmine_dagster.settings.plain_paths import plain_path
 from vlmine_dagster.settings.project import Project
@@ -23,7 +23,7 @@ def open_instance(project: Project) -> Iterator[dg.DagsterInstance]:
     """Open the project's Dagster instance: DAGSTER_HOME if set, else `dagster/` under the home."""
     home = prepare_dagster_home(project)
     with kept_open(home), dg.DagsterInstance.from_config(str(home)) as instance:
-        reuse_engines(instance)
+        lighten(instance)
         yield instance
 
 

@@ -5,8 +5,10 @@ Nothing private is imported: facts that public objects carry are read by the nam
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,6 +25,7 @@ INPUT_POINTER_TAG = "dagster/input_event_pointer"
 
 
 _MOST_ENGINES = 32  # Dagster keeps one file per run
+_MOST_SCRIPTS = 8
 
 
 @dataclass(frozen=True)
@@ -84,17 +87,25 @@ def is_history_local(instance: dg.DagsterInstance) -> bool:
     return any(base.__name__ == "SqliteRunStorage" for base in type(instance.run_storage).__mro__)
 
 
-def reuse_engines(instance: dg.DagsterInstance) -> None:
-    """Let a history in files of this machine make what SQLAlchemy needs for a file once, not for each event.
+def lighten(instance: dg.DagsterInstance) -> None:
+    """Take from a run what it costs beside its work, where the history is in files of this machine.
 
-    An engine compiles each statement when it is first executed; it keeps no connection open.
+    Dagster makes an engine for each event and compiles its statements again, reads its hundred migrations twice for
+    the file of each run, and starts four processes a run that copy what steps print to files and back to the terminal.
+    An engine keeps no connection open; what steps print goes straight to where this process prints.
     """
     for storage in (instance.run_storage, instance.event_log_storage):
-        for base in type(storage).__mro__:
-            if base.__name__ in ("SqliteRunStorage", "SqliteEventLogStorage"):
-                module: Any = sys.modules[base.__module__]
-                if not hasattr(module.create_engine, "cache_info"):
-                    module.create_engine = _reusing(module.create_engine)
+        for module in _modules_of(storage, "SqliteRunStorage", "SqliteEventLogStorage"):
+            if not hasattr(module.create_engine, "cache_info"):
+                module.create_engine = _reusing(module.create_engine)
+                _read_migrations_once()
+    for module in _modules_of(instance.compute_log_manager, "LocalComputeLogManager"):
+        module.mirror_stream_to_file = _without_copies
+
+
+def _modules_of(member: object, *names: str) -> list[Any]:
+    """Return the modules of the classes of these names that something is one of."""
+    return [sys.modules[base.__module__] for base in type(member).__mro__ if base.__name__ in names]
 
 
 def _reusing(create_engine: Any) -> Any:
@@ -109,6 +120,22 @@ def _reusing(create_engine: Any) -> Any:
 
     engine.cache_info = made.cache_info  # type: ignore[attr-defined]
     return engine
+
+
+@cache
+def _read_migrations_once() -> None:
+    """Let alembic keep the migrations that belong to a configuration, of which Dagster has one per kind of storage."""
+    from alembic.script import ScriptDirectory
+
+    ScriptDirectory.from_config = staticmethod(lru_cache(_MOST_SCRIPTS)(ScriptDirectory.from_config))  # type: ignore[assignment,method-assign]
+
+
+@contextmanager
+def _without_copies(_stream: object, path: str) -> Iterator[None]:
+    """Leave the file of what a step prints empty, which says that nothing was captured."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).touch()
+    yield
 
 
 def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
