@@ -127,7 +127,7 @@ def _read_migrations_once() -> None:
     """Let alembic keep the migrations that belong to a configuration, of which Dagster has one per kind of storage."""
     from alembic.script import ScriptDirectory
 
-    ScriptDirectory.from_config = staticmethod(lru_cache(_MOST_SCRIPTS)(ScriptDirectory.from_config))  # type: ignore[assignment,method-assign]
+    ScriptDirectory.from_config = staticmethod(lru_cache(_MOST_SCRIPTS)(ScriptDirectory.from_config))  # type: ignore[method-assign]
 
 
 @contextmanager
