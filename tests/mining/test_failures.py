@@ -229,3 +229,87 @@ def test_a_label_before_a_description_is_taken_off(text, said):
 )
 def test_failures_that_people_reported_are_none(text, outcome):
     assert judge_description(text, language="en").outcome == outcome
+
+
+PHRASE = "on top of a hat "
+CAN = "The can is black and white, and there is a can of coffee on the table. "
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Two cats. <|endofchunk|> <image>  An image of a sink.", "Two cats."),  # mlfoundations/open_flamingo#147
+        ("A dog.<end_of_turn>\n<start_of_turn>user\nWhat breed?<end_of_turn>", "A dog."),
+        ("A dog runs.\n### Human: What breed?\n### Assistant: A beagle.", "A dog runs."),  # salesforce/xgen#2
+        ("A woman.\n\nASSISTANT: The revised caption:\n\nA woman.", "A woman."),  # 1038lab/ComfyUI-JoyCaption#45
+        ("USER: <image>\nDescribe it. ASSISTANT: A dog on a bench.", "A dog on a bench."),
+        ("[INST] Describe it. [/INST] A dog on a bench.</s>", "A dog on a bench."),
+        ("<|im_start|>assistant\nA dog on a bench.<|im_end|>", "A dog on a bench."),
+        ("A dog sits on a bench.<|end|>", "A dog sits on a bench."),
+        ("<ref>A dog</ref><box>(22,33),(99,100)</box> runs.", "A dog runs."),  # QwenLM/Qwen-VL#278
+        ("<|object_ref_start|>A dog<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>", "A dog"),
+        ("A car<loc_52><loc_332><loc_932><loc_774> and a dog<loc_1><loc_2>", "A car and a dog"),
+        ("<phrase>A snowman</phrase><object><patch_index_0044><patch_index_0863></object> burns.", "A snowman burns."),
+        ("[unused0] sticking his tongue out", "sticking his tongue out"),  # microsoft/GenerativeImage2Text#19
+        ("A<unk> dog on a<unused12> bench.", "A dog on a bench."),  # lablup/mlxcel#884
+        ("It was a bowl of cotton.\n<|im_start|>\n<|im_start|>", "It was a bowl of cotton."),  # video-SALMONN-2#20
+        ("A\u0120dog\u0120on\u0120a\u0120bench.\u010a", "A dog on a bench."),  # ml-explore/mlx-lm#1041
+        ("It\u00e2\u0122\u013bs\u0120a\u0120dog\u0120on\u0120grass.", "It\u2019s a dog on grass."),
+        ("\u2581A\u2581dog\u2581on\u2581a\u2581bench.", "A dog on a bench."),  # ggml-org/llama.cpp#2743
+        ("A dog<0x20>on a caf<0xC3><0xA9> chair.", "A dog on a caf\u00e9 chair."),
+        ("analysisWe need to describe it. A cat?assistantfinalA dog on a bench.", "A dog on a bench."),  # textgen#7374
+        ('{"caption": "A dog sits on a bench."}', "A dog sits on a bench."),
+        ('Here it is:\n```json\n{"title": "Dog on bench", "mood": "n/a"}\n```', "Dog on bench."),
+        ('[{"bbox_2d": [1, 2, 3, 4], "label": "a dog"}, {"bbox_2d": [5, 6, 7], "label": "a ball"}]', "a dog. a ball."),
+        ("Sure! Here is a description of the image: A dog on a bench.", "A dog on a bench."),
+        ("A dog on a bench. Would you like me to describe anything else?", "A dog on a bench."),
+    ],
+)
+def test_what_a_server_leaves_around_and_within_an_answer_is_taken_out(text, said):
+    found = judge_description(text, language="en")
+
+    assert (found.outcome, found.text) == ("ok", said)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "reason"),
+    [
+        (f"A man with a hat {PHRASE * 7}", "unparseable", "the model repeats itself without end"),  # LAVIS#713
+        (f"A can on a wooden table. {CAN * 5}", "unparseable", "repeats itself"),  # DAMO-NLP-SG/Video-LLaMA#109
+        (f".\\\\{'assistant' * 30} is is of is of", "unparseable", "repeats itself"),  # tenstorrent/tt-metal#43192
+        (f"A dog on {'addCriterion ' * 6}", "unparseable", "repeats itself"),  # QwenLM/Qwen3-VL#759
+        ("! " * 40, "empty", "placeholder"),  # vllm-project/vllm#27364
+        ("<s>" * 100, "empty", "the answer is empty"),  # kijai/ComfyUI-Florence2#187
+        ("<|image_pad|><|image_pad|>", "empty", "the answer is empty"),
+        ('<tool_call>{"name": "zoom", "arguments": {"label": "dog"}}</tool_call>', "unparseable", "calls a tool"),
+        ('<|python_tag|>search.call(query="dog on a beach")', "unparseable", "calls a tool"),
+        ('{"name": "describe_image", "parameters": {"what": "a dog"}}', "unparseable", "calls a tool"),
+        ("```python\nimport cv2\nimage = cv2.imread('dog.jpg')\n```", "unparseable", "the text is program code"),
+        ("Use this Python code:\n```python\nimage.show()\n```", "unparseable", "the text is program code"),
+        ("We need to describe the image. A dog. The user wants one.", "unparseable", "a thought about the task"),
+        ("thought\nThe user asked what is in it.", "truncated", "the thought did not end"),  # vercel/ai PR 8357
+    ],
+)
+def test_loops_calls_code_and_plans_are_no_descriptions(text, outcome, reason):
+    found = judge_description(text, language="en")
+
+    assert found.outcome == outcome
+    assert reason in found.failure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tiles of red, green, red, green, red, green, red, green on a floor.",
+        "Row after row after row after row of vines on a hill.",
+        'A poster that reads "no no no no no no no no" above a door.',
+        "\u0120gantija is a temple on an island, built of stone.",
+        "A blackboard with x < y and [a, b] > 0: a lesson about #tags.",
+        "A screenshot of code:\n```python\nimport cv2\n```\nwith a dog as wallpaper behind the window.",
+        "Captures d'archives : un train en gare.",
+    ],
+)
+def test_what_only_looks_like_a_leftover_stays(text):
+    found = judge_description(text)
+
+    assert (found.outcome, found.text) == ("ok", None)

@@ -7,8 +7,9 @@ from typing import Any
 
 import regex
 
-from vlmine_dagster.mining.failures import failure_of, is_refusal
+from vlmine_dagster.mining.failures import failure_of, is_refusal, text_of_data
 from vlmine_dagster.mining.keywords import LONGEST_KEYWORD, tag_keywords
+from vlmine_dagster.mining.leftovers import without_courtesy
 from vlmine_dagster.mining.thoughts import Answer, without_thought
 
 __all__ = [
@@ -99,6 +100,7 @@ def judge_description(text: str, *, language: str | None = None) -> Judgement:
     found = failure_of(said)
     if found is not None:
         return Judgement(found.outcome, found.reason)
+    said = without_courtesy(text_of_data(said))
     if language is not None and not is_in_language(said, language):
         return Judgement("unparseable", f"the answer is not in language {language}")
     return Judgement(text=said if said != text else None)

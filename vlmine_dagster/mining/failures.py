@@ -19,6 +19,7 @@ import regex
 
 from vlmine_dagster.mining.foreign_cues import CUES, NOTHING, QUESTION
 from vlmine_dagster.mining.foreign_words import is_about_the_request
+from vlmine_dagster.mining.leftovers import is_call, is_call_data, is_loop, without_code
 from vlmine_dagster.mining.meta_words import FUNCTION_WORDS, META, THINGS
 
 _LONGEST_LOOKED_AT = 3000  # characters; longer answers are judged by their beginning
@@ -133,6 +134,11 @@ _THOUGHT = regex.compile(
     r"|^\W*(?:okay|ok|alright|hm+|wait|right|well|so|now|first|step \d|thinking|thought|reasoning|analysis|plan|draft)\b[ ,.:;-]",
     regex.IGNORECASE | regex.MULTILINE,
 )
+_PLANS = regex.compile(  # how no description begins
+    r"^\W*(?:(?:okay|ok|so|well|first|alright|hmm|right|now)\W+)*(?:(?:the|our|this) user (?:wants|asks|asked|is asking|has asked|has given|gave|says|provided|requests)\b"
+    r"|(?:we|i) (?:need|have|should|must|are asked|am asked) to (?:describe|write|provide|caption|produce|answer|give|summari[sz]e|analy[sz]e|look at)\b)",
+    regex.IGNORECASE,
+)
 _POLICY = regex.compile(
     r"\b(?:polic(?:y|ies)|guidelines?|safety|terms of (?:service|use)|content (?:filter|violation)|violat\w+|prohibited|moderation|privacy|copyright\w*|confidential\w*"
     r"|not permitted|declin\w+|withheld|suppressed|blocked|flagged|refus\w+|rejected|censored|against (?:my|the|our))\b",
@@ -202,6 +208,8 @@ def failure_of(text: str) -> Failure | None:
     """
     bare = text.strip()[:_LONGEST_LOOKED_AT].replace("\u2019", "'")
     data = _json(bare)
+    if is_call(bare) or is_call_data(data):
+        return _CALL
     if data is not None:
         values = list(_values(data))
         if not values:
@@ -213,6 +221,21 @@ def failure_of(text: str) -> Failure | None:
             return None if any(_judged(value) is None for value in values) else _judged(". ".join(values))
         bare = ". ".join(values)
     return _judged(bare)
+
+
+def text_of_data(text: str) -> str:
+    """Return what JSON says where a model answered by some in place of a sentence; any other text as it is.
+
+    Examples:
+        >>> text_of_data('{"title": "Dog on bench", "caption": "A dog sits on a bench.", "score": 0.9, "mood": "n/a"}')
+        'Dog on bench. A dog sits on a bench.'
+    """
+    data = _json(text)
+    if data is None:
+        return text
+    values = list(_values(data))
+    said = [value for value in values if _no_sentence(value) is None] or values
+    return ". ".join(value.strip().rstrip(".") for value in said) + "."
 
 
 def is_caught_by_form(text: str) -> bool:
@@ -228,6 +251,11 @@ def _named_count(text: str) -> int:
 
 def _judged(text: str) -> Failure | None:
     return _no_sentence(text) or _machine_text(text) or _spoken(text)
+
+
+def _said(text: str) -> str:
+    """Return a text without what it quotes."""
+    return str(_QUOTED.sub(" ", text))
 
 
 def is_refusal(text: str) -> bool:
@@ -272,6 +300,10 @@ NAMES = (
 _WEIGHTS = (1.65, -2.8, -2.2, -1.2, -0.5, 1.0, 0.5, -0.1, 0.4, 0.2, 0.6, 0.2, 0.2, 0.0, 0.6, 0.1, -0.5, -0.5)
 _EMPTY = Failure("empty", "the text is a placeholder")
 _ERROR = Failure("unparseable", "the text is a server's error")
+_CALL = Failure("unparseable", "the model calls a tool instead of answering")
+_LOOP = Failure("unparseable", "the model repeats itself without end")
+_PLAN = Failure("unparseable", "the text is a thought about the task")
+_CODE = Failure("unparseable", "the text is program code")
 
 
 def _no_sentence(text: str) -> Failure | None:
@@ -299,7 +331,14 @@ def _no_sentence(text: str) -> Failure | None:
 
 
 def _machine_text(text: str) -> Failure | None:
-    return _ERROR if _MARKUP.search(text) or _TRACE.search(text) else None
+    if _MARKUP.search(text) or _TRACE.search(text):
+        return _ERROR
+    if is_loop(_said(text)):
+        return _LOOP
+    if _PLANS.match(text):
+        return _PLAN
+    prose = without_code(text)
+    return _CODE if prose != text and (not prose.strip() or _spoken(prose) or _no_sentence(prose.strip())) else None
 
 
 def _spoken(text: str) -> Failure | None:
@@ -343,7 +382,7 @@ def _named(text: str) -> Failure:
     if _LACK.search(plain) or _SELF.search(plain) or (_REQUEST.search(plain) and not _POLICY.search(plain)):
         return Failure("not_seen", "the model says that it got or sees no picture")
     if _THOUGHT.search(plain) and not (_SORRY.search(plain) or _POLICY.search(plain)):
-        return Failure("unparseable", "the text is a thought about the task")
+        return _PLAN
     if _ECHO.search(plain):
         return _EMPTY
     return Failure("refused", "the model refused in words")
@@ -357,7 +396,8 @@ def _has_content(texts: Sequence[str]) -> bool:
 
 def _json(text: str) -> Any:
     """Return the JSON value that a text is, in a fence or not; None where it is none."""
-    bare = regex.sub(r"^\s*```\w*\s*|\s*```\s*$", "", text).strip()
+    fenced = regex.search(r"```(?:json)?\s*([\[{].*?[\]}])\s*```", text, regex.IGNORECASE | regex.DOTALL)
+    bare = fenced[1] if fenced else text.strip()
     if bare[:1] not in ("{", "["):
         return None
     try:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import regex
 
+from vlmine_dagster.mining.leftovers import decoded, plain_answer
+
 _NAMES = (
     r"(?:think|thinks|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad|deliberation|rationale"
     r"|cot|chain_of_thought|inner_monologue|internal|planning|seed:think|ds:think|antml:thinking|mm:think)"
@@ -23,16 +25,12 @@ _FLAGS = regex.IGNORECASE
 _OPENING = regex.compile(_OPEN, _FLAGS)
 _CLOSING = regex.compile(_CLOSE, _FLAGS)
 _EITHER = regex.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", _FLAGS)
-_ANSWER_TAGS = regex.compile(
-    r"</?\s*(?:answer|final|final_answer|output|response|result|solution|summary|description|caption)\s*>"
-    r"|<\|(?:begin|end)_of_(?:box|solution|text|answer)\|>"
-    r"|<\|(?:im_start|im_end|eot_id|end_of_turn|return|endoftext|start|end|message|eom_id|assistant)\|>"
-    r"|<(?:end_of_turn|start_of_turn|eos|bos|pad|end_of_utterance)>|</?s>|\[/?INST\]",
-    _FLAGS,
+_CHANNELS = regex.compile(
+    r"^\s*(?:analysis|commentary)(?=[A-Z\s]).*assistant(?:final)?(?=[\p{Lu}\p{N}\"*\[{])", regex.DOTALL
 )
-_LEAD = regex.compile(
-    r"^\s*(?:(?:\*\*|#+\s*)?(?:final answer|answer|response|assistant)\s*:?\s*(?:\*\*)?\s*:?\s*\n*)(?=\S)", _FLAGS
-)
+"""Harmony's channels where the server dropped its special tokens: `analysisWe need to ...assistantfinalA dog.`"""
+_END_OF_TURN = regex.compile(r"\s*<\|end\|>\s*$", _FLAGS)  # ends a turn of other templates than Harmony's (Phi)
+_HEADED = regex.compile(r"^\s*thought\s*\n", _FLAGS)  # Gemini's thoughts where nothing tells them from the answer
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,14 @@ def without_thought(text: str) -> Answer:
         >>> without_thought("A sign that reads <THINK> in red letters.").has_thought
         False
     """
-    if not _EITHER.search(text) and not _ANSWER_TAGS.search(text):
-        return Answer(text)
+    text = decoded(text)
+    spoken = _CHANNELS.sub("", text)
+    if spoken != text:
+        return Answer(plain_answer(spoken), has_thought=True)
+    if _HEADED.match(text):
+        return Answer("", has_thought=True, is_open=True)
     if not _EITHER.search(text):
-        return Answer(_bare(text))
+        return Answer(plain_answer(text))
     first = _OPENING.search(text)
     if first is None or (text[: first.start()].strip() and not _is_markup(text, first)):
         return _behind_last_close(text)
@@ -85,9 +87,9 @@ def _is_markup(text: str, tag: "regex.Match[str]") -> bool:
 def _behind_last_close(text: str) -> Answer:
     """Return what stands behind the last end of a thought that has no beginning."""
     ends = [found for found in _CLOSING.finditer(text) if found.group().strip() != "```"]
-    if not ends:
-        return Answer(text)
-    return Answer(_bare(text[ends[-1].end() :]), has_thought=True)
+    if not ends or (_END_OF_TURN.match(ends[-1].group()) and not text[ends[-1].end() :].strip()):
+        return Answer(plain_answer(text))
+    return Answer(plain_answer(text[ends[-1].end() :]), has_thought=True)
 
 
 def _outside(text: str) -> Answer:
@@ -105,10 +107,5 @@ def _outside(text: str) -> Answer:
         elif not is_fence:  # an end without a beginning: all before it was thought
             parts, place = [], tag.end()
     if depth:
-        return Answer(_bare("".join(parts)), has_thought=True, is_open=True)
-    return Answer(_bare("".join([*parts, text[place:]])), has_thought=True)
-
-
-def _bare(text: str) -> str:
-    """Return an answer without the tags of chat templates and of `answer`."""
-    return str(_LEAD.sub("", _ANSWER_TAGS.sub("", text).strip()).strip())
+        return Answer(plain_answer("".join(parts)), has_thought=True, is_open=True)
+    return Answer(plain_answer("".join([*parts, text[place:]])), has_thought=True)
