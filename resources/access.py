@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.secrets import masked, plain_key, refusal_of_key
@@ -43,7 +43,8 @@ class Access:
     """How one endpoint is reached.
 
     Attributes:
-        base_url: Its address, which may hold a user and a password.
+        base_url: Its address, which may hold a user and a password, without its query.
+        query: What follows a question mark in the address, such as Azure's `api-version`; sent with each call.
         key: The key, "none" where there is none.
         has_key: Whether there is one.
         proxy: What calls go through, None where they go straight.
@@ -51,6 +52,7 @@ class Access:
     """
 
     base_url: str
+    query: dict[str, str]
     key: str
     has_key: bool
     proxy: Proxy | None
@@ -66,12 +68,12 @@ def access_to(settings: EndpointSettings) -> Access:
     Raises:
         ModelError: the key, the address, a proxy or a certificate file cannot be used; the message names the variable.
     """
-    url = _address(settings)
+    url, query = _address(settings)
     key = key_in(settings.api_key_env)
     if not key and settings.base_url is None and not os.environ.get("OPENAI_BASE_URL"):
         raise ModelError(f"{settings.model}: no key. Put it into the environment as {settings.api_key_env}.")
     proxy = proxy_for(url)
-    return Access(url, key or "none", bool(key), proxy, _certificates() if url.startswith("https") else None)
+    return Access(url, query, key or "none", bool(key), proxy, _certificates() if url.startswith("https") else None)
 
 
 def address_of(settings: EndpointSettings) -> str:
@@ -113,10 +115,28 @@ def proxy_for(url: str) -> Proxy | None:
     return None
 
 
-def _address(settings: EndpointSettings) -> str:
+def advice_on_path(url: str) -> str:
+    """Return where a model may be instead of at an address that has no such path; empty without a guess.
+
+    Examples:
+        >>> advice_on_path("http://localhost:11434/api/chat")
+        'Most servers want /v1 at the end of base_url: http://localhost:11434/v1.'
+        >>> advice_on_path("https://api.example.com/v1")
+        ''
+    """
+    path = urlsplit(url).path
+    if re.search(r"/(?:v\d+\w*|openai|deployments)(?:/|$)", path):
+        return ""
+    base = url.partition("?")[0].rstrip("/")
+    base = re.sub(r"/(?:api|chat|generate|completions|api/chat|api/generate|models)$", "", base)
+    return f"Most servers want /v1 at the end of base_url: {masked(base)}/v1."
+
+
+def _address(settings: EndpointSettings) -> tuple[str, dict[str, str]]:
     source = "base_url" if settings.base_url else "$OPENAI_BASE_URL"
     base_url = settings.each_endpoint[0].base_url
     url = (str(base_url or "") or os.environ.get("OPENAI_BASE_URL") or _OPENAI).strip().strip("\"'")
+    url, _, query = url.partition("?")
     url = url.rstrip("/").removesuffix("/chat/completions")
     try:
         is_address = urlsplit(url).scheme in _PORTS and bool(urlsplit(url).hostname) and (urlsplit(url).port or 1) > 0
@@ -127,7 +147,7 @@ def _address(settings: EndpointSettings) -> str:
             f"{source} is {masked(url)!r}: expected an address such as http://localhost:8000/v1, with http:// or "
             f"https:// in front."
         )
-    return url
+    return url, dict(parse_qsl(query))
 
 
 def _checked_proxy(proxy: Proxy) -> Proxy:

@@ -13,18 +13,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vlmine_dagster.domain.errors import ModelError, PictureError
-from vlmine_dagster.domain.secrets import masked
 from vlmine_dagster.domain.tables import Outcome
-from vlmine_dagster.resources.access import address_of
+from vlmine_dagster.resources.access import address_of, advice_on_path
 from vlmine_dagster.resources.endpoint import raw_response, unreachable
 from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.ordered import core_count, map_in_order
 from vlmine_dagster.resources.pictures import jpeg_for_model
 from vlmine_dagster.resources.questions import ChatQuestion, Dialect
-from vlmine_dagster.resources.refusals import Course, Refusal, refusal_in
+from vlmine_dagster.resources.refusals import Course, Refusal
 from vlmine_dagster.resources.replies import Reply, Request
-from vlmine_dagster.resources.responses import error_status
-from vlmine_dagster.resources.retries import FIRST_PAUSE_S, RetryPolicy, refusal_of
+from vlmine_dagster.resources.responses import no_completion
+from vlmine_dagster.resources.retries import FIRST_PAUSE_S, RetryPolicy, refusal_in_answer, refusal_of
 from vlmine_dagster.resources.routes import Health, Route, Routes
 from vlmine_dagster.resources.sounds import sound_format
 
@@ -190,6 +189,8 @@ class _Calls:
         reason, settings = (reply.failure or "").rstrip("."), self._question.settings
         if "timeout_s" in reason:
             return f"{reason}, with {self.routes.limit} of concurrency {settings.concurrency} at once: raise timeout_s"
+        if reply.outcome is Outcome.REFUSED and "(413:" in reason:
+            return f"{reason}. Lower image_side, or raise the limit of the server or proxy that said so"
         if reply.outcome is Outcome.REFUSED:
             return f"{reason}. If it names a field, set it in `extra`; null takes one away"
         return reason
@@ -255,21 +256,23 @@ class _Calls:
             return self._refused(refusal_of(error), body, dialect, route)
         except openai.APIError as error:
             return _Miss(shown_line(unreachable(route.settings, error)))
-        status = error_status(content)
-        if status is not None:
-            return self._refused(refusal_in(status, response.headers, content), body, dialect, route)
+        refusal = refusal_in_answer(response, content)
+        if refusal is not None:
+            return self._refused(refusal, body, dialect, route)
         reply = self._question.read(content, request, latency_s=time.monotonic() - started)
         if reply is None:
-            shown = masked(content[:2000].decode("utf-8", "replace"))[:80]
-            return _Miss(shown_line(f"the answer is no chat completion: {shown!r}"), is_unreadable=True)
+            return _Miss(shown_line(no_completion(content)), is_unreadable=True)
         return reply
 
     def _refused(self, refusal: Refusal, body: dict[str, Any], dialect: Dialect, route: Route) -> "Reply | _Miss":
         if refusal.course is Course.END:
+            meaning = f"{refusal.meaning} ({refusal})"
+            if refusal.is_about_path:
+                meaning = f"{meaning}. {advice_on_path(address_of(route.settings))}".rstrip(". ")
             if any(not other.is_refused for other in self.routes.all if other is not route):
-                route.refuse(f"{refusal.meaning} ({refusal})")
+                route.refuse(meaning)
                 return _Miss(refusal.words, is_refused_here=True)
-            self._give_up(f"{refusal.meaning} ({refusal})")
+            self._give_up(meaning)
             return _Miss(refusal.words)
         if refusal.course is Course.LEAVE_OUT:
             if self._asks_otherwise(refusal, body, dialect):

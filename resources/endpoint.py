@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Generator
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.resources.access import Access, access_to, address_of
@@ -83,14 +85,43 @@ def unreachable(settings: EndpointSettings, error: BaseException) -> str:
 
 def _options(access: Access, timeout_s: float) -> dict[str, Any]:
     # Organization and project are headers too: what the environment holds for them is the user's, and may be empty.
-    return {"api_key": access.key, "base_url": access.base_url, "max_retries": 0, "timeout": timeout_s}
+    return {
+        "api_key": access.key,
+        "base_url": access.base_url,
+        "default_query": access.query,
+        "max_retries": 0,
+        "timeout": timeout_s,
+    }
+
+
+def _azure_key(access: Access) -> Any:
+    """Return what sends a key as Azure wants it; None elsewhere, and for a token of Azure's directory."""
+    import httpx2
+
+    is_azure = (urlsplit(access.base_url).hostname or "").lower().endswith(".azure.com")
+    if not (is_azure and access.has_key) or access.key.startswith("eyJ"):
+        return None
+
+    class AzureKey(httpx2.Auth):
+        def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+            request.headers.pop("Authorization", None)
+            request.headers["api-key"] = access.key
+            yield request
+
+    return AzureKey()
 
 
 def _transport(access: Access, timeout_s: float) -> dict[str, Any]:
     """Return how calls travel; the environment was read already, so the client reads it no more."""
     proxy = None if access.proxy is None else access.proxy.url
     verify = access.certificates or _usual_certificates()
-    return {"timeout": timeout_s, "trust_env": False, "proxy": proxy, "verify": verify}
+    return {
+        "timeout": timeout_s,
+        "trust_env": False,
+        "proxy": proxy,
+        "verify": verify,
+        "auth": _azure_key(access),
+    }
 
 
 @cache

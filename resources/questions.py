@@ -105,7 +105,7 @@ class ChatQuestion:
             found = completion_in(content)
         except Unreadable as error:
             guess = estimated_tokens(request, content.decode("utf-8", "replace"))
-            used = self._used(guess, latency_s, is_estimated=True)
+            used = self._used(guess, latency_s, None, is_estimated=True)
             return Reply(None, Outcome.UNPARSEABLE, shown_line(str(error)), **used)
         if found is None:
             return None
@@ -113,15 +113,19 @@ class ChatQuestion:
         guess = estimated_tokens(request, f"{found.thought}{text or ''}")
         tokens = (found.prompt_tokens or guess[0], found.output_tokens or guess[1])
         is_estimated = tokens != (found.prompt_tokens, found.output_tokens or 0)
-        return self._judged(Reply(text, **self._used(tokens, latency_s, is_estimated=is_estimated)), found)
+        used = self._used(tokens, latency_s, found.cost_usd, is_estimated=is_estimated)
+        return self._judged(Reply(text, **used), found)
 
-    def _used(self, tokens: tuple[int, int], latency_s: float, *, is_estimated: bool) -> dict[str, Any]:
-        """Return the `Usage` of an answer, by name."""
+    def _used(
+        self, tokens: tuple[int, int], latency_s: float, told_usd: float | None, *, is_estimated: bool
+    ) -> dict[str, Any]:
+        """Return the `Usage` of an answer, by name; its cost is the larger of price and the server's word."""
+        priced_usd = None if self.price is None else self.price.of(*tokens)
         return {
             "prompt_tokens": tokens[0],
             "output_tokens": tokens[1],
             "latency_s": latency_s,
-            "cost_usd": None if self.price is None else self.price.of(*tokens),
+            "cost_usd": max((usd for usd in (priced_usd, told_usd) if usd is not None), default=None),
             "is_estimated": is_estimated,
         }
 

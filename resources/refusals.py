@@ -10,11 +10,13 @@ from enum import Enum
 from typing import Any
 
 from vlmine_dagster.resources.lines import shown_line
-from vlmine_dagster.resources.responses import error_code, words_in
+from vlmine_dagster.resources.responses import error_code, page_title, words_in
 
 _LONGEST_RETRY_AFTER_S = 300.0
+_NO_PICTURES = "this model or server takes no pictures"
+_A_PAGE = "a web page answered instead of a model"
 _NOT_THERE = "there is no such model or path"
-_PASSING = (408, 409, 425)
+_PASSING = (408, 409, 424, 425, 498)  # 424: a model that is being loaded; 498: no capacity (Groq)
 _BAD_KEY = re.compile(
     r"api[ _-]?key\s+(?:is\s+)?(?:not valid|invalid|missing|expired|not found|incorrect)|api_key_invalid"
     r"|(?:invalid|incorrect|missing|wrong|expired|no)\s+(?:api[ _-]?key|(?:access |auth\w* )?token|credentials?)"
@@ -23,12 +25,24 @@ _BAD_KEY = re.compile(
 )
 _NO_MONEY = re.compile(
     r"insufficient[ _](?:quota|balance|credits?|funds)|payment required|out of credits?|credit balance is too low"
-    r"|(?:account|balance)[\w ]{0,20} (?:overdue|in arrears|exhausted)|billing (?:hard )?limit",
+    r"|(?:account|balance)[\w ]{0,20} (?:overdue|in arrears|exhausted)|billing (?:hard )?limit"
+    r"|budget(?: has been|_)? ?exceeded|exceeded (?:your |the )?budget|arrearage"
+    r"|account is in good standing|\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39",
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
     r"model_not_found|(?:no such|unknown|invalid) model|model [^.]{0,120}\b(?:not found|does not exist|not exist"
     r"|is not available|not supported|no longer available|decommissioned|deprecated)",
+    re.IGNORECASE,
+)
+_REGION = re.compile(
+    r"(?:location|country|region|territory)[^.]{0,40}\b(?:not|un)[ _-]?(?:supported|available|allowed)"
+    r"|unsupported_country",
+    re.IGNORECASE,
+)
+_BLIND_SERVER = re.compile(r"image input is not supported|does not support images?\b|\bmmproj\b", re.IGNORECASE)
+_DAY_IS_OVER = re.compile(
+    r"per[ _-]?(?:day|month)|\b(?:daily|monthly)\b|\((?:rpd|tpd)\)|\bday(?:'s)? (?:limit|quota)",
     re.IGNORECASE,
 )
 _FLAGGED = re.compile(r"flagged|moderation|content (?:policy|filter|management)|safety|inappropriate", re.IGNORECASE)
@@ -40,7 +54,10 @@ _BLIND = re.compile(
 _BAD_PICTURE = re.compile(
     r"(?:invalid|corrupt|broken|unreadable|failed to (?:load|decode|open)|cannot (?:identify|decode|open)"
     r"|too (?:small|large|big)|truncated)[^.]{0,40}image"
-    r"|image[^.]{0,60}(?:invalid|corrupt|broken|too (?:small|large|big)|could not be)",
+    r"|image[^.]{0,60}(?:invalid|corrupt|broken|too (?:small|large|big)|could not be)"
+    r"|(?:could not|couldn't|cannot|can't|unable to|failed to)\s+"
+    r"(?:process|read|parse|download|fetch|get|handle)\b[^.]{0,40}image"
+    r"|not (?:an? )?(?:valid|supported) image",
     re.IGNORECASE,
 )
 
@@ -73,7 +90,12 @@ class Refusal:
     pause_s: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.status}: {self.words}"
+        return self.words if self.words.startswith(str(self.status)) else f"{self.status}: {self.words}"
+
+    @property
+    def is_about_path(self) -> bool:
+        """Whether the address may lack a part, such as /v1."""
+        return self.meaning in (_NOT_THERE, _A_PAGE) and self.status in (404, 405)
 
 
 def refusal_in(status: int, headers: Mapping[str, Any], content: bytes) -> Refusal:
@@ -87,7 +109,9 @@ def refusal_in(status: int, headers: Mapping[str, Any], content: bytes) -> Refus
     """
     words = shown_line(words_in(content) or "no reason given")
     pause_s = retry_after(headers)
-    meaning = _meaning(status, f"{error_code(content)} {words}")
+    page = page_title(content)
+    meaning = _meaning(status, f"{error_code(content)} {words}", quotas=_quotas(content), is_page=page is not None)
+    words = words if page is None else page
     if meaning:
         return Refusal(Course.END, status, words, meaning)
     if status == 429:
@@ -112,17 +136,28 @@ def retry_after(headers: Mapping[str, Any]) -> float | None:
     return min(max(pause, 0.0), _LONGEST_RETRY_AFTER_S) or None
 
 
-def _meaning(status: int, words: str) -> str:
+def _quotas(content: bytes) -> str:
+    """Return the names of the quotas that Google's details list as used up."""
+    return " ".join(
+        re.findall(r'"quota(?:Id|Metric)"\s*:\s*"([^"]{1,200})"', content[:20_000].decode("utf-8", "replace"))
+    )
+
+
+def _meaning(status: int, words: str, *, quotas: str, is_page: bool) -> str:
     """Return why no retry helps; empty where one may, or where it is about one image."""
     if status >= 500 or status in _PASSING:
-        return ""
+        return _NO_PICTURES if _BLIND_SERVER.search(words) else ""
     takes_no_pictures = _BLIND.search(words) is not None and _BAD_PICTURE.search(words) is None
+    is_denied = status in (400, 403)
     meanings = (
         (status == 402 or _NO_MONEY.search(words) is not None, "the account has no money left"),
         (status == 407, "the proxy wants a user and a password"),
-        (status == 401 or (status in (400, 403) and _BAD_KEY.search(words) is not None), "the key is refused"),
+        (status == 401 or (is_denied and _BAD_KEY.search(words) is not None), "the key is refused"),
+        (status == 429 and _DAY_IS_OVER.search(f"{words} {quotas}") is not None, "the quota of the day is used up"),
+        (is_page and status in (403, 404, 405), _A_PAGE),
         (status == 429 or _FLAGGED.search(words) is not None, ""),
-        (takes_no_pictures, "this model or server takes no pictures"),
+        (takes_no_pictures, _NO_PICTURES),
+        (is_denied and _REGION.search(words) is not None, "the service is not offered in this country or region"),
         (status == 403, "the key may not use this model"),
         (status in (404, 405) or (status == 400 and _NO_MODEL.search(words) is not None), _NOT_THERE),
     )

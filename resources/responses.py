@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vlmine_dagster.domain.secrets import masked
+
 _FINISHED = frozenset(
     "stop eos eos_token end_turn stop_sequence stop_token complete completed done finished finish_reason_stop".split()  # noqa: SIM905
 )
@@ -15,7 +17,9 @@ _BLOCKED = frozenset(
     "sensitive refusal guardrail_intervened".split()
 )
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+_DEAREST_USD = 1000.0  # more for one call is no price in dollars
 _TEXT_PARTS = ("text", "output_text", "input_text")
+_PAGE = re.IGNORECASE | re.DOTALL
 _WORDS = ("message", "msg", "detail", "error_description", "reason", "description", "title", "error", "errors", "raw")
 
 
@@ -33,7 +37,8 @@ class Completion:
         refusal: The model's refusal, None where there is none.
         finish: Why it ended: stop, length, content_filter; anything else as the server wrote it.
         prompt_tokens: Tokens read, None where the server does not say.
-        output_tokens: Tokens written, None where the server does not say.
+        output_tokens: Tokens written, thoughts among them, None where the server does not say.
+        cost_usd: What the server says that the call cost, None where it does not.
     """
 
     text: str | None
@@ -42,6 +47,7 @@ class Completion:
     finish: str
     prompt_tokens: int | None
     output_tokens: int | None
+    cost_usd: float | None = None
 
 
 def completion_in(content: bytes) -> Completion | None:
@@ -55,7 +61,7 @@ def completion_in(content: bytes) -> Completion | None:
         return None
     prompt_tokens, output_tokens = _usage(body)
     if not body["choices"]:
-        return Completion(None, "", None, "stop", prompt_tokens, output_tokens)
+        return Completion(None, "", None, "stop", prompt_tokens, output_tokens, _cost(body.get("usage")))
     choice = body["choices"][0]
     if not isinstance(choice, dict):
         raise Unreadable(f"the answer is no object but {json.dumps(choice)[:80]}")
@@ -70,6 +76,7 @@ def completion_in(content: bytes) -> Completion | None:
         _finish(choice),
         prompt_tokens,
         output_tokens,
+        _cost(body.get("usage")),
     )
 
 
@@ -89,6 +96,29 @@ def words_in(content: bytes) -> str:
     text = content.decode("utf-8", "replace").strip()
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     return title.group(1).strip() if title else re.sub(r"<[^>]{1,200}>", " ", text[:2000]).strip()[:300]
+
+
+def page_title(content: bytes) -> str | None:
+    """Return the title of a web page, None where a body is none.
+
+    Examples:
+        >>> page_title(b"<!doctype html><html><head><title>Sign in</title></head></html>")
+        'Sign in'
+    """
+    if (
+        re.match(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,500}?-->\s*)?<(?:!doctype html|html|head|body)\b", content, _PAGE)
+        is None
+    ):
+        return None
+    return words_in(content)[:200] or "without a title"
+
+
+def no_completion(content: bytes) -> str:
+    """Say what came in place of a completion."""
+    title = page_title(content)
+    if title is not None:
+        return f"a web page answered instead of a model: {masked(title)!r}. Is there a login or a proxy before it?"
+    return f"the answer is no chat completion: {masked(content[:2000].decode('utf-8', 'replace'))[:80]!r}"
 
 
 def error_status(content: bytes) -> int | None:
@@ -185,7 +215,29 @@ def _usage(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
         read = max(total - written, 0)
     if total and read is not None and written is None:
         written = max(total - read, 0)
-    return read, written
+    return read, _with_thought(usage, read, written, total)
+
+
+def _with_thought(usage: Mapping[str, Any], read: int | None, written: int | None, total: int | None) -> int | None:
+    """Add the tokens of thought where a server leaves them out of those written, though it bills them as such.
+
+    Gemini counts them in the sum alone; xAI and some routes of OpenRouter name them beside the others.
+    """
+    if not written:
+        return written
+    details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    thought = _count(details.get("reasoning_tokens")) if isinstance(details, Mapping) else None
+    beside = written + thought if thought and thought > written else written
+    return max(beside, (total or 0) - read if read else 0)
+
+
+def _cost(usage: Any) -> float | None:
+    """Return what a server says that a call cost, as OpenRouter (`cost`) and Perplexity (`cost.total_cost`) do."""
+    cost = usage.get("cost") if isinstance(usage, Mapping) else None
+    cost = cost.get("total_cost") if isinstance(cost, Mapping) else cost
+    if not isinstance(cost, int | float) or isinstance(cost, bool):
+        return None
+    return float(cost) if 0 < cost < _DEAREST_USD else None
 
 
 def _count(value: Any) -> int | None:

@@ -4,10 +4,12 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from vlmine_dagster.domain.secrets import masked
 from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.refusals import Course, Refusal, refusal_in
+from vlmine_dagster.resources.responses import error_status
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -67,7 +69,22 @@ class RetryPolicy:
 
 def refusal_of(error: "APIStatusError") -> Refusal:
     """Return what the openai client's error about a status means."""
-    return refusal_in(int(error.status_code), error.response.headers, error.response.content)
+    response = error.response
+    return _moved(response) or refusal_in(int(error.status_code), response.headers, response.content)
+
+
+def refusal_in_answer(response: Any, content: bytes) -> Refusal | None:
+    """Return what is wrong with a response of status 200: an error within it, or an answer from elsewhere."""
+    status = error_status(content)
+    return _moved(response) or (None if status is None else refusal_in(status, response.headers, content))
+
+
+def _moved(response: Any) -> Refusal | None:
+    """Tell a call that redirections sent on without its question: with status 301 and 302 a POST becomes a GET."""
+    if not response.history or response.request.method == "POST":
+        return None
+    there = masked(str(response.url).partition("?")[0].removesuffix("/chat/completions"))
+    return Refusal(Course.END, int(response.history[0].status_code), f"redirected to {there}", "base_url is another")
 
 
 def connection_words(error: BaseException) -> str:

@@ -6,13 +6,14 @@ import threading
 import time
 from contextlib import suppress
 
+import httpx2
 import pytest
 from scripted_endpoint import ScriptedEndpoint
 
 from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
 from vlmine_dagster.domain.errors import ModelError
-from vlmine_dagster.resources.access import access_to, address_of, key_in, proxy_for
-from vlmine_dagster.resources.endpoint import Throttle, listed_models
+from vlmine_dagster.resources.access import access_to, address_of, advice_on_path, key_in, proxy_for
+from vlmine_dagster.resources.endpoint import Throttle, client_of, listed_models
 
 KEY = "sk-marked-0123456789abcdef"
 FAR = "https://models.example.com/v1"
@@ -77,6 +78,60 @@ def test_addresses_are_taken_as_people_write_them(monkeypatch, given, used):
     monkeypatch.setenv("OPENAI_BASE_URL", given)
 
     assert access_to(settings(None)).base_url == used
+
+
+def test_the_query_of_an_address_goes_along_with_each_call(monkeypatch):
+    """cline/cline#444: Azure's api-version was pasted into the middle of the path."""
+    with ScriptedEndpoint(lambda _call: "x") as endpoint:
+        endpoint.models = ["m"]
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{endpoint.url}/chat/completions?api-version=2024-08-01&key=q1w2e3r4t5")
+        with client_of(settings(None)) as client:
+            asked = client.models.list()._options.url, client.base_url.path, dict(client.default_query)
+
+        assert listed_models(settings(None)) == ["m"]
+    assert asked == ("/models", "/v1/", {"api-version": "2024-08-01", "key": "q1w2e3r4t5"})
+    assert "q1w2e3r4t5" not in address_of(settings(None)) + repr(access_to(settings(None)))
+
+
+@pytest.mark.parametrize("name", ["key", "api-key", "api_key", "subscription-key", "sig", "access_token"])
+def test_a_key_in_an_address_of_the_settings_is_refused_and_not_shown(name):
+    """xorbitsai/xagent#40: a key in a query gets into every log on its way."""
+    with pytest.raises(ValueError, match="the address holds a key, and settings are shown"):
+        settings(f"https://h.example/v1?api-version=2&{name}=q1w2e3r4t5")
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "name"),
+    [
+        ("https://x.openai.azure.com/openai/deployments/gpt", "0123456789abcdef", "api-key"),
+        ("https://x.openai.azure.com/openai/v1", "eyJ0eXAiOiJKV1QiLCJhbGciOi.x.y", "authorization"),
+        ("https://azure.com.example/v1", "0123456789abcdef", "authorization"),
+    ],
+)
+def test_azure_gets_its_key_by_the_header_that_it_reads(monkeypatch, url, key, name):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json={"headers": dict(request.headers)}))
+    with client_of(settings(url)) as client:
+        client._client._transport, client._client._mounts = transport, {}
+        sent = client.get("/x", cast_to=httpx2.Response).json()["headers"]
+
+    assert key in sent[name]
+    assert ({"api-key", "authorization"} - {name}).isdisjoint(sent)
+
+
+@pytest.mark.parametrize(
+    ("url", "advised"),
+    [
+        ("http://localhost:11434", "http://localhost:11434/v1."),  # sigoden/aichat#1100
+        ("http://localhost:11434/api/chat", "http://localhost:11434/v1."),  # yaroslavyaroslav/OpenAI-sublime-text#148
+        ("http://h.example/v1", ""),
+        ("https://h.example/v1beta/openai", ""),
+        ("https://x.openai.azure.com/openai/deployments/gpt", ""),
+    ],
+)
+def test_an_address_without_v1_is_told_where_models_usually_are(url, advised):
+    assert advice_on_path(url).endswith(advised)
+    assert bool(advice_on_path(url)) == bool(advised)
 
 
 @pytest.mark.parametrize("given", ["localhost:8000/v1", "h.example/v1", "http://", "https://h:99999/v1", "http://a b"])

@@ -35,7 +35,8 @@ def _key(monkeypatch):
 
 
 def question(endpoint, *, wants_keywords=False, **changes):
-    settings = OpenAIKeyworderSettings(kind="openai", base_url=endpoint.url, timeout_s=0.4, max_attempts=3, **changes)
+    changes = {"base_url": endpoint.url, "timeout_s": 0.4, "max_attempts": 3, **changes}
+    settings = OpenAIKeyworderSettings(kind="openai", **changes)
     return ChatQuestion(settings, "prompt", wants_keywords, PRICE, 10**8)
 
 
@@ -173,6 +174,23 @@ class TestFaults:
         assert "$OPENAI_API_KEY" in str(told.value)
         assert KEY not in str(told.value)
         assert endpoint.keys == {KEY}
+
+    def test_a_redirection_that_loses_the_question_names_the_address_to_write(self):
+        """harry0703/MoneyPrinterTurbo#740: http:// was sent on to https:// as a GET, whose answer was a 405."""
+        with ScriptedEndpoint(lambda _call: "A dog.") as there:
+            moved = Answer("moved", status=301, headers={"Location": f"{there.url}/models"})
+            with (
+                ScriptedEndpoint(lambda _call: moved) as endpoint,
+                pytest.raises(ModelError, match=rf"base_url is another \(301: redirected to {there.url}/models\)"),
+            ):
+                replies(chat(endpoint, concurrency=2), *map(str, range(100)))
+
+    def test_a_path_that_is_not_there_comes_with_advice_on_v1(self):
+        with (
+            ScriptedEndpoint(lambda _call: Answer("404 page not found", status=404)) as endpoint,
+            pytest.raises(ModelError, match=r"no such model or path \(404.*\)\. Most servers want /v1 at the end of"),
+        ):
+            replies(chat(endpoint, base_url=endpoint.url.removesuffix("/v1")), "q")
 
     def test_a_dead_endpoint_is_given_up_after_some_calls_in_a_row(self):
         with (

@@ -10,7 +10,7 @@ from vlmine_dagster.resources.prices import Price
 from vlmine_dagster.resources.questions import ChatQuestion, Dialect, estimated_tokens
 from vlmine_dagster.resources.refusals import Course, refusal_in
 from vlmine_dagster.resources.replies import Request
-from vlmine_dagster.resources.responses import completion_in, error_status, words_in
+from vlmine_dagster.resources.responses import completion_in, error_status, no_completion, words_in
 
 
 def body(message, **more) -> bytes:
@@ -168,11 +168,17 @@ def test_an_error_that_comes_with_status_200_is_an_error():
     [
         (400, "API key not valid. Please pass a valid API key.", Course.END, "the key is refused"),
         (401, "who are you?", Course.END, "the key is refused"),
-        (403, "Country not supported", Course.END, "the key may not use this model"),
+        (403, "Country not supported", Course.END, "the service is not offered in this country or region"),
+        (400, "User location is not supported for the API use.", Course.END, "the service is not offered in this"),
+        (403, "Model access denied", Course.END, "the key may not use this model"),
         (403, "Input was flagged by moderation", Course.LEAVE_OUT, ""),
         (402, "Payment Required", Course.END, "the account has no money left"),
         (429, "Your account has insufficient balance", Course.END, "the account has no money left"),
         (429, "Rate limit reached", Course.SLOW_DOWN, ""),
+        (429, "requests per day (RPD): Limit 200, Used 200", Course.END, "the quota of the day is used up"),
+        (429, "free-models-per-day", Course.END, "the quota of the day is used up"),
+        (429, "tokens per minute (TPM): Limit 6000", Course.SLOW_DOWN, ""),
+        (400, "Budget has been exceeded! Current cost: 10.1", Course.END, "the account has no money left"),
         (404, "no such page", Course.END, "there is no such model or path"),
         (400, "The model `x` does not exist", Course.END, "there is no such model or path"),
         (407, "Proxy Authentication Required", Course.END, "the proxy wants a user and a password"),
@@ -184,6 +190,9 @@ def test_an_error_that_comes_with_status_200_is_an_error():
             "this model or server takes no pictures",
         ),
         (404, "No endpoints found that support image input", Course.END, "this model or server takes no pictures"),
+        (500, "image input is not supported - hint: mmproj", Course.END, "this model or server takes no pictures"),
+        (400, "Could not process image", Course.LEAVE_OUT, ""),
+        (498, "Flex tier capacity exceeded", Course.WAIT, ""),
         (400, "failed to decode image bytes", Course.LEAVE_OUT, ""),
         (400, "Invalid image: too small", Course.LEAVE_OUT, ""),
         (413, "Request Entity Too Large", Course.LEAVE_OUT, ""),
@@ -195,7 +204,9 @@ def test_an_error_that_comes_with_status_200_is_an_error():
 def test_each_error_has_one_course(status, words, course, meaning):
     found = refusal_in(status, {}, json.dumps({"error": {"message": words}}).encode())
 
-    assert (found.course, found.meaning) == (course, meaning)
+    assert found.course is course
+    assert found.meaning.startswith(meaning)
+    assert bool(found.meaning) == bool(meaning)
     assert words.rstrip(".") in str(found)
 
 
@@ -252,3 +263,50 @@ def test_tokens_that_cannot_be_are_estimated(usage, tokens):
     assert found.is_estimated
     assert all(said is None or said == counted for said, counted in zip(tokens, guess, strict=True))
     assert min(guess) > 0
+
+
+def test_googles_quota_of_the_day_is_told_by_its_details():
+    """google-gemini/gemini-cli#8437: the message is the same for a minute and for a day."""
+    for quota, course in (("RequestsPerDayPerProject", Course.END), ("RequestsPerMinutePerProject", Course.SLOW_DOWN)):
+        error = {"message": "You exceeded your current quota", "details": [{"violations": [{"quotaId": quota}]}]}
+
+        assert refusal_in(429, {}, json.dumps([{"error": error}]).encode()).course is course
+
+
+@pytest.mark.parametrize(
+    ("usage", "written"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1510}, 510),  # Gemini: only the sum holds it
+        ({"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 90}}, 95),
+        ({"prompt_tokens": 9, "completion_tokens": 95, "completion_tokens_details": {"reasoning_tokens": 90}}, 95),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}, 5),
+    ],
+)
+def test_tokens_of_thought_that_a_server_leaves_out_are_paid_for(usage, written):
+    """civitai/civitai#3815: 682,820 tokens were billed beside those that completion_tokens told."""
+    assert read(body({"content": "A dog."}, usage=usage)).output_tokens == written
+
+
+@pytest.mark.parametrize(
+    ("cost", "paid"),
+    [(0.5, 0.5), ({"total_cost": 0.5}, 0.5), (1e-9, 0.034), (None, 0.034), ("0.5", 0.034), (-1, 0.034), (7e6, 0.034)],
+)
+def test_a_call_costs_what_the_server_says_or_more_by_its_price(cost, paid):
+    found = read(body({"content": "A dog."}, usage={"prompt_tokens": 30, "completion_tokens": 1, "cost": cost}))
+
+    assert found.cost_usd == pytest.approx(paid)
+
+
+def test_what_came_in_place_of_a_completion_is_named():
+    """TriliumNext/Trilium#10781: a login page with status 200."""
+    page = b"<!doctype html><html><head><title>Sign in</title></head></html>"
+
+    assert (
+        no_completion(page)
+        == "a web page answered instead of a model: 'Sign in'. Is there a login or a proxy before it?"
+    )
+    assert no_completion(b"pong") == "the answer is no chat completion: 'pong'"
+    for status, course in ((403, Course.END), (404, Course.END), (502, Course.WAIT), (413, Course.LEAVE_OUT)):
+        found = refusal_in(status, {}, page)
+        assert (found.course, str(found)) == (course, f"{status}: Sign in")
+        assert (found.meaning == "a web page answered instead of a model") == (course is Course.END)

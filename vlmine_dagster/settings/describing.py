@@ -67,6 +67,9 @@ class TextEncoderSettings(Settings):
     """Commit of a hub id; left out, the newest one, which is then written down."""
 
 
+_KEY_IN_QUERY = re.compile(r"[?&][\w-]*(?:key|token|secret|passw\w*|sig|code)=", re.IGNORECASE)
+
+
 class EndpointSettings(Settings):
     """How to reach a chat model behind an OpenAI-compatible endpoint."""
 
@@ -107,6 +110,11 @@ class EndpointSettings(Settings):
         for url in given:
             if url is not None and re.match(r"https?://[^/\s]", url, re.IGNORECASE) is None:
                 raise ValueError(f"expected an address that begins with http:// or https://, got {url[:80]!r}")
+            if url is not None and _KEY_IN_QUERY.search(url):
+                raise ValueError(
+                    "the address holds a key, and settings are shown; put the key into the environment "
+                    "($OPENAI_API_KEY), or the whole address ($OPENAI_BASE_URL)"
+                )
         return base_url
 
     @model_validator(mode="after")
@@ -133,6 +141,9 @@ class EndpointSettings(Settings):
         return False
 
 
+_LEAST_PRICE_USD = 0.001  # the cheapest models cost five times as much for a million tokens
+
+
 class PriceSettings(Settings):
     """What a model costs."""
 
@@ -140,6 +151,16 @@ class PriceSettings(Settings):
     """US dollars for a million tokens read."""
     output: Annotated[float, Field(ge=0)]
     """US dollars for a million tokens written."""
+
+    @field_validator("input", "output")
+    @classmethod
+    def _is_for_a_million(cls, price: float) -> float:
+        if 0 < price < _LEAST_PRICE_USD:
+            raise ValueError(
+                f"expected US dollars for a million tokens, got {price:g}, which looks like the price of a single "
+                f"token or of a thousand; 0 if nothing is paid"
+            )
+        return price
 
 
 class VariantSettings(Settings):
