@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from vlmine_dagster.resources.endpoint import client_of
 from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.ordered import batches
 from vlmine_dagster.resources.questions import ChatQuestion, Dialect
+from vlmine_dagster.resources.refusals import Course, Refusal, refusal_in
 from vlmine_dagster.resources.replies import Reply, Request
 from vlmine_dagster.resources.responses import words_in
 from vlmine_dagster.resources.retries import RetryPolicy, connection_words, refusal_of
@@ -23,9 +25,14 @@ if TYPE_CHECKING:
 
     from vlmine_dagster.resources.cache import ReplyCache
 
+_logger = logging.getLogger(__name__)
+
 MOST_REQUESTS = 50_000
 FIRST_POLL_S = 1.0
 _LONGEST_POLL_S = 60.0
+_LOST = "lost "
+"""Before the id of a job that the service does not know: the next run that does not find it either begins a new one."""
+_MOST_DIALECTS = 4  # a field each: limit, temperature, schema
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -55,6 +62,10 @@ class BatchModel:
         self._first_poll_s = first_poll_s
         self._most_requests = most_requests
         self._retries = RetryPolicy(question.settings.max_attempts)
+        self._dialect = Dialect(has_schema=question.settings.json_schema == "always")
+        self._first_dialect = self._dialect
+        self._fetched: list[str] = []
+        self._end = ""
         self.label = f"{question.label}, by batch"
 
     @property
@@ -70,16 +81,21 @@ class BatchModel:
     def reply(self, requests: Iterable[Request]) -> Iterator[Sequence[tuple[str, Reply]]]:
         """Yield (content, reply) for each request, a job at a time.
 
+        Lines that are refused for a field that the model does not take are asked again in a job without it.
+
         Raises:
-            ModelError: the endpoint takes no batches, or the job failed as a whole.
+            ModelError: the endpoint takes no batches, the job failed as a whole, or its lines say that no other will be
+                answered: the money is spent, the model is not there. What was answered is yielded before.
         """
         import openai
 
         try:
             with client_of(self._question.settings) as client:
                 for part in batches(requests, self._most_requests):
-                    yield self._job(client, part)
-                    self._forget(part)
+                    yield self._answers(client, part)
+                    self._forget()
+                    if self._end:
+                        raise ModelError(f"{self.label}: {self._end}. All answers so far are kept; then run again.")
         except openai.APIError as error:
             raise ModelError(
                 f"{self.label}: {_words(error)}. The job, if it was begun, goes on: run again to fetch it. "
@@ -90,35 +106,72 @@ class BatchModel:
         """Return what a call may cost at the most."""
         return self._question.worst_cost_usd(request)
 
-    def _job(self, client: "OpenAI", part: list[Request]) -> list[tuple[str, Reply]]:
-        digest = _digest(part)
+    def _answers(self, client: "OpenAI", part: list[Request]) -> list[tuple[str, Reply]]:
+        """Return the replies of a job, and of a second one in place of those that want another field."""
+        found: dict[str, Reply] = {}
+        left = part
+        for _ in range(_MOST_DIALECTS):
+            sent = self._dialect
+            found |= self._job(client, left, sent)
+            if self._dialect == sent:
+                break
+            left = [request for request in left if found[request.content].outcome is Outcome.REFUSED]
+        return list(found.items())
+
+    def _job(self, client: "OpenAI", part: list[Request], sent: Dialect) -> dict[str, Reply]:
+        digest = _digest(part, "" if sent == self._first_dialect else repr(sent))
         begun = time.monotonic()
-        name = self._cache.batch(self.fingerprint, digest)
-        if name is None:
+        noted = self._cache.batch(self.fingerprint, digest)
+        name = noted and noted.removeprefix(_LOST)
+        job = None if name is None else self._found(client, name, digest, is_lost=name != noted)
+        if job is None:
             name = self._begin(client, part)
             self._cache.note_batch(self.fingerprint, digest, name)
-        job = self._wait(client, name)
+            job = self._wait(client, name)
         lines = [*self._lines(client, job.output_file_id), *self._lines(client, job.error_file_id)]
         if not lines:
             self._cache.note_batch(self.fingerprint, digest, None)
-            raise ModelError(f"{self.label}: job {name} {job.status} without any answer. {shown_line(str(job.errors))}")
+            raise ModelError(f"{self.label}: job {name} {job.status} without any answer. {_job_words(job)}")
+        self._fetched.append(digest)
         answers = {line.get("custom_id"): line for line in lines}
         share = (time.monotonic() - begun) / len(part)
-        return [(request.content, self._reply(answers.get(request.content), request, share)) for request in part]
+        return {r.content: self._reply(answers.get(r.content), r, sent, share) for r in part}
 
-    def _forget(self, part: list[Request]) -> None:
-        """Forget a job once its answers are kept."""
-        self._cache.note_batch(self.fingerprint, _digest(part), None)
+    def _found(self, client: "OpenAI", name: str, digest: str, *, is_lost: bool) -> Any:
+        """Wait for a job that was begun before; None where the service does not know it, and that was told before.
+
+        Raises:
+            ModelError: the service does not know it.
+        """
+        import openai
+
+        try:
+            return self._wait(client, name)
+        except openai.NotFoundError:
+            if is_lost:
+                _logger.warning("Job %s is not found again, so a new one is begun.", name)
+                return None
+            self._cache.note_batch(self.fingerprint, digest, f"{_LOST}{name}")
+            raise ModelError(
+                f"{self.label}: job {name}, which was begun before, is not known at {self.where}. Another key or "
+                f"project began it, or it is too old. With the key that began it, the next run fetches it; with this "
+                f"one it begins a new job, which is paid for again."
+            ) from None
+
+    def _forget(self) -> None:
+        """Forget jobs once their answers are kept."""
+        for digest in self._fetched:
+            self._cache.note_batch(self.fingerprint, digest, None)
+        self._fetched = []
 
     def _begin(self, client: "OpenAI", part: list[Request]) -> str:
-        dialect = Dialect(has_schema=self._question.settings.json_schema == "always")
         lines = (
             json.dumps(
                 {
                     "custom_id": request.content,
                     "method": "POST",
                     "url": "/v1/chat/completions",
-                    "body": self._question.body(request.prompt, None, dialect),
+                    "body": self._question.body(request.prompt, None, self._dialect),
                 }
             )
             for request in part
@@ -156,19 +209,39 @@ class BatchModel:
                 found.append(value)
         return found
 
-    def _reply(self, line: dict[str, Any] | None, request: Request, latency_s: float) -> Reply:
+    def _reply(self, line: dict[str, Any] | None, request: Request, sent: Dialect, latency_s: float) -> Reply:
         response = (line or {}).get("response") or {}
         body = response.get("body")
         if line is None or body is None:
-            reason = shown_line(str((line or {}).get("error") or "the batch job gave no answer"))
-            return Reply(None, Outcome.TIMED_OUT, reason)
-        reply = self._question.read(json.dumps(body).encode(), request, latency_s=latency_s)
-        if reply is None:
-            refused = response.get("status_code") == 400
-            outcome = Outcome.REFUSED if refused else Outcome.TIMED_OUT
-            words = words_in(json.dumps(body).encode())
-            return Reply(None, outcome, shown_line(f"{response.get('status_code')}: {words}"))
-        return reply
+            error = (line or {}).get("error")
+            words = words_in(json.dumps(error).encode()) if error else "the batch job gave no answer"
+            return Reply(None, Outcome.TIMED_OUT, shown_line(words))
+        content = json.dumps(body).encode()
+        reply = self._question.read(content, request, latency_s=latency_s)
+        return self._refused(refusal_in(_status(response), {}, content), request, sent) if reply is None else reply
+
+    def _refused(self, refusal: Refusal, request: Request, sent: Dialect) -> Reply:
+        if refusal.course is Course.END:
+            self._end = self._end or f"{refusal.meaning} ({refusal})"
+        if refusal.course is not Course.LEAVE_OUT:
+            return Reply(None, Outcome.TIMED_OUT, shown_line(str(refusal)))
+        if self._dialect == sent:
+            settings = self._question.settings
+            body = self._question.body(request.prompt, None, sent)
+            own = {name: value for name, value in body.items() if name not in settings.extra}
+            self._dialect = sent.without(refusal.words, own, settings.json_schema == "auto") or sent
+        return Reply(None, Outcome.REFUSED, shown_line(str(refusal)))
+
+
+def _status(response: dict[str, Any]) -> int:
+    status = response.get("status_code")
+    return status if isinstance(status, int) else 500
+
+
+def _job_words(job: Any) -> str:
+    """Return why a job failed as a whole, in the service's words."""
+    said = [str(one.message) for one in (getattr(job.errors, "data", None) or ()) if one.message]
+    return shown_line(" ".join(dict.fromkeys(said)) or str(job.errors or "No reason is given."))
 
 
 def _words(error: Any) -> str:
@@ -177,5 +250,7 @@ def _words(error: Any) -> str:
     return str(refusal_of(error)) if isinstance(error, openai.APIStatusError) else connection_words(error)
 
 
-def _digest(part: list[Request]) -> str:
-    return hashlib.sha256("\n".join(sorted(request.content for request in part)).encode()).hexdigest()
+def _digest(part: list[Request], way: str = "") -> str:
+    return hashlib.sha256(
+        "\n".join([*sorted(request.content for request in part), *([way] if way else [])]).encode()
+    ).hexdigest()

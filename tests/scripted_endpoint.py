@@ -187,7 +187,7 @@ class ScriptedEndpoint:
                 name = f"batch-{len(self.batches)}"
                 self.batches[name] = {"input": json.loads(content)["input_file_id"], "polls": 0}
                 return 200, json.dumps(self._batch(name)), plain
-            case ["GET", "batches", name]:
+            case ["GET", "batches", name] if name in self.batches:
                 self.batches[name]["polls"] += 1
                 return 200, json.dumps(self._batch(name)), plain
             case ["GET", "files", name, "content"]:
@@ -221,7 +221,8 @@ class ScriptedEndpoint:
         call, answer = self._answer_to(line["body"])
         if answer.fault:
             return {"custom_id": line["custom_id"], "response": None, "error": {"message": answer.fault}}
-        response = {"status_code": answer.status, "body": completion(call, answer)}
+        body = json.loads(answer.raw) if answer.raw is not None else completion(call, answer)
+        response = {"status_code": answer.status, "body": body}
         return {"custom_id": line["custom_id"], "response": response, "error": None}
 
 

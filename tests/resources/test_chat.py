@@ -482,6 +482,45 @@ class TestBatches:
 
         assert [found[name].outcome for name in script] == [Outcome.TIMED_OUT, Outcome.REFUSED, Outcome.OK]
 
+    def test_a_job_without_money_ends_the_work_with_what_came_kept(self, tmp_path):
+        """ProjectTech4DevAI/kaapi-backend#723: the job was completed, and each of its lines an error."""
+        broke = Answer("You exceeded your current quota", status=429, code="insufficient_quota")
+        cache = ReplyCache(tmp_path)
+        with ScriptedEndpoint(lambda call: '["dog"]' if call.text == "dog" else broke) as endpoint:
+            with pytest.raises(ModelError, match=r"the account has no money left \(429: You exceeded"):
+                self.ask(endpoint, cache, ["dog", "cat", "bus"])
+            endpoint.script = lambda call: f'["{call.text}"]'
+            found = self.ask(endpoint, cache, ["dog", "cat", "bus"])
+
+        assert [call.text for call in endpoint.calls] == ["dog", "cat", "bus", "cat", "bus"]
+        assert {name: reply.outcome for name, reply in found.items()} == dict.fromkeys(found, Outcome.OK)
+
+    def test_a_field_that_a_model_refuses_is_left_out_in_a_second_job(self, tmp_path):
+        told = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+
+        def script(call):
+            return Answer(told, status=400) if "max_tokens" in call.body else f'["{call.text}"]'
+
+        with ScriptedEndpoint(script) as endpoint:
+            found = self.ask(endpoint, ReplyCache(tmp_path), ["dog", "cat", "bus"], most_requests=2)
+
+        assert {name: reply.text for name, reply in found.items()} == {n: f'["{n}"]' for n in ("dog", "cat", "bus")}
+        assert len(endpoint.batches) == 3
+
+    def test_a_job_that_this_key_does_not_know_is_told_before_a_new_one_is_paid_for(self, tmp_path):
+        """bespokelabsai/curator PR 231: batches that another key began."""
+        cache = ReplyCache(tmp_path)
+        with ScriptedEndpoint(lambda call: f'["{call.text}"]') as endpoint:
+            model = BatchModel(question(endpoint, wants_keywords=True, batch=True), cache)
+            from vlmine_dagster.resources.batches import _digest
+
+            cache.note_batch(model.fingerprint, _digest([Request("dog", "dog")]), "batch-gone")
+            with pytest.raises(ModelError, match=r"job batch-gone, .* is not known at .* With the key that began it"):
+                self.ask(endpoint, cache, ["dog"])
+            assert endpoint.batches == {}
+
+            assert self.ask(endpoint, cache, ["dog"])["dog"].text == '["dog"]'
+
     def test_an_endpoint_without_batches_says_so(self, tmp_path):
         with (
             ScriptedEndpoint(lambda _call: "x", has_batches=False) as endpoint,
