@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -19,6 +20,7 @@ from vlmine_dagster.settings import EndpointSettings
 _OPENAI = "https://api.openai.com/v1"
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_LONGEST_LABEL = 64  # characters of a part of a host's name, less one
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -115,6 +117,11 @@ def proxy_for(url: str) -> Proxy | None:
     return None
 
 
+def certificate_variables() -> tuple[str, ...]:
+    """Return the variables that name who is trusted."""
+    return tuple(name for name in _CERTIFICATE_VARIABLES if os.environ.get(name, "").strip())
+
+
 def advice_on_path(url: str) -> str:
     """Return where a model may be instead of at an address that has no such path; empty without a guess.
 
@@ -139,13 +146,15 @@ def _address(settings: EndpointSettings) -> tuple[str, dict[str, str]]:
     url, _, query = url.partition("?")
     url = url.rstrip("/").removesuffix("/chat/completions")
     try:
-        is_address = urlsplit(url).scheme in _PORTS and bool(urlsplit(url).hostname) and (urlsplit(url).port or 1) > 0
+        host = urlsplit(url).hostname or ""
+        is_host = all(0 < len(label) < _LONGEST_LABEL for label in host.removesuffix(".").split("."))
+        is_address = urlsplit(url).scheme in _PORTS and is_host and (urlsplit(url).port or 1) > 0
     except ValueError:
         is_address = False
     if not is_address or re.search(r"\s", url):
         raise ModelError(
             f"{source} is {masked(url)!r}: expected an address such as http://localhost:8000/v1, with http:// or "
-            f"https:// in front."
+            f"https:// in front, and an IPv6 address in brackets."
         )
     return url, dict(parse_qsl(query))
 
@@ -205,23 +214,31 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
 
 
 def _certificates() -> ssl.SSLContext:
-    """Return who is trusted: what the environment names, else the system's certificates.
+    """Return who is trusted: all that the environment names, else the system's certificates.
 
     Raises:
-        ModelError: a variable names a file that is not there, or that holds no certificate.
+        ModelError: the first variable names a file that is not there, or that holds no certificate.
     """
     import httpx2
 
-    for variable in _CERTIFICATE_VARIABLES:
-        value = os.environ.get(variable, "").strip()
-        if not value:
-            continue
-        place = Path(value).expanduser()
-        try:
-            if place.is_dir():
-                return ssl.create_default_context(capath=str(place))
-            return ssl.create_default_context(cafile=str(place))
-        except OSError as error:  # ssl.SSLError among them
-            reason = "is not there" if not place.exists() else f"holds no certificate in PEM form ({error.strerror})"
-            raise ModelError(f"${variable} names {place}, which {reason}. Correct it, or unset it.") from None
-    return httpx2.create_ssl_context()
+    first, *others = certificate_variables() or ("",)
+    if not first:
+        return httpx2.create_ssl_context()
+    place = _place(first)
+    try:
+        if place.is_dir():
+            found = ssl.create_default_context(capath=str(place))
+        else:
+            found = ssl.create_default_context(cafile=str(place))
+        for place in map(_place, others):  # a company's file is in one variable, the system's folder in another
+            with suppress(OSError):
+                found.load_verify_locations(**{"capath" if place.is_dir() else "cafile": str(place)})
+        return found
+    except OSError as error:  # ssl.SSLError among them
+        place = _place(first)
+        reason = "is not there" if not place.exists() else f"holds no certificate in PEM form ({error.strerror})"
+        raise ModelError(f"${first} names {place}, which {reason}. Correct it, or unset it.") from None
+
+
+def _place(variable: str) -> Path:
+    return Path(os.environ[variable].strip()).expanduser()

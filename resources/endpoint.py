@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vlmine_dagster.domain.errors import ModelError
-from vlmine_dagster.resources.access import Access, access_to, address_of
+from vlmine_dagster.resources.access import Access, access_to, address_of, certificate_variables
 from vlmine_dagster.resources.retries import connection_words
 from vlmine_dagster.settings import EndpointSettings
 
@@ -77,10 +77,17 @@ def unreachable(settings: EndpointSettings, error: BaseException) -> str:
     """Say that nobody answers, through which proxy was asked, and whose certificate was not believed."""
     proxy, words = access_to(settings).proxy, connection_words(error)
     through = "" if proxy is None else f" through the proxy {proxy}; hosts in $NO_PROXY go past it"
-    trust = ""
-    if "certificate" in words.lower():
-        trust = " Name the file of your company's certificates in $SSL_CERT_FILE."
-    return f"nobody answers at {address_of(settings)}{through}: {words.rstrip('.')}.{trust}"
+    return f"nobody answers at {address_of(settings)}{through}: {words.rstrip('.')}.{_advice_on_encryption(words)}"
+
+
+def _advice_on_encryption(words: str) -> str:
+    if "WRONG_VERSION_NUMBER" in words or "record layer failure" in words:
+        return " The server does not encrypt: write http:// for https:// in base_url."
+    if "certificate" not in words.lower():
+        return ""
+    sources = ", ".join(f"${name}" for name in certificate_variables())
+    trusted = f" (trusted now: {sources})" if sources else ""
+    return f" Name the file of your company's certificates in $SSL_CERT_FILE{trusted}."
 
 
 def _options(access: Access, timeout_s: float) -> dict[str, Any]:

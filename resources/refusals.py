@@ -26,7 +26,7 @@ _BAD_KEY = re.compile(
 _NO_MONEY = re.compile(
     r"insufficient[ _](?:quota|balance|credits?|funds)|payment required|out of credits?|credit balance is too low"
     r"|(?:account|balance)[\w ]{0,20} (?:overdue|in arrears|exhausted)|billing (?:hard )?limit"
-    r"|budget(?: has been|_)? ?exceeded|exceeded (?:your |the )?budget|arrearage"
+    r"|budget(?: has been|_)? ?exceeded|exceeded ?(?:your |the )?budget|\bover budget\b|arrearage"
     r"|account is in good standing|\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39",
     re.IGNORECASE,
 )
@@ -35,6 +35,7 @@ _NO_MODEL = re.compile(
     r"|is not available|not supported|no longer available|decommissioned|deprecated)",
     re.IGNORECASE,
 )
+_ENCRYPTED = re.compile(r"plain http request[^.]{0,30}https|http request to an https server", re.IGNORECASE)
 _REGION = re.compile(
     r"(?:location|country|region|territory)[^.]{0,40}\b(?:not|un)[ _-]?(?:supported|available|allowed)"
     r"|unsupported_country",
@@ -154,6 +155,7 @@ def _meaning(status: int, words: str, *, quotas: str, is_page: bool) -> str:
         (status == 407, "the proxy wants a user and a password"),
         (status == 401 or (is_denied and _BAD_KEY.search(words) is not None), "the key is refused"),
         (status == 429 and _DAY_IS_OVER.search(f"{words} {quotas}") is not None, "the quota of the day is used up"),
+        (status == 400 and _ENCRYPTED.search(words) is not None, "base_url lacks an s: the server wants https://"),
         (is_page and status in (403, 404, 405), _A_PAGE),
         (status == 429 or _FLAGGED.search(words) is not None, ""),
         (takes_no_pictures, _NO_PICTURES),

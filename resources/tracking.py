@@ -154,7 +154,7 @@ class Tracking:
         self._project = project
         self._name = f"{project.settings.name} {part}".strip()
         self._tags = {**_EXPERIMENT_TAGS, "mlflow.note.content": _NOTES[part], "vlmine.project": project.settings.name}
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._folder / 'mlflow.db'}"
+        self.uri = _given_uri() or f"sqlite:///{self._folder / 'mlflow.db'}"
 
     @property
     def _folder(self) -> Path:
@@ -168,7 +168,7 @@ class Tracking:
     @property
     def is_local(self) -> bool:
         """Whether the server is our own SQLite file."""
-        return not os.environ.get("MLFLOW_TRACKING_URI")
+        return not _given_uri()
 
     @property
     def shown_uri(self) -> str:
@@ -326,6 +326,11 @@ def run_colour(place: int) -> str:
     return _COLOURS[place % len(_COLOURS)]
 
 
+def _given_uri() -> str:
+    """Return the address that the environment names, without what was pasted around it; empty without one."""
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().strip("\"'").strip()
+
+
 @contextmanager
 def _translated(uri: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
@@ -352,4 +357,4 @@ def _what_to_do(uri: str, error: Exception) -> str:
 
 def _without_password(text: str) -> str:
     """Take user and password out of every address in a text."""
-    return re.sub(r"//[^/@\s]+@", "//", text)
+    return re.sub(r"//[^/\s]+@", "//", text)

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import warnings
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain import secrets
@@ -15,6 +16,8 @@ def run() -> None:
     that would be worth it.
     """
     gc.set_threshold(50_000, 10, 10)  # importing makes objects by the hundred thousand, none of them garbage: 0.2 s
+    if any(action == "error" for action, *_ in warnings.filters):  # PYTHONWARNINGS=error: libraries warn as they load
+        warnings.simplefilter("default")
     _open_closed_streams()
     secrets.install(has_streams=True)
     status: object = 0

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from conftest import Made
 
 from vlmine_dagster.cli.main import main
-from vlmine_dagster.cli.terminal import prepare_streams, print_table, short_name, table_of
+from vlmine_dagster.cli.terminal import console, prepare_streams, print_table, short_name, table_of
 from vlmine_dagster.cli.top import print_top
 
 LONG = f"shard-000/{'L' * 240}.jpg"
@@ -67,6 +67,30 @@ def test_no_width_breaks_a_number_or_loses_a_column(columns, monkeypatch, capsys
     for word in ("variation_ratio", "12,345,678", "0.41 0.30-0.52", "0.56 -> 1.00", "few-shot", "accuracy"):
         assert any(word in line for line in lines), word
     assert "far too many" in " ".join(" ".join(lines).split())
+
+
+def test_no_line_of_a_table_ends_in_spaces(capsys):
+    """A note of 200 characters made each row of a log 200 wide, and its viewer wrapped them into empty lines."""
+    table = table_of({"name": "left", "note": "left"})
+    table.add_row("images", "fresh")
+    table.add_row("verdicts", "x" * 200)
+
+    print_table(table)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [line.rstrip() for line in lines]
+    assert [line.split() for line in lines] == [["name", "note"], ["images", "fresh"], ["verdicts", "x" * 200]]
+
+
+def test_a_terminal_that_does_not_tell_its_size_has_eighty_columns(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    near, far = os.openpty()  # of 0 rows and columns, as those of containers are
+    with os.fdopen(far, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setattr(sys, "__stdout__", terminal)
+
+        assert console().width == 80
+    os.close(near)
 
 
 @pytest.mark.parametrize(

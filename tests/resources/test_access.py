@@ -5,7 +5,9 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
+import certifi
 import httpx2
 import pytest
 from scripted_endpoint import ScriptedEndpoint
@@ -13,7 +15,7 @@ from scripted_endpoint import ScriptedEndpoint
 from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.resources.access import access_to, address_of, advice_on_path, key_in, proxy_for
-from vlmine_dagster.resources.endpoint import Throttle, client_of, listed_models
+from vlmine_dagster.resources.endpoint import Throttle, client_of, listed_models, unreachable
 
 KEY = "sk-marked-0123456789abcdef"
 FAR = "https://models.example.com/v1"
@@ -134,7 +136,18 @@ def test_an_address_without_v1_is_told_where_models_usually_are(url, advised):
     assert bool(advice_on_path(url)) == bool(advised)
 
 
-@pytest.mark.parametrize("given", ["localhost:8000/v1", "h.example/v1", "http://", "https://h:99999/v1", "http://a b"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "localhost:8000/v1",
+        "h.example/v1",
+        "http://",
+        "https://h:99999/v1",
+        "http://a b",
+        "http://::1:8/v1",
+        "http://a..b/v1",
+    ],
+)
 def test_what_is_no_address_is_named_before_any_call(monkeypatch, given):
     monkeypatch.setenv("OPENAI_BASE_URL", given)
 
@@ -232,6 +245,36 @@ def test_a_certificate_file_that_is_missing_or_none_is_named_before_any_call(mon
         access_to(settings())
 
     assert access_to(settings("http://localhost:1/v1")).certificates is None
+
+
+def test_a_server_that_does_not_encrypt_is_told_apart_from_one_that_is_not_there():
+    found = unreachable(settings("https://localhost:1/v1"), OSError("[SSL: WRONG_VERSION_NUMBER] wrong version number"))
+
+    assert found.endswith("The server does not encrypt: write http:// for https:// in base_url.")
+
+
+def test_all_certificates_that_the_environment_names_are_trusted(monkeypatch, tmp_path):
+    """A company's bundle in REQUESTS_CA_BUNDLE counted for nothing where the system's folder stood in SSL_CERT_DIR."""
+    bundle = Path(certifi.where()).read_text()
+    first, rest = bundle.partition("-----END CERTIFICATE-----\n")[::2]
+    (tmp_path / "one.pem").write_text(f"{first}-----END CERTIFICATE-----\n")
+    (tmp_path / "others.pem").write_text(rest)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "one.pem"))
+    assert len(access_to(settings()).certificates.get_ca_certs()) == 1
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "others.pem"))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    assert len(access_to(settings()).certificates.get_ca_certs()) == bundle.count("BEGIN CERTIFICATE")
+
+
+def test_whose_certificates_are_trusted_is_said_where_one_is_not_believed(monkeypatch):
+    """openai/openai-python#73: REQUESTS_CA_BUNDLE named something else than the company's certificates."""
+    error = OSError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate")
+    local = settings("http://localhost:1/v1")
+    assert unreachable(local, error).endswith("Name the file of your company's certificates in $SSL_CERT_FILE.")
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/some/file.pem")
+    assert unreachable(local, error).endswith("in $SSL_CERT_FILE (trusted now: $REQUESTS_CA_BUNDLE).")
 
 
 def test_a_dead_proxy_is_named_without_its_password_and_loopback_answers_past_it(monkeypatch):

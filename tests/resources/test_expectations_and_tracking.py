@@ -199,6 +199,16 @@ def test_a_server_that_is_gone_is_named_without_its_password(finished, monkeypat
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.parametrize("value", ["http://h.example:5000\n", ' "http://h.example:5000" ', "http://h.example:5000"])
+def test_an_address_of_mlflow_is_taken_without_what_was_pasted_around_it(finished, monkeypatch, value):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", value)
+    found = Tracking(finished.project)
+
+    assert (found.uri, found.is_server, found.is_local) == ("http://h.example:5000", True, False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", " \n")
+    assert Tracking(finished.project).is_local
+
+
 def test_progress_reaches_a_listener_with_rate_and_time_left():
     steps: list[Step] = []
 

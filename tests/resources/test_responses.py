@@ -178,6 +178,13 @@ def test_an_error_that_comes_with_status_200_is_an_error():
         (429, "requests per day (RPD): Limit 200, Used 200", Course.END, "the quota of the day is used up"),
         (429, "free-models-per-day", Course.END, "the quota of the day is used up"),
         (429, "tokens per minute (TPM): Limit 6000", Course.SLOW_DOWN, ""),
+        (400, "Client sent an HTTP request to an HTTPS server.", Course.END, "base_url lacks an s"),
+        (
+            429,
+            "No deployments available - crossed budget: Exceeded budget",
+            Course.END,
+            "the account has no money left",
+        ),
         (400, "Budget has been exceeded! Current cost: 10.1", Course.END, "the account has no money left"),
         (404, "no such page", Course.END, "there is no such model or path"),
         (400, "The model `x` does not exist", Course.END, "there is no such model or path"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 5
 _NARROWEST = 40  # columns
 _LEAST_TEXT = 24  # columns that the longest word of a text keeps in a table, however narrow the terminal
+_USUAL = 80  # columns, where a terminal does not say how many it has: those that containers and recorders make
 _UNLIMITED = 100_000  # columns, where the output is no terminal
 _SHORTEST_NAME = 24
 _SPELLED = str.maketrans({"…": "...", "·": "-", "±": "+-", "×": "x", "–": "-", "—": "-", "→": "->", "’": "'"})  # noqa: RUF001
@@ -48,7 +49,8 @@ def console() -> "Console":
 
 
 def _width() -> int:
-    return max(_NARROWEST, shutil.get_terminal_size((_UNLIMITED, 24)).columns)
+    usual = _USUAL if getattr(sys.stdout, "isatty", bool)() else _UNLIMITED
+    return max(_NARROWEST, shutil.get_terminal_size((usual, 24)).columns)
 
 
 def plain(text: object) -> str:
@@ -94,7 +96,8 @@ def table_of(columns: Mapping[str, Literal["left", "right"]], *, title: str | No
 def print_table(table: "Table") -> None:
     """Print a table, its text columns squeezed into the terminal's width; numbers are never broken.
 
-    Where that is still too wide, the terminal wraps the lines. Rich would leave out columns instead.
+    Where that is still too wide, the terminal wraps the lines; Rich would leave out columns instead. Lines end with
+    their text: the spaces after it, as many as the longest cell, would be wrapped into empty lines by what shows logs.
     """
     out = console()
     sizes = [[out.measure(cell) for cell in (column.header, *column.cells)] for column in table.columns]
@@ -107,7 +110,9 @@ def print_table(table: "Table") -> None:
     for column, width in zip(table.columns, _squeezed(widest, least, out.width - gaps), strict=True):
         column.width = width
     out.width = max(out.width, sum(column.width or 0 for column in table.columns) + gaps)
-    out.print(table)
+    with out.capture() as drawn:
+        out.print(table)
+    click.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()), color=True)
 
 
 def _squeezed(widest: Sequence[int], least: Sequence[int], room: int) -> list[int]:
