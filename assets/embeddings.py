@@ -19,7 +19,7 @@ def _fingerprints(bench: Workbench, _part: Part) -> list[str]:
     kinds={"python", "onnx", "parquet"},
     reads=[Reads(ITEMS, ("image_id", "sha256", "outcome"))],
     fingerprints=_fingerprints,
-    version=2,
+    version=3,
     pool=CORES_POOL,
 )
 def embeddings(run: StageRun) -> Product:

@@ -1,6 +1,9 @@
 """Pixels with more than 8 bits a channel, as 8 bits: radiographs, microscopes, satellites, depth cameras."""
 
 import io
+import struct
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,18 +73,46 @@ def declared_unset(page: Any) -> float | None:
 def deep_png_colours(image: PngImagePlugin.PngImageFile, data: bytes) -> Image.Image:
     """Decode a PNG; one with 16 bits a colour of which the highest are never used is stretched.
 
-    Pillow keeps the upper 8 of 16 bits of a colour. Read as little-endian, it keeps the lower 8.
+    Pillow keeps the upper 8 of 16 bits of a colour, and of grey that has an alpha channel.
     """
-    is_deep = bool(image.tile) and image.tile[0][3] == "RGB;16B"
+    raw_mode = image.tile[0][3] if image.tile else None
     image.load()
-    largest = int(np.asarray(image).max()) if is_deep else 255
-    if largest >= 64:  # 15 or 16 bits
+    lower_of = _LOWER_BITS.get(str(raw_mode))
+    if lower_of is None:
         return image
+    upper = np.asarray(image)
+    colour_count = upper.shape[2] - (image.mode in ("LA", "RGBA"))
+    if int(upper[..., :colour_count].max()) >= 64:  # 15 or 16 bits
+        return image
+    values = upper[..., :colour_count].astype(np.uint16) << 8 | lower_of(data)[..., :colour_count]
+    stretched_image = Image.fromarray(np.concatenate([stretched(values), upper[..., colour_count:]], axis=2))
+    stretched_image.info.update({name: image.info[name] for name in ("exif",) if name in image.info})
+    return stretched_image
+
+
+def _lower_bits_of_colours(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return the lower 8 of 16 bits: read as little-endian, Pillow keeps these."""
     lower = PngImagePlugin.PngImageFile(io.BytesIO(data))
-    lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
+    lower.tile = [tile._replace(args=str(tile.args).replace("16B", "16L")) for tile in lower.tile]
     lower.load()
-    values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
-    return Image.fromarray(stretched(values))
+    return np.asarray(lower)
+
+
+def _lower_bits_of_grey(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return the lower 8 of 16 bits of grey with alpha, whose 4 bytes a pixel are read as four channels of 8 bits."""
+    header = data[12:24] + b"\x08\x06" + data[26:29]
+    relabelled = data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+    four = PngImagePlugin.PngImageFile(io.BytesIO(relabelled))
+    four.load()
+    return np.asarray(four)[..., 1:2]
+
+
+_LOWER_BITS: dict[str, Callable[[bytes], npt.NDArray[np.uint8]]] = {
+    "RGB;16B": _lower_bits_of_colours,
+    "RGBA;16B": _lower_bits_of_colours,
+    "LA;16B": _lower_bits_of_grey,
+}
+"""How the bits that Pillow leaves out are had, by what it calls the pixels of a file."""
 
 
 def unset_value(image: Image.Image) -> float | None:

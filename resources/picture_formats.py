@@ -102,6 +102,10 @@ def known_format(data: bytes) -> PictureFormat | None:
     """Return the format of an encoded picture from its first 256 bytes, or None."""
     if data[4:8] == b"ftyp":
         return _iso_media_format(data)
+    if data.startswith(b"RIFF") and data[8:12] != b"WEBP":  # videos and sounds begin so too
+        return None
+    if data[12:16] == b"CgBI":  # what Xcode makes of a PNG, which no decoder of PNGs reads
+        return None
     return next((form for form in FORMATS if form.beginnings and data.startswith(form.beginnings)), None)
 
 

@@ -106,8 +106,8 @@ def _reduced(image: Image.Image, side: int) -> npt.NDArray[np.uint8] | None:
 def decode_picture(data: bytes, *, max_pixels: int, smallest_side: int | None = None) -> Image.Image:
     """Decode an image to RGB, upright.
 
-    Transparency is laid on white. Of an animation the first frame is taken, of several pictures in one file the main
-    one. `deep_pixels` reduces more than 8 bits to 8.
+    Transparency is laid on white; where all is transparent, the colours below are shown. Of an animation the first
+    frame is taken, of several pictures in one file the main one. `deep_pixels` reduces more than 8 bits to 8.
 
     Args:
         data: The encoded image.
@@ -317,7 +317,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "LAB":
         return lab_to_rgb(image)
     if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
+        rgba = image.convert("RGBA")
+        if rgba.getchannel("A").getextrema() != (0, 0):  # else the channel was never set: there is a picture below
+            return _on_white(rgba)
     return image.convert("RGB")  # a copy, which lets go of the decoder and the encoded bytes
 
 

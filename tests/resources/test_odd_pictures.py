@@ -329,3 +329,65 @@ def test_stretching_leaves_eight_bits_and_its_input_alone():
     assert (stretched(values) == kept).all()
     assert (values == kept).all()
     assert (stretched(np.array([np.nan, np.inf])) == 0).all()
+
+
+def png_of_sixteen_bits(values, colour_type, *extra):
+    """A PNG of 16 bits a channel: colour type 4 is grey with alpha, 6 colours with alpha."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour_type, 0, 0, 0)
+    data = b"".join((*extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data
+
+
+@pytest.mark.parametrize(("channels", "colour_type"), [(1, 4), (3, 6)])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_an_alpha_channel_does_not_keep_fewer_than_sixteen_bits_from_white(channels, colour_type, bits):
+    values = ramp(bits, 7, 11, channels)
+    opaque = np.full((7, 11, 1), 2**16 - 1, np.uint16)
+    found = pixels(png_of_sixteen_bits(np.concatenate([values, opaque], axis=2), colour_type))
+    assert np.abs(found[..., :channels] - values * (255 / (2**bits - 1))).max() <= 1
+
+
+def test_the_transparent_part_of_a_deep_picture_is_white():
+    values = np.concatenate([ramp(12, 4, 6, 3), np.zeros((4, 6, 1), np.uint16)], axis=2)
+    values[:, 3:, 3] = 2**16 - 1
+    found = pixels(png_of_sixteen_bits(values, 6))
+    assert (found[:, :3] == 255).all()
+    assert found[-1, -1, 2] == 255
+    assert found[0, 3].max() < 50
+
+
+def test_a_deep_picture_is_turned_as_its_exif_data_say():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    values = ramp(12, 4, 6, 3)
+    found = pixels(png_of_sixteen_bits(values, 2, chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))))
+    assert found.shape == (6, 4, 3)
+
+
+def test_a_picture_whose_alpha_channel_was_never_set_shows_its_colours():
+    image = red_left_blue_right().convert("RGBA")
+    image.putalpha(0)
+    assert_red_and_blue(encode(image, "PNG"))
+    assert_red_and_blue(bmp_with_alpha(image))
+
+
+def bmp_with_alpha(image):
+    """A BMP with masks for four channels, as screenshots and old editors write it."""
+    rows = np.asarray(image)[::-1, :, [2, 1, 0, 3]].tobytes()
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, image.width, image.height, 1, 32, 3, len(rows), 2835, 2835, 0, 0)
+    header += masks + b"BGRs" + bytes(48)
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(rows), 0, 0, 14 + len(header)) + header + rows
+
+
+def test_what_follows_the_end_of_a_jpeg_is_ignored_as_in_photos_with_a_video_behind_them():
+    assert_red_and_blue(encode(red_left_blue_right(), "JPEG", quality=95) + b"MotionPhoto_Data" + bytes(500))
+
+
+def test_a_fax_of_one_bit_shows_black_on_white():
+    image = Image.new("1", (40, 20), 1)
+    image.paste(0, (0, 0, 20, 20))
+    found = pixels(encode(image, "TIFF", compression="group4"))
+    assert (found[:, :20] == 0).all()
+    assert (found[:, 20:] == 255).all()
