@@ -4,12 +4,12 @@ import hashlib
 import math
 import posixpath
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from upath import UPath
 
-from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError, StoreError
 from vlmine_dagster.resources.sources.attributes import BESIDE, Scalar, values_of_json
 from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import Glance, RawImage, UniqueKeys, require_shard, too_large
@@ -71,8 +71,7 @@ class FolderSource:
         Raises:
             SourceError: there is no such shard, or a remote store fails.
         """
-        paths = self.paths(shard)
-        return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths))
+        return self._fingerprint(self.paths(shard))
 
     def glance(self, shard: str) -> Glance:
         """Return what is known of a shard's files without reading them; see `ImageSource.glance`."""
@@ -112,8 +111,7 @@ class FolderSource:
 
     def attributes_fingerprint(self, shard: str) -> str:
         """Return a hash of the JSON files beside the images of a shard; each is read once."""
-        paths = list(self._sidecars(shard))
-        return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths))
+        return self._fingerprint(list(self._sidecars(shard)))
 
     def _sidecars(self, shard: str) -> dict[str, str]:
         """Return the key of the image that each JSON file is about, by its path."""
@@ -152,16 +150,32 @@ class FolderSource:
             groups[shard_index(path, self._shard_count)].append(path)
         return {f"shard-{index:0{width}d}": paths for index, paths in enumerate(groups)}
 
-    def _hash(self, paths: list[str]) -> str:
+    def _fingerprint(self, paths: list[str]) -> str:
+        try:
+            return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths, self._content))
+        except StoreError:
+            raise
+        except SourceError:  # a file may not be read, which is not kept: another user may read it
+            return self._hash(paths, self._content_or_reason)
+
+    def _hash(self, paths: list[str], content_of: Callable[[str], str]) -> str:
         digest = hashlib.sha256()
         for path in paths:
-            digest.update(f"{path}\0{self._content(path)}\n".encode("utf-8", "surrogateescape"))
+            digest.update(f"{path}\0{content_of(path)}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def _content(self, path: str) -> str:
         entry = self._tree.entry(path)
         problem = _link_problem(entry) or entry.problem
         return problem if problem else self._tree.content_hash(path)
+
+    def _content_or_reason(self, path: str) -> str:
+        try:
+            return self._content(path)
+        except StoreError:
+            raise
+        except SourceError as error:  # `read` yields it as a failure
+            return str(error)
 
 
 def read_listed(where: str, *, setting: str = "dataset.files") -> list[str]:

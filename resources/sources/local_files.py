@@ -1,13 +1,19 @@
 """Files below a folder of this machine: which there are, and where links lead."""
 
+import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vlmine_dagster.resources.sources.choice import is_hidden
+from vlmine_dagster.resources.sources.translated import unreadable
+
+_CLOSED = {errno.EACCES: "may not be read", errno.EPERM: "may not be read", errno.ENAMETOOLONG: "lies too deep"}
+"""Why a folder cannot be listed, now or later; other errors may pass."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,23 @@ class LocalFiles:
         self._are_links_followed = are_links_followed
         self._allowed = [_below(base), *_stores_of(base)]
         self.linked_folders: list[str] = []
+        self.closed_folders: dict[str, str] = {}
         self.hidden: Counter[str] = Counter()
 
     def walk(self) -> Iterator[str]:
-        """Yield the relative paths of all files that are not hidden; what is skipped is counted in `hidden`."""
+        """Yield the relative paths of all files that are not hidden.
+
+        What is skipped is counted in `hidden`; folders that cannot be listed are in `closed_folders`, with the reason.
+
+        Raises:
+            OSError: the base cannot be listed.
+            StoreError: a folder below it cannot be listed for a reason that may pass.
+        """
         folders = [""]
         entered: set[str] = {self._base}
         while folders:
             folder = folders.pop()
-            with os.scandir(os.path.join(self._base, folder)) as entries:  # noqa: PTH118 - a hot loop over millions
+            with self._listed(folder) as entries:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     is_folder = entry.is_dir(follow_symlinks=False)
@@ -65,10 +79,28 @@ class LocalFiles:
                         self.hidden[f"{entry.name}/" if is_folder else "hidden"] += 1
                     elif is_folder:
                         folders.append(path)
-                    elif entry.is_symlink() and entry.is_dir():
+                    elif entry.is_symlink() and _is_folder(entry):
                         folders.extend(self._linked(path, entered))
                     else:
                         yield path
+
+    @contextmanager
+    def _listed(self, folder: str) -> Iterator[Iterable[os.DirEntry[str]]]:
+        """Open a folder to list it; one that cannot be listed, or is gone by now, holds nothing."""
+        place = os.path.join(self._base, folder)  # noqa: PTH118 - a hot loop over millions
+        try:
+            entries = os.scandir(place)
+        except OSError as error:
+            if not folder:
+                raise
+            if error.errno in _CLOSED:
+                self.closed_folders[folder] = _CLOSED[error.errno]
+            elif not isinstance(error, FileNotFoundError):
+                raise unreadable(place, error) from error
+            yield ()
+            return
+        with entries:
+            yield entries
 
     def _linked(self, path: str, entered: set[str]) -> list[str]:
         """Return the linked folder if it is to be entered: once, wherever it is linked from."""
@@ -109,6 +141,13 @@ class LocalFiles:
             changed_ns=max(found.st_mtime_ns, found.st_ctime_ns),
             leaves_root=leaves_root,
         )
+
+
+def _is_folder(link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_dir()
+    except OSError:  # links that lead to each other, or through a folder that may not be read
+        return False
 
 
 def _stores_of(base: str) -> list[str]:

@@ -1,8 +1,10 @@
 """Datasets whose files are their shards: what WebDataset and Parquet have in common."""
 
+import hashlib
+import unicodedata
 from functools import cached_property
 
-from vlmine_dagster.domain.errors import SourceError
+from vlmine_dagster.domain.errors import SourceError, StoreError
 from vlmine_dagster.resources.sources.contract import Glance, require_shard
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.shard_names import shard_name, without_clashes
@@ -45,11 +47,18 @@ class ShardFiles:
     def fingerprint(self, shard: str) -> str:
         """Return the store's checksum of the file, else the SHA-256 of its content.
 
+        Of a file that is gone or may not be read it is a hash of the reason, so that the shard fails and no other.
+
         Raises:
-            SourceError: there is no such shard, or it cannot be read.
+            SourceError: there is no such shard, or the store fails.
         """
         path = self.path(shard)
-        return self._cache.get([self.tree.entry(path)], lambda: self.tree.content_hash(path))
+        try:
+            return self._cache.get([self.tree.entry(path)], lambda: self.tree.content_hash(path))
+        except StoreError:
+            raise
+        except SourceError as error:
+            return hashlib.sha256(str(error).encode("utf-8", "surrogateescape")).hexdigest()
 
     def glance(self, shard: str) -> Glance:
         """Return what is known of a shard's file without reading it; see `ImageSource.glance`."""
@@ -65,10 +74,7 @@ class ShardFiles:
         for path in self.tree.paths(lambda path: is_shard_file(path, self._suffixes)):
             name = shard_name(self._stem(path))
             if name in found:
-                raise SourceError(
-                    f"{found[name]} and {path} both make the shard name {name!r}. Rename one of them, or leave it out "
-                    f"with dataset.exclude."
-                )
+                raise SourceError(_clash(found[name], path, name))
             found[name] = path
         if not found:
             raise SourceError(
@@ -80,6 +86,15 @@ class ShardFiles:
     def _stem(self, path: str) -> str:
         suffix = next(suffix for suffix in self._suffixes if path.lower().endswith(suffix))
         return path[: -len(suffix)]
+
+
+def _clash(first: str, second: str, name: str) -> str:
+    if unicodedata.normalize("NFC", first) == unicodedata.normalize("NFC", second):  # they look alike
+        first, second = ascii(first), ascii(second)
+    return (
+        f"{first} and {second} both make the shard name {name!r}. Rename one of them, or leave it out with "
+        f"dataset.exclude."
+    )
 
 
 class FileShards:

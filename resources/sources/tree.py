@@ -14,6 +14,7 @@ from upath import UPath
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.resources.sources.choice import FileChoice, ending_of, is_hidden
+from vlmine_dagster.resources.sources.contract import printable
 from vlmine_dagster.resources.sources.local_files import FileEntry, LocalFiles
 from vlmine_dagster.resources.sources.translated import TranslatedFile, unreadable
 
@@ -23,6 +24,7 @@ _CHECKSUMS = ("md5Hash", "crc32c", "content_md5", "checksum", "ETag", "etag")
 # What stores without one call the time of the last change.
 _MODIFIED = ("LastModified", "last_modified", "mtime", "modified", "last_write_time", "created")
 _CHUNK = 1 << 20
+_LONGEST_SHOWN = 100  # characters
 
 
 class FileTree:
@@ -69,14 +71,18 @@ class FileTree:
         return sorted(path for path in self._local.linked_folders if self.choice.takes(path))
 
     def unused(self, used: Collection[str]) -> dict[str, int]:
-        """Return how many files there are that are not used, by kind: ending, hidden, excluded, folder of a tool."""
+        """Return how many files there are that are not used, by kind: ending, hidden, excluded, folder of a tool.
+
+        Folders that cannot be listed are among them, with the reason.
+        """
         counted: Counter[str] = Counter()
         taken = self.choice.used_otherwise.union(used)
         for path in self._all_paths:
             if path not in taken:
                 counted["excluded" if not self.choice.takes(path) else ending_of(path)] += 1
         often_first = sorted(counted.items(), key=lambda kind: (-kind[1], kind[0]))
-        return {**dict(often_first), **dict(sorted(self._hidden.items()))}
+        closed = {f"{_short(path)} ({why})/": 1 for path, why in sorted(self._local.closed_folders.items())}
+        return {**dict(often_first), **dict(sorted(self._hidden.items())), **closed}
 
     def entry(self, path: str) -> FileEntry:
         """Return what is known of a file without opening it."""
@@ -86,6 +92,7 @@ class FileTree:
     def open(self, path: str) -> Iterator["TranslatedFile"]:
         """Open a file for reading; whatever fails in it comes out as SourceError."""
         where = self.uri(path)
+        self._refuse_pipes(path)
         try:
             raw = self._fs.open(self._full(path), "rb") if self._fs else Path(self._base, path).open("rb")  # noqa: SIM115
         except Exception as error:  # each store has its own exceptions
@@ -145,11 +152,19 @@ class FileTree:
         self._hidden.update(self._local.hidden)
         return sorted(found)
 
+    def _refuse_pipes(self, path: str) -> None:
+        """Refuse what is no file, such as a pipe, on which a reader would wait for ever."""
+        if self._is_local and Path(self._base, path).exists() and not Path(self._base, path).is_file():
+            raise SourceError(f"{self.uri(path)} is no regular file; not opened.")
+
     def _read_local(self, path: str) -> bytes | SourceError:
         try:
+            self._refuse_pipes(path)
             return Path(self._base, path).read_bytes()
         except OSError as error:
             return unreadable(self.uri(path), error)
+        except SourceError as error:
+            return error
 
     @cached_property
     def _remote(self) -> dict[str, dict[str, Any]]:
@@ -199,6 +214,12 @@ class FileTree:
         if isinstance(found, (FileNotFoundError, PermissionError)):
             return problem
         raise problem from found
+
+
+def _short(path: str) -> str:
+    """Return a path for people, of a very long one the beginning."""
+    shown = printable(path)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
 
 
 def _nanoseconds(modified: Any) -> int | None:

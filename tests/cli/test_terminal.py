@@ -1,5 +1,6 @@
 """What every terminal can show: narrow ones, others than UTF-8, without colour, and pipes."""
 
+import errno
 import io
 import itertools
 import os
@@ -7,13 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from conftest import Made
+from PIL import Image
 
+from vlmine_dagster.cli.group import ErrorReportingGroup
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.cli.terminal import console, prepare_streams, print_table, short_name, table_of
 from vlmine_dagster.cli.top import print_top
+from vlmine_dagster.settings.project import Project
 
 LONG = f"shard-000/{'L' * 240}.jpg"
 ROWS = [
@@ -170,3 +175,43 @@ def test_an_output_that_cannot_be_written_is_one_line_and_a_closed_one_is_nothin
     assert done.returncode == code
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (
+            errno.EACCES,
+            "/data/caf\\xe9/vlmine.yaml: Permission denied. Give this user the right to it, or work in another",
+        ),
+        (errno.EROFS, "/data/caf\\xe9/vlmine.yaml: Read-only file system. Give this user the right to it"),
+        (errno.ENOSPC, "/data/caf\\xe9/vlmine.yaml: No space left on device. Make room, or set VLMINE_HOME"),
+    ],
+)
+def test_a_disk_that_may_not_be_written_or_is_full_ends_a_command_with_one_line(number, told):
+    @click.group(cls=ErrorReportingGroup)
+    def commands() -> None: ...
+
+    @commands.command()
+    def write() -> None:
+        raise OSError(number, os.strerror(number), os.fsdecode(b"/data/caf\xe9/vlmine.yaml"))
+
+    done = CliRunner().invoke(commands, ["write"])
+
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    assert f"vlmine: {told}" in " ".join(done.output.split())
+
+
+def test_a_home_sign_in_quotation_marks_is_the_home_and_a_folder_of_that_name_is_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "home" / "pool").mkdir(parents=True)
+    (tmp_path / "~nobody of that name").mkdir()
+    for folder in (tmp_path / "home" / "pool", tmp_path / "~nobody of that name"):
+        Image.new("RGB", (9, 6)).save(folder / "a.png")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for given, root in (("~/pool", tmp_path / "home" / "pool"), ("~nobody of that name",) * 2):
+        done = CliRunner().invoke(main, ["init", "--force", given])
+        assert done.exit_code == 0, done.output
+        project = Project.load()
+        assert project.resolve(project.settings.dataset.root) == str(tmp_path / root)

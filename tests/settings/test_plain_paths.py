@@ -7,7 +7,9 @@ import duckdb
 import pytest
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.settings.plain_paths import plain_path, plain_temporary_folder
+from vlmine_dagster.settings.plain_paths import plain_path, plain_temporary_folder, refuse_undecodable
+from vlmine_dagster.settings.project import Project
+from vlmine_dagster.settings.starter import sample_settings, write_starter
 
 ODD = "Bob's [old] pool? 100%20 #2"
 
@@ -108,3 +110,21 @@ def test_a_user_without_a_name_and_a_home_has_the_temporary_folder(plain, monkey
     folder.mkdir()
 
     assert plain_path(folder).is_relative_to(plain / "temporary")
+
+
+def test_a_path_that_is_no_utf8_is_refused_with_its_bytes_and_what_to_set():
+    with pytest.raises(
+        ConfigError, match=r"/caf\\xe9/\.vlmine: the path is no UTF-8.*Rename the folder, or set VLMINE_HOME"
+    ):
+        refuse_undecodable(Path(os.fsdecode(b"/caf\xe9/.vlmine")))
+    refuse_undecodable("/caf\u00e9/\u7167\u7247")
+
+
+def test_a_folder_that_is_no_utf8_gets_no_project_without_a_home_elsewhere(tmp_path, monkeypatch):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.delenv("VLMINE_HOME", raising=False)
+    with pytest.raises(ConfigError, match="is no UTF-8"):
+        write_starter(folder, sample_settings())
+    monkeypatch.setenv("VLMINE_HOME", str(tmp_path / "home"))
+    assert Project.load(write_starter(folder, sample_settings())).settings.name == "sample"

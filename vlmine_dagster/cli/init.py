@@ -40,8 +40,11 @@ if TYPE_CHECKING:
 def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: bool, is_accepted: bool | None) -> None:
     """Write vlmine.yaml for DATASET: a folder of images, tars, Parquet files or videos, or an fsspec URL."""
     from vlmine_dagster.resources.sources import survey
+    from vlmine_dagster.settings.project import user_path
     from vlmine_dagster.settings.starter import settings_for, write_starter
 
+    if dataset.startswith("~") and not Path(dataset).exists():  # in quotation marks, the shell leaves it to us
+        dataset = str(user_path(dataset))
     files = _box_files(boxes)
     surveyed = survey(dataset, used=[] if files is None else files.uris)
     for note in surveyed.notes:

@@ -37,6 +37,23 @@ def plain_path(folder: Path) -> Path:
     )
 
 
+def refuse_undecodable(folder: str | Path) -> None:
+    r"""Refuse a path that is no UTF-8: DuckDB, SQLite and Arrow cannot work there.
+
+    Raises:
+        ConfigError: it has such bytes; the message shows them.
+
+    Examples:
+        >>> refuse_undecodable("/data/été")
+    """
+    shown = os.fsencode(folder).decode("utf-8", "backslashreplace")
+    if shown != str(folder):
+        raise ConfigError(
+            f"{shown}: the path is no UTF-8, and DuckDB, SQLite and Arrow cannot work there. Rename the folder, or set "
+            f"VLMINE_HOME to one with another path."
+        )
+
+
 @contextmanager
 def plain_temporary_folder() -> Iterator[Path]:
     """Make a temporary folder without such characters in its path, gone afterwards.

@@ -42,7 +42,7 @@ from vlmine_dagster.settings.compute import ComputeSettings, Needs
 from vlmine_dagster.settings.grounding import GroundingSettings
 from vlmine_dagster.settings.junk import why_no_junk_lane
 from vlmine_dagster.settings.objects import ObjectSettings
-from vlmine_dagster.settings.plain_paths import plain_path
+from vlmine_dagster.settings.plain_paths import plain_path, refuse_undecodable
 from vlmine_dagster.settings.problems import explain_problems
 from vlmine_dagster.settings.searches import with_searches
 from vlmine_dagster.settings.slices import SliceSettings
@@ -393,8 +393,9 @@ class Project:
         Tables whose contract changed need no mark: their stage's version is part of what they are made from.
 
         Raises:
-            ConfigError: the home's layout is older or newer than ours.
+            ConfigError: the home's layout is older or newer than ours, or its path is no UTF-8.
         """
+        refuse_undecodable(self._home_folder)
         mark = self._home_folder / "layout"
         if not mark.exists():
             return
@@ -416,7 +417,7 @@ class Project:
         """
         if "://" in location:
             return location
-        path = self.folder / Path(location).expanduser()
+        path = self.folder / location if (self.folder / location).exists() else self.folder / user_path(location)
         return str(path.parent.resolve() / path.name if path.is_file() else path.resolve())
 
     @property
@@ -449,14 +450,33 @@ class Project:
         """Return a folder under the home by a path that programs cannot misread (see `plain_path`).
 
         Raises:
-            ConfigError: there is no such path.
+            ConfigError: there is no such path, or this user may not write there.
         """
-        return plain_path(self.state_folder(name))
+        folder = self.state_folder(name)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"{folder} may not be written by this user. Give the right to it, or set VLMINE_HOME to a folder of "
+                f"yours."
+            )
+        return plain_path(folder)
 
     @property
     def _home_folder(self) -> Path:
         base = Path(self.home).expanduser() if "://" not in self.home else self.folder / ".vlmine"
         return base if base.is_absolute() else self.folder / base
+
+
+def user_path(location: str) -> Path:
+    """Return a path in which a leading `~` is the home of the user, or of a user who is named.
+
+    Examples:
+        >>> user_path("pool/~"), user_path("~nobody of that name/pool")
+        (PosixPath('pool/~'), PosixPath('~nobody of that name/pool'))
+    """
+    try:
+        return Path(location).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(location)
 
 
 def parse_settings(content: Any, *, where: str = SETTINGS_FILE) -> ProjectSettings:

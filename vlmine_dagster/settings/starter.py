@@ -1,5 +1,6 @@
 """A fresh `vlmine.yaml`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.objects import ObjectSettings
+from vlmine_dagster.settings.plain_paths import refuse_undecodable
 from vlmine_dagster.settings.project import SETTINGS_FILE, ProjectSettings, parse_settings
 
 SAMPLE_FOLDER = ".vlmine/sample-pool"
@@ -102,8 +104,10 @@ def write_starter(folder: Path, settings: ProjectSettings, *, is_forced: bool = 
     """Write `vlmine.yaml` into a folder.
 
     Raises:
-        ConfigError: there is one already, with other content.
+        ConfigError: there is one already, with other content, or no home can be beside it.
     """
+    if "VLMINE_HOME" not in os.environ:
+        refuse_undecodable(folder)
     file = folder / SETTINGS_FILE
     text = starter_yaml(settings)
     if file.exists() and not is_forced and file.read_text(encoding="utf-8") != text:
