@@ -33,7 +33,7 @@ def _origin_and_labels(bench: Workbench, part: Part) -> list[Any]:
     fingerprints=_origin_and_labels,
     source=_origin,
     joined=("label", "split"),
-    version=3,
+    version=4,
 )
 def images(run: StageRun) -> Product:
     """Every image found in a shard, readable or not.

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import logging
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,8 @@ from vlmine_dagster.resources.sources.parquet import ParquetSource
 from vlmine_dagster.resources.sources.splits import known_split
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.sources.webdataset import WebDatasetSource
+
+_logger = logging.getLogger(__name__)
 
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "class_id", "category", "target", "fine_label", "species")
 _FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "image_id", "id")
@@ -59,7 +63,7 @@ def parquet_labels(source: ParquetSource) -> BroughtLabels | None:
     found: dict[str, str] = {}
     splits: dict[str, str] = {}
     names: dict[str, str] = {}
-    for shard in source.shards():
+    for shard in _readable(source):
         with source.open(shard) as file:
             column = label_column(file.schema_arrow)
             if column is None:
@@ -73,12 +77,30 @@ def parquet_labels(source: ParquetSource) -> BroughtLabels | None:
     return BroughtLabels(f"column {column!r}", found, splits, names) if found else None
 
 
+def label_column_of(source: ParquetSource) -> str | None:
+    """Return the column with labels of the first file that can be read; None where there is none."""
+    for shard in _readable(source):
+        with source.open(shard) as file:
+            return label_column(file.schema_arrow)
+    return None
+
+
+def _readable(source: ParquetSource) -> Iterator[str]:
+    """Yield the shards whose file is Parquet."""
+    for shard in source.shards():
+        with suppress(SourceError), source.open(shard):
+            yield shard
+
+
 def test_row_count(source: ParquetSource) -> int:
     """Return how many rows a column `split` assigns to the test split: no pattern of paths leaves them out."""
     count = 0
     for shard in source.shards():
-        with source.open(shard) as file:
-            count += sum(known_split(word) == "test" for word in _split_words(file))
+        try:
+            with source.open(shard) as file:
+                count += sum(known_split(word) == "test" for word in _split_words(file))
+        except SourceError as error:  # the run says it again, where one shard fails and not all
+            _logger.warning("%s", error)
     return count
 
 
@@ -137,8 +159,12 @@ def _metadata_labels(tree: FileTree, images: Sequence[str]) -> BroughtLabels | N
 
 
 def _metadata_rows(tree: FileTree, path: str) -> Iterator[dict[str, Any]]:
-    with tree.open(path) as raw:
-        text = raw.read().decode("utf-8-sig", "replace")
+    try:
+        with tree.open(path) as raw:
+            text = raw.read().decode("utf-8-sig", "replace")
+    except SourceError as error:  # the images are there without it
+        _logger.warning("%s", error)
+        return
     if path.lower().endswith(".csv"):
         yield from csv.DictReader(io.StringIO(text, newline=""))
         return

@@ -72,7 +72,7 @@ class FileChoice:
     def is_image_member(self, name: str) -> bool:
         """Whether a member of a tar is an image; a chosen ending is all that follows the first dot of its name."""
         folder, base = posixpath.split(name)
-        if not HOUSEKEEPING.isdisjoint(folder.split("/")):
+        if any(is_hidden(part) for part in folder.split("/") if part not in (".", "..")):
             return False
         if self.endings is None or base.startswith("."):
             return self.is_image(name)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlmine_dagster.resources.picture_formats import known_format
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES, known_format
 
 _IMAGE_COLUMNS = (
     "image",
@@ -31,8 +31,16 @@ _ADDRESS = re.compile(r"^(https?|s3|gs|abfss?)://", re.IGNORECASE)
 _LOOKED_AT = 50
 
 
+def decoded_type(type_: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a column, which pandas' categories refer to by numbers."""
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
+
+
 def holds_bytes(type_: pa.DataType) -> bool:
     """Whether a column of this type can hold encoded images: bytes, a struct with `bytes`, or a list of either."""
+    type_ = decoded_type(type_)
+    if is_byte_list(type_):
+        return True
     if pa.types.is_struct(type_):
         return type_.get_field_index("bytes") >= 0 and holds_bytes(type_.field("bytes").type)
     if is_list(type_):
@@ -47,15 +55,20 @@ def is_list(type_: pa.DataType) -> bool:
     return any(kind(type_) for kind in kinds)
 
 
+def is_byte_list(type_: pa.DataType) -> bool:
+    """Whether a value of this type is a list of numbers from 0 to 255, as some write bytes."""
+    return is_list(type_) and pa.types.is_uint8(type_.value_type)
+
+
 def is_text(type_: pa.DataType) -> bool:
     """Whether a column of this type holds text."""
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(kind(type_) for kind in kinds)
+    return any(kind(decoded_type(type_)) for kind in kinds)
 
 
 def is_key_type(type_: pa.DataType) -> bool:
     """Whether a column of this type can hold keys."""
-    return is_text(type_) or pa.types.is_integer(type_)
+    return is_text(type_) or pa.types.is_integer(decoded_type(type_))
 
 
 def decoded_text(text: str) -> bytes | None:
@@ -74,10 +87,15 @@ def decoded_text(text: str) -> bytes | None:
 
 def image_and_key_columns(file: pq.ParquetFile) -> dict[str, Any] | None:
     """Return `image_column` and `key_column` for the settings; None where no column shows an image."""
-    image_column = next((name for name in _image_candidates(file.schema_arrow) if shows_image(file, name)), None)
+    image_column = next(image_columns(file), None)
     if image_column is None:
         return None
     return {"image_column": image_column, "key_column": _key_column(file)}
+
+
+def image_columns(file: pq.ParquetFile) -> Iterator[str]:
+    """Yield the columns that show images, those with a telling name first."""
+    return (name for name in _image_candidates(file.schema_arrow) if shows_image(file, name))
 
 
 def columns_without_images(file: pq.ParquetFile) -> str:
@@ -87,6 +105,12 @@ def columns_without_images(file: pq.ParquetFile) -> str:
         return (
             f"column {addresses[0]!r} holds addresses: fetch the images first (img2dataset writes WebDataset tars), "
             f"then give the folder of what was fetched"
+        )
+    place = next((found for field in file.schema_arrow if (found := _first_place(file, field))), None)
+    if place is not None:
+        return (
+            f"column {place[0]!r} holds paths such as {place[1]!r} and no bytes: give the folder of these files, or "
+            f"write their bytes into the table"
         )
     types = ", ".join(f"{field.name!r} ({field.type})" for field in file.schema_arrow)
     return f"no column holds encoded images; its columns: {types}"
@@ -116,12 +140,24 @@ def _shows_address(file: pq.ParquetFile, column: str) -> bool:
     return _ADDRESS.match(first) is not None
 
 
+def _first_place(file: pq.ParquetFile, field: pa.Field) -> tuple[str, str] | None:
+    """Return a column and the first path of an image file in it, None where it holds none."""
+    is_struct = pa.types.is_struct(field.type) and field.type.get_field_index("path") >= 0
+    if not (is_struct or is_text(field.type)):
+        return None
+    values = (value.get("path") if isinstance(value, dict) else value for value in _first_values(file, field.name))
+    first = next((str(value) for value in values if value), "")
+    return (field.name, first) if first.lower().endswith(IMAGE_SUFFIXES) else None
+
+
 def _first_values(file: pq.ParquetFile, column: str) -> Iterator[Any]:
     batches = file.iter_batches(10, columns=[column])
     return islice((value.as_py() for batch in batches for value in batch.column(0)), _LOOKED_AT)
 
 
 def _bytes_of(value: Any) -> bytes:
+    if isinstance(value, list) and value and isinstance(value[0], int):
+        return bytes(value) if max(value) < 256 and min(value) >= 0 else b""
     if isinstance(value, list):
         return next((found for one in value if (found := _bytes_of(one))), b"")
     if isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 import logging
 import posixpath
-import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,31 +15,37 @@ from upath import UPath
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.files import literal_pattern
-from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.brought_labels import (
     folder_labels,
     is_class_member,
-    label_column,
+    label_column_of,
     member_labels,
     parquet_labels,
     test_row_count,
 )
-from vlmine_dagster.resources.sources.choice import FileChoice, choice_of
-from vlmine_dagster.resources.sources.columns import columns_without_images, image_and_key_columns
+from vlmine_dagster.resources.sources.choice import FileChoice, choice_of, ending_of, is_hidden
 from vlmine_dagster.resources.sources.contract import ImageSource, is_image
 from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource, shards_for
 from vlmine_dagster.resources.sources.ignored import below, describe_ignored, ignored_line
+from vlmine_dagster.resources.sources.nothing_found import nothing_found, refuse_no_folder
 from vlmine_dagster.resources.sources.offer import Offer
-from vlmine_dagster.resources.sources.parquet import DAMAGE, PARQUET_SUFFIXES, ParquetSource, open_parquet
+from vlmine_dagster.resources.sources.parquet import PARQUET_SUFFIXES, ParquetSource
 from vlmine_dagster.resources.sources.place import Place
-from vlmine_dagster.resources.sources.samples import chosen_endings, mask_patterns, unnamed_images
+from vlmine_dagster.resources.sources.samples import (
+    chosen_endings,
+    mask_patterns,
+    misnamed_images,
+    spread,
+    unnamed_images,
+)
+from vlmine_dagster.resources.sources.schemas import settings_of_tables
 from vlmine_dagster.resources.sources.shard_files import is_shard_file
 from vlmine_dagster.resources.sources.splits import path_splits, test_folders
-from vlmine_dagster.resources.sources.tiles import banded
+from vlmine_dagster.resources.sources.tiles import banded, page_count
 from vlmine_dagster.resources.sources.tree import FileTree
-from vlmine_dagster.resources.sources.video import VIDEO_KIND, VIDEO_SUFFIXES, VideoSource, is_video, length_of
+from vlmine_dagster.resources.sources.video import VIDEO_KIND, VideoSource, is_video, length_of
 from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
 from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.media import MediumSettings
@@ -48,7 +54,9 @@ _logger = logging.getLogger(__name__)
 
 """A folder tree is cut so that a shard has about this many: minutes of work on a CPU."""
 
-_SAMPLE = 60  # members of a tar that are looked at
+_SAMPLE = 60  # images of a tar that are looked at
+_MOST_TARS = 20  # in which images are looked for
+_USED_BESIDE = frozenset((".json", ".cls"))  # members of a tar that are attributes and labels
 _MAX_BYTES = DatasetSettings.model_fields["max_bytes"].default
 
 
@@ -113,7 +121,7 @@ def detect(root: str) -> DatasetSettings:
 def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
     if (elsewhere := _of_plugins(root)) is not None:
         return elsewhere, []
-    _refuse_no_folder(root)
+    refuse_no_folder(root)
     tree = FileTree(root)
     tars = tree.paths(partial(is_shard_file, suffixes=TAR_SUFFIXES))
     parquet = tree.paths(partial(is_shard_file, suffixes=PARQUET_SUFFIXES))
@@ -121,7 +129,7 @@ def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
     found = _webdataset(tree, tars) or _parquet(tree, parquet) or _folder_or_videos(tree, images, videos)
     found = found or _of_other_media(root, tars)
     if found is None:
-        raise SourceError(_nothing_found(tree, tars=tars, parquet=parquet))
+        raise SourceError(nothing_found(tree, tars=tars, parquet=parquet))
     _log_what_lost(found.settings["kind"], parquet=parquet, images=images, videos=videos)
     return _settings(root, found.settings), found.notes
 
@@ -132,7 +140,9 @@ def _of_other_media(root: str, tars: list[str]) -> "_Found | None":
         tree = FileTree(root, FileChoice(of_medium=plugin.settings.endings))
         found = _webdataset(tree, tars) or _loose_items(tree, plugin.settings)
         if found is not None:
-            return _Found({**found.settings, "medium": name}, found.notes)
+            endings = ", ".join(plugin.settings.endings)
+            note = f"there are no pictures; files that end in one of {endings} are taken as {name} (dataset.medium)."
+            return _Found({**found.settings, "medium": name}, [note, *found.notes])
     return None
 
 
@@ -168,46 +178,40 @@ class _Found:
     notes: list[str]
 
 
-def _refuse_no_folder(root: str) -> None:
-    path = Path(root)
-    if "://" in root or path.is_dir():
-        return
-    if path.exists():
-        raise SourceError(
-            f"{root} is a file. Give the folder that holds it (`vlmine init {path.parent}`): all tars, all Parquet "
-            f"files or all images in it are the dataset."
-        )
-    raise SourceError(f"no folder {root}. Give the folder of the images; relative paths start here ({Path.cwd()}).")
-
-
 def _webdataset(tree: FileTree, tars: list[str]) -> _Found | None:
     if not tars:
         return None
     source = WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=FingerprintCache())
-    for shard in source.shards()[:3]:
+    for shard in spread(source.shards(), _MOST_TARS):
+        unused: Counter[str] = Counter()
         try:
-            images = [raw for raw in islice(source.read(shard), _SAMPLE) if raw.failure is None]
+            members = source.read_members(shard, partial(_is_image_member, tree.choice, unused))
+            images = [raw for raw in islice(members, _SAMPLE) if raw.failure is None]
         except SourceError as error:
             _logger.warning("%s", error)
             continue
         if images:
             endings, note = chosen_endings(images)
             settings = {"kind": "webdataset", **({"image_endings": endings} if endings else {})}
-            return _Found(settings, [note] if note else [])
+            beside = describe_ignored(dict(unused.most_common()))
+            return _Found(settings, [*filter(None, [note, beside and f"in {source.path(shard)}, {beside}"])])
     return None
+
+
+def _is_image_member(choice: FileChoice, unused: Counter[str], name: str) -> bool:
+    """Whether a member of a tar is an image; the endings of others that are not used are counted in `unused`."""
+    if choice.is_image_member(name):
+        return True
+    is_marked = any(is_hidden(part) for part in name.split("/") if part not in (".", ".."))
+    kind = "hidden" if is_marked else ending_of(name)
+    if kind not in _USED_BESIDE:
+        unused[kind] += 1
+    return False
 
 
 def _parquet(tree: FileTree, paths: list[str]) -> _Found | None:
-    for path in paths[:3]:
-        try:
-            with tree.open(path) as raw:
-                columns = image_and_key_columns(open_parquet(raw, tree.uri(path)))
-        except (SourceError, *DAMAGE) as error:
-            _logger.warning("%s: %s", tree.uri(path), error)
-            continue
-        if columns is not None:
-            return _Found({"kind": "parquet", **columns}, [])
-    return None
+    found = settings_of_tables(tree, paths)
+    return None if found is None else _Found({"kind": "parquet", **found[0]}, found[1])
 
 
 def _folder_or_videos(tree: FileTree, images: list[str], videos: list[str]) -> _Found | None:
@@ -241,6 +245,16 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
         settings["image_endings"] = endings
         images = tree.paths(FileChoice(endings=endings).is_image)
         notes.append("files without an ending are images too (dataset.image_endings).")
+    misnamed = misnamed_images(tree)
+    if misnamed and not images:
+        settings["image_endings"] = tuple(ending.lstrip(".") for ending in misnamed)
+        images = tree.paths(FileChoice(endings=settings["image_endings"]).is_image)
+        notes.append(
+            f"files that end in {', '.join(misnamed)} are pictures, so they are taken (dataset.image_endings)."
+        )
+    elif misnamed:
+        kinds = ", ".join(f"{count:,} {ending}" for ending, count in misnamed.items())
+        notes.append(f"left out although they begin like pictures: {kinds}. dataset.image_endings takes them.")
     tests = test_folders(images)
     if tests and path_splits(images, are_shards=False) is None:
         notes.append(f"images in {', '.join(tests[:3])} are mined like all others; dataset.exclude leaves them out.")
@@ -257,6 +271,11 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
         notes.append(
             f"TIFFs have {bands} bands, of which 1 to 3 are seen; dataset.medium: {{kind: bands, shown: [4, 3, 2]}} "
             f"chooses others (docs/media.md)."
+        )
+    pages = page_count(tree, images)
+    if pages > 1:
+        notes.append(
+            f"TIFFs hold up to {pages:,} pages, of which the first is the image; write pages as files to mine all."
         )
     return _Found({**_as_folder(images), **settings}, notes)
 
@@ -299,8 +318,7 @@ def _folder_offer(tree: FileTree) -> Offer:
 
 
 def _column_offer(source: ParquetSource) -> str | None:
-    with source.open(source.shards()[0]) as file:
-        column = label_column(file.schema_arrow)
+    column = label_column_of(source)
     return None if column is None else f"column {column!r}"
 
 
@@ -362,52 +380,3 @@ def _log_what_lost(kind: str, *, parquet: Sequence[str], images: Sequence[str], 
                 what,
                 paths[0],
             )
-
-
-_PACKED = re.compile(
-    r"\.(zip|rar|7z|zst|lz4|[zr]\d\d|(tar|tgz|tar\.gz|zip|7z)\.?(part)?[-_.]?([a-z]{2}|\d{1,3}))$", re.IGNORECASE
-)
-"""Endings of archives that are not read, and of parts into which archives are cut (`.z01`, `.tar.00`, `.tar.gz.aa`)."""
-
-
-def _nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> str:
-    notes = [_tars_without_images(tree, tars), _parquet_without_images(tree, parquet)]
-    if tree.paths(lambda path: path.endswith(".arrow")):
-        notes.append(
-            "Arrow files are there, as `save_to_disk` writes them: write Parquet with "
-            "`datasets.load_from_disk(FOLDER).to_parquet(FILE)`."
-        )
-    packed = tree.paths(lambda path: bool(_PACKED.search(path)))
-    if packed:
-        notes.append(f"Archives that are not read are there ({packed[0]}, ...): unpack them first.")
-    there = (describe_ignored(tree.unused([])) or "ignored: nothing").removeprefix("ignored: ")
-    said = " ".join(note for note in (*notes, f"There: {there}.") if note)
-    return (
-        f"no images at {tree.root}. Looked in it and below, hidden files left out, for: tars "
-        f"({', '.join(TAR_SUFFIXES)}) with image members; Parquet files with a column of image bytes or a "
-        f"struct of `bytes` and `path`; image "
-        f"files ({', '.join(IMAGE_SUFFIXES)}); videos ({', '.join(VIDEO_SUFFIXES)}). {said} Give the folder that holds "
-        f"one of these."
-    )
-
-
-def _tars_without_images(tree: FileTree, tars: list[str]) -> str | None:
-    if not tars:
-        return None
-    source = WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=FingerprintCache())
-    for shard in source.shards()[:3]:
-        with suppress(SourceError):
-            inner = next(source.read_members(shard, lambda name: name.lower().endswith(TAR_SUFFIXES)), None)
-            if inner is not None:
-                return (
-                    f"{tree.uri(source.path(shard))} holds tars ({inner.uri.rpartition('#')[2]}, ...): unpack it first."
-                )
-    return f"{len(tars)} tars are there, but the first three hold no image."
-
-
-def _parquet_without_images(tree: FileTree, paths: list[str]) -> str | None:
-    for path in paths[:1]:
-        with suppress(SourceError, *DAMAGE), tree.open(path) as raw:
-            what = columns_without_images(open_parquet(raw, tree.uri(path)))
-            return f"{len(paths)} Parquet files are there, but in {path} {what}."
-    return f"{len(paths)} Parquet files are there, but none can be read." if paths else None

@@ -13,6 +13,7 @@ from vlmine_dagster.resources.sources.attributes import Scalar, plain_values
 from vlmine_dagster.resources.sources.columns import (
     decoded_text,
     holds_bytes,
+    is_byte_list,
     is_key_type,
     is_list,
     is_text,
@@ -26,7 +27,7 @@ from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.stand_ins import stand_in
 from vlmine_dagster.settings.sequences import SequenceSettings
 
-PARQUET_SUFFIXES = (".parquet",)
+PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
 
 DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 """What pyarrow raises at damaged bytes; errors of the store come as SourceError."""
@@ -203,8 +204,10 @@ class ParquetSource(FileShards):
                 return
 
     def _images(self, key: str, uri: str, value: Any) -> Iterator[RawImage]:
-        values = list(value.values) if is_list(value.type) and value.is_valid else [value]
-        if not values or (is_list(value.type) and not value.is_valid):
+        value = value.value if pa.types.is_dictionary(value.type) else value
+        are_several = is_list(value.type) and not is_byte_list(value.type)
+        values = list(value.values) if are_several and value.is_valid else [value]
+        if not values or (are_several and not value.is_valid):
             yield RawImage(key, uri, b"")
             return
         for number, one in enumerate(values, start=1):
@@ -221,6 +224,8 @@ class ParquetSource(FileShards):
             return RawImage(key, uri, b"", failure)
         if is_text(value.type):
             return self._from_text(key, uri, value.as_py())
+        if is_byte_list(value.type):
+            value = pa.scalar(value.values.fill_null(0).to_numpy(zero_copy_only=False).tobytes())
         buffer = value.as_buffer()
         problem = too_large(buffer.size, self._max_bytes)
         return RawImage(key, uri, b"" if problem else buffer.to_pybytes(), problem)

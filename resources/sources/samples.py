@@ -4,17 +4,21 @@ import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from vlmine_dagster.domain.errors import PictureError, SourceError
-from vlmine_dagster.resources.picture_formats import known_format
+from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES, known_format
 from vlmine_dagster.resources.pictures import decode_picture
 from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import RawImage
 from vlmine_dagster.resources.sources.tree import FileTree
 
 _LOOKED_AT = 20
+_MOST_ENDINGS = 10
+_BEGINNING = 512  # bytes
 _FEW_COLOURS = 32  # a photo has thousands; a mask has one for each class
 _MAX_PIXELS = 100_000_000
+_SURE_FORMATS = frozenset(("JPEG", "PNG", "WebP", "GIF", "AVIF", "HEIC"))
 _NO_IMAGE = frozenset(
     {
         "alpha",
@@ -74,6 +78,11 @@ def chosen_endings(images: Iterable[RawImage]) -> tuple[tuple[str, ...] | None, 
         per_sample[posixpath.join(folder, stem)] += 1
     if max(per_sample.values(), default=0) < 2 or len(by_ending) < 2:
         return None, None
+    if not all(map(_is_ending, by_ending)):
+        return None, (
+            "names of images have dots before their ending: as in WebDataset, a key ends at the first dot of a name, "
+            "and the second image of a key is KEY~2."
+        )
     kept = tuple(ending for ending, data in by_ending.items() if not _is_no_image(ending, data))
     all_endings = ", ".join(by_ending)
     if not kept or len(kept) == len(by_ending):
@@ -110,10 +119,30 @@ def unnamed_images(
 ) -> tuple[str, ...] | None:
     """Return the endings to set where files without an ending are images, by the first bytes of some; else None."""
     unnamed = tree.paths(lambda path: ending_of(path) == "")
-    some = _contents(tree, spread(unnamed))
+    some = _beginnings(tree, spread(unnamed))
     if not some or 2 * sum(map(is_item, some)) < len(some):
         return None
     return (*sorted({ending_of(path).lstrip(".") for path in images}), "")
+
+
+def misnamed_images(tree: FileTree) -> dict[str, int]:
+    """Return how many files have each ending that is none of a picture although they begin like one: `.jpg_large`."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    known = {*IMAGE_SUFFIXES, ""}
+    for path in tree.paths(lambda path: ending_of(path) not in known):
+        groups[ending_of(path)].append(path)
+    often_first = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))[:_MOST_ENDINGS]
+    return {
+        ending: len(paths)
+        for ending, paths in often_first
+        if _are_pictures(_beginnings(tree, spread(paths, _LOOKED_AT // 4)))
+    }
+
+
+def _are_pictures(beginnings: Sequence[bytes]) -> bool:
+    """Whether most files are pictures; raw files of cameras begin like a TIFF and are none."""
+    formats = [known_format(one) for one in beginnings]
+    return 2 * sum(form is not None and form.name in _SURE_FORMATS for form in formats) > len(formats)
 
 
 def _mask_pattern(path: str) -> str | None:
@@ -123,6 +152,16 @@ def _mask_pattern(path: str) -> str | None:
             return "/".join(folders[: depth + 1]) + "/"
     marked = _MARKED_STEM.match(name)
     return f"*{name[marked.start(1) - 1 :]}" if marked and marked[1].lower() in _NO_IMAGE else None
+
+
+def _is_ending(text: str) -> bool:
+    """Whether what follows the first dot of a name says what a member is; of `2.0 (final).jpg` it is part of the name.
+
+    Examples:
+        >>> _is_ending("left_eye.jpg"), _is_ending("0 (final).jpg"), _is_ending("05.png")
+        (True, False, False)
+    """
+    return re.fullmatch(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*", text) is not None
 
 
 def _is_no_image(ending: str, data: Sequence[bytes]) -> bool:
@@ -142,6 +181,14 @@ def _has_few_colours(data: bytes) -> bool:
 
 def _contents(tree: FileTree, paths: Sequence[str]) -> list[bytes]:
     return [found for _, found in tree.read_each(paths) if not isinstance(found, SourceError)]
+
+
+def _beginnings(tree: FileTree, paths: Sequence[str]) -> list[bytes]:
+    found = []
+    for path in paths:
+        with suppress(SourceError), tree.open(path) as file:
+            found.append(file.read(_BEGINNING))
+    return found
 
 
 def spread(paths: Sequence[str], count: int = _LOOKED_AT) -> list[str]:

@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from importlib.util import find_spec
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from vlmine_dagster.domain.errors import ConfigError, PictureError
@@ -29,6 +30,7 @@ SUFFIXES = (".tif", ".tiff", ".svs", ".ndpi", ".scn", ".btf")
 _PLAIN = (".tif", ".tiff")
 _BLANK_RANGE = 0.03
 _COLOURS, _LOOKED_AT = 4, 5
+_MOST_PAGES = 1000  # that are counted
 _PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS = 33550, 33922, 34264, 34735  # GeoTIFF 1.0, sections 2.4 and 2.6
 _RASTER_TYPE, _IS_POINT = 1025, 2
 
@@ -117,6 +119,22 @@ def banded(tree: FileTree, paths: Sequence[str]) -> int:
     bands = [found[1] for path in spread(tiffs, _LOOKED_AT) if (found := _size(tree, path))]
     middle = sorted(bands)[len(bands) // 2] if bands else 0
     return middle if middle > _COLOURS else 0
+
+
+def page_count(tree: FileTree, paths: Sequence[str]) -> int:
+    """Return the most pages that some of the TIFFs among some paths hold, reduced copies of pages left out."""
+    tiffs = [path for path in paths if path.lower().endswith(_PLAIN)]
+    return max((_pages(tree, path) for path in spread(tiffs, _LOOKED_AT)), default=0)
+
+
+def _pages(tree: FileTree, path: str) -> int:
+    import tifffile
+
+    try:
+        with tree.open(path) as raw, tifffile.TiffFile(cast("IO[bytes]", raw)) as file:
+            return sum(not page.is_reduced for page in islice(cast(Any, file.pages), _MOST_PAGES))
+    except Exception:  # tifffile raises many kinds
+        return 0
 
 
 def _size(tree: FileTree, path: str) -> tuple[int, int] | None:

@@ -151,12 +151,15 @@ def _image_members(tar: tarfile.TarFile, is_image: Callable[[str], bool]) -> Ite
         cast(Any, tar).members.clear()  # else a million headers stay in memory
         if member.size < 0:
             raise tarfile.ReadError("a member's size is negative")
-        if is_image(member.name) and not member.isdir():
+        if not member.isdir() and is_image(member.name):
             yield names.take(member_key(member.name)), member
 
 
 def _member_image(file: "_ForwardFile", member: tarfile.TarInfo, *, key: str, uri: str, max_bytes: int) -> RawImage:
     uri = f"{uri}#{member.name}"
+    if member.islnk() and ".." not in member.linkname.split("/"):
+        failure = f"is a hard link to {member.linkname}, which is an image of its own if the tar has it; not followed"
+        return RawImage(key, uri, b"", failure)
     if not member.isreg() or member.issparse():
         return RawImage(key, uri, b"", "is a link, a device or a sparse file inside the tar; not followed")
     problem = too_large(member.size, max_bytes)

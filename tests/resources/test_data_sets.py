@@ -389,3 +389,87 @@ def test_a_file_of_labels_is_not_overwritten_unasked(tmp_path):
     accept_offer(found.offer, found.settings, tmp_path, is_forced=True)
     with (tmp_path / "dataset-labels.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 18
+
+
+def test_pictures_under_endings_of_others_are_images_where_there_are_no_other(tmp_path):
+    write(
+        tmp_path / "data", {f"{n}.jpg_large": jpeg(n) for n in range(3)} | {"list.txt": b"1", "b.CR2": b"II*\0\x10\0"}
+    )
+    found = survey(str(tmp_path / "data"))
+    assert found.settings.image_endings == ("jpg_large",)
+    assert found.notes == (
+        "files that end in .jpg_large are pictures, so they are taken (dataset.image_endings).",
+        "ignored: 1 .cr2, 1 .txt",
+    )
+
+
+def test_pictures_under_endings_of_others_are_named_beside_images(tmp_path):
+    write(tmp_path / "data", {"a.jpg": jpeg(0), "a.jpg_original": jpeg(1), "b.jpg~": jpeg(2)})
+    found = survey(str(tmp_path / "data"))
+    assert found.settings.image_endings is None
+    assert found.notes[0] == (
+        "left out although they begin like pictures: 1 .jpg_original, 1 .jpg~. dataset.image_endings takes them."
+    )
+
+
+def test_what_is_not_used_of_a_tar_is_said(tmp_path):
+    members = {"1.jpg": jpeg(0), "1.json": b"{}", "1.cls": b"0", "1.dng": b"II*\0", "2.jpg": jpeg(1), "2.dng": b"II*\0"}
+    write(tmp_path / "data", {"a.tar": tar_of({**members, ".cache/2.jpg": jpeg(2)})})
+    assert "in a.tar, ignored: 2 .dng, 1 hidden file" in survey(str(tmp_path / "data")).notes
+
+
+def test_tars_without_images_hide_no_others(tmp_path):
+    notes = {f"annotations-{n}.tar": tar_of({"1.json": b"{}"}) for n in range(5)}
+    write(tmp_path / "data", {**notes, "images.tar": tar_of({"1.jpg": jpeg(0)})})
+    assert survey(str(tmp_path / "data")).settings.kind == "webdataset"
+
+
+def test_tars_without_any_image_say_what_they_hold(tmp_path):
+    write(tmp_path / "data", {"a.tar": tar_of({"1.npz": b"PK", "1.json": b"{}"})})
+    with pytest.raises(
+        SourceError, match=r"1 tars are there, but no image was found in them; members end in \.npz, \.json"
+    ):
+        survey(str(tmp_path / "data"))
+
+
+def test_names_with_dots_are_no_list_of_endings(tmp_path):
+    write(tmp_path / "data", {"a.tar": tar_of({f"take 2.{n} (final).jpg": jpeg(n) for n in range(3)})})
+    found = survey(str(tmp_path / "data"))
+    assert found.settings.image_endings is None
+    assert found.notes == (
+        "names of images have dots before their ending: as in WebDataset, a key ends at the first dot of a name, and "
+        "the second image of a key is KEY~2.",
+    )
+
+
+def test_pages_of_tiffs_behind_the_first_are_told(tmp_path):
+    pages = [Image.fromarray(np.full((12, 18), 40 * number, np.uint8)) for number in range(3)]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    write(tmp_path / "data", {"scan.tif": file.getvalue(), "a.jpg": jpeg(0)})
+    assert survey(str(tmp_path / "data")).notes == (
+        "TIFFs hold up to 3 pages, of which the first is the image; write pages as files to mine all.",
+    )
+
+
+def test_what_is_taken_for_another_medium_is_said(tmp_path):
+    write(tmp_path / "data", {"a.tar": tar_of({"1.npy": bytes(64)})})
+    found = survey(str(tmp_path / "data"))
+    assert found.settings.medium.kind == "lidar"
+    assert found.notes[0].startswith("there are no pictures; files that end in one of .bin, .pcd, .npy")
+
+
+def test_a_hard_link_in_a_tar_names_the_member_that_has_the_image(tmp_path):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        entry = tarfile.TarInfo("a/1.jpg")
+        entry.size = len(jpeg(0))
+        tar.addfile(entry, io.BytesIO(jpeg(0)))
+        link = tarfile.TarInfo("b/1.jpg")
+        link.type, link.linkname = tarfile.LNKTYPE, "a/1.jpg"
+        tar.addfile(link)
+    settings = survey(str(write(tmp_path / "data", {"s.tar": file.getvalue()}))).settings
+    source = open_source(Project(settings=ProjectSettings(name="p", dataset=settings), folder=tmp_path))
+    failures = {raw.key: raw.failure for raw in source.read("s")}
+    assert failures["a/1"] is None
+    assert str(failures["b/1"]).startswith("is a hard link to a/1.jpg, which is an image of its own if the tar has it")
