@@ -37,6 +37,7 @@ from vlmine_dagster.resources.sources.samples import (
     chosen_endings,
     mask_patterns,
     misnamed_images,
+    misnamed_members,
     spread,
     unnamed_images,
 )
@@ -127,7 +128,7 @@ def _detected(root: str) -> tuple[DatasetSettings, list[str]]:
     parquet = tree.paths(partial(is_shard_file, suffixes=PARQUET_SUFFIXES))
     images, videos = tree.paths(is_image), tree.paths(is_video)
     found = _webdataset(tree, tars) or _parquet(tree, parquet) or _folder_or_videos(tree, images, videos)
-    found = found or _of_other_media(root, tars)
+    found = found or _misnamed_webdataset(tree, tars) or _of_other_media(root, tars)
     if found is None:
         raise SourceError(nothing_found(tree, tars=tars, parquet=parquet))
     _log_what_lost(found.settings["kind"], parquet=parquet, images=images, videos=videos)
@@ -195,6 +196,21 @@ def _webdataset(tree: FileTree, tars: list[str]) -> _Found | None:
             settings = {"kind": "webdataset", **({"image_endings": endings} if endings else {})}
             beside = describe_ignored(dict(unused.most_common()))
             return _Found(settings, [*filter(None, [note, beside and f"in {source.path(shard)}, {beside}"])])
+    return None
+
+
+def _misnamed_webdataset(tree: FileTree, tars: list[str]) -> _Found | None:
+    """Return tars whose members are pictures under other endings, such as `.img`."""
+    if not tars:
+        return None
+    source = WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=FingerprintCache())
+    for shard in spread(source.shards(), _MOST_TARS):
+        with suppress(SourceError):
+            endings = misnamed_members(islice(source.read_members(shard, lambda _: True), _SAMPLE))
+            if endings:
+                named = ", ".join(f".{ending}" for ending in endings)
+                note = f"members that end in {named} are pictures, so they are taken (dataset.image_endings)."
+                return _Found({"kind": "webdataset", "image_endings": endings}, [note])
     return None
 
 

@@ -139,6 +139,15 @@ def misnamed_images(tree: FileTree) -> dict[str, int]:
     }
 
 
+def misnamed_members(members: Iterable[RawImage]) -> tuple[str, ...]:
+    """Return the endings of members of a tar that are none of a picture although they begin like one: `img`."""
+    by_ending: dict[str, list[bytes]] = defaultdict(list)
+    for member in members:
+        base = posixpath.basename(member.uri.rpartition("#")[2])
+        by_ending[base.partition(".")[2].lower()].append(member.data[:_BEGINNING])
+    return tuple(ending for ending, beginnings in by_ending.items() if ending and _are_pictures(beginnings))
+
+
 def _are_pictures(beginnings: Sequence[bytes]) -> bool:
     """Whether most files are pictures; raw files of cameras begin like a TIFF and are none."""
     formats = [known_format(one) for one in beginnings]

@@ -412,6 +412,15 @@ def test_pictures_under_endings_of_others_are_named_beside_images(tmp_path):
     )
 
 
+def test_pictures_in_tars_under_endings_of_others_are_images(tmp_path):
+    members = {f"{n:06d}.{ending}": data for n in range(3) for ending, data in (("img", jpeg(n)), ("cap", b"a cat"))}
+    write(tmp_path / "data", {"a.tar": tar_of(members)})
+    settings = survey(str(tmp_path / "data")).settings
+    assert (settings.kind, settings.image_endings) == ("webdataset", ("img",))
+    source = open_source(Project(settings=ProjectSettings(name="p", dataset=settings), folder=tmp_path))
+    assert [raw.data for raw in source.read("a")] == [jpeg(n) for n in range(3)]
+
+
 def test_what_is_not_used_of_a_tar_is_said(tmp_path):
     members = {"1.jpg": jpeg(0), "1.json": b"{}", "1.cls": b"0", "1.dng": b"II*\0", "2.jpg": jpeg(1), "2.dng": b"II*\0"}
     write(tmp_path / "data", {"a.tar": tar_of({**members, ".cache/2.jpg": jpeg(2)})})
