@@ -1,16 +1,19 @@
 """The commands, as people type them."""
 
+import errno
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pytest
 import yaml
@@ -19,6 +22,7 @@ from conftest import Made, members, write_tar
 from web_uis import web_uis
 
 from benchmarks.measuring import process_tree
+from vlmine_dagster.cli.group import ErrorReportingGroup
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.resources.tracking import dagster_url
 from vlmine_dagster.settings.plain_paths import plain_path
@@ -385,6 +389,54 @@ def test_doctor_names_what_is_broken_and_what_to_do(inside: Made):
 
     assert result.exit_code == 1
     assert "Correct dataset.labels in vlmine.yaml" in result.output
+
+
+def test_doctor_fails_where_the_settings_are_wrong_and_warns_where_there_are_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for content, code, advice in (
+        (None, 0, "`vlmine demo` makes one"),
+        ("max_cost_usd: 50$", 1, "`vlmine settings WORD`"),
+    ):
+        if content is not None:
+            (tmp_path / "vlmine.yaml").write_text(content)
+
+        result = vlmine("doctor")
+
+        assert result.exit_code == code
+        assert advice in result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/home/x.parquet"),
+            "/home/x.parquet: No space left on device. Make room",
+        ),
+        (sqlite3.OperationalError("database or disk is full"), "disk is full. Make room, or set VLMINE_HOME"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files. Allow more open files"),
+        (OSError(errno.EACCES, "Permission denied"), None),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "readonly database"),
+        (ValueError("something else"), None),
+    ],
+)
+def test_a_full_disk_ends_a_command_in_one_line_wherever_it_is_met(error, told):
+    @click.group(cls=ErrorReportingGroup)
+    def group():
+        pass
+
+    @group.command()
+    def write():
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("a library's own words") from cause  # as SQLAlchemy and Dagster wrap what they meet
+
+    done = CliRunner().invoke(group, ["write"])
+
+    assert isinstance(done.exception, SystemExit if told else RuntimeError)
+    assert told is None or (done.stderr.startswith("vlmine: ") and told in done.stderr)
+    assert done.exit_code == 1
 
 
 def test_two_runs_at_once_are_refused(inside: Made):

@@ -36,7 +36,18 @@ def settings(url: str | None = FAR) -> OpenAIDescriberSettings:
 
 @pytest.mark.parametrize(
     "value",
-    ["{}\n", " {}\r\n", "\ufeff{}", "\u00a0{}\u200b", '"{}"', "'{}'\n", "Bearer {}", '"Bearer {} "'],
+    [
+        "{}\n",
+        " {}\r\n",
+        "\ufeff{}",
+        "\u00a0{}\u200b",
+        '"{}"',
+        "'{}'\n",
+        "Bearer {}",
+        '"Bearer {} "',
+        "OPENAI_API_KEY={}",
+        "export OPENAI_API_KEY='{}'\n",
+    ],
 )
 def test_what_was_pasted_with_a_key_is_taken_off(monkeypatch, value):
     monkeypatch.setenv("OPENAI_API_KEY", value.format(KEY))
@@ -52,6 +63,9 @@ def test_what_was_pasted_with_a_key_is_taken_off(monkeypatch, value):
         (f"{KEY[:9]}\n{KEY[9:]}", "holds a line break in the middle"),
         (f"{KEY} {KEY}", "holds a space in the middle"),
         ("\u043a\u043b\u044e\u0447-1234567", "holds a character that no header can: only ASCII"),
+        ("${OPENAI_KEY}", "holds a placeholder that nobody has replaced"),
+        ("<your key>", "holds a placeholder"),
+        ("{{ secrets.OPENAI }}", "holds a placeholder"),
         (f"{KEY}\x00", "holds a character that no header can: only ASCII"),
     ],
 )

@@ -59,13 +59,16 @@ def doctor(is_json: bool) -> None:
 
 def examine() -> list[Advice]:
     """Check the installation, and the project if there is one."""
-    from vlmine_dagster.settings.project import Project
+    from vlmine_dagster.settings.project import SETTINGS_FILE, Project
 
     found = [*_installation()]
     try:
         project = Project.load()
     except VlmineError as error:
-        return [*found, Advice("project", "warn", str(error), "`vlmine demo` makes one with sample images.")]
+        if not Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).is_file():
+            return [*found, Advice("project", "warn", str(error), "`vlmine demo` makes one with sample images.")]
+        advice = "Correct it; `vlmine settings WORD` says what a setting holds."
+        return [*found, Advice("project", "fail", str(error), advice)]
     return [*found, Advice("project", "ok", f"{project.settings.name}, home {project.home}"), *_project(project)]
 
 

@@ -28,6 +28,8 @@ _TELLING = 12
 _NAMES = re.compile(r"key|token|secret|passw|pwd|credential|auth|cookie|signature|dsn|conn_?str", re.IGNORECASE)
 _PUBLIC_NAMES = re.compile(r"_(?:file|path|dir|url|uri|home|sock|host|port|env|name|id|agent|info)$", re.IGNORECASE)
 _WHITE = " \t\r\n\v\f\u00a0\u200b\u2028\u2029\ufeff"
+_ASSIGNED = re.compile(r"^[\"']?(?:export\s+)?[A-Z][A-Z0-9_]*(?:KEY|TOKEN)\s*=\s*(?=[^\s=])")
+_PLACEHOLDER = re.compile(r"\$\{?\w+\}?|\$\([^)]*\)|<[^<>]*>|\{\{.*\}\}|%\w+%")
 _QUOTES = "\"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
 _USER = re.compile(r"([a-z][a-z0-9+.-]*://)[^/?#\s\"'<>]*@", re.IGNORECASE)
 _SHAPES = re.compile(
@@ -199,13 +201,15 @@ class MaskingStream:
 
 
 def plain_key(value: str) -> str:
-    """Return a key without what was pasted with it: white space, straight quotes around it, `Bearer` before it.
+    """Return a key without what was pasted with it: white space, straight quotes, `Bearer` or its name before it.
 
     Examples:
         >>> plain_key(' "sk-1" ')
         'sk-1'
+        >>> plain_key("export OPENAI_API_KEY='sk-1'")
+        'sk-1'
     """
-    key = value.strip(_WHITE)
+    key = _ASSIGNED.sub("", value.strip(_WHITE))
     while len(key) >= 2 and key[0] == key[-1] and key[0] in "\"'":
         key = key[1:-1].strip(_WHITE)
     return re.sub(r"^Bearer\s+", "", key, flags=re.IGNORECASE).strip(_WHITE)
@@ -213,17 +217,21 @@ def plain_key(value: str) -> str:
 
 def refusal_of_key(key: str) -> str | None:
     """Say what a header cannot hold in a key, without showing the key; None where nothing is wrong."""
-    if not key:
-        return None
-    if any(c in "\r\n" for c in key):
-        return "holds a line break in the middle"
-    if any(c.isspace() for c in key):
-        return "holds a space in the middle"
-    if set(key) & set(_QUOTES) - set("\"'`"):
-        return "holds a character that no header can: a typographic quotation mark"
-    if any(not "!" <= c <= "~" for c in key):
-        return "holds a character that no header can: only ASCII letters, digits and signs are allowed"
-    return None
+    refusals = (
+        (not key, None),
+        (_PLACEHOLDER.fullmatch(key) is not None, "holds a placeholder that nobody has replaced"),
+        (any(c in "\r\n" for c in key), "holds a line break in the middle"),
+        (any(c.isspace() for c in key), "holds a space in the middle"),
+        (
+            not set(key).isdisjoint(set(_QUOTES) - set("\"'`")),
+            "holds a character that no header can: a typographic quotation mark",
+        ),
+        (
+            any(not "!" <= c <= "~" for c in key),
+            "holds a character that no header can: only ASCII letters, digits and signs are allowed",
+        ),
+    )
+    return next((refusal for applies, refusal in refusals if applies), None)
 
 
 @lru_cache(maxsize=8)
