@@ -112,7 +112,7 @@ def refusal_in(status: int, headers: Mapping[str, Any], content: bytes) -> Refus
     pause_s = retry_after(headers)
     page = page_title(content)
     meaning = _meaning(status, f"{error_code(content)} {words}", quotas=_quotas(content), is_page=page is not None)
-    words = words if page is None else page
+    words = words if page is None else shown_line(page)
     if meaning:
         return Refusal(Course.END, status, words, meaning)
     if status == 429:

@@ -99,7 +99,7 @@ def words_in(content: bytes) -> str:
 
 
 def page_title(content: bytes) -> str | None:
-    """Return the title of a web page, None where a body is none.
+    """Return the title of a web page, free of secrets; None where a body is none.
 
     Examples:
         >>> page_title(b"<!doctype html><html><head><title>Sign in</title></head></html>")
@@ -110,14 +110,14 @@ def page_title(content: bytes) -> str | None:
         is None
     ):
         return None
-    return words_in(content)[:200] or "without a title"
+    return masked(words_in(content))[:200] or "without a title"
 
 
 def no_completion(content: bytes) -> str:
     """Say what came in place of a completion."""
     title = page_title(content)
     if title is not None:
-        return f"a web page answered instead of a model: {masked(title)!r}. Is there a login or a proxy before it?"
+        return f"a web page answered instead of a model: {title!r}. Is there a login or a proxy before it?"
     return f"the answer is no chat completion: {masked(content[:2000].decode('utf-8', 'replace'))[:80]!r}"
 
 

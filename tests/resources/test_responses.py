@@ -313,6 +313,9 @@ def test_what_came_in_place_of_a_completion_is_named():
         == "a web page answered instead of a model: 'Sign in'. Is there a login or a proxy before it?"
     )
     assert no_completion(b"pong") == "the answer is no chat completion: 'pong'"
+    for key in ("sk-abc0123456789def", "x" * 195 + " sk-abc0123456789def"):
+        told = page.replace(b"Sign in", key.encode())
+        assert "0123" not in no_completion(told) + str(refusal_in(500, {}, told))
     for status, course in ((403, Course.END), (404, Course.END), (502, Course.WAIT), (413, Course.LEAVE_OUT)):
         found = refusal_in(status, {}, page)
         assert (found.course, str(found)) == (course, f"{status}: Sign in")
