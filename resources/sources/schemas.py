@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 _MOST_SEARCHED = 20  # files with rows in which images are looked for
 _MOST_FOOTERS = 500  # files of which the footer is read
+_AT_ONCE = 16
 
 
 def settings_of_tables(tree: FileTree, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]] | None:
@@ -64,11 +66,15 @@ def _tables_with_rows(tree: FileTree, paths: Sequence[str]) -> Iterator[tuple[st
 
 def _schemas(tree: FileTree, paths: Sequence[str]) -> dict[str, pa.Schema]:
     """Return the schemas of files, of very many of some from everywhere; of broken files there is none."""
-    found = {}
-    for path in paths if len(paths) <= _MOST_FOOTERS else spread(paths, _MOST_FOOTERS):
+
+    def schema(path: str) -> pa.Schema | None:
         with suppress(SourceError, *DAMAGE), tree.open(path) as raw:
-            found[path] = open_parquet(raw, tree.uri(path)).schema_arrow
-    return found
+            return open_parquet(raw, tree.uri(path)).schema_arrow
+        return None
+
+    some = paths if len(paths) <= _MOST_FOOTERS else spread(paths, _MOST_FOOTERS)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a store takes a while to answer
+        return {path: found for path, found in zip(some, pool.map(schema, some), strict=True) if found is not None}
 
 
 def _is_key_everywhere(key: str, schemas: Mapping[str, pa.Schema], without: Collection[str]) -> bool:
