@@ -29,3 +29,12 @@ def test_where_tags_tell_images_apart_they_are_mined_by():
     assert "`dataset.labels: {classes: FILE}` needs no label" in told
     named = strategy_advice(label_count=0, has_names=True, tag_weight=0.9, tells_images_apart=True)
     assert "Name the classes" not in named
+
+
+@pytest.mark.parametrize(("weight", "is_enough"), [(0.49, False), (0.5, True), (0.7, True)])
+def test_tags_are_mined_by_from_a_weight_of_one_half(weight, is_enough):
+    said = strategy_advice(label_count=0, has_names=False, tag_weight=weight)
+
+    assert ("goes by what is rare in them" in said) is is_enough
+    assert ("do not mine by novelty" in said) is not is_enough
+    assert ("Name the classes" in said) is is_enough
