@@ -1,12 +1,23 @@
 """Each check is shown to fire on data made to break it, and to stay quiet on good data."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from vlmine_dagster.domain.errors import ContractError
-from vlmine_dagster.mining.advice import agreement_advice, drift_advice, keyword_advice, luck_advice, wilson
+from vlmine_dagster.mining.advice import (
+    Advice,
+    agreement_advice,
+    drift_advice,
+    keyword_advice,
+    listed_advice,
+    luck_advice,
+    wilson,
+)
 from vlmine_dagster.mining.vocabulary import VocabularyHealth
 
 GOOD = {
@@ -19,6 +30,13 @@ GOOD = {
     "keywords_per_image": 6.0,
     "effective_keyword_count": 120.0,
 }
+
+
+def test_a_list_of_what_was_found_names_three_and_is_met_where_there_is_nothing():
+    assert listed_advice([], bad="are missing.", good="all are there") == Advice(True, "all are there", {"found": 0})
+    assert listed_advice(list("abcd"), bad="are missing.", good="all are there") == Advice(
+        False, "4 are missing. Such as: a; b; c", {"found": 4}
+    )
 
 
 class TestKeywords:
@@ -40,6 +58,31 @@ class TestKeywords:
         assert not advice.is_met
         assert said in advice.text
         assert advice.text.count(". ") == 0  # nothing else is complained about
+
+    @pytest.mark.parametrize(
+        ("good", "bad"),
+        [
+            ({"without_keywords_share": 0.1}, {"without_keywords_share": 0.101}),
+            ({"seen_once_share": 0.85}, {"seen_once_share": 0.851}),
+            ({"seen_once_share": 0.9, "image_count": 99}, {"seen_once_share": 0.9, "image_count": 100}),
+            ({"top_keyword_share": 0.6}, {"top_keyword_share": 0.601}),
+            ({"top_keyword_share": 0.9, "top_keyword": None}, {"top_keyword_share": 0.9}),
+            ({"keywords_per_image": 2.0}, {"keywords_per_image": 1.99}),
+            ({"information_bits": 5.0}, {"information_bits": 4.99}),
+            ({"information_bits": 1.0, "image_count": 99}, {"information_bits": 1.0, "image_count": 100}),
+        ],
+    )
+    def test_a_vocabulary_at_a_limit_is_left_alone_and_one_beyond_it_is_not(self, good, bad):
+        assert keyword_advice(VocabularyHealth(**{**GOOD, **good})).is_met
+        assert not keyword_advice(VocabularyHealth(**{**GOOD, **bad})).is_met
+
+    def test_the_facts_are_what_was_measured(self):
+        measured = {**GOOD, "information_bits": 7.5}
+
+        assert keyword_advice(VocabularyHealth(**measured)).facts == measured
+        assert keyword_advice(VocabularyHealth(**{**GOOD, "top_keyword": None})).facts == {
+            name: value for name, value in GOOD.items() if name != "top_keyword"
+        }
 
     def test_a_handful_of_images_is_not_blamed_for_keywords_seen_once(self):
         assert keyword_advice(VocabularyHealth(**{**GOOD, "image_count": 40, "seen_once_share": 0.95})).is_met
@@ -90,6 +133,27 @@ class TestDrift:
         many = [images_by(draw, shares, images=20_000) for shares in (common, other)]
         true_drift = 0.5 * abs(many[0] / many[0].sum() - many[1] / many[1].sum()).sum() if moved else 0.0
         assert drift == pytest.approx(true_drift, abs=within)
+
+    def test_the_drift_is_the_distance_of_shares_less_what_chance_shows_by_hand(self):
+        # Keyword shares of the two are 0.6, 0.3, 0.1 and 0.2, 0.6, 0.2: a distance of 0.4. Of 180 images 80, 90 and 30
+        # yield a keyword, 200 / 180 keywords an image.
+        by_chance = 0.0
+        for images in (80, 90, 30):
+            yielding = images / 180
+            variance = yielding * (1 - yielding) * (1 / 80 + 1 / 100) / (200 / 180) ** 2
+            by_chance += 0.5 * math.sqrt(2 * variance / math.pi)
+
+        counts = [[60, 30, 10], [20, 60, 20], [0, 0, 0]]
+        found = drift_advice(counts, list("abc"), ["day", "night", "dusk"], [80, 100, 0])
+
+        assert found.facts == {"drift": pytest.approx(0.4 - by_chance), "shard": "a", "shards that drift": 2}
+        assert "'day' occurs in 75% of its images and in 20% of the others. 2 of 2 shards" in found.text
+
+    def test_shards_that_are_alike_have_no_drift(self):
+        found = drift_advice([[9, 1], [9, 1]], ["a", "b"], ["day", "night"], [10, 10])
+
+        assert found.facts == {"drift": 0.0, "shard": "a", "shards that drift": 0}
+        assert "by 0.00 of its keywords beyond chance" in found.text
 
     def test_the_shards_that_drift_are_counted_and_the_worst_is_named_with_its_shares(self):
         counts = [*([[800, 200]] * 8), [0, 1000], [100, 900]]
@@ -151,6 +215,48 @@ class TestAgreement:
         assert "entropy and margin: Spearman 1.00" in advice.text
         assert "drop one" in advice.text
 
+    @pytest.mark.parametrize(("count", "is_told"), [(99, False), (100, True)])
+    def test_agreement_is_told_from_a_hundred_images_on_with_its_intervals(self, count, is_told):
+        draw = np.random.default_rng(5)
+        one = draw.normal(size=count)
+        other = one + draw.normal(size=count)
+
+        found = agreement_advice({"one": one, "other": other}, mined_count=30)
+
+        assert found.is_met
+        assert (found.text == "99 images with values that differ are too few to tell") is not is_told
+        if is_told:
+            rho = spearmanr(one, other).statistic
+            half = 1.959964 * math.sqrt((1 + rho**2 / 2) / 97)  # Bonett and Wright, about Fisher's z
+            ends = [math.tanh(math.atanh(rho) + side * half) for side in (-1, 1)]
+            both = len({*np.argsort(-one)[:30].tolist()} & {*np.argsort(-other)[:30].tolist()})
+            low, high = wilson(both, 60 - both)
+            assert found.facts == pytest.approx(
+                {"Spearman": rho, "Spearman from": ends[0], "Jaccard": both / (60 - both), "Jaccard from": low}
+            )
+            assert f"Spearman {rho:.2f} [{ends[0]:.2f}, {ends[1]:.2f}], overlap of the first 30 " in found.text
+            assert f"[{low:.2f}, {high:.2f}] (Jaccard)" in found.text
+
+    @pytest.mark.parametrize(("mined", "is_met"), [(100, True), (99, False)])
+    def test_equal_lists_of_half_the_pool_are_no_agreement(self, mined, is_met):
+        draw = np.random.default_rng(0)
+        halves = [np.concatenate([100 + draw.permutation(100), draw.permutation(100)]) for _ in range(2)]
+        halves[1][halves[0] == 100] = 100.0  # both lists leave out the same image of the upper half
+        halves[1][(halves[1] == 100) & (halves[0] != 100)] = 200.0
+
+        assert agreement_advice({"a": halves[0], "b": halves[1]}, mined_count=mined).is_met is is_met
+
+    def test_at_least_one_image_is_mined_and_at_most_all(self):
+        values = np.arange(200.0)
+
+        assert "overlap of the first 1 1.00" in agreement_advice({"a": values, "b": values}, mined_count=0).text
+        assert "overlap of the first 200 1.00" in agreement_advice({"a": values, "b": -values}, mined_count=500).text
+
+    def test_a_single_signal_has_nothing_to_agree_with(self):
+        assert agreement_advice({"a": np.arange(200.0)}, mined_count=9) == Advice(
+            True, "a single signal cannot be compared with others"
+        )
+
     def test_a_correlation_that_a_small_pool_cannot_show_is_not_claimed(self):
         values = np.arange(30.0)
         assert agreement_advice({"a": values, "b": values}, mined_count=3).is_met
@@ -183,8 +289,32 @@ class TestLuck:
         assert advice.is_met
         assert "too few to tell" in advice.text
 
+    @pytest.mark.parametrize(("found", "p", "is_met"), [(9, 0.05314, False), (10, 0.02144, True)])
+    def test_luck_is_told_from_five_expected_images_on_at_the_level_of_five_percent(self, found, p, is_met):
+        """With the p-value by counting: of the C(1000, 100) draws, those that hold at least so many of the 50."""
+        counted = sum(math.comb(50, k) * math.comb(950, 100 - k) for k in range(found, 51)) / math.comb(1000, 100)
+
+        advice = luck_advice(found, mined_count=100, tail_count=50, pool_size=1000)
+
+        assert (advice.is_met, advice.facts) == (
+            is_met,
+            {"found": found, "by chance": 5.0, "p": pytest.approx(counted)},
+        )
+        assert counted == pytest.approx(p, abs=1e-5)
+        assert f"5.0 expected by chance ({found / 5:.2f} times as many" in advice.text
+        assert "too few" in luck_advice(found, mined_count=100, tail_count=49, pool_size=1000).text
+
+    def test_all_images_but_one_can_still_be_lucky_and_an_empty_pool_cannot(self):
+        assert "not significantly better" in luck_advice(50, mined_count=99, tail_count=50, pool_size=100).text
+        assert luck_advice(0, mined_count=0, tail_count=0, pool_size=0).facts == {"found": 0, "by chance": 0.0}
+
     def test_a_budget_of_everything_proves_nothing(self):
         assert "too few to tell" in luck_advice(50, mined_count=100, tail_count=50, pool_size=100).text
+
+
+def test_nothing_counted_tells_nothing_of_a_share():
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(0, 1)[1] < 1
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))

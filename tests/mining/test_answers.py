@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from vlmine_dagster.mining.answers import (
     MOST_KEYWORDS,
+    Judgement,
     UnreadableAnswer,
     is_in_language,
     is_refusal,
@@ -115,6 +116,79 @@ def test_another_language_is_told_apart_and_short_texts_pass():
     assert not is_in_language("一 只 棕色 的 狗 在 草地 上 跑", "en")
     assert is_in_language("Hund", "en")
     assert is_in_language("anything goes where nobody knows the language", "tlh")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_english"),
+    [
+        ("xqzt vbrp wqst plmz", True),  # four words are too few to tell
+        ("xqzt vbrp wqst plmz rrtk", False),
+        ("dog house tree xqzt vbrp wqst", True),  # half of them are known
+        ("dog house tree xqzt vbrp wqst plmz", False),
+        ("dog " * 100 + "xqzt " * 101, True),  # the first 200 are looked at
+        ("dog " * 99 + "xqzt " * 101 + "dog " * 9, False),
+    ],
+)
+def test_a_text_is_in_a_language_that_knows_half_of_its_first_words(text, is_english):
+    assert is_in_language(text, "en") is is_english
+
+
+@pytest.mark.parametrize(("length", "why"), [(100_000, "is a sentence"), (100_001, "100,001 characters, more than")])
+def test_answers_of_more_than_a_hundred_thousand_characters_are_not_read(length, why):
+    assert why in judge_keywords("a" * length).failure
+    assert ("more than 100,000" in judge_description("a" * length).failure) is (length > 100_000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "keywords"),
+    [
+        ("- zebra, grass\nLet me know if you need more!", ("zebra", "grass")),
+        ("a b c d, zebra", ("a b c d", "zebra")),  # four words are a name
+        (f'["{"a" * 64}"]', ("a" * 64,)),
+        ("yellow school bus stop", ("yellow school bus stop",)),
+        ("{ " * 19 + '["zebra"]', ("zebra",)),  # the twentieth bracket is the last that is tried
+        ('{"keywords": ["zebra"], "other": ["lion"]}', ("zebra",)),
+        ('["zebra"] and {"keywords": ["lion"]}', ("zebra",)),
+        ('{"keywords": ["lion"]} and ["zebra"]', ("lion",)),
+        (", ".join(f"thing {number}" for number in range(40)), tuple(f"thing {number}" for number in range(40))),
+    ],
+)
+def test_lists_at_the_limits_are_read(answer, keywords):
+    assert judge_keywords(answer).keywords == keywords
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("Let me know if you need more!", "it is a sentence, not a list"),  # it says goodbye to nothing
+        ("a b c d e", "it is a sentence, not a list"),
+        ("a b c d e, zebra", "'a b c d e' is a sentence, not a keyword"),
+        ("{ " * 20 + '["zebra"]', "broken JSON"),
+        (f'["{"<" * 64}"]', f"'{'<' * 64}' is no name"),
+        (f'["{"<" * 65}"]', f"'{'<' * 64}...' is no name"),
+    ],
+)
+def test_what_is_just_beyond_the_limits_is_refused(answer, why):
+    assert why in judge_keywords(answer).failure
+
+
+def test_a_refusal_of_up_to_three_entries_is_taken_for_one_and_a_longer_list_is_read():
+    assert judge_keywords("i cannot see, sorry, none").outcome == "refused"
+    assert judge_keywords("i cannot see, no image, nothing, sorry").outcome == "ok"
+    assert judge_keywords("nothing").outcome == "ok"  # a single word is no refusal
+
+
+def test_a_description_of_two_words_is_taken_from_behind_its_label_and_one_word_is_none():
+    assert judge_description("Short caption: dogs run") == Judgement(text="dogs run")
+    assert judge_description("Short caption: dogs").outcome != "ok"
+
+
+def test_a_thought_that_did_not_end_is_told_from_an_answer_that_is_nothing_but_thought_or_nothing():
+    for judge in (judge_description, judge_keywords):
+        assert "the thought did not end" in judge("<think>A quokka?").failure
+        assert judge("<think>A quokka?").outcome == "truncated"
+        assert judge("<think>A quokka?</think>") == Judgement("empty", "there is nothing but thought")
+    assert judge_description(" ") == Judgement("empty", "the answer is empty")
 
 
 def test_an_empty_list_is_empty_rather_than_unreadable():
