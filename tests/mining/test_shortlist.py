@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmine_dagster.domain.errors import ConfigError, ContractError
+from vlmine_dagster.mining import shortlist as module
+from vlmine_dagster.mining.pareto import non_dominated_fronts
 from vlmine_dagster.mining.selection import FUSIONS, id_hashes, rank_images
 from vlmine_dagster.mining.shortlist import shortlist
 
@@ -85,6 +87,52 @@ def test_an_image_that_the_samples_fronts_left_out_is_found() -> None:
 def test_fronts_of_any_points_are_found(points: list[tuple[int, int]], count: int, sample: int) -> None:
     values = np.array(points, dtype=np.float64)
     _check({"a": values[:, 0], "b": values[:, 1]}, count, sample=sample)
+
+
+def test_small_pools_of_any_make_have_the_fronts_of_the_whole() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(600):
+        count = int(draw.integers(4, 60))
+        opposed = -draw.integers(0, 30, count) * int(draw.integers(0, 2))
+        values = draw.integers(0, int(draw.integers(2, 30)), (2, count)) + np.array([-opposed, opposed])
+        wanted = int(draw.integers(1, count))
+        fronts = non_dominated_fronts(values.T)
+
+        found = shortlist({"a": values[0], "b": values[1]}, wanted, sample=int(draw.integers(1, count + 1)))
+
+        np.testing.assert_array_equal(found.places, np.flatnonzero(fronts <= np.sort(fronts)[wanted - 1]))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Among how many images fronts are counted, each time."""
+    sizes: list[int] = []
+    fronts = module._fronts
+
+    def counting(first: np.ndarray, second: np.ndarray, places: np.ndarray) -> np.ndarray:
+        sizes.append(len(places))
+        return fronts(first, second, places)
+
+    monkeypatch.setattr(module, "_fronts", counting)
+    return sizes
+
+
+def test_fronts_are_counted_among_few_images_of_a_large_pool(counted: list[int]) -> None:
+    found = shortlist(_signals("agreeing", 20_000, 2, seed=1), 100, sample=1000)
+
+    assert counted[0] == 1000
+    assert max(counted[1:]) < 1000
+    assert 100 <= len(found.places) <= max(counted[1:])
+
+
+@pytest.mark.parametrize(("count", "sample", "looked_at"), [(9, 400, 400), (9, 200, 200), (9, 199, 200), (200, 9, 400)])
+def test_as_many_images_are_looked_at_first_as_asked_for_and_all_where_half_of_them_are_wanted(
+    count: int, sample: int, looked_at: int, counted: list[int]
+) -> None:
+    shortlist(_signals("agreeing", 400, 2, seed=0), count, sample=sample)
+
+    assert counted[0] == looked_at
+    assert (len(counted) == 1) is (count == 200)
 
 
 def test_inputs_stay_as_they_are() -> None:
