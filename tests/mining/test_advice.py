@@ -264,8 +264,12 @@ class TestAgreement:
     def test_images_without_a_signal_and_constant_signals_are_no_agreement(self):
         values = np.arange(300.0)
         half = np.where(values < 250, np.nan, values)
-        assert agreement_advice({"a": values, "b": half}, mined_count=30).is_met
-        assert agreement_advice({"a": values, "b": np.zeros(300)}, mined_count=30).is_met
+        few, constant = (agreement_advice({"a": values, "b": other}, mined_count=30) for other in (half, np.zeros(300)))
+        assert few == Advice(True, "50 images with values that differ are too few to tell")
+        assert constant == Advice(True, "300 images with values that differ are too few to tell")
+        rarely = np.where(values < 100, np.nan, values)
+        found = agreement_advice({"a": values, "b": rarely, "c": values % 7}, mined_count=30)
+        assert "a and b: Spearman 1.00" in found.text  # by the 200 images that all of them know
 
     def test_a_budget_of_the_whole_pool_overlaps_and_is_not_blamed(self):
         draw = np.random.default_rng(0)

@@ -1,10 +1,21 @@
 """Unseen shares and new kinds: by hand, and calibrated on a pool that is counted in full."""
 
+import math
+
 import pytest
 
 from benchmarks.discovery import calibrate, exponential_classes
 from vlmine_dagster.domain.errors import ContractError
-from vlmine_dagster.mining.discovery import new_kinds, unseen_share
+from vlmine_dagster.mining.discovery import (
+    Discovery,
+    cluster_factor,
+    discovery,
+    enough_advice,
+    good_turing,
+    new_kinds,
+    unseen_count,
+    unseen_share,
+)
 from vlmine_dagster.mining.significance import Interval
 
 
@@ -61,3 +72,98 @@ def test_a_drawn_pool_has_nothing_left_to_bring():
     assert new_kinds(counts, 10).mean < new_kinds(counts, 20).mean < new_kinds(counts, 10**6).mean
     with pytest.raises(ContractError, match="drawn_share 1 must lie in"):
         unseen_share(counts, drawn_share=1)
+
+
+def test_where_no_kind_was_seen_twice_the_unseen_ones_are_counted_by_pairs_of_those_seen_once():
+    assert unseen_count([1, 1, 1, 1, 6]) == pytest.approx(0.9 * 4 * 3 / 2)  # n = 10
+    assert unseen_count([1, 9]) == unseen_count([5, 5]) == unseen_count([1]) == unseen_count([]) == 0.0
+    assert unseen_count([1, 1, 1, 2, 2, 3]) == pytest.approx(0.9 * 9 / 4)
+
+
+def test_nothing_seen_has_no_share_and_images_that_bring_nothing_new_inflate_no_variance():
+    assert math.isnan(good_turing([]))
+    assert cluster_factor([0, 0]) == cluster_factor([]) == 1.0
+    assert cluster_factor([2, 0, 2]) == 2.0
+
+
+def test_a_single_kind_seen_once_brings_new_ones_at_its_own_rate():
+    found = new_kinds([1, 9], 5)  # no other kind is expected by pairs, so f1 m / n
+
+    assert found.mean == 0.5
+    assert found.low == 0.0
+    assert found.high == pytest.approx(0.5 + 1.959964 * math.sqrt(0.5 + 4 * 0.25))
+    nothing = new_kinds([], 5)
+    assert math.isnan(nothing.mean)
+    assert (nothing.low, nothing.high, nothing.n) == (0.0, math.inf, 0)
+
+
+def test_with_nothing_seen_once_up_to_three_kinds_may_come_with_as_many_counts_again():
+    assert [new_kinds([50, 50], more).high for more in (0, 50, 100, 1000)] == [0.0, 1.5, 3.0, 3.0]
+
+
+def test_a_draw_brings_no_more_than_is_left_of_the_pool():
+    counts = [30, 9, 2, 1, 1]  # n = 43
+
+    assert new_kinds(counts, 1000, drawn_share=0.5) == new_kinds(counts, 43)
+    assert new_kinds(counts, 1000, drawn_share=0.8).mean == pytest.approx(new_kinds(counts, 43 / 4).mean)
+    assert new_kinds(counts, 5, drawn_share=0.5) == new_kinds(counts, 5)
+
+
+def test_a_share_that_was_drawn_lies_between_nothing_and_less_than_all():
+    assert unseen_share([1, 2], drawn_share=0.0) == unseen_share([1, 2])
+    with pytest.raises(ContractError, match=r"drawn_share -0.1 must lie in \[0, 1\)"):
+        unseen_share([1, 2], drawn_share=-0.1)
+    with pytest.raises(ContractError, match="more -1 must not be negative"):
+        new_kinds([1, 2], -1)
+    with pytest.raises(ContractError, match="counts must be >= 0, the least is -2"):
+        unseen_share([1, -2])
+
+
+def test_another_draw_of_images_has_as_many_counts_an_image_as_the_first():
+    counts = [30, 9, 2, 1, 1, 0]
+
+    found = discovery(counts, images=20, more=40, noun="keywords", drawn_share=0.1, cluster=1.5)
+
+    assert (found.seen, found.images, found.more, found.unit) == (5, 20, 40, "image")
+    assert found.new == new_kinds(counts, 86, drawn_share=0.1)  # 43 counts in 20 images
+    assert found.unseen == unseen_share(counts, drawn_share=0.1, cluster=1.5)
+    assert discovery([], images=0, more=9, noun="classes").unseen.n == 0
+
+
+def _found(noun: str, *, new: Interval, unseen: Interval) -> Discovery:
+    return Discovery(noun, seen=9, images=1000, more=2000, new=new, unseen=unseen, unit="object")
+
+
+def test_what_a_draw_would_bring_is_told_in_whole_kinds_and_shares_of_the_rest():
+    new, unseen = Interval(1234.4, 5.9, 2345.5, 9), Interval(0.125, 0.05, 0.25, 9)
+    begins = "in another 2,000 random objects: about 1,234 (5 to 2,345); 12.5% of "
+
+    assert _found("classes", new=new, unseen=unseen).text == (
+        f"New classes {begins}the rest is of unseen classes (5.0% to 25.0%)."
+    )
+    assert _found("keywords", new=new, unseen=unseen).text == (
+        f"New keywords {begins}what they say is not in the vocabulary (5.0% to 25.0%)."
+    )
+    assert "(5 to 2,346)" in _found("classes", new=Interval(9.0, 5.0, 2345.6, 9), unseen=unseen).text
+
+
+def test_the_numbers_of_a_draw_are_the_share_that_is_seen_and_the_new_kinds():
+    found = _found("classes", new=Interval(3.0, 1.0, math.inf, 9), unseen=Interval(0.125, 0.0, 0.25, 9))
+
+    assert found.metrics == {
+        "class_sample_coverage": 0.875,
+        "class_sample_coverage_low": 0.75,
+        "class_sample_coverage_high": 1.0,
+        "new_classes_in_2000": 3.0,
+        "new_classes_in_2000_low": 1.0,
+    }
+    assert "keyword_sample_coverage" in _found("keywords", new=found.new, unseen=found.unseen).metrics
+
+
+@pytest.mark.parametrize(("high", "is_met"), [(1.0, True), (0.99, False)])
+def test_labelling_goes_on_where_one_new_class_may_come(high, is_met):
+    found = _found("classes", new=Interval(0.5, 0.0, high, 9), unseen=Interval(0.1, 0.0, 0.2, 9))
+
+    assert enough_advice(found).is_met is is_met
+    assert enough_advice(found).facts == found.metrics
+    assert enough_advice(None).is_met

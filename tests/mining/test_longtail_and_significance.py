@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from vlmine_dagster.domain.errors import ContractError
+from vlmine_dagster.domain.errors import ConfigError, ContractError
 from vlmine_dagster.mining import significance as s
-from vlmine_dagster.mining.longtail import mining_metrics, shot_accuracy, shot_bins
+from vlmine_dagster.mining.longtail import LAWS, long_tail_sizes, mining_metrics, shot_accuracy, shot_bins, true_rarity
 from vlmine_dagster.mining.reasons import selection_reason
 
 BINS = {"brick": "many", "moon": "medium", "rocket": "few", "retina": "few"}
@@ -14,6 +14,41 @@ POOL = ["brick"] * 6 + ["moon"] * 2 + ["rocket", "retina"]
 
 def test_bins_follow_the_rule_that_is_set():
     assert shot_bins({"a": 100, "b": 20, "c": 19}, many_over=99, few_under=21) == {"a": "many", "b": "few", "c": "few"}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_sizes_begin_with_the_largest_and_end_with_the_largest_over_the_imbalance(law):
+    sizes = long_tail_sizes(40, largest=1000, imbalance=50, law=law)
+
+    assert (sizes[0], sizes[-1]) == (1000, 20)
+    assert sizes == sorted(sizes, reverse=True)
+    assert long_tail_sizes(1, largest=5, imbalance=10, law=law) == [5]
+    assert long_tail_sizes(2, largest=5, imbalance=2, law=law) == [5, 3]  # halves are rounded up
+    assert long_tail_sizes(3, largest=1, imbalance=1, law=law) == [1, 1, 1]
+    assert long_tail_sizes(2, largest=10, imbalance=100, law=law) == [10, 1]  # no class is empty
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"class_count": 0}, {"largest": 0}, {"imbalance": 0.99}, {"law": "zipf"}, {"class_count": -1}]
+)
+def test_sizes_of_no_class_and_by_no_law_are_refused(wrong):
+    given = {"class_count": 2, "largest": 1, "imbalance": 1.0, "law": "pareto", **wrong}
+
+    with pytest.raises(ConfigError, match=r"long_tail_sizes: .* Expected exponential or pareto, and 1 or more of each"):
+        long_tail_sizes(given.pop("class_count"), **given)
+
+
+def test_a_class_that_is_counted_as_empty_is_as_rare_as_one_of_a_single_image():
+    assert true_rarity(["moon", "brick"], {"moon": 0, "brick": 2}).tolist() == [1.0, 0.5]
+
+
+def test_balance_is_whole_of_equal_shares_and_nothing_of_a_single_class():
+    even, uneven = (mining_metrics(mined, POOL, bins=BINS) for mined in (["brick", "moon"], ["brick", "brick"]))
+
+    assert even["class_balance"] == 0.5  # ln 2 / ln 4
+    assert uneven["class_balance"] == 0.0
+    assert math.copysign(1, uneven["class_balance"]) == 1
+    assert mining_metrics(["a"], ["a", "b"], bins={"a": "few", "b": "many"})["class_balance"] == 0.0
 
 
 def test_mining_metrics_by_hand():

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.keywords import lemma_of
-from vlmine_dagster.mining.merges import Merge, checked_merges, propose_by_meaning, propose_merges, version_of
+from vlmine_dagster.mining import merges as module
+from vlmine_dagster.mining.merges import (
+    Merge,
+    checked_merges,
+    looks_alike,
+    propose_by_meaning,
+    propose_merges,
+    version_of,
+)
 from vlmine_dagster.mining.spellings import SYNONYMS, american, read_groups
 from vlmine_dagster.mining.wordnet import is_wordnet_index, wordnet_groups
 
@@ -108,6 +116,63 @@ def test_merges_by_meaning_are_pairs_that_a_plain_search_finds(random_seed: int,
     assert {(one.keyword, one.merged_into) for one in found} == {pair for pair in pairs if not settled & set(pair)}
     assert [one.similarity for one in found] == sorted((one.similarity for one in found), reverse=True)
     checked_merges([(n, one.keyword, one.merged_into) for n, one in enumerate(found)], where="x")
+
+
+def test_merges_by_meaning_are_the_same_however_many_keywords_are_compared_at_once(monkeypatch):
+    draw = np.random.default_rng(3)
+    counts = {f"{letters}{number:03}": 1 + number % 3 for number, letters in enumerate("aeiou" * 8)}
+    vectors = draw.normal(size=(40, 3))
+    whole = propose_by_meaning(counts, vectors, least=0.3)
+
+    monkeypatch.setattr(module, "_BLOCK", 7)
+
+    assert len(whole) > 5
+    assert propose_by_meaning(counts, vectors, least=0.3) == whole
+
+
+def test_keywords_that_are_exactly_as_similar_as_asked_for_are_proposed():
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
+    counts = {"couch": 2, "sofa": 9, "yak": 5, "bulb": 5}
+
+    found = propose_by_meaning(counts, vectors, least=1.0)
+
+    assert [(one.keyword, one.merged_into, one.similarity) for one in found] == [
+        ("couch", "sofa", 1.0),
+        ("yak", "bulb", 1.0),
+    ]
+    assert propose_by_meaning({"couch": 2}, vectors[:1], least=-1.0) == []
+
+
+@pytest.mark.parametrize(("kinds", "is_found"), [(19, True), (20, False)])
+def test_a_keyword_is_compared_with_the_twenty_nearest_and_all_of_those_may_look_like_it(kinds, is_found):
+    words = ["sky", "sofa", "couch", *[f"couch {letter}" for letter in "abcdefghijklmnopqrst"[:kinds]]]
+    angles = np.radians([90, 0, 10, *np.linspace(11, 15, kinds)])
+    there = np.column_stack([np.cos(angles), np.sin(angles)])
+    others = [f"dog {number}" for number in range(len(words))]  # as many on the other side, so that the mean is 0
+    counts = dict.fromkeys([*words, *others], 1)
+
+    found = propose_by_meaning(counts, np.concatenate([there, -there]), least=0.9)
+
+    assert (
+        [(one.keyword, one.merged_into) for one in found if "sofa" in one.keyword] == [("sofa", "couch")]
+    ) is is_found
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_alike"),
+    [
+        ("abcx", "abcy", True),  # the same first three
+        ("abx", "aby", False),
+        ("xbell", "ybell", True),  # the same last four
+        ("xell", "yell", False),
+        ("cat", "bobcats", True),  # one of three characters in the other
+        ("bobcats", "cat", True),
+        ("ca", "bobcats", False),
+        ("red ball-pen", "pencil", True),  # any word of the one with any of the other
+    ],
+)
+def test_words_look_alike_by_their_ends_or_where_one_holds_the_other(one, other, is_alike):
+    assert looks_alike(one, other) is is_alike
 
 
 def test_nouns_of_wordnet_are_synonyms_in_the_commonest_sense_of_both():
