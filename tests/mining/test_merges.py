@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmine_dagster.domain.errors import ConfigError
-from vlmine_dagster.mining.keywords import lemma_of
 from vlmine_dagster.mining import merges as module
+from vlmine_dagster.mining.keywords import lemma_of
 from vlmine_dagster.mining.merges import (
     Merge,
     checked_merges,
