@@ -58,7 +58,8 @@ _BAD_PICTURE = re.compile(
     r"|image[^.]{0,60}(?:invalid|corrupt|broken|too (?:small|large|big)|could not be)"
     r"|(?:could not|couldn't|cannot|can't|unable to|failed to)\s+"
     r"(?:process|read|parse|download|fetch|get|handle)\b[^.]{0,40}image"
-    r"|not (?:an? )?(?:valid|supported) image",
+    r"|not\b[^.]{0,40}\b(?:valid|supported) image|image[^.]{0,20}does not match[^.]{0,20}media type"
+    r"|images?[^.]{0,20}\b(?:under|below|up to|smaller than|larger than|at most|at least) \d",
     re.IGNORECASE,
 )
 

@@ -223,8 +223,8 @@ def _with_thought(usage: Mapping[str, Any], read: int | None, written: int | Non
 
     Gemini counts them in the sum alone; xAI and some routes of OpenRouter name them beside the others.
     """
-    if not written:
-        return written
+    if written is None:
+        return None
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     thought = _count(details.get("reasoning_tokens")) if isinstance(details, Mapping) else None
     beside = written + thought if thought and thought > written else written

@@ -81,7 +81,7 @@ def refusal_in_answer(response: Any, content: bytes) -> Refusal | None:
 
 def _moved(response: Any) -> Refusal | None:
     """Tell a call that redirections sent on without its question: with status 301 and 302 a POST becomes a GET."""
-    if not response.history or response.request.method == "POST":
+    if not response.history or response.request.method == response.history[0].request.method:
         return None
     there = masked(str(response.url).partition("?")[0].removesuffix("/chat/completions"))
     return Refusal(Course.END, int(response.history[0].status_code), f"redirected to {there}", "base_url is another")

@@ -157,7 +157,7 @@ def _first_values(file: pq.ParquetFile, column: str) -> Iterator[Any]:
 
 def _bytes_of(value: Any) -> bytes:
     if isinstance(value, list) and value and isinstance(value[0], int):
-        return bytes(value) if max(value) < 256 and min(value) >= 0 else b""
+        return bytes(value) if all(isinstance(one, int) and 0 <= one < 256 for one in value) else b""
     if isinstance(value, list):
         return next((found for one in value if (found := _bytes_of(one))), b"")
     if isinstance(value, dict):

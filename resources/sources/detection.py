@@ -187,15 +187,17 @@ def _webdataset(tree: FileTree, tars: list[str]) -> _Found | None:
         unused: Counter[str] = Counter()
         try:
             members = source.read_members(shard, partial(_is_image_member, tree.choice, unused))
-            images = [raw for raw in islice(members, _SAMPLE) if raw.failure is None]
+            sample = list(islice(members, _SAMPLE))
         except SourceError as error:
             _logger.warning("%s", error)
             continue
+        images = [raw for raw in sample if raw.failure is None]
         if images:
             endings, note = chosen_endings(images)
+            where = "in" if len(sample) < _SAMPLE else "among the first members of"
             settings = {"kind": "webdataset", **({"image_endings": endings} if endings else {})}
             beside = describe_ignored(dict(unused.most_common()))
-            return _Found(settings, [*filter(None, [note, beside and f"in {source.path(shard)}, {beside}"])])
+            return _Found(settings, [*filter(None, [note, beside and f"{where} {source.path(shard)}, {beside}"])])
     return None
 
 

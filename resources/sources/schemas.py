@@ -11,7 +11,13 @@ import pyarrow.parquet as pq
 
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.files import literal_pattern
-from vlmine_dagster.resources.sources.columns import image_and_key_columns, image_columns, is_key_type
+from vlmine_dagster.resources.sources.columns import (
+    image_and_key_columns,
+    image_columns,
+    is_key_type,
+    is_text,
+    shows_image,
+)
 from vlmine_dagster.resources.sources.parquet import DAMAGE, open_parquet
 from vlmine_dagster.resources.sources.samples import spread
 from vlmine_dagster.resources.sources.tree import FileTree
@@ -26,16 +32,27 @@ _AT_ONCE = 16
 def settings_of_tables(tree: FileTree, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]] | None:
     """Return the settings by which Parquet files are read, and what was decided, for people; None without images.
 
-    Files without rows tell nothing, and files without the image column hold no images: these are left out.
+    Files without rows tell nothing, and files without the image column, or with paths in it, hold no images: these are
+    left out.
     """
     for path, file in _tables_with_rows(tree, paths):
-        columns = image_and_key_columns(file)
+        try:
+            columns, with_images = image_and_key_columns(file), list(image_columns(file))
+        except (SourceError, *DAMAGE) as error:  # its footer is whole, its pages are not
+            _logger.warning("%s: %s", tree.uri(path), error)
+            continue
         if columns is None:
             continue
         column, key = columns["image_column"], columns["key_column"]
-        others = [name for name in image_columns(file) if name != column]
+        others = [name for name in with_images if name != column]
         schemas = _schemas(tree, paths)
-        without = [other for other, schema in schemas.items() if column not in schema.names]
+        is_of_text = is_text(file.schema_arrow.field(column).type)
+        without = [
+            other
+            for other, schema in schemas.items()
+            if column not in schema.names
+            or (is_text(schema.field(column).type) is not is_of_text and not _shows_image(tree, other, column))
+        ]
         notes = [_note_on_columns(path, others), _note_on_files(without, column)]
         if key is not None and not _is_key_everywhere(key, schemas, without):
             columns["key_column"] = None
@@ -77,6 +94,13 @@ def _schemas(tree: FileTree, paths: Sequence[str]) -> dict[str, pa.Schema]:
         return {path: found for path, found in zip(some, pool.map(schema, some), strict=True) if found is not None}
 
 
+def _shows_image(tree: FileTree, path: str, column: str) -> bool:
+    """Whether a file holds images in a column; True where it cannot be read, so that the run says why."""
+    with suppress(SourceError, *DAMAGE), tree.open(path) as raw:
+        return shows_image(open_parquet(raw, tree.uri(path)), column)
+    return True
+
+
 def _is_key_everywhere(key: str, schemas: Mapping[str, pa.Schema], without: Collection[str]) -> bool:
     with_images = (schema for path, schema in schemas.items() if path not in without)
     return all(key in schema.names and is_key_type(schema.field(key).type) for schema in with_images)
@@ -93,5 +117,5 @@ def _note_on_files(without: Sequence[str], column: str) -> str | None:
     if not without:
         return None
     some = f"{', '.join(without[:3])}{', ...' if len(without) > 3 else ''}"
-    files = "file without the column" if len(without) == 1 else "files without the column"
-    return f"left out: {len(without):,} Parquet {files} {column!r} ({some}; dataset.exclude)."
+    files = "file" if len(without) == 1 else "files"
+    return f"left out: {len(without):,} Parquet {files} without images in column {column!r} ({some}; dataset.exclude)."

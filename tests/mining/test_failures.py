@@ -5,6 +5,7 @@ file `fresh` was written when the detector was finished, and judged once: its bo
 """
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -307,9 +308,32 @@ def test_loops_calls_code_and_plans_are_no_descriptions(text, outcome, reason):
         "A blackboard with x < y and [a, b] > 0: a lesson about #tags.",
         "A screenshot of code:\n```python\nimport cv2\n```\nwith a dog as wallpaper behind the window.",
         "Captures d'archives : un train en gare.",
+        "A row of traffic lights showing red, red, red, red, red and one green.",
+        "A poster with HA HA HA HA HA HA in large letters above a clown.",
+        "A bus with the destination K\u00f6ln K\u00f6ln K\u00f6ln K\u00f6ln K\u00f6ln on its display.",
+        "Assistant referee raising a flag: a football match.",
+        "Response team in orange vests beside an ambulance: three men.",
+        "Answer sheet #4 with filled bubbles on a desk.",
+        "A waiter leans to a guest. Would you like some wine? is written in a bubble above him.",
+        "A gift card with a red heart. Do you want to be my Valentine?",
+        "A jar full of buttons. If you want one, take one, says a note",
+        "A page of a picture book. I hope this is the last one, says the fox.",
+        "Here is a page of a book with a summary of whales: a drawing of a blue whale is below.",
+        "A screen shows the text <tool_call> in a code editor, a hand points at it.",
+        "A page with the text [TOOL_CALLS] in a terminal window next to a lamp.",
+        "A computer screen shows a program: ```html\n<h1>Hi</h1>\n```",
+        "A progress bar \u2581\u2581\u2581\u2581\u2581\u2581\u2581\u2581\u2581\u2581 on a dark screen.",
     ],
 )
 def test_what_only_looks_like_a_leftover_stays(text):
     found = judge_description(text)
 
     assert (found.outcome, found.text) == ("ok", None)
+
+
+def test_a_long_run_of_white_space_takes_no_time():
+    started = time.process_time()
+
+    assert judge_description(f"A dog: x.{chr(10) * 90_000}It runs.").text == "A dog: x.\nIt runs."
+    assert judge_description(f"A dog: x{' ' * 90_000}runs.").text == "A dog: x runs."
+    assert time.process_time() - started < 5  # it was the square: minutes

@@ -47,6 +47,8 @@ def settings(url: str | None = FAR) -> OpenAIDescriberSettings:
         '"Bearer {} "',
         "OPENAI_API_KEY={}",
         "export OPENAI_API_KEY='{}'\n",
+        '"OPENAI_API_KEY={}"',
+        "'export OPENAI_API_KEY=\"{}\"'",
     ],
 )
 def test_what_was_pasted_with_a_key_is_taken_off(monkeypatch, value):

@@ -427,6 +427,13 @@ def test_what_is_not_used_of_a_tar_is_said(tmp_path):
     assert "in a.tar, ignored: 2 .dng, 1 hidden file" in survey(str(tmp_path / "data")).notes
 
 
+def test_what_is_not_used_of_a_large_tar_is_not_given_as_a_count_of_all(tmp_path):
+    image = jpeg(0)
+    members = {f"{n:03d}.{ending}": data for n in range(70) for ending, data in (("jpg", image), ("dng", b"II*\0"))}
+    write(tmp_path / "data", {"a.tar": tar_of(members)})
+    assert "among the first members of a.tar, ignored: 59 .dng" in survey(str(tmp_path / "data")).notes
+
+
 def test_tars_without_images_hide_no_others(tmp_path):
     notes = {f"annotations-{n}.tar": tar_of({"1.json": b"{}"}) for n in range(5)}
     write(tmp_path / "data", {**notes, "images.tar": tar_of({"1.jpg": jpeg(0)})})

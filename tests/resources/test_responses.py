@@ -2,6 +2,8 @@
 
 import json
 
+import httpx2
+import openai
 import pytest
 
 from vlmine_dagster.describing.describers.openai import OpenAIDescriberSettings
@@ -11,6 +13,7 @@ from vlmine_dagster.resources.questions import ChatQuestion, Dialect, estimated_
 from vlmine_dagster.resources.refusals import Course, refusal_in
 from vlmine_dagster.resources.replies import Request
 from vlmine_dagster.resources.responses import completion_in, error_status, no_completion, words_in
+from vlmine_dagster.resources.retries import refusal_of
 
 
 def body(message, **more) -> bytes:
@@ -199,6 +202,10 @@ def test_an_error_that_comes_with_status_200_is_an_error():
         (404, "No endpoints found that support image input", Course.END, "this model or server takes no pictures"),
         (500, "image input is not supported - hint: mmproj", Course.END, "this model or server takes no pictures"),
         (400, "Could not process image", Course.LEAVE_OUT, ""),
+        (400, "The image data you provided does not represent a valid image.", Course.LEAVE_OUT, ""),
+        (400, "image.source.base64: The image does not appear to be a valid image", Course.LEAVE_OUT, ""),
+        (400, "Image does not match the provided media type image/png", Course.LEAVE_OUT, ""),
+        (400, "Only images under 20 MB are allowed.", Course.LEAVE_OUT, ""),
         (498, "Flex tier capacity exceeded", Course.WAIT, ""),
         (400, "failed to decode image bytes", Course.LEAVE_OUT, ""),
         (400, "Invalid image: too small", Course.LEAVE_OUT, ""),
@@ -287,6 +294,7 @@ def test_googles_quota_of_the_day_is_told_by_its_details():
         ({"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 90}}, 95),
         ({"prompt_tokens": 9, "completion_tokens": 95, "completion_tokens_details": {"reasoning_tokens": 90}}, 95),
         ({"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}, 5),
+        ({"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 1009}, 1000),  # all of it was thought
     ],
 )
 def test_tokens_of_thought_that_a_server_leaves_out_are_paid_for(usage, written):
@@ -320,3 +328,13 @@ def test_what_came_in_place_of_a_completion_is_named():
         found = refusal_in(status, {}, page)
         assert (found.course, str(found)) == (course, f"{status}: Sign in")
         assert (found.meaning == "a web page answered instead of a model") == (course is Course.END)
+
+
+@pytest.mark.parametrize(("asked", "course"), [("POST", Course.END), ("GET", Course.WAIT)])
+def test_only_a_call_that_became_another_by_a_redirection_ends_the_work(asked, course):
+    """The file of a batch job is fetched by GET, and stores redirect that to where it lies."""
+    there = httpx2.Request("GET", "https://store.example/file")
+    here = httpx2.Response(302, request=httpx2.Request(asked, "https://api.example/v1/files/1/content"))
+    response = httpx2.Response(503, request=there, history=[here], content=b"slow down")
+
+    assert refusal_of(openai.APIStatusError("slow down", response=response, body=None)).course is course

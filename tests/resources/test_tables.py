@@ -1,5 +1,6 @@
 """Parquet files as pandas, Spark and people write them: categories, files without rows or images, paths, names."""
 
+import base64
 import io
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_files_without_the_image_column_are_left_out_and_said(tmp_path):
 
     assert found.settings.exclude == ("metadata[[]1].parquet",)
     assert found.notes[0] == (
-        "left out: 1 Parquet file without the column 'image' (metadata[1].parquet; dataset.exclude)."
+        "left out: 1 Parquet file without images in column 'image' (metadata[1].parquet; dataset.exclude)."
     )
     assert {name.partition("/")[0] for name in images_at(folder, tmp_path)} == {"data-0", "data-1"}
 
@@ -115,6 +116,31 @@ def test_a_broken_file_does_not_keep_a_project_from_being_made(tmp_path):
     assert dict(found.offer.load_labels().by_path) == {"b/000000": "cat", "b/000001": "dog"}
     with pytest.raises(ConfigError, match="1 images belong to a test split"):
         found.offer.refuse_unnamed_tests()
+
+
+def test_a_file_whose_pages_are_damaged_does_not_either(tmp_path):
+    folder = written(tmp_path / "data", a={"image": IMAGES}, b={"image": IMAGES})
+    content = bytearray((folder / "a.parquet").read_bytes())
+    content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
+    (folder / "a.parquet").write_bytes(content)
+
+    assert survey(str(folder)).settings.image_column == "image"
+
+
+def test_a_table_with_paths_in_the_image_column_is_left_out_and_one_with_base64_is_not(tmp_path):
+    encoded = [base64.b64encode(image).decode() for image in IMAGES]
+    paths = [f"{number}.jpg" for number in range(6)]
+    folder = written(tmp_path / "data", a={"image": IMAGES}, b={"image": paths}, c={"image": encoded})
+
+    note = "left out: 1 Parquet file without images in column 'image' (b.parquet; dataset.exclude)."
+    assert note in survey(str(folder)).notes
+    assert sorted({name[0] for name in images_at(folder, tmp_path)}) == ["a", "c"]
+
+
+def test_numbers_that_are_missing_in_a_list_of_bytes_are_no_image(tmp_path):
+    column = pa.array([[255, None, 3]], pa.list_(pa.uint8()))
+    with pytest.raises(SourceError, match="no column holds encoded images"):
+        survey(str(written(tmp_path / "data", a={"image": column})))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ _TELLING = 12
 _NAMES = re.compile(r"key|token|secret|passw|pwd|credential|auth|cookie|signature|dsn|conn_?str", re.IGNORECASE)
 _PUBLIC_NAMES = re.compile(r"_(?:file|path|dir|url|uri|home|sock|host|port|env|name|id|agent|info)$", re.IGNORECASE)
 _WHITE = " \t\r\n\v\f\u00a0\u200b\u2028\u2029\ufeff"
-_ASSIGNED = re.compile(r"^[\"']?(?:export\s+)?[A-Z][A-Z0-9_]*(?:KEY|TOKEN)\s*=\s*(?=[^\s=])")
+_ASSIGNED = re.compile(r"^(?:export\s+)?[A-Z][A-Z0-9_]*(?:KEY|TOKEN)\s*=\s*(?=[^\s=])")
 _PLACEHOLDER = re.compile(r"\$\{?\w+\}?|\$\([^)]*\)|<[^<>]*>|\{\{.*\}\}|%\w+%")
 _QUOTES = "\"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
 _USER = re.compile(r"([a-z][a-z0-9+.-]*://)[^/?#\s\"'<>]*@", re.IGNORECASE)
@@ -209,10 +209,14 @@ def plain_key(value: str) -> str:
         >>> plain_key("export OPENAI_API_KEY='sk-1'")
         'sk-1'
     """
-    key = _ASSIGNED.sub("", value.strip(_WHITE))
-    while len(key) >= 2 and key[0] == key[-1] and key[0] in "\"'":
-        key = key[1:-1].strip(_WHITE)
-    return re.sub(r"^Bearer\s+", "", key, flags=re.IGNORECASE).strip(_WHITE)
+    key = _ASSIGNED.sub("", _unquoted(value.strip(_WHITE)))
+    return re.sub(r"^Bearer\s+", "", _unquoted(key), flags=re.IGNORECASE).strip(_WHITE)
+
+
+def _unquoted(text: str) -> str:
+    while len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip(_WHITE)
+    return text
 
 
 def refusal_of_key(key: str) -> str | None:

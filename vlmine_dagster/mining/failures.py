@@ -338,7 +338,8 @@ def _machine_text(text: str) -> Failure | None:
     if _PLANS.match(text):
         return _PLAN
     prose = without_code(text)
-    return _CODE if prose != text and (not prose.strip() or _spoken(prose) or _no_sentence(prose.strip())) else None
+    said = prose.strip().rstrip(":")  # "A screen shows a program:" describes, and is no label
+    return _CODE if prose != text and (not said or _spoken(prose) or _no_sentence(said)) else None
 
 
 def _spoken(text: str) -> Failure | None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import regex
 
 _SPACE, _BREAK, _PIECE = "\u0120", "\u010a", "\u2581"  # how byte-level tokenizers and SentencePiece write white space
+_PIECES = regex.compile(f"{_PIECE}+")  # a progress bar is one
 _BYTES = regex.compile(r"(?:<0x[0-9A-Fa-f]{2}>)+")
 
 _ROLE = r"(?:user|human|system|question|instruction)"
@@ -46,15 +47,16 @@ _ANSWER_TAGS = regex.compile(
 )
 _BOXED = regex.compile(r"\\boxed\{([^{}]*)\}")
 _LEAD = regex.compile(
-    r"^\s*(?:(?:\*\*|#+\s*)?(?:final answer|answer|response|assistant)\s*:?\s*(?:\*\*)?\s*:?\s*\n*)(?=\S)",
+    r"^\s*(?:\*\*|#+\s*)?(?:final answer|answer|response|assistant)\s*(?::\s*(?:\*\*)?|\*\*\s*:?|\n)\s*(?=\S)",
     regex.IGNORECASE,
 )
 
-_CALL = regex.compile(
-    r"<\|?(?:tool_call|tool_calls|function_call|function_calls|python_tag|invoke|tool_call_begin|tool_calls_section_begin)\b[^<>]{0,40}>"
-    r"|\[TOOL_CALLS\]|<function=[\w.-]{1,60}>|<\uff5ctool\u2581calls?\u2581begin\uff5c>",
-    regex.IGNORECASE,
+_CALL_MARK = (
+    r"(?:<\|?(?:tool_call|tool_calls|function_call|function_calls|python_tag|invoke|tool_call_begin|tool_calls_section_begin)\b[^<>]{0,40}>"
+    r"|\[TOOL_CALLS\]|<function=[\w.-]{1,60}>|<\uff5ctool\u2581calls?\u2581begin\uff5c>)"
 )
+_CALL = regex.compile(rf"^\s*{_CALL_MARK}|{_CALL_MARK}(?:\s*[\[{{<(]|\w)", regex.IGNORECASE | regex.MULTILINE)
+"""A mark amid a sentence, with words behind it, is on a screen in the picture."""
 _CALL_FIELDS = (
     {"name", "arguments"},
     {"name", "parameters"},
@@ -69,7 +71,7 @@ _CODE = regex.compile(
 )
 
 _MOST_WORDS = 800
-_SAME_WORDS = 5  # of one word in a row; a picture has rows of trees, no text has "tree tree tree tree tree"
+_SAME_WORDS = 5  # of one word in a row; a picture has rows of trees, no text ends in "tree tree tree tree tree"
 _SAME_PHRASES = {2: 6, 3: 6}  # of two and three words in a row: tiles are red, green, red, green
 _SAME_SENTENCES = 4  # of longer phrases
 _LONGEST_PHRASE = 40  # words
@@ -80,13 +82,16 @@ _WORD = regex.compile(r"[\p{L}\p{M}\p{N}'-]+")
 
 _OPENING = regex.compile(  # a courtesy before the description, and one after it
     r"\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|great|gladly|here you go)\b[^.!:\n\"]{0,40}[!,.]\s*)?"
-    r"(?:here(?:'s|\u2019s| is| are)\b[^.!?\n\"]{0,80}\b(?:description|caption|summary|sentence|text|analysis|overview)s?\b[^.!?\n\"]{0,80}:\W*)"
+    r"(?:here(?:'s|\u2019s| is| are)\b(?:(?!\b(?:with|of|whose|holding|showing)\b)[^.!?\n\"]){0,80}\b(?:description|caption|summary|sentence|text|analysis|overview)s?\b[^.!?\n\"]{0,80}:\W*)"
     r"|(?:sure|certainly|of course|absolutely)[!.]\s+(?=\S)",
     regex.IGNORECASE,
 )
 _CLOSING = regex.compile(
-    r"(?<=[.!?\n])\s*(?:would you like|do you (?:want|need)|(?:please )?let me know|(?:please )?feel free|i hope (?:this|that)|hope this helps"
-    r"|if you (?:need|have|want|would like|'d like)|is there anything|shall i|should i|want me to|can i help)\b[^\n\"\u201c\u201d]{0,250}\Z",
+    r"(?<=[.!?\n])\s*(?:(?:would you like (?:me|more|any|a|an|to (?:know|see|hear|learn))|do you (?:want me|(?:want|need) (?:more|any|anything|a|help|further))"
+    r"|(?:please )?let me know|(?:please )?feel free to (?:ask|let|reach|share|upload|provide|request|tell)"
+    r"|i hope (?:this|that|it)(?: description| caption)? (?:helps|is (?:helpful|useful|what)|meets)|hope this helps"
+    r"|if you (?:need|have|want|would like|'d like)\b(?=[^\n.!?]*\b(?:let me|ask|feel free|i can|i'd|i'll|i'm)\b)"
+    r"|is there anything|shall i|should i|want me to|can i help)\b[^\n\"\u201c\u201d.!?]{0,250}[.!?]*\s*)+\Z",
     regex.IGNORECASE,
 )
 _FEWEST_LEFT = 3  # words
@@ -118,7 +123,7 @@ def decoded(text: str) -> str:
     if "<0x" in text:
         text = _BYTES.sub(_written_bytes, text)
     spaces = text.count(" ")
-    if text.count(_PIECE) > spaces:
+    if len(_PIECES.findall(text)) > spaces:
         text = text.replace(_PIECE, " ")
     if text.count(_SPACE) > max(spaces, 1):
         text = _from_bytes(text)
@@ -173,7 +178,9 @@ def plain_answer(text: str) -> str:
 
 
 def is_loop(text: str) -> bool:
-    """Tell whether a model got stuck: a word five times in a row, or a phrase four to six times.
+    """Tell whether a model got stuck: a text ends in a word five times in a row, or in a phrase four to six times.
+
+    Where the text goes on, twice as many are needed: shops have signs that read "sale sale sale sale sale".
 
     Examples:
         >>> is_loop("A man with a hat " + "on top of a hat " * 6)
@@ -189,7 +196,7 @@ def is_loop(text: str) -> bool:
         places[pair].append(place)
     often = [found for found in places.values() if len(found) >= _SAME_SENTENCES]
     periods = {there - here for found in often for here, there in pairwise(found)}
-    return any(_longest_run(words, period) >= _needed(period) for period in periods if period <= _LONGEST_PHRASE)
+    return any(_is_stuck(words, period) for period in periods if period <= _LONGEST_PHRASE)
 
 
 def _needed(period: int) -> int:
@@ -197,12 +204,13 @@ def _needed(period: int) -> int:
     return _SAME_WORDS - 1 if period == 1 else (_SAME_PHRASES.get(period, _SAME_SENTENCES) - 1) * period
 
 
-def _longest_run(words: list[str], period: int) -> int:
-    longest = run = 0
+def _is_stuck(words: list[str], period: int) -> bool:
+    needed, run = _needed(period), 0
     for before, word in zip(words, words[period:], strict=False):
         run = run + 1 if before == word else 0
-        longest = max(longest, run)
-    return longest
+        if run >= 2 * needed:
+            return True
+    return run >= needed
 
 
 def _written_bytes(found: "regex.Match[str]") -> str:
