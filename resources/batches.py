@@ -113,9 +113,9 @@ class BatchModel:
         for _ in range(_MOST_DIALECTS):
             sent = self._dialect
             found |= self._job(client, left, sent)
-            if self._dialect == sent:
+            if self._dialect == sent or self._end:
                 break
-            left = [request for request in left if found[request.content].outcome is Outcome.REFUSED]
+            left = [request for request in left if _is_unread(found[request.content])]
         return list(found.items())
 
     def _job(self, client: "OpenAI", part: list[Request], sent: Dialect) -> dict[str, Reply]:
@@ -231,6 +231,11 @@ class BatchModel:
             own = {name: value for name, value in body.items() if name not in settings.extra}
             self._dialect = sent.without(refusal.words, own, settings.json_schema == "auto") or sent
         return Reply(None, Outcome.REFUSED, shown_line(str(refusal)))
+
+
+def _is_unread(reply: Reply) -> bool:
+    """Whether the service refused a line before the model read it; what a model refused is paid for."""
+    return reply.outcome is Outcome.REFUSED and not reply.prompt_tokens
 
 
 def _status(response: dict[str, Any]) -> int:

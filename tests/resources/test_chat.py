@@ -507,6 +507,19 @@ class TestBatches:
         assert {name: reply.text for name, reply in found.items()} == {n: f'["{n}"]' for n in ("dog", "cat", "bus")}
         assert len(endpoint.batches) == 3
 
+    def test_an_answer_that_was_paid_for_is_not_asked_again_in_a_second_job(self, tmp_path):
+        def script(call):
+            if call.text == "blocked":
+                return Answer("", finish="content_filter", tokens=(10, 1))
+            unsupported = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            return Answer(unsupported, status=400) if "max_tokens" in call.body else '["dog"]'
+
+        with ScriptedEndpoint(script) as endpoint:
+            found = self.ask(endpoint, ReplyCache(tmp_path), ["blocked", "dog"])
+
+        assert [call.text for call in endpoint.calls] == ["blocked", "dog", "dog"]
+        assert [found[name].outcome for name in ("blocked", "dog")] == [Outcome.REFUSED, Outcome.OK]
+
     def test_a_job_that_this_key_does_not_know_is_told_before_a_new_one_is_paid_for(self, tmp_path):
         """bespokelabsai/curator PR 231: batches that another key began."""
         cache = ReplyCache(tmp_path)

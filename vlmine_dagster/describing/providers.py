@@ -16,8 +16,8 @@ from vlmine_dagster.settings import EndpointSettings
 from vlmine_dagster.settings.grounding import GroundingSettings
 from vlmine_dagster.settings.providers import Finding, ProviderSettings
 
-DESCRIPTIONS_VERSION = 5  # each is raised when the same answer of a model may be judged differently
-KEYWORD_LISTS_VERSION = 4
+DESCRIPTIONS_VERSION = 6  # each is raised when the same answer of a model may be judged differently
+KEYWORD_LISTS_VERSION = 5
 CONFIRMATIONS_VERSION = 1
 
 
