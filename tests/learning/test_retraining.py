@@ -188,9 +188,30 @@ def test_images_of_a_validation_split_say_when_to_stop_and_none_is_taken_from_tr
         learner, seed=Labelled(pictures[:16], labels[:16]), validation=Labelled(pictures[16:20], labels[16:20])
     )
 
+    direct = fit_network(
+        partial(SmallConvNet, 2), pictures[:16], numbers[:16], class_count=2, recipe=learner.recipe,
+        validation=Examples(pictures[16:20], numbers[16:20]),
+    )  # fmt: skip
+    assert weights(with_split) == weights(direct)
     said = predict_probabilities(with_split, pictures[20:]).argmax(axis=1)
     assert found[0].predicted == [f"c{n}" for n in said]
     assert weights(with_split) != weights(without)
+
+
+def test_without_a_validation_split_a_share_of_the_training_images_says_when_to_stop():
+    pictures, numbers = stripes(count=16)
+    recipe = Recipe(epochs=2, batch_size=8, patience=5)
+    held = validation_rows(numbers, share=0.5, seed=3)
+
+    found = NetworkLearner(SmallConvNet, recipe, validation_share=0.5).fit(
+        Examples(pictures, numbers), class_count=2, training_seed=3
+    )
+
+    direct = fit_network(
+        partial(SmallConvNet, 2), pictures[~held], numbers[~held], class_count=2, recipe=recipe, seed=3,
+        validation=Examples(pictures[held], numbers[held]),
+    )  # fmt: skip
+    assert weights(found) == weights(direct)
 
 
 def test_without_validation_images_patience_changes_nothing():

@@ -125,6 +125,16 @@ def test_vectors_are_standardised_by_the_pool_so_that_one_alone_has_no_direction
     assert alone.tolist() == [[0, 0, 0]]
 
 
+def test_numbers_that_vary_by_little_count_as_much_as_those_that_vary_by_much():
+    draw = np.random.default_rng(2)
+    plain = draw.normal(size=(50, 3))
+    plain = (plain - plain.mean(axis=0)) / plain.std(axis=0)
+
+    (found,) = standard_blocks(lambda: [plain * [0.01, 1.0, 100.0] + 3])()
+
+    assert found == pytest.approx(plain / np.linalg.norm(plain, axis=1, keepdims=True), abs=1e-3)
+
+
 def test_standardised_vectors_of_millions_are_as_near_as_those_of_few_on_the_axes_of_the_index():
     block = np.random.default_rng(0).normal((5, 0, 0), size=(50_000, 3))
 
