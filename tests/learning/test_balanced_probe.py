@@ -68,6 +68,16 @@ def test_the_loss_and_its_gradient_are_those_of_a_plain_sum():
     np.testing.assert_allclose(gradient, [(plain(at + one) - plain(at - one)) / 2e-5 for one in steps], atol=1e-4)
 
 
+def test_the_loss_of_large_logits_is_finite():
+    features, labels = few_labels()
+    importance = (1 / (np.repeat([12, 5, 3], [12, 5, 3]) * 3)).astype(np.float32)
+    loss = module._BalancedLoss(features, np.repeat([0, 1, 2], [12, 5, 3]), importance, 0.0)
+
+    for side in (-40, 40):  # e^120 is more than single numbers hold
+        at = side * np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        assert loss(at)[0] == pytest.approx(plain_loss(at, features, labels, [0, 2, 3], 0.0), rel=1e-4)
+
+
 def test_probabilities_are_those_of_a_softmax_however_large_the_logits():
     probe = BalancedProbe(np.array([[1.0, 2.0]], np.float32), np.array([0.5, 0.0], np.float32))
 

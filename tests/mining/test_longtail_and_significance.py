@@ -51,6 +51,20 @@ def test_balance_is_whole_of_equal_shares_and_nothing_of_a_single_class():
     assert mining_metrics(["a"], ["a", "b"], bins={"a": "few", "b": "many"})["class_balance"] == 0.0
 
 
+def test_bins_are_those_of_the_field_if_nothing_is_set():
+    assert shot_bins({"a": 101, "b": 100, "c": 20, "d": 19}) == {"a": "many", "b": "medium", "c": "medium", "d": "few"}
+
+
+def test_the_share_of_rare_classes_that_are_covered_counts_classes_and_not_images():
+    bins = {"a": "few", "b": "few", "c": "few", "d": "many"}
+
+    found = mining_metrics(["a", "b", "b", "d"], ["a", "b", "b", "b", "c", "d", "d"], bins=bins)
+
+    assert found["few_coverage"] == pytest.approx(2 / 3)
+    assert found["class_coverage"] == 0.75
+    assert math.isnan(mining_metrics([], ["a", "d"], bins=bins)["class_balance"])
+
+
 def test_mining_metrics_by_hand():
     metrics = mining_metrics(["rocket", "brick", "moon", "brick"], POOL, bins=BINS)
 

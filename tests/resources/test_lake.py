@@ -1,5 +1,6 @@
 import errno
 import multiprocessing
+import os
 import threading
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from plain_tables import plain_rows
 from processes import run_together
 
-from vlmine_dagster.domain.errors import ContractError, MissingInputError, ReplacedError, SourceError
+from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, ReplacedError, SourceError
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.resources.lake import Lake
-from vlmine_dagster.resources.stamps import conform
+from vlmine_dagster.resources.stamps import Stamp, conform
 
 
 def keywords(*pairs, variant="v"):
@@ -57,6 +58,55 @@ def test_text_that_repeats_is_written_once_and_keys_as_they_are(lake):
 
     assert with_dictionary("keywords", "a") == {"image_id", "keyword", "variant_hash"}
     assert with_dictionary("vocab_counts", WHOLE_POOL) == set()  # a keyword comes once there
+
+
+def test_totals_come_from_a_stamp_and_from_the_rows_where_a_stamp_of_old_has_none(lake):
+    rows = plain_rows(TABLES["images"], image_id=["x", "y", "z"], outcome=["ok", "ok", "corrupt"])
+    stamp = lake.publish("images", "a", rows, inputs="")
+    old = Stamp(stamp.columns, "", 3)
+    told = Stamp({}, "", 9, {"outcomes": {"ok": 9}})
+
+    counted = {"outcomes": {"ok": 2, "corrupt": 1}}
+    assert lake.totals("images", "a") == lake.totals("images", "a", stamp=stamp) == counted
+    assert lake.totals("images", "a", stamp=old) == counted
+    assert lake.totals("images", "a", stamp=told) == {"outcomes": {"ok": 9}}
+    with pytest.raises(MissingInputError, match="1 of 1 partitions are not there yet: b"):
+        lake.totals("images", "b")
+
+
+def test_the_last_change_is_that_of_the_folders_of_tables_and_a_probe_of_the_lake_is_none(lake):
+    assert lake.last_change_s() == 0.0
+    lake.publish("keywords", "a", keywords(("x", "cat")), inputs="")
+    lake.publish("keywords", "pool/b", keywords(("x", "cat")), inputs="")
+    root = Path(str(lake.root))
+    for folder, seconds in ((root / "keywords" / "pool", 200), (root / "keywords", 100), (root, 300)):
+        os.utime(folder, (seconds, seconds))
+
+    assert lake.last_change_s() == 200.0
+    lake.check_writable()
+    assert lake.last_change_s() == 200.0
+    assert list(root.glob(".writable*")) == []
+    assert Lake("memory://changes").last_change_s() == 0.0
+
+
+def test_a_lake_that_cannot_be_written_is_told_before_any_work(tmp_path):
+    (tmp_path / "lake").write_text("a file")
+
+    with pytest.raises(LakeError, match="cannot be written"):
+        Lake(str(tmp_path / "lake")).check_writable()
+
+
+def test_a_query_has_the_memory_and_the_threads_that_are_given(tmp_path):
+    with Lake(str(tmp_path), memory_gb=2, threads=3, scratch=tmp_path / "spill").connect() as connection:
+        settings = "current_setting('memory_limit'), current_setting('threads'), current_setting('temp_directory')"
+        found = connection.sql(f"SELECT {settings}").fetchall()
+
+    assert found == [("1.8 GiB", 3, str(tmp_path / "spill"))]  # 2e9 bytes
+
+
+def test_up_to_five_missing_partitions_are_named(lake):
+    with pytest.raises(MissingInputError, match="5 of 5 partitions are not there yet: a, b, c, d, e. Materialize"):
+        lake.require("keywords", list("abcde"))
 
 
 def test_chunking_does_not_change_a_stamp(lake):
