@@ -10,7 +10,9 @@ from vlmine_dagster.resources.cache import SCHEMA_VERSION, CachedVariant, ReplyC
 from vlmine_dagster.resources.replies import Reply
 
 PAID = Reply("a cup", prompt_tokens=10, output_tokens=2, latency_s=0.5, cost_usd=0.25)
-GUESSED = Reply("a cat", Outcome.TRUNCATED, "too long", prompt_tokens=3, output_tokens=5, cost_usd=0.5, is_estimated=True)
+GUESSED = Reply(
+    "a cat", Outcome.TRUNCATED, "too long", prompt_tokens=3, output_tokens=5, cost_usd=0.5, is_estimated=True
+)
 UNPRICED = Reply("a dog", prompt_tokens=7, cost_usd=None, lost_usd=0.125)
 NEVER_CAME = Reply(None, Outcome.TIMED_OUT, "late", lost_usd=2.0)
 
@@ -43,7 +45,9 @@ def test_answers_are_kept_as_they_came_and_what_never_came_is_only_counted(cache
     assert rows(tmp_path, "SELECT sum(calls), sum(prompt_tokens), sum(output_tokens) FROM ledger") == [(4, 20, 7)]
 
 
-def test_nothing_is_spent_at_first_and_a_cached_answer_of_no_model_costs_nothing(cache):
+def test_nothing_is_spent_at_first_and_an_answer_without_a_price_costs_nothing(tmp_path):
+    cache = ReplyCache(tmp_path / "project" / "cache")  # its folders are made
+
     assert (cache.spent_usd(), cache.estimated_usd(), cache.variants()) == (0.0, 0.0, [])
     cache.put("v", [("a", Reply("x", cost_usd=None, is_estimated=True))], label="m")
     assert (cache.spent_usd(), cache.estimated_usd()) == (0.0, 0.0)
