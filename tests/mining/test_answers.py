@@ -183,6 +183,13 @@ def test_a_description_of_two_words_is_taken_from_behind_its_label_and_one_word_
     assert judge_description("Short caption: dogs").outcome != "ok"
 
 
+def test_a_description_in_another_language_than_asked_for_is_none_and_any_will_do_where_none_is_asked_for():
+    spanish = "Un perro marrón corre por el prado mojado junto a la valla."
+
+    assert judge_description(spanish, language="en") == Judgement("unparseable", "the answer is not in language en")
+    assert judge_description(spanish, language="es") == judge_description(spanish) == Judgement()
+
+
 def test_a_thought_that_did_not_end_is_told_from_an_answer_that_is_nothing_but_thought_or_nothing():
     for judge in (judge_description, judge_keywords):
         assert "the thought did not end" in judge("<think>A quokka?").failure
