@@ -101,11 +101,17 @@ def _options(access: Access, timeout_s: float) -> dict[str, Any]:
     }
 
 
+_AZURE_OPENAI = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+
+
 def _azure_key(access: Access) -> Any:
-    """Return what sends a key as Azure wants it; None elsewhere, and for a token of Azure's directory."""
+    """Return what sends a key as Azure OpenAI wants it; None elsewhere, and for a token of Azure's directory.
+
+    Azure's virtual machines and Azure Machine Learning are other hosts of `azure.com`, and want it as all others do.
+    """
     import httpx2
 
-    is_azure = (urlsplit(access.base_url).hostname or "").lower().endswith(".azure.com")
+    is_azure = (urlsplit(access.base_url).hostname or "").lower().endswith(_AZURE_OPENAI)
     if not (is_azure and access.has_key) or access.key.startswith("eyJ"):
         return None
 

@@ -41,7 +41,7 @@ _REGION = re.compile(
     r"|unsupported_country",
     re.IGNORECASE,
 )
-_BLIND_SERVER = re.compile(r"image input is not supported|does not support images?\b|\bmmproj\b", re.IGNORECASE)
+_BLIND_SERVER = re.compile(r"image input is not supported|does not support images?\b", re.IGNORECASE)
 _DAY_IS_OVER = re.compile(
     r"per[ _-]?(?:day|month)|\b(?:daily|monthly)\b|\((?:rpd|tpd)\)|\bday(?:'s)? (?:limit|quota)",
     re.IGNORECASE,
@@ -59,7 +59,7 @@ _BAD_PICTURE = re.compile(
     r"|(?:could not|couldn't|cannot|can't|unable to|failed to)\s+"
     r"(?:process|read|parse|download|fetch|get|handle)\b[^.]{0,40}image"
     r"|not\b[^.]{0,40}\b(?:valid|supported) image|image[^.]{0,20}does not match[^.]{0,20}media type"
-    r"|images?[^.]{0,20}\b(?:under|below|up to|smaller than|larger than|at most|at least) \d",
+    r"|(?:image|multimodal)[ _]tokens|images?[^.]{0,20}\b(?:under|below|up to|smaller than|larger than|at most|at least) \d",
     re.IGNORECASE,
 )
 

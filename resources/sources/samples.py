@@ -201,5 +201,10 @@ def _beginnings(tree: FileTree, paths: Sequence[str]) -> list[bytes]:
 
 
 def spread(paths: Sequence[str], count: int = _LOOKED_AT) -> list[str]:
-    """Return so many paths at most, from everywhere in a list."""
-    return list(paths[:: max(1, len(paths) // count)][:count])
+    """Return so many paths at most, from everywhere in a list.
+
+    Examples:
+        >>> spread("abcdefg", 4)
+        ['a', 'b', 'd', 'f']
+    """
+    return list(paths) if len(paths) <= count else [paths[place * len(paths) // count] for place in range(count)]

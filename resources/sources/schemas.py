@@ -89,7 +89,7 @@ def _schemas(tree: FileTree, paths: Sequence[str]) -> dict[str, pa.Schema]:
             return open_parquet(raw, tree.uri(path)).schema_arrow
         return None
 
-    some = paths if len(paths) <= _MOST_FOOTERS else spread(paths, _MOST_FOOTERS)
+    some = spread(paths, _MOST_FOOTERS)
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # a store takes a while to answer
         return {path: found for path, found in zip(some, pool.map(schema, some), strict=True) if found is not None}
 

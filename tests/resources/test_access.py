@@ -124,6 +124,9 @@ def test_a_key_in_an_address_of_the_settings_is_refused_and_not_shown(name):
         ("https://x.openai.azure.com/openai/deployments/gpt", "0123456789abcdef", "api-key"),
         ("https://x.openai.azure.com/openai/v1", "eyJ0eXAiOiJKV1QiLCJhbGciOi.x.y", "authorization"),
         ("https://azure.com.example/v1", "0123456789abcdef", "authorization"),
+        ("https://vllm.westeurope.cloudapp.azure.com/v1", "0123456789abcdef", "authorization"),
+        ("https://x.eastus.inference.ml.azure.com/v1", "0123456789abcdef", "authorization"),
+        ("https://x.services.ai.azure.com/openai/v1", "0123456789abcdef", "api-key"),
     ],
 )
 def test_azure_gets_its_key_by_the_header_that_it_reads(monkeypatch, url, key, name):

@@ -206,6 +206,8 @@ def test_an_error_that_comes_with_status_200_is_an_error():
         (400, "image.source.base64: The image does not appear to be a valid image", Course.LEAVE_OUT, ""),
         (400, "Image does not match the provided media type image/png", Course.LEAVE_OUT, ""),
         (400, "Only images under 20 MB are allowed.", Course.LEAVE_OUT, ""),
+        (400, "max_model_len is no smaller than the text tokens plus multimodal tokens", Course.LEAVE_OUT, ""),
+        (500, "failed to encode the image with the mmproj", Course.WAIT, ""),
         (498, "Flex tier capacity exceeded", Course.WAIT, ""),
         (400, "failed to decode image bytes", Course.LEAVE_OUT, ""),
         (400, "Invalid image: too small", Course.LEAVE_OUT, ""),
