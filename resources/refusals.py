@@ -59,7 +59,8 @@ _BAD_PICTURE = re.compile(
     r"|(?:could not|couldn't|cannot|can't|unable to|failed to)\s+"
     r"(?:process|read|parse|download|fetch|get|handle)\b[^.]{0,40}image"
     r"|not\b[^.]{0,40}\b(?:valid|supported) image|image[^.]{0,20}does not match[^.]{0,20}media type"
-    r"|(?:image|multimodal)[ _]tokens|images?[^.]{0,20}\b(?:under|below|up to|smaller than|larger than|at most|at least) \d",
+    r"|(?:image|multimodal)[ _]tokens"
+    r"|images?[^.]{0,20}\b(?:under|below|up to|smaller than|larger than|at most|at least) \d",
     re.IGNORECASE,
 )
 

@@ -34,6 +34,7 @@ from vlmine_dagster.resources.sources.offer import Offer
 from vlmine_dagster.resources.sources.parquet import PARQUET_SUFFIXES, ParquetSource
 from vlmine_dagster.resources.sources.place import Place
 from vlmine_dagster.resources.sources.samples import (
+    MOST_TARS,
     chosen_endings,
     mask_patterns,
     misnamed_images,
@@ -56,7 +57,6 @@ _logger = logging.getLogger(__name__)
 """A folder tree is cut so that a shard has about this many: minutes of work on a CPU."""
 
 _SAMPLE = 60  # images of a tar that are looked at
-_MOST_TARS = 20  # in which images are looked for
 _USED_BESIDE = frozenset((".json", ".cls"))  # members of a tar that are attributes and labels
 _MAX_BYTES = DatasetSettings.model_fields["max_bytes"].default
 
@@ -183,7 +183,7 @@ def _webdataset(tree: FileTree, tars: list[str]) -> _Found | None:
     if not tars:
         return None
     source = WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=FingerprintCache())
-    for shard in spread(source.shards(), _MOST_TARS):
+    for shard in spread(source.shards(), MOST_TARS):
         unused: Counter[str] = Counter()
         try:
             members = source.read_members(shard, partial(_is_image_member, tree.choice, unused))
@@ -206,7 +206,7 @@ def _misnamed_webdataset(tree: FileTree, tars: list[str]) -> _Found | None:
     if not tars:
         return None
     source = WebDatasetSource(tree, max_bytes=_MAX_BYTES, cache=FingerprintCache())
-    for shard in spread(source.shards(), _MOST_TARS):
+    for shard in spread(source.shards(), MOST_TARS):
         with suppress(SourceError):
             endings = misnamed_members(islice(source.read_members(shard, lambda _: True), _SAMPLE))
             if endings:

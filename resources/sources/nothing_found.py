@@ -12,6 +12,7 @@ from vlmine_dagster.resources.sources.columns import columns_without_images
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.ignored import describe_ignored
 from vlmine_dagster.resources.sources.parquet import DAMAGE, open_parquet
+from vlmine_dagster.resources.sources.samples import MOST_TARS
 from vlmine_dagster.resources.sources.tree import FileTree
 from vlmine_dagster.resources.sources.video import VIDEO_SUFFIXES
 from vlmine_dagster.resources.sources.webdataset import TAR_SUFFIXES, WebDatasetSource
@@ -119,7 +120,8 @@ def _tars_without_images(tree: FileTree, tars: list[str]) -> str | None:
                     f"{tree.uri(source.path(shard))} holds tars ({inner.uri.rpartition('#')[2]}, ...): unpack it first."
                 )
     kinds = ", ".join(ending or "nothing" for ending, _ in endings.most_common(5))
-    return f"{len(tars)} tars are there, but no image was found in them" + (
+    where = "them" if len(tars) <= MOST_TARS else f"{MOST_TARS} of them, from everywhere"
+    return f"{len(tars):,} tars are there, but no image was found in {where}" + (
         f"; members end in {kinds}." if kinds else "."
     )
 

@@ -14,6 +14,7 @@ from vlmine_dagster.resources.sources.contract import RawImage
 from vlmine_dagster.resources.sources.tree import FileTree
 
 _LOOKED_AT = 20
+MOST_TARS = 20  # in which images are looked for
 _MOST_ENDINGS = 10
 _BEGINNING = 512  # bytes
 _FEW_COLOURS = 32  # a photo has thousands; a mask has one for each class

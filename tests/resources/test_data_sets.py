@@ -427,6 +427,12 @@ def test_what_is_not_used_of_a_tar_is_said(tmp_path):
     assert "in a.tar, ignored: 2 .dng, 1 hidden file" in survey(str(tmp_path / "data")).notes
 
 
+def test_of_many_tars_without_images_it_is_said_how_many_were_looked_at(tmp_path):
+    write(tmp_path / "data", {f"{n}.tar": tar_of({"1.txt": b"a cat"}) for n in range(21)})
+    with pytest.raises(SourceError, match="21 tars are there, but no image was found in 20 of them, from everywhere;"):
+        survey(str(tmp_path / "data"))
+
+
 def test_what_is_not_used_of_a_large_tar_is_not_given_as_a_count_of_all(tmp_path):
     image = jpeg(0)
     members = {f"{n:03d}.{ending}": data for n in range(70) for ending, data in (("jpg", image), ("dng", b"II*\0"))}
