@@ -19,10 +19,10 @@ WHOLE_UP_TO = 3_000_000
 
 _QUERY_ROWS = 32_768
 _SAMPLE_ROWS = 65_536
-_AXES = 128
-_MOST_AXES = 256  # where nothing is computed again
-_PROBED_LISTS = 96
-_CANDIDATES = 3  # times as many as are wanted: their similarities are computed again, from all axes
+_AXES = 256
+_BITS = 4  # an axis in the lists
+_PROBED_LISTS = 192
+_CANDIDATES = 4  # times as many as are wanted: their similarities are computed again, from bytes
 _KMEANS_ROUNDS = 10  # faiss does 25: twice the time to train, and the same recall within .004
 _ROWS_A_LIST = 16  # of the sample, at least; faiss asks for 39, but more lists are worth more than better centres
 
@@ -39,12 +39,12 @@ def nearest_neighbours(
 
     Make the rows unit vectors for the cosine, or square roots of probabilities for the Bhattacharyya coefficient.
 
-    `exact` compares all pairs: O(N^2 D) time, and memory for 32,768 rows and their answers. `index` keeps the vectors
-    in memory projected on the 128 main axes of a sample, in lists around the centres of k-means, looks into the nearest
-    96 lists of each query, and computes the similarities of three times as many as are wanted again, from the whole
-    vectors. A byte a number: D + 128 bytes a vector (1.4 GB a million of 1,280). Vectors of up to 256 numbers, and more
-    than three million of any, are in the lists by up to 256 axes, and nothing is computed again. `auto` is exact up to
-    50,000 vectors.
+    `exact` compares all pairs: O(N^2 D) time, and memory for 32,768 rows and their answers. `index` projects the vectors
+    on the 256 main axes of a sample and keeps what is left of each axis after the nearest centre of k-means in 4 bits, in
+    lists around these centres; it looks into the nearest 192 lists of each query, and computes the similarities of four
+    times as many as are wanted again, from the whole vectors, a byte a number: D + 128 bytes a vector (1.4 GB a million
+    of 1,280). Of more than three million vectors it keeps only the axes, in 256 + 128 bytes. `auto` is exact up to 50,000
+    vectors.
 
     Args:
         vectors: The N vectors among which neighbours are sought, read two or three times.
@@ -68,7 +68,8 @@ def nearest_neighbours(
         [([[2], [2], [1]], [[0.6000000238418579], [0.800000011920929], [0.800000011920929]])]
 
     References:
-        Inverted lists: Jégou et al. 2011; computed by faiss (Douze et al. 2024, arXiv 2401.08281).
+        Inverted lists and codes: Jégou et al. 2011; scanned as in André et al. 2017 (arXiv 1704.07355); computed by
+        faiss (Douze et al. 2024, arXiv 2401.08281).
     """
     if search not in SEARCHES:
         raise ConfigError(f"nearest_neighbours: unknown search {search!r}, expected {', '.join(SEARCHES)}.")
@@ -174,17 +175,15 @@ def _trained(vectors: Callable[[], Iterator[Floats]]) -> Any:
     sample, total = _sample(vectors())
     if not total:
         return None
-    is_compared = sample.shape[1] > _MOST_AXES and total <= WHOLE_UP_TO
-    axes = _main_axes(sample, _AXES if is_compared else _MOST_AXES)
+    axes = _main_axes(sample, _AXES)
     project = faiss.LinearTransform(axes.shape[0], axes.shape[1], False)
     faiss.copy_array_to_vector(axes.T.ravel(), project.A)
     project.is_trained = True
-    lists = faiss.IndexPreTransform(project, _trained_lists(sample @ axes, total))
-    if not is_compared:
-        return lists
-    whole = faiss.IndexScalarQuantizer(sample.shape[1], _byte(), faiss.METRIC_INNER_PRODUCT)
-    whole.train(sample)
-    return faiss.IndexRefine(lists, whole)
+    on_axes = sample @ axes
+    lists = _trained_lists(on_axes, total)
+    if total <= WHOLE_UP_TO:
+        return faiss.IndexRefine(faiss.IndexPreTransform(project, lists), _trained_bytes(sample))
+    return faiss.IndexPreTransform(project, faiss.IndexRefine(lists, _trained_bytes(on_axes)))
 
 
 def _sample(blocks: Iterable[Floats]) -> tuple[Floats, int]:
@@ -208,22 +207,25 @@ def _main_axes(sample: Floats, count: int) -> Floats:
 
 
 def _trained_lists(sample: Floats, total: int) -> Any:
+    """Return empty lists of vectors, 4 bits an axis, each axis with 16 values of its own."""
     import faiss
 
-    size = sample.shape[1]
+    size, metric = sample.shape[1], faiss.METRIC_INNER_PRODUCT
     lists = max(1, min(int(4 * total**0.5), len(sample) // _ROWS_A_LIST))
-    centres, metric = faiss.IndexFlatIP(size), faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexIVFScalarQuantizer(centres, size, lists, _byte(), metric, False)
+    index = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(size), size, lists, size, _BITS, metric)
+    index.by_residual = True  # what a centre leaves is small, so 16 values an axis tell more of it
     index.cp.min_points_per_centroid, index.cp.niter = _ROWS_A_LIST, _KMEANS_ROUNDS
-    index.train(sample)
+    index.train(np.resize(sample, (max(len(sample), 2**_BITS), size)))
     return index
 
 
-def _byte() -> int:
-    """How a number is kept: in a byte, from the least to the largest of its axis in the sample."""
+def _trained_bytes(sample: Floats) -> Any:
+    """Return an empty store of vectors; a number is a byte, from the least to the largest of its axis in the sample."""
     import faiss
 
-    return int(faiss.ScalarQuantizer.QT_8bit)
+    index = faiss.IndexScalarQuantizer(sample.shape[1], faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+    index.train(sample)
+    return index
 
 
 def _probed(index: Any, asked: Floats, count: int, probed: int) -> tuple[Integers, Floats]:
@@ -241,10 +243,12 @@ def _looking_into(index: Any, lists: int) -> Any:
     import faiss
 
     made: Any = faiss  # its stubs lack the arguments of parameters
-    projected = made.SearchParametersPreTransform(index_params=made.SearchParametersIVF(nprobe=lists))
-    if not isinstance(index, faiss.IndexRefine):
-        return projected
-    return made.IndexRefineSearchParameters(k_factor=_CANDIDATES, base_index_params=projected)
+    inner = made.SearchParametersIVF(nprobe=min(lists, faiss.extract_index_ivf(index).nlist))  # more find nonsense
+    if isinstance(index, faiss.IndexRefine):
+        projected = made.SearchParametersPreTransform(index_params=inner)
+        return made.IndexRefineSearchParameters(k_factor=_CANDIDATES, base_index_params=projected)
+    refined = made.IndexRefineSearchParameters(k_factor=_CANDIDATES, base_index_params=inner)
+    return made.SearchParametersPreTransform(index_params=refined)
 
 
 def _without_own(places: Integers, similarities: Floats, start: int) -> tuple[Integers, Floats]:
