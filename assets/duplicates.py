@@ -25,7 +25,7 @@ def _unless_asked(part: Part) -> str | None:
     settings=lambda part: [part.settings.dedupe, part.settings.neighbour_search],
     skipped=_unless_asked,
     is_on_demand=True,
-    version=5,
+    version=6,
     pool=CORES_POOL,
 )
 def duplicates(run: StageRun) -> Product:

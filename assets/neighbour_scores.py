@@ -21,7 +21,7 @@ def _asked(part: Part) -> list[str]:
     ],
     settings=lambda part: [_asked(part), part.settings.neighbour_search],
     skipped=lambda part: unless_asked("neighbour_scores", part),
-    version=3,
+    version=4,
     is_on_demand=True,
     pool=CORES_POOL,
 )

@@ -46,7 +46,7 @@ def _labels(bench: Workbench, _part: Part) -> list[Any]:
     skipped=lambda part: unless_asked("rarity_scores", part),
     is_on_demand=True,
     pool=ACCELERATOR_POOL,
-    version=10,
+    version=11,
 )
 def rarity_scores(run: StageRun) -> Product:
     """How rare each image of the pool may be, by more than its rarest keyword.
