@@ -39,12 +39,12 @@ def nearest_neighbours(
 
     Make the rows unit vectors for the cosine, or square roots of probabilities for the Bhattacharyya coefficient.
 
-    `exact` compares all pairs: O(N^2 D) time, and memory for 32,768 rows and their answers. `index` projects the vectors
-    on the 256 main axes of a sample and keeps what is left of each axis after the nearest centre of k-means in 4 bits, in
-    lists around these centres; it looks into the nearest 192 lists of each query, and computes the similarities of four
-    times as many as are wanted again, from the whole vectors, a byte a number: D + 128 bytes a vector (1.4 GB a million
-    of 1,280). Of more than three million vectors it keeps only the axes, in 256 + 128 bytes. `auto` is exact up to 50,000
-    vectors.
+    `exact` compares all pairs: O(N^2 D) time, and memory for 32,768 rows and their answers. `index` projects the
+    vectors on the 256 main axes of a sample and keeps what is left of each axis after the nearest centre of k-means
+    in 4 bits, in lists around these centres; it looks into the nearest 192 lists of each query, and computes the
+    similarities of four times as many as are wanted again, from the whole vectors, a byte a number: D + 128 bytes a
+    vector (1.4 GB a million of 1,280). Of more than three million vectors it keeps only the axes, in 256 + 128 bytes.
+    `auto` is exact up to 50,000 vectors.
 
     Args:
         vectors: The N vectors among which neighbours are sought, read two or three times.
