@@ -261,6 +261,7 @@ CAN = "The can is black and white, and there is a can of coffee on the table. "
         ("analysisWe need to describe it. A cat?assistantfinalA dog on a bench.", "A dog on a bench."),  # textgen#7374
         ('{"caption": "A dog sits on a bench."}', "A dog sits on a bench."),
         ('Here it is:\n```json\n{"title": "Dog on bench", "mood": "n/a"}\n```', "Dog on bench."),
+        ('Here is the image as JSON:\n```json\n{"a": "A dog runs."}\n```\nLet me know if I can help.', "A dog runs."),
         ('[{"bbox_2d": [1, 2, 3, 4], "label": "a dog"}, {"bbox_2d": [5, 6, 7], "label": "a ball"}]', "a dog. a ball."),
         ("Sure! Here is a description of the image: A dog on a bench.", "A dog on a bench."),
         ("A dog on a bench. Would you like me to describe anything else?", "A dog on a bench."),
@@ -321,6 +322,9 @@ def test_loops_calls_code_and_plans_are_no_descriptions(text, outcome, reason):
         "Here is a page of a book with a summary of whales: a drawing of a blue whale is below.",
         "A screen shows the text <tool_call> in a code editor, a hand points at it.",
         "A page with the text [TOOL_CALLS] in a terminal window next to a lamp.",
+        'A laptop shows this:\n```json\n{"error": "not found", "code": 404}\n```\nA cat sits beside it on a red sofa.',
+        'A monitor with code:\n```\n{"name": "Anna", "age": 5}\n```\nand a plant.',
+        "A slide shows ```[1, 2, 3]``` beside a plotted curve and a speaker in a blue shirt.",
         "A computer screen shows a program: ```html\n<h1>Hi</h1>\n```",
         "A progress bar \u2581\u2581\u2581\u2581\u2581\u2581\u2581\u2581\u2581\u2581 on a dark screen.",
     ],

@@ -180,6 +180,9 @@ _REFUSAL = regex.compile(
     r"|as an ai\b|unfortunately,?\s+i\b)",
     regex.IGNORECASE,
 )
+_MOST_NAMED_BEFORE_DATA = (
+    1  # things; "Here is the description as JSON:" names none, what a picture shows around it some
+)
 _LONGEST_REFUSAL = 600  # characters; longer texts that begin with an apology go on to describe
 
 
@@ -396,9 +399,11 @@ def _has_content(texts: Sequence[str]) -> bool:
 
 
 def _json(text: str) -> Any:
-    """Return the JSON value that a text is, in a fence or not; None where it is none."""
+    """Return the JSON value that a text is, in a fence or not; None where it is none, or stands on a screen."""
     fenced = regex.search(r"```(?:json)?\s*([\[{].*?[\]}])\s*```", text, regex.IGNORECASE | regex.DOTALL)
     bare = fenced[1] if fenced else text.strip()
+    if fenced and _named_count(text[: fenced.start()] + text[fenced.end() :]) > _MOST_NAMED_BEFORE_DATA:
+        return None
     if bare[:1] not in ("{", "["):
         return None
     try:
