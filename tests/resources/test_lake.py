@@ -226,6 +226,11 @@ def test_a_lake_may_lie_behind_a_url():
         assert connection.sql("SELECT keyword FROM keywords").fetchall() == [("cat",)]
 
 
+def test_a_store_keeps_no_list_of_its_files_which_would_hide_what_other_machines_publish(lake):
+    assert Lake("memory://lake-test").root.storage_options == {"use_listings_cache": False}
+    assert lake.root.storage_options == {}
+
+
 def test_what_another_machine_replaces_while_it_is_read_is_read_again(monkeypatch):
     lake = Lake("memory://replaced")
     lake.publish("keywords", "pool/a", keywords(("x", "cat")), inputs="1")
