@@ -109,6 +109,11 @@ def test_a_draw_brings_no_more_than_is_left_of_the_pool():
     assert new_kinds(counts, 5, drawn_share=0.5) == new_kinds(counts, 5)
 
 
+def test_an_interval_of_a_share_ends_at_all_and_holds_the_estimate():
+    # About f1 / n = 1 it would be 1.64 +- 0.64; the estimate is 2 * 3 / (2 * 3 + 2).
+    assert unseen_share([1, 1, 1]) == Interval(0.75, 0.75, 1.0, 3)
+
+
 def test_a_share_that_was_drawn_lies_between_nothing_and_less_than_all():
     assert unseen_share([1, 2], drawn_share=0.0) == unseen_share([1, 2])
     with pytest.raises(ContractError, match=r"drawn_share -0.1 must lie in \[0, 1\)"):

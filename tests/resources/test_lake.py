@@ -12,6 +12,7 @@ from plain_tables import plain_rows
 from processes import run_together
 
 from vlmine_dagster.domain.errors import ContractError, LakeError, MissingInputError, ReplacedError, SourceError
+from vlmine_dagster.domain.items import OBJECT
 from vlmine_dagster.domain.tables import TABLES, WHOLE_POOL
 from vlmine_dagster.resources.lake import Lake
 from vlmine_dagster.resources.stamps import Stamp, conform
@@ -83,9 +84,14 @@ def test_the_last_change_is_that_of_the_folders_of_tables_and_a_probe_of_the_lak
         os.utime(folder, (seconds, seconds))
 
     assert lake.last_change_s() == 200.0
+    os.utime(root / "keywords", (250, 250))
+    assert lake.last_change_s() == 250.0
+    os.utime(root / "keywords", (100, 100))
     lake.check_writable()
     assert lake.last_change_s() == 200.0
     assert list(root.glob(".writable*")) == []
+    Lake(str(root / "deep" / "er")).check_writable()
+    assert (root / "deep" / "er").is_dir()
     assert Lake("memory://changes").last_change_s() == 0.0
 
 
@@ -102,6 +108,43 @@ def test_a_query_has_the_memory_and_the_threads_that_are_given(tmp_path):
         found = connection.sql(f"SELECT {settings}").fetchall()
 
     assert found == [("1.8 GiB", 3, str(tmp_path / "spill"))]  # 2e9 bytes
+
+
+def test_several_partitions_are_read_in_the_order_given_and_none_is_an_empty_table(lake):
+    for name, word in (("a", "cat"), ("b", "dog")):
+        lake.publish("keywords", name, keywords((name, word)), inputs="")
+
+    assert lake.read_all("keywords", ["b", "a"], columns=["keyword"]).to_pydict() == {"keyword": ["dog", "cat"]}
+    nothing = lake.read_all("keywords", [])
+    assert (nothing.num_rows, nothing.column_names) == (0, ["image_id", "keyword", "variant_hash"])
+    with pytest.raises(MissingInputError, match="1 of 2 partitions are not there yet: c"):
+        lake.read_all("keywords", ["a", "c"])
+
+
+@pytest.mark.parametrize("root", ["lake", "memory://objects"])
+def test_what_is_mined_has_its_own_name_on_disk_and_one_name_in_code(root, tmp_path):
+    lake = Lake(root if "://" in root else str(tmp_path / root), kind=OBJECT)
+    rows = keywords(("x#1", "cat"))
+
+    lake.publish("keywords", "a", rows, inputs="")
+
+    with lake.path("keywords", "a").open("rb") as file:
+        assert pq.read_table(file).column_names == ["object_id", "keyword", "variant_hash"]
+    assert lake.read("keywords", "a").to_pylist() == rows.to_pylist()
+    assert lake.read("keywords", "a", columns=["keyword", "image_id"]).column_names == ["keyword", "image_id"]
+    with lake.connect({"keywords": ["image_id"]}, keywords=lake.require("keywords", ["a"])) as connection:
+        assert connection.sql("FROM keywords").columns == ["image_id"]
+    with lake.connect(keywords=lake.require("keywords", ["a"])) as connection:
+        assert connection.sql("SELECT image_id, keyword FROM keywords").fetchall() == [("x#1", "cat")]
+    with lake.connect(items=[]) as connection:
+        assert connection.sql("FROM items").columns[:2] == ["image_id", "parent_id"]
+
+
+def test_a_column_that_is_not_there_is_named_with_the_file(lake):
+    lake.publish("keywords", "a", keywords(("x", "cat")), inputs="")
+
+    with pytest.raises(SourceError, match=r"a.parquet is damaged \(no column colour\)"):
+        lake.read("keywords", "a", columns=["keyword", "colour"])
 
 
 def test_up_to_five_missing_partitions_are_named(lake):
