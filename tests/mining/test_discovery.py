@@ -98,7 +98,9 @@ def test_a_single_kind_seen_once_brings_new_ones_at_its_own_rate():
 
 
 def test_with_nothing_seen_once_up_to_three_kinds_may_come_with_as_many_counts_again():
-    assert [new_kinds([50, 50], more).high for more in (0, 50, 100, 1000)] == [0.0, 1.5, 3.0, 3.0]
+    found = [new_kinds([50, 50], more) for more in (0, 50, 100, 1000)]
+
+    assert [(one.mean, one.low, one.high) for one in found] == [(0, 0, 0), (0, 0, 1.5), (0, 0, 3), (0, 0, 3)]
 
 
 def test_a_draw_brings_no_more_than_is_left_of_the_pool():

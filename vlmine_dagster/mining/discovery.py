@@ -148,10 +148,10 @@ def new_kinds(counts: npt.ArrayLike, more: float, *, drawn_share: float = 0.0) -
     draws, unseen = min(more, left), unseen_count(counts)
     rate = once / (total * unseen + once) if once and unseen else 0.0
     mean = unseen * (1 - (1 - rate) ** draws) if rate else once * draws / total
+    spread = _Z * math.sqrt(mean + 4 * mean**2 / once) if mean else 0.0
     # Nothing seen once still allows a rate of 3 / n (the rule of three).
-    high = mean + _Z * math.sqrt(mean + 4 * mean**2 / max(once, 1)) if mean else 3 * min(draws / total, 1.0)
-    low = mean - _Z * math.sqrt(mean + 4 * mean**2 / max(once, 1)) if mean else 0.0
-    return Interval(mean, max(0.0, low), high, total)
+    high = mean + spread if mean else 3 * min(draws / total, 1.0)
+    return Interval(mean, max(0.0, mean - spread), high, total)
 
 
 @dataclass(frozen=True)
