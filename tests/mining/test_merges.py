@@ -127,6 +127,7 @@ def test_merges_by_meaning_are_the_same_however_many_keywords_are_compared_at_on
     monkeypatch.setattr(module, "_BLOCK", 7)
 
     assert len(whole) > 5
+    assert all(one.similarity == round(one.similarity, 4) for one in whole)
     assert propose_by_meaning(counts, vectors, least=0.3) == whole
 
 
@@ -141,6 +142,8 @@ def test_keywords_that_are_exactly_as_similar_as_asked_for_are_proposed():
         ("yak", "bulb", 1.0),
     ]
     assert propose_by_meaning({"couch": 2}, vectors[:1], least=-1.0) == []
+    (only,) = propose_by_meaning({"couch": 2, "sofa": 9}, vectors[1:3], least=-1.0)
+    assert (only.keyword, only.similarity, only.keyword_count, only.target_count) == ("couch", -1.0, 2, 9)
 
 
 @pytest.mark.parametrize(("kinds", "is_found"), [(19, True), (20, False)])

@@ -259,12 +259,13 @@ def test_a_view_over_no_files_is_an_empty_table(lake):
 
 
 def test_a_lake_may_lie_behind_a_url():
-    lake = Lake("memory://lake-test")
+    lake = Lake("memory://lake-test/of/a/project")
 
     lake.publish("keywords", "pool/a", keywords(("x", "cat")), inputs="1")
+    lake.publish("keywords", "pool/b", keywords(("y", "dog")), inputs="1")
 
     assert lake.read("keywords", "pool/a").num_rows == 1
-    assert lake.partitions("keywords") == ["pool/a"]
+    assert lake.partitions("keywords") == ["pool/a", "pool/b"]
     with lake.connect(keywords=lake.require("keywords", ["pool/a"])) as connection:
         assert connection.sql("SELECT keyword FROM keywords").fetchall() == [("cat",)]
 
