@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from vlmine_dagster.domain.errors import ModelError
@@ -32,6 +33,7 @@ FIRST_POLL_S = 1.0
 _LONGEST_POLL_S = 60.0
 _LOST = "lost "
 """Before the id of a job that the service does not know: the next run that does not find it either begins a new one."""
+_LATEST = 20  # jobs that are looked through for one whose answer was lost
 _MOST_DIALECTS = 4  # a field each: limit, temperature, schema
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -180,12 +182,15 @@ class BatchModel:
         file = self._retries.run(
             lambda: client.files.create(file=("vlmine.jsonl", content.getvalue()), purpose="batch")
         )
-        job = self._retries.run(
-            lambda: client.batches.create(
+        tries = count()
+
+        def begin() -> Any:
+            earlier = _begun_with(client, file.id) if next(tries) else None
+            return earlier or client.batches.create(
                 input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
             )
-        )
-        return str(job.id)
+
+        return str(self._retries.run(begin).id)
 
     def _wait(self, client: "OpenAI", name: str) -> Any:
         pause = self._first_poll_s
@@ -231,6 +236,17 @@ class BatchModel:
             own = {name: value for name, value in body.items() if name not in settings.extra}
             self._dialect = sent.without(refusal.words, own, settings.json_schema == "auto") or sent
         return Reply(None, Outcome.REFUSED, shown_line(str(refusal)))
+
+
+def _begun_with(client: "OpenAI", file_id: str) -> Any:
+    """Return the job that was begun with a file though its answer was lost, None where none is listed."""
+    import openai
+
+    try:
+        latest = client.batches.list(limit=_LATEST).data
+    except openai.APIStatusError:  # not every service lists its jobs
+        return None
+    return next((job for job in latest if job.input_file_id == file_id), None)
 
 
 def _is_unread(reply: Reply) -> bool:

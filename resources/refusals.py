@@ -46,6 +46,7 @@ _DAY_IS_OVER = re.compile(
     r"per[ _-]?(?:day|month)|\b(?:daily|monthly)\b|\((?:rpd|tpd)\)|\bday(?:'s)? (?:limit|quota)",
     re.IGNORECASE,
 )
+_MINUTE = re.compile(r"per[ _-]?(?:minute|second)|\((?:rpm|tpm)\)", re.IGNORECASE)
 _FLAGGED = re.compile(r"flagged|moderation|content (?:policy|filter|management)|safety|inappropriate", re.IGNORECASE)
 _BLIND = re.compile(
     r"(?:not|n't|no|without|only)\b[^.]{0,60}\b(?:multimodal|vision|image[ _]?(?:input|url|content)?s?)\b"
@@ -139,6 +140,13 @@ def retry_after(headers: Mapping[str, Any]) -> float | None:
     return min(max(pause, 0.0), _LONGEST_RETRY_AFTER_S) or None
 
 
+def _is_day_over(words: str, quotas: str) -> bool:
+    """Whether a quota of a day or a month is used up; an error about a minute may tell of the month's too."""
+    return _DAY_IS_OVER.search(quotas) is not None or (
+        _DAY_IS_OVER.search(words) is not None and _MINUTE.search(words) is None
+    )
+
+
 def _quotas(content: bytes) -> str:
     """Return the names of the quotas that Google's details list as used up."""
     return " ".join(
@@ -156,7 +164,7 @@ def _meaning(status: int, words: str, *, quotas: str, is_page: bool) -> str:
         (status == 402 or _NO_MONEY.search(words) is not None, "the account has no money left"),
         (status == 407, "the proxy wants a user and a password"),
         (status == 401 or (is_denied and _BAD_KEY.search(words) is not None), "the key is refused"),
-        (status == 429 and _DAY_IS_OVER.search(f"{words} {quotas}") is not None, "the quota of the day is used up"),
+        (status == 429 and _is_day_over(words, quotas), "the quota of the day is used up"),
         (status == 400 and _ENCRYPTED.search(words) is not None, "base_url lacks an s: the server wants https://"),
         (is_page and status in (403, 404, 405), _A_PAGE),
         (status == 429 or _FLAGGED.search(words) is not None, ""),

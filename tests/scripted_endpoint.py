@@ -79,6 +79,8 @@ class ScriptedEndpoint:
         self.in_flight = self.most_in_flight = 0
         self.batches: dict[str, dict[str, Any]] = {}
         self.polls_before_done = 1
+        self.answers_lost = 0  # of jobs that were begun
+        self.lists_batches = True
         self._files: dict[str, str] = {}
         self._tries: Counter[str] = Counter()
 
@@ -184,12 +186,9 @@ class ScriptedEndpoint:
                 self._files[name] = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n").decode()
                 return 200, json.dumps(_file(name)), plain
             case ["POST", "batches"]:
-                name = f"batch-{len(self.batches)}"
-                self.batches[name] = {"input": json.loads(content)["input_file_id"], "polls": 0}
-                return 200, json.dumps(self._batch(name)), plain
-            case ["GET", "batches", name] if name in self.batches:
-                self.batches[name]["polls"] += 1
-                return 200, json.dumps(self._batch(name)), plain
+                return *self._begun(json.loads(content)["input_file_id"]), plain
+            case ["GET", *asked] if asked[0].startswith("batches"):
+                return *self._asked(*asked), plain
             case ["GET", "files", name, "content"]:
                 return 200, self._files[name], {"content-type": "application/octet-stream"}
         return 404, json.dumps({"error": {"message": f"no {path}"}}), plain
@@ -199,6 +198,24 @@ class ScriptedEndpoint:
             return 401, json.dumps({"error": {"message": "who are you?"}})
         found = [{"id": name, "object": "model", "created": 0, "owned_by": "us"} for name in self.models or ()]
         return 200, json.dumps({"object": "list", "data": found})
+
+    def _begun(self, file: str) -> tuple[int, str]:
+        name = f"batch-{len(self.batches)}"
+        self.batches[name] = {"input": file, "polls": 0}
+        if self.answers_lost > 0:
+            self.answers_lost -= 1
+            return 503, json.dumps({"error": {"message": "the gateway timed out"}})
+        return 200, json.dumps(self._batch(name))
+
+    def _asked(self, listed: str, name: str = "") -> tuple[int, str]:
+        """Return a job, or the list of all."""
+        if name in self.batches:
+            self.batches[name]["polls"] += 1
+            return 200, json.dumps(self._batch(name))
+        if name or not self.lists_batches:
+            return 404, json.dumps({"error": {"message": f"no {listed} {name}"}})
+        found = [self._batch(one) for one in self.batches]
+        return 200, json.dumps({"object": "list", "data": found, "has_more": False})
 
     def _batch(self, name: str) -> dict[str, Any]:
         found = self.batches[name]

@@ -341,3 +341,16 @@ def test_a_long_run_of_white_space_takes_no_time():
     assert judge_description(f"A dog: x.{chr(10) * 90_000}It runs.").text == "A dog: x.\nIt runs."
     assert judge_description(f"A dog: x{' ' * 90_000}runs.").text == "A dog: x runs."
     assert time.process_time() - started < 5  # it was the square: minutes
+
+
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        ("A chat window in which somebody writes aaaaaaaaaaaaaaaaaaaaaaaa beside a photo of a dog.", True),
+        ("一个人在屏幕上写着哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈，旁边有一只狗。", True),
+        ("A dog on a bench aaaaaaaaaaaaaaaaaaaaaaaa", False),
+        ("A dog on a bench ________________________ and a cat.", False),
+    ],
+)
+def test_one_letter_many_times_is_a_failure_only_at_the_end(text, is_kept):
+    assert (failure_of(text) is None) == is_kept

@@ -475,6 +475,15 @@ class TestBatches:
         assert len(endpoint.batches) == 1
         assert cache.batch(model.fingerprint, _digest(part)) is None
 
+    @pytest.mark.parametrize(("lists_batches", "jobs"), [(True, 1), (False, 2)])
+    def test_a_job_whose_answer_was_lost_is_not_begun_again_where_jobs_are_listed(self, tmp_path, lists_batches, jobs):
+        with ScriptedEndpoint(lambda call: f'["{call.text}"]') as endpoint:
+            endpoint.answers_lost, endpoint.lists_batches = 1, lists_batches
+            found = self.ask(endpoint, ReplyCache(tmp_path), ["dog"])
+
+        assert found["dog"].text == '["dog"]'
+        assert len(endpoint.batches) == jobs
+
     def test_lines_without_an_answer_are_timed_out_and_refused_ones_refused(self, tmp_path):
         script = {"late": Answer(fault="expired"), "bad": Answer("no", status=400), "dog": Answer('["dog"]')}
         with ScriptedEndpoint(lambda call: script[call.text]) as endpoint:

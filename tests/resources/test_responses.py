@@ -179,6 +179,7 @@ def test_an_error_that_comes_with_status_200_is_an_error():
         (429, "Your account has insufficient balance", Course.END, "the account has no money left"),
         (429, "Rate limit reached", Course.SLOW_DOWN, ""),
         (429, "requests per day (RPD): Limit 200, Used 200", Course.END, "the quota of the day is used up"),
+        (429, "60 requests per minute. Your plan allows 10,000 calls per month.", Course.SLOW_DOWN, ""),
         (429, "free-models-per-day", Course.END, "the quota of the day is used up"),
         (429, "tokens per minute (TPM): Limit 6000", Course.SLOW_DOWN, ""),
         (400, "Client sent an HTTP request to an HTTPS server.", Course.END, "base_url lacks an s"),

@@ -16,7 +16,7 @@ from vlmine_dagster.settings import EndpointSettings
 from vlmine_dagster.settings.grounding import GroundingSettings
 from vlmine_dagster.settings.providers import Finding, ProviderSettings
 
-DESCRIPTIONS_VERSION = 6  # each is raised when the same answer of a model may be judged differently
+DESCRIPTIONS_VERSION = 7  # each is raised when the same answer of a model may be judged differently
 KEYWORD_LISTS_VERSION = 5
 CONFIRMATIONS_VERSION = 1
 

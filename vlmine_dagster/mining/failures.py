@@ -53,6 +53,7 @@ _SLOT = regex.compile(
 _TEMPLATE = regex.compile(
     r"\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}|%\(\w+\)s|<image>|<\|image\|>|\[object Object\]", regex.IGNORECASE
 )
+_ONE_SIGN = regex.compile(r"([^\p{L}\s])\1{14,}|(\p{L})\2{14,}\W*\Z")  # people laugh and shout in letters
 _TURNS = regex.compile(
     r"^\W*(?:user|human|system|question|q)\s*:|\b(?:assistant|answer|a)\s*:\s*$", regex.IGNORECASE | regex.MULTILINE
 )
@@ -328,7 +329,7 @@ def _no_sentence(text: str) -> Failure | None:
         or (len(_TURNS.findall(text)) >= 2)
         or (len(words) >= 8 and len({word.lower() for word in words}) <= 2)
         or (len(words) >= 3 and len({word.lower() for word in words}) == 1)
-        or regex.search(r"(\S)\1{14,}", text) is not None
+        or _ONE_SIGN.search(text) is not None
     )
     return _EMPTY if is_empty else None
 

@@ -75,8 +75,8 @@ _SAME_WORDS = 5  # of one word in a row; a picture has rows of trees, no text en
 _SAME_PHRASES = {2: 6, 3: 6}  # of two and three words in a row: tiles are red, green, red, green
 _SAME_SENTENCES = 4  # of longer phrases
 _LONGEST_PHRASE = 40  # words
-_LONG = regex.compile(r"\p{L}{18,}")
-_GLUED = regex.compile(r"(\p{L}{3,20}?)\1{5,}", regex.IGNORECASE)
+_LONG = regex.compile(r"\p{L}{36,}|\p{L}{18,}\Z")
+_GLUED = regex.compile(r"(\p{L}{3,20}?)(?:\1{11,}|\1{5,}\Z)", regex.IGNORECASE)
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}'-]+")
 
 
@@ -188,7 +188,7 @@ def is_loop(text: str) -> bool:
         >>> is_loop("Row after row after row of trees, and a dog, a cat, a dog and a cat.")
         False
     """
-    if any(_GLUED.search(word) for word in _LONG.findall(text)):
+    if any(_GLUED.search(word) for word in _LONG.findall(text.rstrip(".!? \n"))):
         return True
     words = [word.lower() for word in _WORD.findall(text)[:_MOST_WORDS]]
     places = defaultdict(list)
