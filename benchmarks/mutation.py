@@ -220,7 +220,7 @@ def _test(mutant: Mutant, tree: ast.Module | None, tests: list[str]) -> None:
 
 
 def outcome_of(mutant: Mutant, tree: ast.Module | None, tests: list[str], *, limit_s: float) -> str:
-    """Return `caught`, `missed` or `slow` (the tests did not end, which somebody would notice)."""
+    """Return `caught`, `missed`, `untested` or `slow` (the tests did not end, which somebody would notice)."""
     child = multiprocessing.get_context("fork").Process(target=_test, args=(mutant, tree, tests))
     child.start()
     child.join(limit_s)
@@ -228,7 +228,7 @@ def outcome_of(mutant: Mutant, tree: ast.Module | None, tests: list[str], *, lim
         child.kill()
         child.join()
         return "slow"
-    return "missed" if child.exitcode in (0, _NO_TESTS) else "caught"
+    return {0: "missed", _NO_TESTS: "untested"}.get(child.exitcode or 0, "caught")
 
 
 def _import_libraries(*, has_pipeline: bool) -> None:
@@ -304,7 +304,7 @@ class Trial:
         for tests in [quick] if self._is_quick else [quick, slow]:
             if tests:
                 found = outcome_of(mutant, changed_tree(mutant), tests, limit_s=self._limit_s(mutant, tests))
-                if found != "missed":
+                if found in ("caught", "slow"):
                     return found
         return "missed"
 
@@ -313,9 +313,9 @@ class Trial:
         key = (mutant.file, *tests)
         if key not in self._limits:
             started = time.monotonic()
-            if outcome_of(mutant, None, tests, limit_s=_SLOWEST_S) != "missed":
+            if outcome_of(mutant, None, tests, limit_s=_SLOWEST_S) in ("caught", "slow"):
                 raise click.ClickException(f"the tests of {mutant.file} fail as it is: {' '.join(tests)}")
-            if outcome_of(mutant, _BROKEN, tests, limit_s=_SLOWEST_S) != "caught":
+            if outcome_of(mutant, _BROKEN, tests, limit_s=_SLOWEST_S) == "missed":
                 raise click.ClickException(f"the tests of {mutant.file} do not import what was changed")
             self._limits[key] = _PATIENCE * (time.monotonic() - started) + 10
         return self._limits[key]
