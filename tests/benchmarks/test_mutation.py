@@ -49,6 +49,19 @@ def test_numbers_conditions_signs_and_comparisons_change_and_messages_do_not(sou
     }
 
 
+def test_work_elsewhere_draws_the_same_changes_again(source):
+    before = mutation.mutants_of(source)
+    names = [mutant.name for mutant in mutation.drawn_of(before, 4, seed=1)]
+    source.write_text(SOURCE.replace("FEW: int = 20", "SOME = 3\n\n\nFEW: int = 20"))
+
+    again = mutation.drawn_of([one for one in mutation.mutants_of(source) if one.before != "3"], 4, seed=1)
+
+    assert [mutant.name for mutant in again] == names
+    assert [mutant.number for mutant in again] != [mutant.number for mutant in mutation.drawn_of(before, 4, seed=1)]
+    assert len({mutant.name for mutant in before}) == len(before)
+    assert names != [mutant.name for mutant in mutation.drawn_of(before, 4, seed=2)]
+
+
 def test_each_change_is_one_change_of_the_module(source):
     whole = ast.unparse(ast.parse(SOURCE)).splitlines()
 
