@@ -147,6 +147,7 @@ def test_answers_of_more_than_a_hundred_thousand_characters_are_not_read(length,
         (f'["{"a" * 64}"]', ("a" * 64,)),
         ("yellow school bus stop", ("yellow school bus stop",)),
         ("{ " * 19 + '["zebra"]', ("zebra",)),  # the twentieth bracket is the last that is tried
+        ('{["zebra"]', ("zebra",)),
         ('{"keywords": ["zebra"], "other": ["lion"]}', ("zebra",)),
         ('["zebra"] and {"keywords": ["lion"]}', ("zebra",)),
         ('{"keywords": ["lion"]} and ["zebra"]', ("lion",)),
