@@ -43,6 +43,7 @@ PARTS = {
 WHOLE_PROJECT = {"finished", "_finished", "make_project", "sample_pool"}
 """Fixtures that run a pipeline."""
 
+_CODE = ("vlmine_dagster", "assets", "resources")
 _SLOWEST_S = 600.0
 _NO_TESTS = 5  # pytest's exit code where all tests are left out
 _BROKEN = ast.parse("raise RuntimeError('changed')")
@@ -198,14 +199,25 @@ def module_name(file: str) -> str:
 
 
 def tests_of(file: str) -> list[str]:
-    """Return the test files whose text names a module, quickest first, after the examples in the module itself."""
+    """Return the test files whose text names a module, quickest first, after the examples in the module itself.
+
+    Of a module that no test names they are those of the modules that name it.
+    """
+    own = [file] if ">>>" in (ROOT / file).read_text(encoding="utf-8") else []
+    tests = _naming(file, "tests/**/test_*.py")
+    if not tests:
+        users = [user for folder in _CODE for user in _naming(file, f"{folder}/**/*.py")]
+        tests = list(dict.fromkeys(test for user in users for test in _naming(user, "tests/**/test_*.py")))
+    return own + sorted(tests, key=lambda test: (ROOT / test).stat().st_size)
+
+
+def _naming(file: str, pattern: str) -> list[str]:
+    """Return the files of a pattern whose text names a module."""
     name = module_name(file)
     parent, _, last = name.rpartition(".")
     wanted = (name, f"from {parent} import {last}")
-    files = sorted((ROOT / "tests").rglob("test_*.py"))
-    named = [test for test in files if any(word in test.read_text(encoding="utf-8") for word in wanted)]
-    own = [file] if ">>>" in (ROOT / file).read_text(encoding="utf-8") else []
-    return own + [test.relative_to(ROOT).as_posix() for test in sorted(named, key=lambda test: test.stat().st_size)]
+    found = [path for path in sorted(ROOT.glob(pattern)) if any(word in path.read_text("utf-8") for word in wanted)]
+    return [path.relative_to(ROOT).as_posix() for path in found]
 
 
 class _WithoutProjects:
@@ -228,6 +240,7 @@ def _test(mutant: Mutant, tree: ast.Module | None, tests: list[str]) -> None:
         sys.meta_path.insert(0, _Finder(module_name(mutant.file), ROOT / mutant.file, tree))
     arguments = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-n0", *tests]  # rewriting would import it
     if not _needs_pipeline(tests):
+        arguments += ["-o", "filterwarnings=default"]  # those of the project name classes of Dagster, which imports it
         import hypothesis
 
         hypothesis.settings.register_profile("shared machines", deadline=None)

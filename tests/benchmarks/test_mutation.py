@@ -78,6 +78,10 @@ def test_the_tests_of_a_module_are_its_examples_and_those_that_name_it():
     assert mutation.tests_of("vlmine_dagster/mining/census.py")[-1] == "tests/scoring/test_rarity_scores.py"
 
 
+def test_a_module_that_no_test_names_has_the_tests_of_those_that_use_it():
+    assert "tests/mining/test_failures.py" in mutation.tests_of("vlmine_dagster/mining/leftovers.py")
+
+
 def test_what_was_not_noticed_is_listed(capsys):
     mutant = mutation.Mutant("a.py", 3, 0, "x < y", "x <= y")
 
