@@ -33,7 +33,7 @@ _TELLING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, 
 """Numbers that say enough without the name of a file."""
 _OF_SQLITE = {
     "disk is full": _NEEDS_ROOM,
-    "disk I/O error": _NEEDS_ROOM,
+    "disk I/O error": f"{_NEEDS_ROOM} SQLite cannot lock files on some network disks.",
     "readonly database": _NEEDS_RIGHTS,
     "unable to open database file": _NEEDS_RIGHTS,
 }
