@@ -76,6 +76,11 @@ class LabelMatch:
         """What to do about the problem."""
         if self.key_format:
             return f"Set dataset.labels.key_format: {self.key_format!r} in vlmine.yaml."
+        if "/" in self.key or "\\" in self.key:
+            return (
+                "Correct the keys of the label file, or take its labels with `vlmine labels import`, which finds "
+                "images by the end of a path."
+            )
         return "Correct the keys of the label file."
 
 

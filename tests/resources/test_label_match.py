@@ -26,6 +26,10 @@ def test_names_without_folder_and_ending_are_answered_with_the_format_that_makes
         "Set dataset.labels.key_format: '2024/{}.jpg' in vlmine.yaml."
     )
     assert match_labels(labels_of(tmp_path, "x", "y"), images).advice == "Correct the keys of the label file."
+    for elsewhere in (r"C:\photos\x.jpg", "/home/ana/photos/x.jpg"):
+        assert (
+            "take its labels with `vlmine labels import`" in match_labels(labels_of(tmp_path, elsewhere), images).advice
+        )
 
 
 def test_a_row_counts_by_the_whole_id_and_by_the_key_alone_and_once(tmp_path):
