@@ -74,8 +74,9 @@ def test_no_width_breaks_a_number_or_loses_a_column(columns, monkeypatch, capsys
     assert "far too many" in " ".join(" ".join(lines).split())
 
 
-def test_no_line_of_a_table_ends_in_spaces(capsys):
+def test_no_line_of_a_table_ends_in_spaces(monkeypatch, capsys):
     """A note of 200 characters made each row of a log 200 wide, and its viewer wrapped them into empty lines."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     table = table_of({"name": "left", "note": "left"})
     table.add_row("images", "fresh")
     table.add_row("verdicts", "x" * 200)

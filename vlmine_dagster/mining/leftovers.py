@@ -38,7 +38,7 @@ _PLACES = regex.compile(
 _TOKENS = regex.compile(
     r"<\|/?(?!python_tag|tool_|function_)[A-Za-z][\w:/. -]{0,40}\|>|<\uff5c[^<>\uff5c]{1,40}\uff5c>|[<\[]\s*/?unused_?\d+\s*[>\]]|<extra_id_\d+>|<reserved_\w{1,30}>"
     r"|</?(?:s|bos|eos|pad|unk|mask|sep|cls|ref|phrase|grounding|IMG_CONTEXT|img|image|image_soft_token|start_of_image|end_of_image"
-    r"|start_of_turn|end_of_turn|end_of_utterance|fake_token_around_image|point|points)(?:\s[^<>]{0,120})?/?>|\[(?:PAD|UNK|CLS|SEP|MASK|IMG|IMG_END|IMG_BREAK)\]|\[/?INST\]",
+    r"|start_of_turn|end_of_turn|end_of_utterance|fake_token_around_image)\s?/?>|</?points?(?:\s[^<>]{0,120})?/?>|\[(?:PAD|UNK|CLS|SEP|MASK|IMG|IMG_END|IMG_BREAK)\]|\[/?INST\]",
     regex.IGNORECASE,
 )
 _ANSWER_TAGS = regex.compile(
