@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -154,8 +155,11 @@ class FileTree:
 
     def _refuse_pipes(self, path: str) -> None:
         """Refuse what is no file, such as a pipe, on which a reader would wait for ever."""
-        if self._is_local and Path(self._base, path).exists() and not Path(self._base, path).is_file():
-            raise SourceError(f"{self.uri(path)} is no regular file; not opened.")
+        if not self._is_local:
+            return
+        with suppress(OSError):  # to open it says why
+            if not stat.S_ISREG(os.stat(f"{self._base}/{path}").st_mode):  # noqa: PTH116 - once for each of millions
+                raise SourceError(f"{self.uri(path)} is no regular file; not opened.")
 
     def _read_local(self, path: str) -> bytes | SourceError:
         try:
