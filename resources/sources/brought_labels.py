@@ -63,14 +63,14 @@ def parquet_labels(source: ParquetSource) -> BroughtLabels | None:
     found: dict[str, str] = {}
     splits: dict[str, str] = {}
     names: dict[str, str] = {}
-    for shard in _readable(source):
-        with source.open(shard) as file:
-            column = label_column(file.schema_arrow)
-            if column is None:
-                continue
-            names |= _feature_names(file.schema_arrow, column)
-            values = file.read(columns=[column]).column(0).to_pylist()
-            words = _split_words(file)
+    for shard, file in _readable(source):
+        here = label_column(file.schema_arrow)
+        if here is None:
+            continue
+        column = here
+        names |= _feature_names(file.schema_arrow, column)
+        values = file.read(columns=[column]).column(0).to_pylist()
+        words = _split_words(file)
         ids = [image_id(shard, key) for key in source.row_keys(shard)]
         found |= {name: str(value) for name, value in zip(ids, values, strict=True) if _is(value)}
         splits |= {name: split for name, word in zip(ids, words, strict=bool(words)) if (split := known_split(word))}
@@ -79,17 +79,14 @@ def parquet_labels(source: ParquetSource) -> BroughtLabels | None:
 
 def label_column_of(source: ParquetSource) -> str | None:
     """Return the column with labels of the first file that can be read; None where there is none."""
-    for shard in _readable(source):
-        with source.open(shard) as file:
-            return label_column(file.schema_arrow)
-    return None
+    return next((label_column(file.schema_arrow) for _, file in _readable(source)), None)
 
 
-def _readable(source: ParquetSource) -> Iterator[str]:
-    """Yield the shards whose file is Parquet."""
+def _readable(source: ParquetSource) -> Iterator[tuple[str, pq.ParquetFile]]:
+    """Yield shards and their files, those left out that are no Parquet."""
     for shard in source.shards():
-        with suppress(SourceError), source.open(shard):
-            yield shard
+        with suppress(SourceError), source.open(shard) as file:
+            yield shard, file
 
 
 def test_row_count(source: ParquetSource) -> int:

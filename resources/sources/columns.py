@@ -85,17 +85,9 @@ def decoded_text(text: str) -> bytes | None:
         return None
 
 
-def image_and_key_columns(file: pq.ParquetFile) -> dict[str, Any] | None:
-    """Return `image_column` and `key_column` for the settings; None where no column shows an image."""
-    image_column = next(image_columns(file), None)
-    if image_column is None:
-        return None
-    return {"image_column": image_column, "key_column": _key_column(file)}
-
-
-def image_columns(file: pq.ParquetFile) -> Iterator[str]:
-    """Yield the columns that show images, those with a telling name first."""
-    return (name for name in _image_candidates(file.schema_arrow) if shows_image(file, name))
+def image_columns(file: pq.ParquetFile) -> list[str]:
+    """Return the columns that show images, those with a telling name first."""
+    return [name for name in _image_candidates(file.schema_arrow) if shows_image(file, name)]
 
 
 def columns_without_images(file: pq.ParquetFile) -> str:
@@ -167,7 +159,7 @@ def _bytes_of(value: Any) -> bytes:
     return value or b""
 
 
-def _key_column(file: pq.ParquetFile) -> str | None:
+def key_column(file: pq.ParquetFile) -> str | None:
     """Return the first column with a telling name, a fitting type and neither gaps nor repeats."""
     for name in _KEY_COLUMNS:
         if name in file.schema_arrow.names and is_key_type(file.schema_arrow.field(name).type):

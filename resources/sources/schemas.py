@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.files import literal_pattern
 from vlmine_dagster.resources.sources.columns import (
-    image_and_key_columns,
     image_columns,
     is_key_type,
     is_text,
+    key_column,
     shows_image,
 )
 from vlmine_dagster.resources.sources.parquet import DAMAGE, open_parquet
@@ -37,14 +37,14 @@ def settings_of_tables(tree: FileTree, paths: Sequence[str]) -> tuple[dict[str, 
     """
     for path, file in _tables_with_rows(tree, paths):
         try:
-            columns, with_images = image_and_key_columns(file), list(image_columns(file))
+            with_images = image_columns(file)
+            key = key_column(file) if with_images else None
         except (SourceError, *DAMAGE) as error:  # its footer is whole, its pages are not
             _logger.warning("%s: %s", tree.uri(path), error)
             continue
-        if columns is None:
+        if not with_images:
             continue
-        column, key = columns["image_column"], columns["key_column"]
-        others = [name for name in with_images if name != column]
+        column, *others = with_images
         schemas = _schemas(tree, paths)
         is_of_text = is_text(file.schema_arrow.field(column).type)
         without = [
@@ -55,10 +55,10 @@ def settings_of_tables(tree: FileTree, paths: Sequence[str]) -> tuple[dict[str, 
         ]
         notes = [_note_on_columns(path, others), _note_on_files(without, column)]
         if key is not None and not _is_key_everywhere(key, schemas, without):
-            columns["key_column"] = None
             notes.append(f"column {key!r} is no key of all files, so rows are numbered.")
+            key = None
         left_out = {"exclude": tuple(map(literal_pattern, without))} if without else {}
-        return {**columns, **left_out}, [note for note in notes if note]
+        return {"image_column": column, "key_column": key, **left_out}, [note for note in notes if note]
     return None
 
 

@@ -57,6 +57,18 @@ def test_categories_of_pandas_are_splits_labels_and_keys_as_text_is(tmp_path):
     assert sorted(images_at(folder, tmp_path)) == [f"pool/{key}" for key in "uvwxyz"]
 
 
+def test_labels_are_named_by_their_column_though_the_last_file_has_none(tmp_path):
+    tables = {"a": {"image": IMAGES[:2], "label": ["cat", "dog"]}, "b": {"image": IMAGES[2:4]}}
+
+    offer = survey(str(written(tmp_path / "data", **tables))).offer
+
+    assert offer is not None
+    labels = offer.load_labels()
+    assert labels is not None
+    assert labels.where == "column 'label'"
+    assert sorted(labels.by_path.values()) == ["cat", "dog"]
+
+
 def test_images_that_a_column_refers_to_by_numbers_are_read(tmp_path):
     column = pa.array([IMAGES[0], None, IMAGES[1], IMAGES[0]]).dictionary_encode()
     found = images_at(written(tmp_path / "data", d={"image": column}), tmp_path)
