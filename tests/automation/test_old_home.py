@@ -5,25 +5,12 @@ import sqlite3
 
 import pytest
 from conftest import Made, Maker, members
+from first_version import REPLIES
 
 from vlmine_dagster.cli.compare import rounds
 from vlmine_dagster.resources.rounds import load_rounds
 
 # As a run of that version wrote them, with this describer, prompt and experiment.
-SCHEMA = """
-CREATE TABLE replies (
-    variant TEXT NOT NULL, content TEXT NOT NULL, text TEXT, outcome TEXT NOT NULL, failure TEXT,
-    prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, latency_s REAL NOT NULL, cost_usd REAL,
-    PRIMARY KEY (variant, content)) WITHOUT ROWID;
-CREATE TABLE variants (variant TEXT PRIMARY KEY, label TEXT NOT NULL);
-CREATE TABLE ledger (
-    variant TEXT NOT NULL, day TEXT NOT NULL, calls INTEGER NOT NULL,
-    prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_usd REAL NOT NULL,
-    PRIMARY KEY (variant, day)) WITHOUT ROWID;
-CREATE TABLE batches (variant TEXT NOT NULL, contents TEXT NOT NULL, batch TEXT NOT NULL,
-    PRIMARY KEY (variant, contents)) WITHOUT ROWID;
-PRAGMA user_version = 1;
-"""
 VARIANT = "92d36690b6db8956"
 LABEL = "openai vlm, describe-general-v1"
 DESCRIBER = {"kind": "openai", "model": "vlm", "base_url": "http://127.0.0.1:1/v1"}  # where nobody answers
@@ -47,7 +34,7 @@ def keep_answers(made: Made) -> None:
     folder = made.folder / ".vlmine/cache"
     folder.mkdir()
     with sqlite3.connect(folder / "replies.sqlite") as database:
-        database.executescript(SCHEMA)
+        database.executescript(REPLIES)
         for shard in ("pool/a", "pool/b"):
             for name, data in POOL[shard].items():
                 digest = hashlib.sha256(data).hexdigest()

@@ -3,6 +3,7 @@
 import sqlite3
 
 import pytest
+from first_version import REPLIES
 
 from vlmine_dagster.domain.errors import CacheError
 from vlmine_dagster.domain.tables import Outcome
@@ -105,22 +106,11 @@ def test_a_file_of_the_first_version_is_upgraded_and_keeps_its_answers(tmp_path)
     folder = tmp_path / "cache"
     folder.mkdir()
     database = sqlite3.connect(folder / "replies.sqlite")
+    database.executescript(REPLIES)
     database.executescript(
         """
-        CREATE TABLE replies (
-            variant TEXT NOT NULL, content TEXT NOT NULL, text TEXT, outcome TEXT NOT NULL, failure TEXT,
-            prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, latency_s REAL NOT NULL, cost_usd REAL,
-            PRIMARY KEY (variant, content)) WITHOUT ROWID;
-        CREATE TABLE variants (variant TEXT PRIMARY KEY, label TEXT NOT NULL);
-        CREATE TABLE ledger (
-            variant TEXT NOT NULL, day TEXT NOT NULL, calls INTEGER NOT NULL,
-            prompt_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_usd REAL NOT NULL,
-            PRIMARY KEY (variant, day)) WITHOUT ROWID;
-        CREATE TABLE batches (variant TEXT NOT NULL, contents TEXT NOT NULL, batch TEXT NOT NULL,
-            PRIMARY KEY (variant, contents)) WITHOUT ROWID;
         INSERT INTO replies VALUES ('v', 'a', 'a cup', 'ok', NULL, 10, 2, 0.5, 0.25);
         INSERT INTO ledger VALUES ('v', '2024-01-01', 1, 10, 2, 0.25);
-        PRAGMA user_version = 1;
         """
     )
     database.close()
