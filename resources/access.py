@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from vlmine_dagster.domain.errors import ModelError
@@ -221,24 +222,20 @@ def _certificates() -> ssl.SSLContext:
     """
     import httpx2
 
-    first, *others = certificate_variables() or ("",)
-    if not first:
+    variables = certificate_variables()
+    if not variables:
         return httpx2.create_ssl_context()
-    place = _place(first)
+    first, *others = (Path(os.environ[name].strip()).expanduser() for name in variables)
     try:
-        if place.is_dir():
-            found = ssl.create_default_context(capath=str(place))
-        else:
-            found = ssl.create_default_context(cafile=str(place))
-        for place in map(_place, others):  # a company's file is in one variable, the system's folder in another
-            with suppress(OSError):
-                found.load_verify_locations(**{"capath" if place.is_dir() else "cafile": str(place)})
-        return found
+        found = ssl.create_default_context(**_location(first))
     except OSError as error:  # ssl.SSLError among them
-        place = _place(first)
-        reason = "is not there" if not place.exists() else f"holds no certificate in PEM form ({error.strerror})"
-        raise ModelError(f"${first} names {place}, which {reason}. Correct it, or unset it.") from None
+        reason = "is not there" if not first.exists() else f"holds no certificate in PEM form ({error.strerror})"
+        raise ModelError(f"${variables[0]} names {first}, which {reason}. Correct it, or unset it.") from None
+    for other in others:  # a company's file is in one variable, the system's folder in another
+        with suppress(OSError):
+            found.load_verify_locations(**_location(other))
+    return found
 
 
-def _place(variable: str) -> Path:
-    return Path(os.environ[variable].strip()).expanduser()
+def _location(place: Path) -> dict[str, Any]:
+    return {"capath" if place.is_dir() else "cafile": str(place)}

@@ -33,6 +33,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in HOUSEKEEPING
 
 
+def has_hidden_part(member: str) -> bool:
+    """Whether a part of the name of a tar's member marks it as no part of the data; leading dots as in `./a` do not."""
+    return any(is_hidden(part) for part in member.split("/") if part not in (".", ".."))
+
+
 @dataclass(frozen=True)
 class FileChoice:
     """What of the files below a root is wanted.
@@ -72,7 +77,7 @@ class FileChoice:
     def is_image_member(self, name: str) -> bool:
         """Whether a member of a tar is an image; a chosen ending is all that follows the first dot of its name."""
         folder, base = posixpath.split(name)
-        if any(is_hidden(part) for part in folder.split("/") if part not in (".", "..")):
+        if has_hidden_part(folder):
             return False
         if self.endings is None or base.startswith("."):
             return self.is_image(name)

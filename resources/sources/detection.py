@@ -23,7 +23,7 @@ from vlmine_dagster.resources.sources.brought_labels import (
     parquet_labels,
     test_row_count,
 )
-from vlmine_dagster.resources.sources.choice import FileChoice, choice_of, ending_of, is_hidden
+from vlmine_dagster.resources.sources.choice import FileChoice, choice_of, ending_of, has_hidden_part
 from vlmine_dagster.resources.sources.contract import ImageSource, is_image
 from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
@@ -53,8 +53,6 @@ from vlmine_dagster.settings import DatasetSettings, LabelSettings
 from vlmine_dagster.settings.media import MediumSettings
 
 _logger = logging.getLogger(__name__)
-
-"""A folder tree is cut so that a shard has about this many: minutes of work on a CPU."""
 
 _SAMPLE = 60  # images of a tar that are looked at
 _USED_BESIDE = frozenset((".json", ".cls"))  # members of a tar that are attributes and labels
@@ -220,8 +218,7 @@ def _is_image_member(choice: FileChoice, unused: Counter[str], name: str) -> boo
     """Whether a member of a tar is an image; the endings of others that are not used are counted in `unused`."""
     if choice.is_image_member(name):
         return True
-    is_marked = any(is_hidden(part) for part in name.split("/") if part not in (".", ".."))
-    kind = "hidden" if is_marked else ending_of(name)
+    kind = "hidden" if has_hidden_part(name) else ending_of(name)
     if kind not in _USED_BESIDE:
         unused[kind] += 1
     return False

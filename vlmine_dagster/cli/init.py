@@ -153,7 +153,7 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
 
 
 def _project_name(given: str | None, dataset: str) -> str:
-    """Return a project name: ASCII letters, digits, dots, dashes and underscores; accents are dropped.
+    """Return a project name of ASCII letters, digits, dots, dashes and underscores; accents are dropped.
 
     Examples:
         >>> _project_name(None, "/data/odd photos \u00e9t\u00e9/"), _project_name(None, "/data/\u7167\u7247")

@@ -53,7 +53,7 @@ _SLOT = regex.compile(
 _TEMPLATE = regex.compile(
     r"\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}|%\(\w+\)s|<image>|<\|image\|>|\[object Object\]", regex.IGNORECASE
 )
-_ONE_SIGN = regex.compile(r"([^\p{L}\s])\1{14,}|(\p{L})\2{14,}\W*\Z")  # people laugh and shout in letters
+_ONE_SIGN = regex.compile(r"([^\p{L}\s])\1{14,}|(\p{L})\2{14,}\W*\Z")  # letters repeat in laughter and shouts
 _TURNS = regex.compile(
     r"^\W*(?:user|human|system|question|q)\s*:|\b(?:assistant|answer|a)\s*:\s*$", regex.IGNORECASE | regex.MULTILINE
 )
@@ -181,9 +181,8 @@ _REFUSAL = regex.compile(
     r"|as an ai\b|unfortunately,?\s+i\b)",
     regex.IGNORECASE,
 )
-_MOST_NAMED_BEFORE_DATA = (
-    1  # things; "Here is the description as JSON:" names none, what a picture shows around it some
-)
+_MOST_NAMED_BEFORE_DATA = 1
+"""Things: "Here is the description as JSON:" names none, a description of a screen that shows JSON names some."""
 _LONGEST_REFUSAL = 600  # characters; longer texts that begin with an apology go on to describe
 
 

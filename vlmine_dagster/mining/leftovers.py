@@ -219,7 +219,7 @@ def _written_bytes(found: "regex.Match[str]") -> str:
 
 
 def _from_bytes(text: str) -> str:
-    """Undo the letters that byte-level tokenizers have for bytes; what is no such letter stays."""
+    """Turn the letters that byte-level tokenizers write for bytes back into bytes; other characters stay."""
     known = _letters()
     return str(
         regex.sub(
