@@ -114,6 +114,22 @@ def test_too_many_vectors_to_be_kept_whole_are_searched_on_the_main_axes_alone(m
     np.testing.assert_allclose(similarities, found(blocks_of(vectors), count=10, search="exact")[1], atol=0.05)
 
 
+@pytest.mark.parametrize("most_whole", [10**6, 100])
+@pytest.mark.parametrize("every", [1, 3])
+def test_vectors_of_zeros_have_neighbours_of_no_similarity(monkeypatch, every, most_whole):
+    monkeypatch.setattr(module, "WHOLE_UP_TO", most_whole)
+    vectors = clustered(800, 300)
+    vectors[::every] = 0
+
+    places, similarities = found(blocks_of(vectors), count=5, search="index")
+
+    assert (places >= 0).all()
+    assert (places < 800).all()
+    assert not (places == np.arange(800)[:, None]).any()
+    np.testing.assert_allclose(similarities[::every], 0, atol=1e-6)
+    np.testing.assert_allclose(similarities, (vectors[places] * vectors[:, None]).sum(-1), atol=0.05)
+
+
 @pytest.mark.parametrize("width", [6, 300])
 def test_a_query_whose_lists_are_short_looks_further(width):
     places, _ = found(blocks_of(clustered(800, width)), count=700, search="index", probed=1)

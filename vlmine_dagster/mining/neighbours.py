@@ -179,6 +179,7 @@ def _trained(vectors: Callable[[], Iterator[Floats]]) -> Any:
     project = faiss.LinearTransform(axes.shape[0], axes.shape[1], False)
     faiss.copy_array_to_vector(axes.T.ravel(), project.A)
     project.is_trained = True
+    project.set_is_orthonormal()  # so that vectors can be read back
     on_axes = sample @ axes
     lists = _trained_lists(on_axes, total)
     if total <= WHOLE_UP_TO:
@@ -231,11 +232,16 @@ def _trained_bytes(sample: Floats) -> Any:
 def _probed(index: Any, asked: Floats, count: int, probed: int) -> tuple[Integers, Floats]:
     """Search; queries whose lists hold too few vectors look into all lists."""
     similarities, places = index.search(asked, count, params=_looking_into(index, probed))
-    short = np.flatnonzero(places[:, -1] < 0)
+    short = np.flatnonzero((places[:, -1] < 0) & asked.any(axis=1))
     if len(short):
         similarities[short], places[short] = index.search(
             asked[short], count, params=_looking_into(index, index.ntotal)
         )
+    lost = np.flatnonzero(places[:, -1] < 0)
+    if len(lost):  # zeros, to which all codes are alike: any vectors are as near as others
+        near = asked[lost] @ index.reconstruct_n(0, count).T
+        places[lost] = np.argsort(-near, axis=1, kind="stable")
+        similarities[lost] = -np.sort(-near, axis=1)
     return places, similarities
 
 
