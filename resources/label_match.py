@@ -79,7 +79,7 @@ class LabelMatch:
         if "/" in self.key or "\\" in self.key:
             return (
                 "Correct the keys of the label file, or take its labels with `vlmine labels import`, which finds "
-                "images by the end of a path."
+                "images by the end of a path once `vlmine run` has seen them."
             )
         return "Correct the keys of the label file."
 

@@ -163,6 +163,8 @@ def check_annotations(
         SourceError: an image is not of the pool or is a test image, or a class is unknown; the message names some.
     """
     strange = sorted(set(labels) - known_ids)
+    if strange and not known_ids:
+        raise SourceError("no image of this project was looked at yet. Run `vlmine run`, then import the labels again.")
     if strange:
         raise SourceError(
             f"{len(strange)} of {len(labels)} images are not of this pool, such as {strange[0]!r}. An image_id is "

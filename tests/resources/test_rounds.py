@@ -14,7 +14,14 @@ from filelock import FileLock
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_import import start_labels
-from vlmine_dagster.resources.rounds import Annotations, Round, load_rounds, read_annotations, write_round
+from vlmine_dagster.resources.rounds import (
+    Annotations,
+    Round,
+    check_annotations,
+    load_rounds,
+    read_annotations,
+    write_round,
+)
 from vlmine_dagster.settings import DatasetSettings, ExperimentSettings
 from vlmine_dagster.settings.mining import default_experiments
 from vlmine_dagster.settings.project import Project, ProjectSettings
@@ -206,6 +213,11 @@ def test_labels_of_other_images_are_refused_and_nothing_is_kept(finished, monkey
     assert told.exit_code == 1
     assert why in told.output
     assert load_rounds(finished.project) == []
+
+
+def test_labels_that_come_before_the_images_are_known_wait_for_a_run():
+    with pytest.raises(SourceError, match="no image of this project was looked at yet. Run `vlmine run`"):
+        check_annotations({"x.jpg": "cat"}, known_ids=set(), test_ids=set(), class_names=())
 
 
 def test_what_is_left_out_is_told_and_the_same_file_twice_makes_no_second_round(finished, monkeypatch):
