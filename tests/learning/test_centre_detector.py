@@ -44,6 +44,23 @@ def trained() -> Any:
     return fit_detector([scene(n) for n in range(12)], class_count=2, stride=STRIDE, recipe=recipe)
 
 
+@pytest.mark.parametrize(("count", "steps"), [(1, 2), (2, 2), (3, 3), (5, 5)])
+def test_the_learning_rate_goes_round_once_in_as_many_steps_as_there_are_but_two_at_least(monkeypatch, count, steps):
+    planned = []
+
+    class Cycle(torch.optim.lr_scheduler.OneCycleLR):
+        def __init__(self, *args: Any, total_steps: int, **others: Any):
+            planned.append(total_steps)
+            super().__init__(*args, total_steps=total_steps, **others)
+
+    monkeypatch.setattr(torch.optim.lr_scheduler, "OneCycleLR", Cycle)
+    recipe = DetectorRecipe(epochs=1, batch_size=1)
+
+    fit_detector([scene(number) for number in range(count)], class_count=2, stride=STRIDE, recipe=recipe)
+
+    assert planned == [steps]
+
+
 def test_a_trained_detector_finds_objects_of_pictures_that_it_has_not_seen(trained):
     scenes = {str(number): scene(number) for number in range(100, 108)}
     found = [

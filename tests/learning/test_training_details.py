@@ -1,5 +1,7 @@
 """What a training run owes to its recipe: each of these was once left out without a test that failed."""
 
+import os
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -12,7 +14,7 @@ from vlmine_dagster.learning.examples import Examples
 from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
 from vlmine_dagster.learning.retraining import Labelled, NetworkLearner, ProbeLearner, retrain_curve
-from vlmine_dagster.learning.training import Recipe, _varied, fit_network, fit_probe
+from vlmine_dagster.learning.training import Recipe, _varied, fit_network, fit_probe, seeded
 
 
 def states_are_equal(one, other):
@@ -158,3 +160,18 @@ def test_pictures_are_shifted_by_up_to_a_sixteenth_of_their_side_and_by_one_pixe
     rights = {(place % side + side // 2) % side - side // 2 for place in found}
     assert downs == set(range(-reach, reach + 1))
     assert rights == set(range(-reach - 1, reach + 1))
+
+
+@pytest.mark.parametrize("devices", [0, 1])
+def test_training_on_an_accelerator_asks_for_deterministic_algorithms_and_gives_them_back(monkeypatch, devices):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+
+    with seeded(3):
+        assert torch.are_deterministic_algorithms_enabled() is (devices > 0)
+        assert torch.is_deterministic_algorithms_warn_only_enabled() is (devices > 0)
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if devices else None)
+
+    assert not torch.are_deterministic_algorithms_enabled()

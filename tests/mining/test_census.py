@@ -24,6 +24,13 @@ def test_labels_that_were_mined_keep_no_class_from_being_searched_for():
     assert census([1, 8], known=[30, 45]).listed.tolist() == [0, 1]
 
 
+def test_labels_tell_the_sizes_of_classes_unless_they_are_said_to_be_no_random_draw():
+    drawn = census([2, 1], known=[6, 3])
+
+    assert drawn.name_weights.tolist() == [6.0, 3.0]
+    assert replace(drawn, is_drawn=False).name_weights.tolist() == [2.0, 1.0]
+
+
 def test_a_class_without_a_label_weighs_three_tenths_of_one_label_where_all_of_them_may_be_there():
     assert census([2, 0, 5]).name_weights.tolist() == [2.0, 0.3, 5.0]
 

@@ -94,3 +94,9 @@ def test_rules_that_cannot_be_followed_are_refused(positions, rules, told):
 def test_nothing_in_nothing_out():
     found = thin_list([], [], gap=1, per_sequence=1)
     assert (len(found.kept), len(found.skipped)) == (0, 0)
+
+
+def test_moments_of_one_camera_in_nanoseconds_since_1970_are_told_apart():
+    at = 1.7e18 + 1e9 * np.arange(5)  # a second apart
+
+    assert thin_list([0] * 5, at, gap=2e9).kept.tolist() == [0, 2, 4]

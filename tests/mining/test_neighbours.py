@@ -169,6 +169,31 @@ def test_one_vector_has_no_neighbour():
     assert [part.shape for part in found(blocks_of(np.ones((1, 2))), count=5)] == [(1, 0), (1, 0)]
 
 
+class Lists:
+    """Stands for an index: three places for each query, and a record of which queries looked into how many lists."""
+
+    ntotal = 100
+
+    def __init__(self, places):
+        self.places, self.asked = np.array(places), []
+
+    def search(self, asked, count, params):
+        self.asked.append((asked[:, 0].tolist(), params))
+        found = self.places[: len(asked)] if params == 8 else np.tile(np.arange(count), (len(asked), 1))
+        return found * 0.0 + params, found.copy()
+
+
+def test_only_queries_whose_lists_held_too_few_look_into_all_lists(monkeypatch):
+    monkeypatch.setattr(module, "_looking_into", lambda _index, lists: lists)
+    lists = Lists([[3, 9, 0], [4, 7, -1], [5, 6, 1]])
+
+    places, similarities = module._probed(lists, np.array([[1.0], [2.0], [3.0]], np.float32), 3, 8)
+
+    assert lists.asked == [([1.0, 2.0, 3.0], 8), ([2.0], 100)]
+    assert places.tolist() == [[3, 9, 0], [0, 1, 2], [5, 6, 1]]
+    assert similarities[:, 0].tolist() == [8.0, 100.0, 8.0]
+
+
 def test_no_vectors_have_no_answers():
     assert list(nearest_neighbours(lambda: iter(()), count=5)) == []
     assert list(nearest_neighbours(lambda: iter(()), count=5, search="index")) == []

@@ -4,11 +4,20 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from vlmine_dagster.domain.verdicts import Verdict
 from vlmine_dagster.mining.judging import agreements, cohens_kappa, consensus, precision_at, share_interval
 from vlmine_dagster.mining.review_cost import Prices, cost_per_rare
-from vlmine_dagster.mining.verdict_rule import Judged, Labelled, learn_rule, next_order, resemblance, unit_rows
+from vlmine_dagster.mining.verdict_rule import (
+    Judged,
+    Labelled,
+    _logistic,
+    learn_rule,
+    next_order,
+    resemblance,
+    unit_rows,
+)
 
 NONE = np.array([], dtype=np.int64)
 RNG = np.random.default_rng(3)
@@ -35,6 +44,31 @@ def judged_first(order: np.ndarray, count: int) -> tuple[Judged, np.ndarray, np.
 
 def evidence(order: np.ndarray, judged: Judged) -> list[np.ndarray]:
     return [judged.resemblance_of(VECTORS[order], 0)]
+
+
+def test_the_views_are_weighed_by_the_penalized_logistic_regression_that_an_optimizer_finds():
+    rng = np.random.default_rng(6)
+    columns = rng.normal(3.0, 1.0, (200, 2))
+    wanted = (columns @ [1.5, -0.4] + rng.normal(size=200) > 3.2).astype(float)
+
+    def loss(weights: np.ndarray) -> float:
+        logits = (columns - columns.mean(axis=0)) @ weights[:2] + weights[2]
+        return float(np.logaddexp(0, logits).sum() - wanted @ logits + 0.5 * (weights[:2] ** 2).sum())
+
+    found = minimize(loss, np.zeros(3), method="BFGS", options={"gtol": 1e-7}).x
+
+    assert _logistic(columns, wanted) == pytest.approx(found[:2], abs=1e-4)
+    assert found[0] > 1
+    assert found[1] < 0
+
+
+@pytest.mark.parametrize("prices", [Prices(hourly_usd=30.0), Prices(usd_per_label=0.2)])
+def test_one_price_is_enough_to_know_what_people_cost(prices):
+    assert prices.are_set
+
+
+def test_without_a_price_of_people_their_cost_is_unknown_whatever_was_paid_before():
+    assert not Prices(fixed_usd=12.0).are_set
 
 
 @pytest.mark.parametrize("seed", range(5))

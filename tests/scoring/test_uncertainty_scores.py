@@ -78,7 +78,7 @@ def test_a_single_model_answers_by_batches_and_has_no_members_to_disagree(tmp_pa
     inputs, names = FEATURES["c"], [f"c/{k}" for k in range(5)]
 
     alone, passed, joint = (
-        list(answers_of(one, inputs, names, passes=passes)) for one, passes in ((model, 0), (model, 4), (two, 0))
+        list(answers_of(one, inputs, names, **asked)) for one, asked in ((model, {}), (model, {"passes": 4}), (two, {}))
     )
 
     assert [part.image_ids for part in alone] == [names[:3], names[3:]]
