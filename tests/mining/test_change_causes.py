@@ -95,6 +95,16 @@ def test_newcomers_push_down_and_those_who_leave_make_room():
     assert left(Standing(45, 45), Standing(60, 47))[0] is Cause.OTHERS  # two by itself, thirteen by newcomers
 
 
+def test_what_rose_or_fell_by_less_than_half_on_its_own_did_so_through_others():
+    # of 14 ranks -3 to 8 are past images of both lists; from 7 on that is half
+    causes = [
+        (entered(Standing(60, 50 + own), Standing(46, 50))[0], left(Standing(46, 50), Standing(60, 50 + own))[0])
+        for own in (-3, 0, 6, 7, 8)
+    ]
+
+    assert causes == [(Cause.OTHERS,) * 2] * 3 + [(Cause.ORDER,) * 2] * 2
+
+
 def test_the_signal_that_moved_an_image_most_is_named():
     before = Standing(60, 60, {"entropy": 1.0, "margin": -0.5}, {"entropy": 80, "margin": 10})
     now = Standing(5, 5, {"entropy": 2.0, "margin": -0.4}, {"entropy": 4, "margin": 9})

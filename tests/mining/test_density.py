@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +55,12 @@ def test_an_image_of_the_seed_is_at_distance_zero_and_without_a_seed_nobody_know
     np.testing.assert_allclose(near[[0, 1, 4]], 0.0, atol=1e-6)
     assert (near[[2, 3, 5]] > 0).all()
     assert np.isnan(seed_distance(vectors, np.empty((0, 4)))).all()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(100, 99), (101, 100), (102, 100)])
+def test_the_hundred_nearest_images_count_or_all_others_where_there_are_fewer(count, expected):
+    same = np.ones((count, 1))
+
+    assert semantic_density(same, search="exact").tolist() == [expected] * count
+    assert embedding_density(same, search="exact").tolist() == [expected] * count
+    assert keyword_density([["car"]] * count).tolist() == [expected] * count

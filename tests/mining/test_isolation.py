@@ -113,3 +113,14 @@ def test_no_vectors_have_empty_lists_of_neighbours():
     found = neighbour_lists(lambda: [], count=3)
 
     assert (len(found), found.places.shape, found.cosines.shape) == (0, (0, 0), (0, 0))
+
+
+def test_twenty_neighbours_count_where_nothing_else_is_asked_for():
+    vectors = points(4)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -np.inf)
+    lists = neighbour_lists(lambda: [vectors], count=30)
+
+    np.testing.assert_allclose(isolation(lists), -np.sort(cosines, axis=1)[:, -20:].mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(local_outlier_factor(lists), naive_factor(vectors, 20), rtol=2e-3)

@@ -182,3 +182,49 @@ def test_pictures_of_any_size_have_measures(shape):
 
     assert (found.contrast, found.filled, found.text_lines) == (0, 0, 0)
     assert 0 <= found.sharpness <= 1
+
+
+@pytest.mark.parametrize(("columns", "sharpness"), [(1, 0), (3, 0), (4, 100 / 102), (8, 100 / 102)])
+def test_an_edge_makes_a_picture_sharp_from_half_a_hundredth_of_the_differences_on(columns, sharpness):
+    tall = np.zeros((100, 8, 3), np.uint8)  # too narrow for edges that run down
+    tall[50:, :columns] = 100  # `columns` of 99 x 8 differences
+
+    assert measures_of(tall).sharpness == pytest.approx(sharpness)
+    assert measures_of(tall.transpose(1, 0, 2)).sharpness == pytest.approx(sharpness)
+
+
+@pytest.mark.parametrize(("brightest", "too_faint", "enough"), [(51, 3, 4), (102, 5, 6), (255, 13, 14)])
+def test_what_a_cell_must_hold_goes_down_with_the_light_but_not_below_a_quarter_of_it(brightest, too_faint, enough):
+    # a quarter of the pixels of the left half are k grey values brighter, so they deviate by k sqrt(3) / 4; that must
+    # exceed 6 in a picture that reaches white, 2.4 in one that reaches two fifths of it, 1.5 in one of a fifth or less
+    picture = np.full((64, 96, 3), brightest, np.uint8)
+
+    def filled(k: int) -> float:
+        picture[:, :48] = 10
+        picture[::2, :48:2] = 10 + k
+        return measures_of(picture).filled
+
+    assert (filled(too_faint), filled(enough)) == (0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("dark", "bright", "darkest", "brightest"), [(1, 2, 100, 100), (2, 2, 0, 100), (1, 3, 100, 255), (2, 3, 0, 255)]
+)
+def test_a_hundredth_of_the_pixels_tell_how_dark_a_picture_is_and_more_than_that_how_bright(
+    dark, bright, darkest, brightest
+):
+    pixels = np.full((200, 3), 100, np.uint8)
+    pixels[:dark], pixels[dark : dark + bright] = 0, 255
+
+    found = measures_of(pixels.reshape(10, 20, 3))
+
+    assert (found.darkest, found.brightest) == (darkest / 255, brightest / 255)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_contrast_is_that_of_the_colour_that_varies_most(channel):
+    picture = np.full((20, 50, 3), 100, np.uint8)
+    picture[:2, :, 0] = 120
+    picture[:2, :, channel] = 151
+
+    assert measures_of(picture).contrast == 51 / 255

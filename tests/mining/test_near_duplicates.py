@@ -5,6 +5,7 @@ import pytest
 from photos import photo
 from PIL import Image, ImageEnhance
 
+from vlmine_dagster.mining import near_duplicates
 from vlmine_dagster.mining.near_duplicates import (
     LEAST_CORRELATION,
     SIDE,
@@ -60,6 +61,26 @@ def test_two_pictures_in_the_same_wide_frame_are_two(whole):
 
     assert correlations[0] >= LEAST_CORRELATION
     assert is_one.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8])
+def test_pictures_compared_some_at_a_time_agree_as_those_compared_at_once(whole, monkeypatch, size):
+    greys = np.stack([grey(photo(name)) for name in ("chelsea", "coffee", "rocket")])
+    greys = np.concatenate([greys, greys[:, :, ::-1] / 2, np.full((1, SIDE, SIDE), 7.0, np.float32)])
+    pairs = [(0, 3), (0, 1), (4, 1), (6, 2), (5, 2), (2, 0), (3, 5), (6, 6)]
+    correlations, is_one = same_pictures(greys, pairs)
+
+    monkeypatch.setattr(near_duplicates, "_PAIRS_AT_ONCE", size)
+    again, is_one_again = same_pictures(greys, pairs)
+
+    np.testing.assert_allclose(again, correlations, atol=1e-6)
+    assert is_one_again.tolist() == is_one.tolist() == [True, False, True, False, True, False, False, False]
+
+
+def test_no_pairs_have_no_correlations():
+    found, is_one = same_pictures(np.empty((0, SIDE, SIDE), np.uint8), [])
+
+    assert (found.shape, is_one.shape) == ((0,), (0,))
 
 
 def test_pixels_find_a_brighter_a_mirrored_and_a_cut_copy_whatever_the_features_say(whole):
