@@ -10,7 +10,16 @@ import torch
 
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.learning.average_precision import FoundBox, TrueBox, average_precision
-from vlmine_dagster.learning.centre_detector import DetectorRecipe, Scene, _best, detect, fit_detector
+from vlmine_dagster.learning.centre_detector import (
+    CentreDetector,
+    DetectorRecipe,
+    Scene,
+    _best,
+    _target,
+    detect,
+    fit_detector,
+)
+from vlmine_dagster.learning.heat_maps import centre_loss
 
 STRIDE = 16
 
@@ -98,6 +107,48 @@ def test_no_box_is_larger_than_about_four_hundred_places_however_sure_the_networ
     side = np.exp(6) * 32  # a limit, or a side of infinity would end the evaluation
     assert box == pytest.approx((1.5 * 32 - side / 2, 0.25 * 32 - side / 2, side, side))
     assert (label, score) == (0, pytest.approx(0.9))
+
+
+def test_what_is_wanted_of_a_map_is_told_in_its_places():
+    # 0.5 pixels of the map's picture per pixel, 16 of them per place: a place is 32 pixels of the picture
+    boxes = [(32.0, 0.0, 192.0, 384.0), (400.0, 310.0, 64.0, 32.0), (80.0, 48.0, 0.0, 0.0)]
+
+    found = _target(Scene(scene(0).seen, boxes, [1, 0, 1]), class_count=2, stride=STRIDE)
+
+    # centres at (4, 6), (13.5, 10.1875), whose place is outside, and (2.5, 1.5); sides of 6 x 12, 2 x 1 and none
+    assert found.places.tolist() == [[1, 6, 4], [0, 9, 13], [1, 1, 2]]
+    sides = np.log([[6, 12], [2, 1], [1e-3, 1e-3]])
+    assert found.shapes.numpy() == pytest.approx(np.hstack([[[0, 0], [0.5, 1.1875], [0.5, 0.5]], sides]), abs=1e-5)
+    # a bell's standard deviation is a sixth of the object's side, and 0.7 places at least
+    assert found.heat[1, [8, 6], [4, 5]].numpy() == pytest.approx(np.exp([-0.5 * (2 / 2) ** 2, -0.5 * (1 / 1) ** 2]))
+    assert found.heat[0, [8, 9], [13, 12]].numpy() == pytest.approx(np.exp([-0.5 / 0.7**2] * 2))
+
+
+def test_a_detector_is_trained_in_steps_that_can_be_written_out():
+    scenes = [scene(number) for number in range(9)]
+
+    found = fit_detector(scenes, class_count=2, stride=STRIDE, seed=5)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        expected = CentreDetector(2, fine_channels=4, coarse_channels=2, stride=STRIDE)
+    fine = torch.tensor(np.stack([one.seen.fine for one in scenes]))
+    coarse = torch.tensor(np.stack([one.seen.coarse for one in scenes]))
+    targets = [_target(one, 2, STRIDE) for one in scenes]
+    optimizer = torch.optim.AdamW(expected.parameters(), lr=4e-3, weight_decay=1e-3)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=60)
+    draw = torch.Generator().manual_seed(5)
+    for _ in range(30):
+        order = torch.randperm(9, generator=draw)
+        for rows in (order[:8], order[8:]):
+            logits, shapes = expected(fine[rows], coarse[rows])
+            loss = centre_loss(logits, shapes, [targets[row] for row in rows], shape_weight=0.3)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            cycle.step()
+    for name, weights in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], weights, atol=1e-6, rtol=0)
 
 
 def test_pictures_without_objects_are_learned_from_and_no_picture_at_all_is_refused():

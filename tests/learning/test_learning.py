@@ -11,7 +11,7 @@ from vlmine_dagster.learning import user_model
 from vlmine_dagster.learning.examples import class_numbers
 from vlmine_dagster.learning.networks import SmallConvNet
 from vlmine_dagster.learning.prediction import predict_probabilities
-from vlmine_dagster.learning.task_model import held_out_accuracy, load, save, train_task_model
+from vlmine_dagster.learning.task_model import _folds, held_out_accuracy, load, save, train_task_model
 from vlmine_dagster.learning.training import Recipe, fit_network, fit_probe
 from vlmine_dagster.learning.user_model import load_checkpoint, prediction_classes, read_predictions
 
@@ -157,6 +157,38 @@ def test_held_out_accuracy_is_high_on_clouds_and_unknown_for_few():
 
     assert held_out_accuracy("probe", features, [str(n) for n in labels]) > 0.9
     assert held_out_accuracy("probe", features[:4], [str(n) for n in labels[:4]]) is None
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_held_out_accuracy_is_the_share_that_models_of_the_other_two_folds_get_right(frames):
+    draw = np.random.default_rng(8)
+    features, labels = draw.normal(size=(40, 6)), draw.choice(["car", "bus", "kite"], 40)  # unlike each other by chance
+    scenes = [str(place // frames) for place in range(40)]
+    fold = _folds(labels.tolist(), scenes, seed=0)
+
+    right = 0
+    for held in range(3):
+        model = train_task_model("probe", features[fold != held], labels[fold != held].tolist())
+        found = np.array(model.classes)[model.predict(features[fold == held]).argmax(axis=1)]
+        right += np.sum(found == labels[fold == held])
+
+    accuracy = partial(held_out_accuracy, "probe", features, labels.tolist(), scenes=scenes)
+    assert accuracy() == right / 40  # the same whenever it is asked for
+    assert len({accuracy(seed=seed) for seed in range(5)}) > 1  # as folds of other seeds are not
+
+
+def test_held_out_accuracy_counts_classes_of_one_image_as_wrong_and_needs_ten_images_of_two_classes():
+    features, labels = clouds(count=31)
+    names = [str(number) for number in labels[:30]]
+    features[30] = -9
+
+    assert held_out_accuracy("probe", features[:30], names) == 1
+    assert held_out_accuracy("probe", features, [*names, "alone"]) == 30 / 31
+    few, numbers = clouds(count=10, classes=2, size=2)
+    names = [str(number) for number in numbers]
+    assert held_out_accuracy("probe", few, names) == 1
+    assert held_out_accuracy("probe", few[:9], names[:9]) is None
+    assert held_out_accuracy("probe", few, ["car"] * 10) is None
 
 
 def read_all(path, image_ids) -> dict[str, list[float]]:
