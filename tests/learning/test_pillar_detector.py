@@ -109,6 +109,14 @@ def test_the_five_highest_points_of_a_cell_are_kept_of_each_sweep():
     assert cells.tolist() == [9, 10, 10, 10, 10, 10, 26, 26]  # 16 cells later
 
 
+@pytest.mark.parametrize(("side", "wanted"), [(0.0012, 0.0012), (0.0, 0.001)])
+def test_a_side_of_a_box_counts_as_a_millimetre_at_least(side, wanted):
+    boxes = np.array([[1, 3, 0.5, 4, 2, side, 0]])
+    target = _target(LabelledSweep(np.zeros((0, 4), np.float32), boxes, np.array([0])), PillarRecipe(1, SMALL))
+
+    np.testing.assert_allclose(target.shapes[0, 3:6].exp(), [4, 2, wanted], rtol=1e-6)
+
+
 def test_boxes_are_read_from_the_maps_that_were_wanted_of_them():
     boxes = np.array(
         [[1, 3, 0.5, 4, 2, 1.5, 2.5], [-8, 7.9, 1, 6, 2.5, 3, -0.5], [5, -7, 0, 0.01, 99, 1, 0], [8, 0, 0, 1, 1, 1, 0]]

@@ -64,3 +64,10 @@ def test_a_model_is_blind_whose_answers_to_one_grey_picture_differ_half_as_much_
 
     assert is_blind_to_change(["a b c", "a b d"], answers)  # half of the words in common
     assert not is_blind_to_change(["a b c d", "a b c e"], answers)  # three of five
+
+
+def test_every_two_answers_are_compared_once_and_none_with_itself():
+    answers = ["a b", "c d", "e f", "g h"]  # nothing in common, so one in the mean of all six pairs
+
+    assert is_blind_to_change(["a b c", "a b d"], answers)
+    assert not is_blind_to_change(["a b c", "a b d", "a b c"], answers)  # a half, a half and nothing

@@ -35,6 +35,11 @@ def test_a_rule_says_which_objects_are_rare_and_names_itself(rule, expected, tex
     assert rule.text == text
 
 
+def test_limits_of_a_rule_are_not_part_of_it():
+    assert RareRule(fewer_points_than=12).holds(OBJECTS).tolist() == [True, False, False]
+    assert RareRule(longer_than_m=4.5).holds(OBJECTS).tolist() == [False, True, False]
+
+
 def test_a_rule_without_conditions_and_objects_without_a_column_are_refused():
     with pytest.raises(ContractError, match="no condition is given"):
         RareRule()

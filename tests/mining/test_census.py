@@ -68,3 +68,10 @@ def test_classes_that_nobody_announced_are_as_many_as_those_seen_once_suggest_le
     assert census([1, 1], is_announced=False).nameless_count == pytest.approx(-2 * np.log(0.2))
     found = census([1, 1, 0], known=[1, 1, 4], is_announced=False)
     assert found.nameless_count == pytest.approx(-2 * np.log(0.2) - 1)
+
+
+def test_every_announced_class_without_label_and_name_may_be_there():
+    two = census([2, 0, 0, 0], is_named=[True, True, False, False])
+
+    assert two.nameless_count == pytest.approx(2 * two.share_there)
+    assert two.share_there > 0

@@ -147,6 +147,17 @@ def test_a_sample_is_thinned_evenly(monkeypatch):
     assert (sample.ravel().tolist(), total) == ([0.0, 8.0, 16.0, 24.0], 29)
 
 
+@pytest.mark.parametrize(
+    ("most", "kept"), [(10, range(10)), (9, range(0, 10, 2)), (5, range(0, 10, 2)), (4, [0, 4, 8])]
+)
+def test_a_sample_is_thinned_only_as_far_as_it_must_be(monkeypatch, most, kept):
+    monkeypatch.setattr(module, "_SAMPLE_ROWS", most)
+
+    sample, total = module._sample(blocks_of(np.arange(10.0)[:, None], 10)())
+
+    assert (sample.ravel().tolist(), total) == (list(kept), 10)
+
+
 def test_many_vectors_take_the_index(monkeypatch):
     vectors = blocks_of(clustered(300, 4))
     by_index = found(vectors, count=2, search="index")

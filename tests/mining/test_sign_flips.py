@@ -55,6 +55,12 @@ def test_random_patterns_are_near_all_of_them_and_the_same_each_time():
     )
 
 
+def test_among_random_patterns_the_one_that_turns_nothing_is_counted_once():
+    p = sign_flip_p_values(np.full((40, 1), 0.1))[0]  # of 2^40 patterns two reach as far
+
+    assert p == pytest.approx(1 / (20 * 512 + 1), rel=1e-12)
+
+
 def test_what_cannot_be_tested_is_refused():
     for wrong in ([1.0, 2.0], np.empty((0, 2)), [[float("nan")]]):
         with pytest.raises(ContractError, match="expected finite draws by columns"):

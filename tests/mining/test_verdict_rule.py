@@ -111,6 +111,17 @@ def test_labelled_items_do_not_vote_where_too_few_were_judged():
     assert (Judged(*few, labelled).resemblance_of(VECTORS, 0) == Judged(*few).resemblance_of(VECTORS, 0)).all()
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_verdicts_of_a_kind_are_compared_with_from_the_third_on(count):
+    rejected, others = VECTORS[20 : 20 + count], VECTORS[40:]
+    is_rare = np.repeat([True, False], [4, count])
+    judged = Judged(np.arange(4 + count) + 1, is_rare, (np.concatenate([VECTORS[:4], rejected]),), (others,))
+
+    expected = resemblance(VECTORS, VECTORS[:4], rejected if count == 3 else others)
+
+    np.testing.assert_allclose(judged.resemblance_of(VECTORS, 0), expected)
+
+
 def test_from_two_verdicts_of_a_kind_nothing_follows_for_others():
     order = np.arange(100)
     judged = Judged(np.arange(1, 5), np.array([True, True, False, False]), (VECTORS[:4],), (VECTORS[4:],))

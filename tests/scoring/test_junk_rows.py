@@ -9,7 +9,7 @@ from plain_tables import plain_rows
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.junk import Junk
 from vlmine_dagster.domain.tables import IMAGES, KEYWORDS
-from vlmine_dagster.scoring.junk import junk_rows
+from vlmine_dagster.scoring.junk import junk_by_pixels, junk_rows
 from vlmine_dagster.settings.project import Project, parse_settings
 
 COLUMNS = ("image_id", "split", "outcome", "width", "height")
@@ -80,3 +80,9 @@ def test_without_such_keywords_none_is_read(tmp_path):
 def test_keywords_for_a_lane_that_is_not_there_are_refused(without):
     with pytest.raises(ConfigError, match="out_of_domain: the lists have no junk lane"):
         parse_settings({**SETTINGS, "out_of_domain": ["menu"], **without})
+
+
+def test_junk_by_pixels_does_not_ask_for_keywords(tmp_path):
+    pool = reader(tmp_path, WORDS, out_of_domain=["web site", "menu", "cat"], sizes={"a/4": (1000, 90)})
+
+    assert junk_by_pixels(pool) == {"a/4"}

@@ -8,7 +8,8 @@ from plain_tables import plain_rows
 
 from vlmine_dagster.domain.tables import KEYWORDS, VOCABULARY
 from vlmine_dagster.resources.merged_keywords import merged_rows
-from vlmine_dagster.scoring.merges import merged_words
+from vlmine_dagster.scoring.merges import merged_words, vocabulary_rows
+from vlmine_dagster.settings.project import Project, parse_settings
 
 MERGES = {"lorry": "truck", "gray": "grey", "thing": "-"}
 TABLE = plain_rows(VOCABULARY, keyword=list(MERGES), merged_into=list(MERGES.values()))
@@ -37,3 +38,18 @@ def test_an_image_has_each_merged_keyword_once_and_none_that_is_left_out(images:
 
     expected = list(dict.fromkeys((name, MERGES.get(word, word)) for name, word in pairs if word != "thing"))
     assert list(zip(found["image_id"], found["keyword"], strict=True)) == expected
+
+
+def test_the_vocabulary_says_of_how_many_images_each_of_its_keywords_is_said(tmp_path):
+    project = Project(parse_settings({"name": "p", "dataset": {"kind": "folder", "root": "."}}), tmp_path)
+    project.vocabulary_file.write_text("keyword,merged_into\nlorry,truck\ngray,grey\n", encoding="utf-8")
+    said = plain_rows(KEYWORDS, image_id=["a/0", "a/1", "a/1"], keyword=["lorry", "lorry", "cat"])
+    reader = MemoryReader({"keywords": {"a": said}}, {"keywords": ["image_id", "keyword"]}, project=project)
+
+    rows, counts = vocabulary_rows(reader)
+
+    assert counts == {"lorry": 2, "cat": 1}
+    assert rows.select(["keyword", "merged_into", "image_count"]).to_pylist() == [
+        {"keyword": "gray", "merged_into": "grey", "image_count": 0},
+        {"keyword": "lorry", "merged_into": "truck", "image_count": 2},
+    ]

@@ -25,6 +25,17 @@ def test_a_class_is_as_large_as_its_posteriors_add_up_to_over_all_blocks(block):
     assert found.columns[0].dtype == np.float64
 
 
+def test_images_of_no_named_class_are_of_no_few_shot_class_however_few_they_are():
+    shown = np.repeat([0, 1, 2, 3], [12, 6, 2, 1])
+    names = ClassNames(Naming(("bus", "car", "yak", "ship"), ("bus", "car", "yak", "kite")), lambda: iter([]), 8)
+
+    found = rarity_by_names(lambda: iter([np.eye(4)[shown]]), names, search="exact")
+
+    assert found.coverage == 0.75
+    assert found.columns[0][-1] == 0
+    assert found.columns[0][18:20].min() > found.columns[0][12:18].max() > found.columns[0][:12].max()
+
+
 def test_a_project_without_labels_calls_few_shot_what_one_with_labels_does_by_default():
     def few_under(**labels):
         dataset = {"kind": "folder", "root": ".", **labels}
