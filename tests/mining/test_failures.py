@@ -128,6 +128,11 @@ def test_a_text_is_about_the_request_whose_words_are_a_quarter_of_pictures_and_m
     assert not is_about_the_request("Bild Foto", has_spaces=True)  # of pictures alone: a description
 
 
+def test_a_sentence_about_guidelines_among_two_of_things_leaves_a_description():
+    assert failure_of("The man holds a notice. It would violate our guidelines. I see a sign.") is None
+    assert failure_of("It would violate our guidelines. I see a sign.").outcome == "refused"
+
+
 def test_a_text_without_spaces_is_about_the_request_up_to_a_hundred_and_eighty_letters():
     assert is_about_the_request("画像" * 90, has_spaces=False)
     assert not is_about_the_request("画像" * 91, has_spaces=False)

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vlmine_dagster.mining.class_names import posterior_with_others
 from vlmine_dagster.mining.class_sizes import few_shot_by_size
+from vlmine_dagster.mining.density import semantic_density
 from vlmine_dagster.scoring.names import ClassNames, Naming, few_shot_under, rarity_by_names
 from vlmine_dagster.settings.project import Project, parse_settings
 
@@ -23,6 +25,8 @@ def test_a_class_is_as_large_as_its_posteriors_add_up_to_over_all_blocks(block):
     assert found.coverage == 1.0
     assert found.columns[0] == pytest.approx(few_shot_by_size([12, 6, 2], few_under=8)[shown])
     assert found.columns[0].dtype == np.float64
+    expected = semantic_density(lambda: iter([posterior_with_others(tags, coverage=1.0)]), search="exact")
+    assert found.columns[1] == pytest.approx(-expected)
 
 
 def test_images_of_no_named_class_are_of_no_few_shot_class_however_few_they_are():
