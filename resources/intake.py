@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import MissingInputError, TooManyFailuresError
 from vlmine_dagster.domain.tables import IMAGES, Outcome, Split
 from vlmine_dagster.resources.labels import Labels
@@ -233,6 +234,6 @@ def refuse_gone(image_ids: Collection[str]) -> None:
     """
     if image_ids:
         raise MissingInputError(
-            f"{len(image_ids)} images are no longer in the dataset, such as {next(iter(image_ids))}. "
-            f"Materialize images for their shards again."
+            f"{counted(len(image_ids), 'image is', 'images are')} no longer in the dataset, such as "
+            f"{next(iter(image_ids))}. Materialize images for their shards again."
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.hints import nearest
@@ -84,7 +85,8 @@ def write_round(project: Project, labels: Mapping[str, str]) -> Round:
         rounds = load_rounds(project)
         if labels.items() <= {name: label for earlier in rounds for name, label in earlier.labels.items()}.items():
             raise SourceError(
-                f"all {len(labels):,} labels came back before, in rounds 1 to {rounds[-1].number}. No round was made."
+                f"nothing new: {counted(len(labels), 'label')}, which rounds 1 to {rounds[-1].number} have. No round "
+                f"was made."
             )
         number = 1 + max((earlier.number for earlier in rounds), default=0)
         file = project.state_folder("labels") / f"round-{number:04d}.csv"
@@ -167,13 +169,14 @@ def check_annotations(
         raise SourceError("no image of this project was looked at yet. Run `vlmine run`, then import the labels again.")
     if strange:
         raise SourceError(
-            f"{len(strange)} of {len(labels)} images are not of this pool, such as {strange[0]!r}. An image_id is "
-            f"shard/key, as `vlmine top --json` prints it."
+            f"not of this pool: {len(strange):,} of {counted(len(labels), 'image')}, such as {strange[0]!r}. An "
+            f"image_id is shard/key, as `vlmine top --json` prints it."
         )
     tests = sorted(set(labels) & test_ids)
     if tests:
         raise SourceError(
-            f"{len(tests)} images are of the test or val split, such as {tests[0]!r}. They judge; leave them out."
+            f"of the test or val split: {counted(len(tests), 'image')}, such as {tests[0]!r}. Such images judge; "
+            f"leave them out."
         )
     unknown = sorted(set(labels.values()) - set(class_names)) if class_names else []
     if unknown:

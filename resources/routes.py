@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.resources.access import address_of
 from vlmine_dagster.resources.endpoint import Throttle, async_clients
 from vlmine_dagster.settings import EndpointSettings
@@ -47,8 +48,8 @@ class Health:
 
     def __str__(self) -> str:
         return (
-            f"{self.endpoint}: {self.answered:,} answers, {self.per_second:.3g}/s, {self.latency_s:.2f} s each, "
-            f"{self.failed:,} calls failed, {self.state}"
+            f"{self.endpoint}: {counted(self.answered, 'answer')}, {self.per_second:.3g}/s, {self.latency_s:.2f} s "
+            f"each, {counted(self.failed, 'call')} failed, {self.state}"
         )
 
 

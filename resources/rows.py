@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.tables import Outcome
 
 _ROWS_A_BLOCK = 1000
@@ -121,7 +122,8 @@ class Bill:
         }
         if self._estimated:
             facts["estimated"] = (
-                f"tokens and price of {self._estimated:,} answers: the server did not say what it used, or was late"
+                f"tokens and price of {counted(self._estimated, 'answer')}: the server did not say what it used, or "
+                f"was late"
             )
         return facts
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.geometry.lidar import points_of_range_image, uniform_inclinations
 from vlmine_dagster.geometry.poses import Floats
@@ -115,7 +116,9 @@ class WaymoLayout:
                     read += 1
             except DAMAGE as error:
                 if keys is None or LOST_KEY in keys:
-                    reason = f"the file is damaged: {error}. {read:,} pictures before it were read. Fetch it again."
+                    reason = (
+                        f"the file is damaged: {error}. Read before it: {counted(read, 'picture')}. Fetch it again."
+                    )
                     yield Picture(LOST_KEY, uri, b"", reason)
 
     def objects(self, shard: str) -> pa.Table:

@@ -13,6 +13,7 @@ from typing import Any
 
 from upath import UPath
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.domain.files import literal_pattern
 from vlmine_dagster.resources.sources.brought_labels import (
@@ -95,7 +96,7 @@ def survey(root: str, *, used: Collection[str] = ()) -> Survey:
 
 def _contents(source: ImageSource) -> str:
     if not isinstance(source, FolderSource | CutFolder):
-        return f"{len(source.shards()):,} files"
+        return counted(len(source.shards()), "file")
     kinds = ", ".join(f"{count:,} {kind or 'without an ending'}" for kind, count in source.endings().most_common())
     noun = "images" if isinstance(source, FolderSource) else "videos" if isinstance(source, VideoSource) else "files"
     return f"{noun}: {kinds}"
@@ -326,7 +327,7 @@ def _folder_offer(tree: FileTree) -> Offer:
     images = tree.paths(tree.choice.is_image)
     splits = path_splits(images, are_shards=False)
     labels = folder_labels(tree, images, {} if splits is None else splits.by_path)
-    where = None if labels is None else f"{labels.where}, {len(labels.by_path):,} images"
+    where = None if labels is None else f"{labels.where}, {counted(len(labels.by_path), 'image')}"
     in_tests = [] if labels is None else [path for path, split in labels.splits.items() if split == "test"]
     files = () if labels is None else labels.files
     return Offer(splits, where, lambda: labels, {}, images, in_tests, label_files=files)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.resources.sources.attributes import BESIDE
 from vlmine_dagster.resources.sources.choice import ending_of
 from vlmine_dagster.resources.sources.contract import ImageSource, ListsIgnored
@@ -61,5 +62,5 @@ def describe_ignored(counts: Mapping[str, int]) -> str | None:
 
 def _kind(name: str, count: int) -> str:
     if name == "hidden":
-        return f"{count:,} hidden file{'' if count == 1 else 's'}"
+        return counted(count, "hidden file")
     return f"{count:,} {name or 'without an ending'}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import literal_pattern, write_whole
 from vlmine_dagster.domain.tables import Split
@@ -79,9 +80,9 @@ class Offer:
         """
         if self.unnamed_test_count:
             raise ConfigError(
-                f"{self.unnamed_test_count:,} images belong to a test split by the data set's {self._where_split}, and "
-                f"patterns of paths cannot leave them out. `vlmine init --accept` lets them judge instead, "
-                f"`vlmine init --no-accept` mines them like all others."
+                f"{counted(self.unnamed_test_count, 'image belongs', 'images belong')} to a test split by the data "
+                f"set's {self._where_split}, and patterns of paths cannot leave them out. `vlmine init --accept` lets "
+                f"them judge instead, `vlmine init --no-accept` mines them like all others."
             )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.resources.sources.attributes import Scalar, plain_values
 from vlmine_dagster.resources.sources.columns import (
@@ -268,6 +269,5 @@ def _damaged(uri: str, error: Exception | str) -> SourceError:
 
 
 def _lost(error: Exception, read: int) -> str:
-    return (
-        f"the Parquet file is damaged: {error}. {read:,} images before it were read, the rest is lost. Fetch it again."
-    )
+    there = counted(read, "image")
+    return f"the Parquet file is damaged: {error}. Read before it: {there}; the rest is lost. Fetch it again."

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.sources.attributes import Scalar, values_of_json
 from vlmine_dagster.resources.sources.contract import LOST_KEY, RawImage, UniqueKeys, is_image, too_large
@@ -190,8 +191,8 @@ def _end_problem(file: "_ForwardFile") -> str | None:
 
 def _lost(problem: str, position: int, found: int) -> str:
     return (
-        f"the tar is cut or damaged at byte {position:,}: {problem}. {found:,} images before it were read, the rest is "
-        f"lost. Fetch or make the file again."
+        f"the tar is cut or damaged at byte {position:,}: {problem}. Read before it: {counted(found, 'image')}; the "
+        f"rest is lost. Fetch or make the file again."
     )
 
 

@@ -258,7 +258,7 @@ def test_a_limit_of_money_stops_all_shards_and_says_how_to_go_on(make_project):
         spent = made.bench.cache.spent_usd()
         kept = len(endpoint.calls)
         assert "raise max_cost_usd in vlmine.yaml and run again" in outcome.stopped
-        assert outcome.waiting == {"1 more shards": "the money is spent"}
+        assert outcome.waiting == {"1 more shard": "the money is spent"}
         made.settings(max_cost_usd=100.0)
         assert made.run().is_whole
 

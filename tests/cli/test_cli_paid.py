@@ -107,8 +107,8 @@ def test_the_cache_is_shown_and_pruned_and_what_was_spent_stays(inside, endpoint
     assert "in use" in vlmine("cache").output
 
     assert "name a variant with --variant" in vlmine("cache", "prune", "--yes").output
-    assert "0 answers of 0 variants deleted" in vlmine("cache", "prune", "--unused", "--yes").output
-    assert "11 answers of 1 variants deleted" in vlmine("cache", "prune", "--variant", row["variant"], "--yes").output
+    assert "deleted: 0 answers of 0 variants" in vlmine("cache", "prune", "--unused", "--yes").output
+    assert "deleted: 11 answers of 1 variant" in vlmine("cache", "prune", "--variant", row["variant"], "--yes").output
     assert json.loads(vlmine("cache", "--json").output)["variants"][0]["cost_usd"] == row["cost_usd"] > 0
 
 

@@ -142,7 +142,7 @@ def test_an_image_that_is_gone_is_named(bench: Workbench, tmp_path: Path):
         "images", shard, pa.Table.from_pylist([*images, {**images[0], "image_id": f"{shard}/gone"}]), inputs="y"
     )
 
-    with pytest.raises(MissingInputError, match=f"1 images are no longer in the dataset, such as {shard}/gone"):
+    with pytest.raises(MissingInputError, match=f"1 image is no longer in the dataset, such as {shard}/gone"):
         export_list(bench, "mine", tmp_path / "m.csv", images=tmp_path / "copies")
 
 

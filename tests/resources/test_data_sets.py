@@ -291,7 +291,7 @@ def test_a_split_column_is_accepted_or_decided_about_and_never_mined_unknowingly
     root = write(tmp_path / "data", {"all.parquet": split_table(["cat", "dog", "cat", "dog"])})
     offer = survey(str(root)).offer
     assert "a split of 1 test images in its column 'split'" in offer.lines
-    with pytest.raises(ConfigError, match="1 images belong to a test split .* `vlmine init --no-accept` mines them"):
+    with pytest.raises(ConfigError, match="1 image belongs to a test split .* `vlmine init --no-accept` mines them"):
         offer.refuse_unnamed_tests()
     _, shown = accepted(root, tmp_path)
     assert [split for _, split, _ in shown.values()][2:] == ["test", "val"]

@@ -84,7 +84,7 @@ def test_labels_that_are_all_there_already_make_no_round_and_corrected_ones_do(t
     write_round(project, {"s/a": "bus"})
 
     for known in ({"s/a": "bus"}, {"s/b": "moon"}, {"s/a": "bus", "s/b": "moon"}):
-        with pytest.raises(SourceError, match=r"all \d labels came back before, in rounds 1 to 2\. No round was made"):
+        with pytest.raises(SourceError, match=r"nothing new: \d labels?, which rounds 1 to 2 have\. No round was made"):
             write_round(project, known)
 
     assert write_round(project, {"s/a": "tram", "s/b": "moon"}).number == 3  # the first again takes back the second
@@ -200,8 +200,8 @@ def test_who_knows_no_class_of_the_pool_still_sees_what_each_round_teaches(finis
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("pool/a/nothing,rocket", "1 of 1 images are not of this pool, such as 'pool/a/nothing'"),
-        ("test/t/rocket-50,rocket", "are of the test or val split"),
+        ("pool/a/nothing,rocket", "not of this pool: 1 of 1 image, such as 'pool/a/nothing'"),
+        ("test/t/rocket-50,rocket", "of the test or val split: 1 image, such as"),
     ],
 )
 def test_labels_of_other_images_are_refused_and_nothing_is_kept(finished, monkeypatch, row, why):
@@ -226,7 +226,7 @@ def test_what_is_left_out_is_told_and_the_same_file_twice_makes_no_second_round(
 
     first, second = vlmine("labels", "import", "back.csv"), vlmine("labels", "import", "back.csv")
 
-    assert first.output.startswith("Round 1: 1 labels of 1 classes.\nLeft out: 1 that have no label or no image_id.\n")
+    assert first.output.startswith("Round 1: 1 label of 1 class.\nLeft out: 1 that have no label or no image_id.\n")
     assert second.exit_code == 1 and "No round was made" in second.output
     assert len(load_rounds(finished.project)) == 1
 

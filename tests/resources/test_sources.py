@@ -456,7 +456,8 @@ def test_a_cut_tar_gives_what_lies_before_the_cut_and_one_row_for_what_is_lost(t
     assert [raw.data for raw in found] == PAYLOADS[:read]
     assert (lost.key, lost.data) == (LOST_KEY, b"")
     assert reason in lost.failure
-    assert f"{read} images before it were read, the rest is lost. Fetch or make the file again." in lost.failure
+    there = "1 image" if read == 1 else f"{read} images"
+    assert f"Read before it: {there}; the rest is lost. Fetch or make the file again." in lost.failure
 
 
 def test_a_cut_is_also_found_behind_a_member_that_is_skipped(tmp_path):
@@ -649,7 +650,7 @@ def test_damage_inside_a_parquet_file_gives_what_lies_before_it_and_one_row_for_
     *found, lost = open_at(tmp_path / "data", tmp_path, kind="parquet").read("s")
     assert [raw.data for raw in found] == values[:2]
     assert (lost.key, lost.data) == (LOST_KEY, b"")
-    assert "2 images before it were read, the rest is lost" in lost.failure
+    assert "Read before it: 2 images; the rest is lost" in lost.failure
 
 
 @given(st.data())

@@ -126,7 +126,7 @@ def test_a_broken_file_does_not_keep_a_project_from_being_made(tmp_path):
     assert found.offer is not None
     assert (found.offer.label_source, found.offer.test_row_count) == ("column 'label'", 1)
     assert dict(found.offer.load_labels().by_path) == {"b/000000": "cat", "b/000001": "dog"}
-    with pytest.raises(ConfigError, match="1 images belong to a test split"):
+    with pytest.raises(ConfigError, match="1 image belongs to a test split"):
         found.offer.refuse_unnamed_tests()
 
 

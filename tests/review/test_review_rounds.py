@@ -163,7 +163,7 @@ def test_classes_that_become_no_labels_are_counted_with_the_reason(finished: Mad
 
     monkeypatch.chdir(finished.folder)
     said = " ".join(CliRunner().invoke(main, ["verdicts", "--finish"], catch_exceptions=False).output.split())
-    assert "1 classes that were named are round 1 of the labels." in said
+    assert "1 class that was named is round 1 of the labels." in said
     assert "1 named class left out: a reviewer calls the item junk, a duplicate or wrong keyword." in said
 
 
@@ -187,7 +187,7 @@ def test_what_has_no_price_is_not_told_as_free(finished: Made, monkeypatch: pyte
     monkeypatch.chdir(finished.folder)
     said = CliRunner().invoke(main, ["verdicts"], catch_exceptions=False).output
 
-    assert "1 items judged in 1.0 minutes, by ana 1." in said
+    assert "1 item judged in 1.0 minutes, by ana 1." in said
     assert "$" not in said
     assert "no price set (review.hourly_usd, review.usd_per_label)" in said.replace("\n", " ")
     as_json = json.loads(CliRunner().invoke(main, ["verdicts", "--json"], catch_exceptions=False).output)

@@ -54,7 +54,7 @@ def test_images_without_an_object_are_counted():
     objects = "VALUES ('1', 'a/0', 1.0, 2.0, 3.0, 4.0, 'car', 'ok'), ('2', 'a/0', 9.0, 2.0, 3.0, 4.0, 'car', 'ok')"
 
     assert found(objects, image_count=1) == []
-    assert found(objects, image_count=3) == ["2 of 3 images have no object in the box files."]
+    assert found(objects, image_count=3) == ["no object in the box files: 2 of 3 images"]
     assert found(objects, image_count=3, boxes=None) == []
 
 

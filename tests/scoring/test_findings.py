@@ -87,7 +87,7 @@ class TestBoxes:
             "1 classes are written in several ways, and mined as different. Such as: "
             "'Fire_Engine' (2), 'fire engine' (1)",
             "1 boxes are there with two classes; both are objects. Such as: a/0: car and fire engine",
-            "2 of 5 images have no object in the box files.",
+            "no object in the box files: 2 of 5 images",
         ]
 
     @pytest.mark.parametrize(("most", "is_told"), [(1, False), (2, True), (3, True)])

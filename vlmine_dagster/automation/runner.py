@@ -15,6 +15,7 @@ from vlmine_dagster.automation.execution import Executor, Maker, Report, ThisPro
 from vlmine_dagster.automation.jobs import build_core
 from vlmine_dagster.automation.outcome import Outcome
 from vlmine_dagster.automation.planner import Batch, Planner, ranges
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.tables import NO_FAILURES, WHOLE_POOL
 from vlmine_dagster.engine.freshness import Place
@@ -224,7 +225,7 @@ class Runner:
             progress.add(0)
         left = self._work_off([self._bring_up(wave, shard, units) for shard in todo], on_end=lambda: progress.add(1))
         if self.outcome.stopped and left:
-            self.outcome.waiting[f"{left} more shards"] = "the money is spent"
+            self.outcome.waiting[counted(left, "more shard")] = "the money is spent"
 
     def _work_off(self, chains: Iterable[Chain], *, on_end: Callable[[], None] = lambda: None) -> int:
         """Make the runs of chains, as many chains at once as the executor has places.

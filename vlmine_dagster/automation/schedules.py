@@ -8,6 +8,7 @@ import dagster as dg
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.jobs import SHARD_JOB, jobs_of_pool, units_of
 from vlmine_dagster.automation.planner import Batch, Planner
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.tables import IMAGES, WHOLE_POOL
 from vlmine_dagster.engine.failures import standing_failures
 from vlmine_dagster.engine.freshness import Freshness, State
@@ -52,7 +53,7 @@ def new_shards(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.
     is_asking = bench.project.settings.automation.is_on or not _asks_endpoints(bench.project)
     wanted = _content_runs(bench, found) if is_asking else []
     if not come and not gone and not wanted:
-        return dg.SkipReason(f"{len(found)} shards, {'none new or changed' if is_asking else _NOT_ASKED}")
+        return dg.SkipReason(f"{counted(len(found), 'shard')}, {'none new or changed' if is_asking else _NOT_ASKED}")
     definition = dg.DynamicPartitionsDefinition(name=SHARDS)
     requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
     if come:
@@ -123,7 +124,7 @@ def _nightly_backfill(project: Project, status: dg.DefaultScheduleStatus) -> dg.
         bench, shards = _fresh(workbench), context.instance.get_dynamic_partitions(SHARDS)
         batches = _waiting_shards(context.instance, bench, shards, at_most=settings.max_shards_per_night)
         if not batches:
-            return dg.SkipReason(f"{len(shards)} shards, all fresh or at work")
+            return dg.SkipReason(f"{counted(len(shards), 'shard')}, all fresh or at work")
         return [_shard_run(batch, f"nightly:{tick}:{batch.first}") for batch in batches]
 
     return nightly_backfill
@@ -263,7 +264,7 @@ def build_continuous(jobs: Mapping[str, Any], *, is_on: bool) -> dg.SensorDefini
             if asked:
                 requests = [_request(one, key=key, tags={KEEP_UP_TAG: key}) for key, one in asked.items()]
                 return dg.SensorResult(run_requests=requests)
-        return dg.SkipReason(f"{len(shards)} shards, everything is fresh, or failed when it was tried")
+        return dg.SkipReason(f"{counted(len(shards), 'shard')}, everything is fresh, or failed when it was tried")
 
     return keep_up
 

@@ -8,6 +8,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
+from vlmine_dagster.domain.counting import counted
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
@@ -44,7 +45,7 @@ def prune(variants: tuple[str, ...], is_unused: bool) -> None:
         known = ", ".join(row["variant"] for row in rows) or "none"
         raise click.UsageError(f"name a variant with --variant, or pass --unused. In the cache: {known}")
     chosen = [r["variant"] for r in rows if r["variant"] in variants or (is_unused and not r["is_used"])]
-    click.echo(f"{bench.cache.prune(chosen):,} answers of {len(chosen)} variants deleted.")
+    click.echo(f"deleted: {counted(bench.cache.prune(chosen), 'answer')} of {counted(len(chosen), 'variant')}")
 
 
 def cached(bench: "Workbench") -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,4 +64,4 @@ def context_reason(row: Mapping[str, Any]) -> str:
     """
     far = abs(row["distance"])
     side = "before" if row["distance"] < 0 else "after"
-    return f"context: {far} frame{'' if far == 1 else 's'} {side} {row['context_of']}"
+    return f"context: {counted(far, 'frame')} {side} {row['context_of']}"

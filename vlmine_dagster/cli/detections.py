@@ -8,6 +8,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import print_json, print_table, table_of
+from vlmine_dagster.domain.counting import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,6 +115,5 @@ def _print(found: dict[str, Any]) -> None:
             table.add_row(row["object_id"], f"{row['score']:.2f}", f"{row['other']:.2f}")
         print_table(table)
     if "written" in found:
-        click.echo(
-            f"{found['written']}: {found['objects']:,} objects. Set task_model to kind predictions and this path."
-        )
+        objects = counted(found["objects"], "object")
+        click.echo(f"{found['written']}: {objects}. Set task_model to kind predictions and this path.")

@@ -14,6 +14,7 @@ import click
 
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.terminal import console, plain, print_json
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
 
@@ -85,7 +86,7 @@ def advice_on_labels(bench: "Workbench") -> Advice:
     except VlmineError as error:
         return Advice("labels", "fail", str(error), advice)
     if not match.problem:
-        return Advice("labels", "ok", f"{len(labels):,} rows")
+        return Advice("labels", "ok", counted(len(labels), "row"))
     is_useless = match.is_none and match.is_whole
     return Advice("labels", "fail" if is_useless else "warn", match.problem, match.advice)
 
@@ -162,7 +163,7 @@ def _checkpoint(bench: "Workbench", path: str) -> "Finding":
     from vlmine_dagster.learning.user_model import load_checkpoint
     from vlmine_dagster.settings.providers import Finding
 
-    return Finding("ok", f"{len(load_checkpoint(bench.project.resolve(path)).classes):,} classes")
+    return Finding("ok", counted(len(load_checkpoint(bench.project.resolve(path)).classes), "class", "classes"))
 
 
 def _installation() -> Iterator[Advice]:
@@ -231,10 +232,6 @@ def _accelerator() -> Advice:
     )
 
 
-def _shards(count: int) -> str:
-    return "1 shard" if count == 1 else f"{count:,} shards"
-
-
 def _project(project: "Project") -> Iterator[Advice]:
     from vlmine_dagster.resources.tracking import Tracking
     from vlmine_dagster.resources.workbench import Workbench
@@ -242,7 +239,7 @@ def _project(project: "Project") -> Iterator[Advice]:
     bench = Workbench()
     yield _tried(
         "dataset",
-        lambda: f"{_shards(len(bench.source.shards()))} at {project.resolve(project.settings.dataset.root)}",
+        lambda: f"{counted(len(bench.source.shards()), 'shard')} at {project.resolve(project.settings.dataset.root)}",
         "Correct dataset.root in vlmine.yaml.",
     )
     yield advice_on_labels(bench)

@@ -14,6 +14,7 @@ from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench, open_runner
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
 from vlmine_dagster.cli.verdicts import dollars, finite
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import JUDGES, Outcome
@@ -358,7 +359,8 @@ def print_forecast(estimate: Forecast) -> None:
         out.print(f"[dim]{stage.stage}: {_sources(stage)}; price: {plain(stage.price)}.[/]")
         if stage.spared:
             saved = "" if not stage.spared_usd else f" and about ${stage.spared_usd:,.2f}"
-            out.print(f"{stage.stage}: near-duplicates are described once, which saves {stage.spared:,} calls{saved}.")
+            calls = f"{counted(stage.spared, 'call')}{saved}"
+            out.print(f"{stage.stage}: near-duplicates are described once, which saves {calls}.")
         if stage.is_estimated:
             out.print(f"[dim]{stage.stage}: tokens are estimated, since the server sends no usage.[/]")
     if (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from vlmine_dagster.cli.terminal import print_problem
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import VlmineError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
     if is_accepted is None:
         offer.refuse_unnamed_tests()
     elif offer.unnamed_test_count:
-        click.echo(f"{offer.unnamed_test_count:,} images of a test split are mined like all others.")
+        click.echo(f"mined like all others: {counted(offer.unnamed_test_count, 'image')} of a test split")
     if offer.left_out:
         click.echo(f"left out, so that no test images are mined: {', '.join(offer.left_out)} (dataset.exclude)")
     click.echo("`vlmine init --accept` uses them: val and test then judge, and labels train the task model.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def import_labels(file: Path, key_column: str | None, class_column: str | None, 
 def imported_lines(taken: "Imported") -> Iterator[str]:
     """Yield what to tell about a file of labels that was taken."""
     counts = taken.class_counts
-    yield f"Round {taken.round.number}: {len(taken.round.labels):,} labels of {len(counts):,} classes."
+    classes = counted(len(counts), "class", "classes")
+    yield f"Round {taken.round.number}: {counted(len(taken.round.labels), 'label')} of {classes}."
     if taken.blank_count:
         gaps = ", ".join(f"{count:,} x {visible_text(gap)}" for gap, count in taken.gaps.items())
         where = f" ({gaps})" if gaps else ""

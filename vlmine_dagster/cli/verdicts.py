@@ -1,6 +1,7 @@
 """`vlmine verdicts`: what reviewers said, and the end of a round of review."""
 
 import math
+from collections.abc import Sized
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, table_of
+from vlmine_dagster.domain.counting import counted
 
 if TYPE_CHECKING:
     from vlmine_dagster.mining.significance import Interval
@@ -64,9 +66,9 @@ def print_finished(done: "FinishedRound") -> None:
     out = console()
     out.print(f"Round {done.number} is finished: the next lists learn from it.")
     if done.label_round is not None:
-        out.print(f"{len(done.labels):,} classes that were named are round {done.label_round} of the labels.")
+        out.print(f"{_named(done.labels)} round {done.label_round} of the labels.")
     elif done.labels:
-        out.print(f"{len(done.labels):,} classes that were named are in the labels already.")
+        out.print(f"{_named(done.labels)} in the labels already.")
     for line in left_out_lines(done.left_out):
         out.print(f"{line}.")
     for url in done.urls.values():
@@ -83,12 +85,14 @@ def print_summary(found: "Summary") -> None:
     said = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_verdict.items())
     reviewers = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_reviewer.items())
     price = "" if found.usd is None else f" (${found.usd:,.2f})"
-    out.print(f"{found.judged:,} items judged in {found.minutes:,.1f} minutes{price}, by {reviewers}.")
+    out.print(f"{counted(found.judged, 'item')} judged in {found.minutes:,.1f} minutes{price}, by {reviewers}.")
     out.print(f"Standing: {said or 'none'}.")
     _print_lists(found)
     for pair in found.agreements:
         kappa = "no kappa: both said one thing alone" if math.isnan(pair.kappa) else f"Cohen's kappa {pair.kappa:.2f}"
-        out.print(f"{plain(pair.reviewers[0])} and {plain(pair.reviewers[1])}: {kappa} on {pair.count:,} items.")
+        out.print(
+            f"{plain(pair.reviewers[0])} and {plain(pair.reviewers[1])}: {kappa} on {counted(pair.count, 'item')}."
+        )
     for name, words in list(found.disputed.items())[:_SHOWN]:
         out.print(
             f"[dim]disputed: {plain(name)}: {plain(', '.join(f'{who} {word}' for who, word in words.items()))}[/]"
@@ -149,3 +153,7 @@ def _with_interval(found: "Interval | None", form: str, *, unit: str = "", endle
         return endless
     high = "any" if math.isinf(found.high) else form.format(found.high)
     return f"{form.format(found.mean)}{unit} ({form.format(found.low)} to {high})"
+
+
+def _named(labels: Sized) -> str:
+    return counted(len(labels), "class that was named is", "classes that were named are")

@@ -7,6 +7,21 @@ LEFT_OUT = "-"
 """What a keyword is merged into that counts for nothing."""
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a number with its noun, and with the verb that goes with it.
+
+    Args:
+        count: How many there are.
+        one: What one of them is called.
+        several: What several are called; empty: with an s.
+
+    Examples:
+        >>> counted(1, "image"), counted(1200, "image"), counted(0, "class is", "classes are")
+        ('1 image', '1,200 images', '0 classes are')
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 @dataclass(frozen=True)
 class CountedUnit:
     """What counts once per keyword, however many images show it.
@@ -48,7 +63,7 @@ class CountedUnit:
         """
         if count is None:
             return f"an unknown number of {self.plural}"
-        return f"1 {self.noun}" if count == 1 else f"{count:,} {self.plural}"
+        return counted(count, self.noun)
 
     @property
     def plural(self) -> str:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.mining.advice import wilson
 
 YES, NO = "yes", "no"
@@ -78,14 +79,14 @@ class Confirmations:
         if self.rate is None or self.interval is None:
             return f"no keyword is confirmed or denied: {self.failed:,} of {self.asked:,} questions have no answer"
         low, high = self.interval
-        sank = f"{self.sunk:,} image{'' if self.sunk == 1 else 's'} sank"
+        sank = f"{counted(self.sunk, 'image')} sank"
         text = (
             f"{self.denied:,} of the first {self.answered:,} keywords were not seen by the second model: hallucination "
             f"rate {self.rate:.1%} [{low:.1%}, {high:.1%}], {sank}"
         )
-        questions, places = ("question has", "questions have"), ("place was", "places were")
-        failed = f", {self.failed:,} {questions[self.failed != 1]} no answer" if self.failed else ""
-        return text + failed + (f", {self.left:,} {places[self.left != 1]} not asked about" if self.left else "")
+        failed = f", {counted(self.failed, 'question has', 'questions have')} no answer" if self.failed else ""
+        left = f", {counted(self.left, 'place was', 'places were')} not asked about" if self.left else ""
+        return text + failed + left
 
 
 def confirmations(rows: Iterable[tuple[int, str, bool | None]], *, first: int) -> Confirmations:

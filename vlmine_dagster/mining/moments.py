@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ContractError
 
 Floats = npt.NDArray[np.float64]
@@ -102,7 +103,7 @@ def moment_note(of_moment: int, of_sequence: int, *, noun: str = "frame") -> str
         (' · 29 more frames of this moment', ' · 1 more frame of this moment · 4 more frames of this sequence', '')
     """
     counts = {"moment": of_moment, "sequence": of_sequence}
-    notes = (f" · {n:,} more {noun}{'' if n == 1 else 's'} of this {what}" for what, n in counts.items() if n)
+    notes = (f" · {counted(n, f'more {noun}')} of this {what}" for what, n in counts.items() if n)
     return "".join(notes)
 
 
@@ -113,7 +114,7 @@ def image_note(_of_moment: int, of_image: int) -> str:
         >>> image_note(0, 1), image_note(0, 12)
         (' · with 1 more object', ' · with 12 more objects')
     """
-    return f" · with {of_image:,} more object{'' if of_image == 1 else 's'}"
+    return f" · with {counted(of_image, 'more object')}"
 
 
 def codes_of(sequences: Sequence[str | None]) -> Integers:

@@ -1,5 +1,6 @@
 """What is odd about a project's boxes, from its own tables, for those who do not look at Dagster's checks."""
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.mining.advice import listed_advice
 from vlmine_dagster.resources.objects import class_spellings
@@ -58,7 +59,7 @@ def _without_objects(bench: Workbench, with_objects: int) -> list[str]:
     stamps = [lake.stamp("images", shard) for shard in lake.partitions("images")]
     images = sum(stamp.row_count for stamp in stamps if stamp is not None)
     return (
-        [f"{images - with_objects:,} of {images:,} images have no object in the box files."]
+        [f"no object in the box files: {images - with_objects:,} of {counted(images, 'image')}"]
         if images > with_objects
         else []
     )

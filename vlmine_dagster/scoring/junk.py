@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.junk import PIXEL_MEASURES, READ_OF_IMAGES, Junk
 from vlmine_dagster.domain.tables import JUNK
 from vlmine_dagster.domain.verdicts import Verdict
@@ -115,7 +116,7 @@ def junk_text(counts: Mapping[str, int]) -> str:
     """
     total = sum(counts.values())
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1]))
-    return f"{total:,} {'image is' if total == 1 else 'images are'} in the junk lane: {kinds}"
+    return f"{counted(total, 'image is', 'images are')} in the junk lane: {kinds}"
 
 
 def junk_kinds(reader: Reader) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from vlmine_dagster.domain.changes import ENTERED, LEFT, Cause
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import SIGNALS
 from vlmine_dagster.domain.tables import LIST_CHANGES
@@ -233,6 +234,6 @@ def changes_text(rows: pa.Table, *, noun: str = "image") -> str:
         causes = Counter(Cause(cause) for kind, cause in pairs if kind == change)
         total = sum(causes.values())
         told = ", ".join(f"{count:,} {phrases[cause]}" for cause, count in causes.most_common())
-        what = f"{total:,} {noun}{'' if total == 1 else 's'}" if change == "entered" else f"{total:,}"
+        what = counted(total, noun) if change == "entered" else f"{total:,}"
         parts.append(f"{what} {change}" + (f" ({told})" if told else ""))
     return f"Since the last list {' and '.join(parts)}"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import TASK_MODEL
@@ -145,7 +146,7 @@ def model_inputs(
     missing = [name for name in image_ids if name not in places]
     if missing:
         raise MissingInputError(
-            f"embeddings: {len(missing)} images have no embedding, such as {missing[0]}. "
+            f"embeddings: {counted(len(missing), 'image has', 'images have')} no embedding, such as {missing[0]}. "
             f"Materialize embeddings for their shards again."
         )
     wanted = np.array([places[name] for name in image_ids], dtype=np.int64)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.settings.learning import TaskModelCapabilities, TaskModelPlugin, TaskModelSettings
 from vlmine_dagster.settings.providers import Finding
 
@@ -76,7 +77,9 @@ def _make(_bench: object, settings: CheckpointSettings) -> Checkpoint:
 def _look(bench: "Workbench", settings: CheckpointSettings) -> Finding:
     from vlmine_dagster.learning.user_model import load_checkpoint
 
-    return Finding("ok", f"{len(load_checkpoint(bench.project.resolve(str(settings.path))).classes):,} classes")
+    return Finding(
+        "ok", counted(len(load_checkpoint(bench.project.resolve(str(settings.path))).classes), "class", "classes")
+    )
 
 
 PLUGIN = TaskModelPlugin(CheckpointSettings, _make, _look)
