@@ -25,8 +25,7 @@ GOOD = {
     "without_keywords_share": 0.01,
     "keyword_count": 800,
     "seen_once_share": 0.5,
-    "top_keyword": "road",
-    "top_keyword_share": 0.3,
+    "commonest": (("road", 0.3), ("tree", 0.1)),
     "keywords_per_image": 6.0,
     "effective_keyword_count": 120.0,
 }
@@ -48,7 +47,7 @@ class TestKeywords:
         [
             ({"without_keywords_share": 0.4}, "40% of the images have no keyword: check their descriptions"),
             ({"seen_once_share": 0.97}, "97% of the keywords occur in only one image"),
-            ({"top_keyword": "image", "top_keyword_share": 0.99}, "'image' occurs in 99% of the images"),
+            ({"commonest": (("image", 0.99), ("car", 0.2))}, "keyword 'image' occurs in 99% of the images"),
             ({"keywords_per_image": 1.1}, "an image has 1.1 keywords on average: ask for longer descriptions"),
         ],
     )
@@ -65,8 +64,8 @@ class TestKeywords:
             ({"without_keywords_share": 0.1}, {"without_keywords_share": 0.101}),
             ({"seen_once_share": 0.85}, {"seen_once_share": 0.851}),
             ({"seen_once_share": 0.9, "image_count": 99}, {"seen_once_share": 0.9, "image_count": 100}),
-            ({"top_keyword_share": 0.6}, {"top_keyword_share": 0.601}),
-            ({"top_keyword_share": 0.9, "top_keyword": None}, {"top_keyword_share": 0.9}),
+            ({"commonest": (("road", 0.6),)}, {"commonest": (("road", 0.601),)}),
+            ({"commonest": ()}, {"commonest": (("road", 0.9),)}),
             ({"keywords_per_image": 2.0}, {"keywords_per_image": 1.99}),
             ({"information_bits": 5.0}, {"information_bits": 4.99}),
             ({"information_bits": 1.0, "image_count": 99}, {"information_bits": 1.0, "image_count": 100}),
@@ -77,12 +76,23 @@ class TestKeywords:
         assert not keyword_advice(VocabularyHealth(**{**GOOD, **bad})).is_met
 
     def test_the_facts_are_what_was_measured(self):
-        measured = {**GOOD, "information_bits": 7.5}
+        plain = {name: value for name, value in GOOD.items() if name != "commonest"}
+        top = {"top_keyword": "road", "top_keyword_share": 0.3}
 
-        assert keyword_advice(VocabularyHealth(**measured)).facts == measured
-        assert keyword_advice(VocabularyHealth(**{**GOOD, "top_keyword": None})).facts == {
-            name: value for name, value in GOOD.items() if name != "top_keyword"
-        }
+        measured = keyword_advice(VocabularyHealth(**GOOD, information_bits=7.5)).facts
+
+        assert measured == {**plain, **top, "information_bits": 7.5}
+        assert keyword_advice(VocabularyHealth(**plain, commonest=())).facts == plain
+
+    def test_all_keywords_that_are_too_common_are_named_with_one_command(self):
+        common = (("a photo", 1.0), ("image", 0.8), ("road", 0.5))
+
+        advice = keyword_advice(VocabularyHealth(**{**GOOD, "commonest": common}))
+
+        assert advice.text == (
+            "2 keywords occur in most images and distinguish nothing, 'a photo' (100%), 'image' (80%): "
+            "`vlmine vocabulary --leave-out 'a photo' --leave-out image` leaves them out"
+        )
 
     def test_a_handful_of_images_is_not_blamed_for_keywords_seen_once(self):
         assert keyword_advice(VocabularyHealth(**{**GOOD, "image_count": 40, "seen_once_share": 0.95})).is_met

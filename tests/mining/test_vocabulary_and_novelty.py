@@ -68,7 +68,7 @@ def test_an_empty_vocabulary_has_a_health_too():
     health = vocabulary_health({}, image_count=3, images_with_keywords=0)
 
     assert health.without_keywords_share == 1.0
-    assert health.top_keyword is None
+    assert health.commonest == ()
     assert health.effective_keyword_count == 0.0
 
 

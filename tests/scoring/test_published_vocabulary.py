@@ -20,7 +20,7 @@ def test_one_keyword_is_enough_to_tell_how_many_images_have_any():
     health = published_health(counts(40, car=30))
 
     assert health.image_count == 40
-    assert health.top_keyword_share == pytest.approx(0.75)
+    assert health.commonest == (("car", pytest.approx(0.75)),)
 
 
 def test_an_empty_vocabulary_is_no_trouble_of_its_keywords():

@@ -80,11 +80,7 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
             f"{health.seen_once_share:.0%} of the keywords occur in only one image, so nearly every image looks "
             f"rare: ask for simpler words or a list of tags"
         )
-    if health.top_keyword is not None and health.top_keyword_share > MOST_TOP_KEYWORD:
-        problems.append(
-            f"keyword {health.top_keyword!r} occurs in {health.top_keyword_share:.0%} of the images and distinguishes "
-            f"nothing: `vlmine vocabulary --leave-out {shlex.quote(health.top_keyword)}` leaves it out"
-        )
+    problems += _too_common({word: share for word, share in health.commonest if share > MOST_TOP_KEYWORD})
     if health.keywords_per_image < FEWEST_KEYWORDS:
         problems.append(
             f"an image has {health.keywords_per_image:.1f} keywords on average: ask for longer descriptions or for "
@@ -95,8 +91,23 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
             f"the keywords hardly tell images apart ({health.information_bits:.1f} bits, expected {FEWEST_BITS:.0f} or "
             f"more): mine by features (`local_isolation`, `unlabelled_rarity`), or describe with another model"
         )
-    facts = {name: value for name, value in vars(health).items() if value not in (None, math.inf)}
+    facts = {name: value for name, value in vars(health).items() if name != "commonest" and value != math.inf}
+    if health.commonest:
+        facts["top_keyword"], facts["top_keyword_share"] = health.commonest[0]
     return Advice(not problems, "; ".join(problems) or "the keywords describe the pool", facts)
+
+
+def _too_common(shares: Mapping[str, float]) -> list[str]:
+    if not shares:
+        return []
+    asked = " ".join(f"--leave-out {shlex.quote(word)}" for word in shares)
+    if len(shares) == 1:
+        [(word, share)] = shares.items()
+        found = f"keyword {word!r} occurs in {share:.0%} of the images and distinguishes nothing"
+        return [f"{found}: `vlmine vocabulary {asked}` leaves it out"]
+    words = ", ".join(f"{word!r} ({share:.0%})" for word, share in shares.items())
+    found = f"{len(shares)} keywords occur in most images and distinguish nothing, {words}"
+    return [f"{found}: `vlmine vocabulary {asked}` leaves them out"]
 
 
 def drift_advice(

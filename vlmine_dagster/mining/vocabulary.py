@@ -4,12 +4,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
 import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.limits import FEWEST_BITS, FEWEST_IMAGES
+
+_COMMONEST = 10
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,7 @@ class VocabularyHealth:
         without_keywords_share: Share of them that yield no keyword.
         keyword_count: Different keywords.
         seen_once_share: Share of the keywords that a single image yields.
-        top_keyword: The commonest keyword, None in an empty vocabulary.
-        top_keyword_share: Share of the images with keywords that yield it.
+        commonest: Up to ten of the commonest keywords, with the share of the images with keywords that yields each.
         keywords_per_image: Mean over the images with keywords.
         effective_keyword_count: exp(H) with H the Shannon entropy of the keywords' shares of all mentions, in nats:
             the number of equally common keywords that would be as diverse.
@@ -34,8 +36,7 @@ class VocabularyHealth:
     without_keywords_share: float
     keyword_count: int
     seen_once_share: float
-    top_keyword: str | None
-    top_keyword_share: float
+    commonest: tuple[tuple[str, float], ...]
     keywords_per_image: float
     effective_keyword_count: float
     information_bits: float = math.inf
@@ -77,8 +78,8 @@ def vocabulary_health(
 
     Examples:
         >>> health = vocabulary_health({"road": 3, "unicycle": 1}, image_count=4, images_with_keywords=3)
-        >>> health.seen_once_share, health.top_keyword, health.top_keyword_share, health.without_keywords_share
-        (0.5, 'road', 1.0, 0.25)
+        >>> health.seen_once_share, health.commonest[0], health.without_keywords_share
+        (0.5, ('road', 1.0), 0.25)
         >>> round(health.effective_keyword_count, 3), round(health.information_bits, 3)
         (1.755, 0.918)
     """
@@ -86,15 +87,13 @@ def vocabulary_health(
     _check_pool(image_counts, counts, image_count, images_with_keywords)
     mentions = int(counts.sum())
     shares = counts / max(mentions, 1)
-    top_count = int(counts.max(initial=0))
-    top = max((word for word, count in image_counts.items() if count == top_count), default=None)
+    top = nlargest(_COMMONEST, image_counts.items(), key=lambda pair: (pair[1], pair[0]))
     return VocabularyHealth(
         image_count=image_count,
         without_keywords_share=1 - images_with_keywords / image_count if image_count else 0.0,
         keyword_count=len(counts),
         seen_once_share=float((counts == 1).mean()) if len(counts) else 0.0,
-        top_keyword=top,
-        top_keyword_share=top_count / max(images_with_keywords, 1),
+        commonest=tuple((word, count / max(images_with_keywords, 1)) for word, count in top),
         keywords_per_image=mentions / max(images_with_keywords, 1),
         effective_keyword_count=float(np.exp(-np.sum(shares * np.log(shares)))) if len(counts) else 0.0,
         information_bits=_bits(counts / max(images_with_keywords, 1)),
