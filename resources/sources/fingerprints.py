@@ -1,6 +1,7 @@
 """Content hashes that are computed once: a file whose size, times and inode are unchanged keeps its hash."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,22 +25,32 @@ class FingerprintCache:
         self._file = file
         self._known: dict[str, str] | None = None
 
-    def get(self, entries: Iterable[FileEntry], compute: Callable[[], str]) -> str:
-        """Return the fingerprint of some files, computed anew only where one of them was touched since."""
+    def get(
+        self, entries: Iterable[FileEntry], compute: Callable[[], str], *, is_ours: Callable[[], bool] = lambda: False
+    ) -> str:
+        """Return the fingerprint of some files, computed anew only where one of them was touched since.
+
+        Args:
+            entries: The files.
+            compute: Reads them.
+            is_ours: Asked afterwards: whether what was computed holds for this user alone, as others may read more.
+        """
         state = _state(entries)
         if state is None:
             return compute()
-        known = self._load()
-        if state not in known:
-            known[state] = compute()
-            self._keep(state, known[state])
-        return known[state]
+        known, ours = self._load(), _for_user(state)
+        if state not in known and ours not in known:
+            found = compute()
+            kept = ours if is_ours() else state
+            known[kept] = found
+            self._keep(kept, found)
+        return known[state] if state in known else known[ours]
 
     def glance(self, entries: Iterable[FileEntry]) -> Glance:
         """Return what is known of some files, none of which is read."""
         files = list(entries)
         state = _state(files)
-        is_known = state is not None and state in self._load()
+        is_known = state is not None and not {state, _for_user(state)}.isdisjoint(self._load())
         unread = 0 if is_known else sum(file.n_bytes for file in files if file.checksum is None)
         return Glance(_digest(files), unread)
 
@@ -65,6 +76,12 @@ def _state(entries: Iterable[FileEntry]) -> str | None:
     if any(file.changed_ns is None or file.changed_ns > settled_before_ns for file in files):
         return None
     return _digest(files)
+
+
+def _for_user(state: str) -> str:
+    """Return the state of files as this user sees them."""
+    user = f"{state} {os.geteuid()} {sorted(os.getgroups())}"
+    return hashlib.sha256(user.encode("ascii")).hexdigest()
 
 
 def _digest(files: Iterable[FileEntry]) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from upath import UPath
@@ -151,31 +151,28 @@ class FolderSource:
         return {f"shard-{index:0{width}d}": paths for index, paths in enumerate(groups)}
 
     def _fingerprint(self, paths: list[str]) -> str:
-        try:
-            return self._cache.get((self._tree.entry(path) for path in paths), lambda: self._hash(paths, self._content))
-        except StoreError:
-            raise
-        except SourceError:  # a file may not be read, which is not kept: another user may read it
-            return self._hash(paths, self._content_or_reason)
+        closed: list[str] = []
+        entries = (self._tree.entry(path) for path in paths)
+        return self._cache.get(entries, lambda: self._hash(paths, closed), is_ours=lambda: bool(closed))
 
-    def _hash(self, paths: list[str], content_of: Callable[[str], str]) -> str:
+    def _hash(self, paths: list[str], closed: list[str]) -> str:
+        """Return the hash of files; the paths of those that may not be read are added to `closed`."""
         digest = hashlib.sha256()
         for path in paths:
-            digest.update(f"{path}\0{content_of(path)}\n".encode("utf-8", "surrogateescape"))
+            try:
+                content = self._content(path)
+            except StoreError:
+                raise
+            except SourceError as error:  # `read` yields it as a failure
+                closed.append(path)
+                content = str(error)
+            digest.update(f"{path}\0{content}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def _content(self, path: str) -> str:
         entry = self._tree.entry(path)
         problem = _link_problem(entry) or entry.problem
         return problem if problem else self._tree.content_hash(path)
-
-    def _content_or_reason(self, path: str) -> str:
-        try:
-            return self._content(path)
-        except StoreError:
-            raise
-        except SourceError as error:  # `read` yields it as a failure
-            return str(error)
 
 
 def read_listed(where: str, *, setting: str = "dataset.files") -> list[str]:

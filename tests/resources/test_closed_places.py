@@ -86,6 +86,33 @@ def test_a_file_that_may_not_be_read_changes_the_fingerprint_and_does_not_end_th
     assert closed == source_of(ClosedTree(str(tmp_path))).fingerprint("shard-000")
 
 
+def test_files_beside_one_that_may_not_be_read_are_hashed_once_by_each_user(tmp_path, monkeypatch):
+    pool, kept, hashed = folder_of(tmp_path / "pool", "a.gif", "b.gif"), tmp_path / "fingerprints.tsv", []
+    monkeypatch.setattr("vlmine_dagster.resources.sources.fingerprints._SETTLED_AFTER_S", -60.0)
+
+    class Counted(ClosedTree):
+        def content_hash(self, path):
+            hashed.append(path)
+            return super().content_hash(path) if os.geteuid() else FileTree.content_hash(self, path)
+
+    def look(user):
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+        hashed.clear()
+        tree = Counted(str(pool))
+        source = FolderSource(tree, shard_count=1, max_bytes=1000, cache=FingerprintCache(kept))
+        found = source.fingerprint("shard-000"), source.glance("shard-000").unread_bytes
+        return found, sorted(hashed)
+
+    first, again, other = look(7), look(7), look(8)
+    both = look(0)
+
+    assert first == ((first[0][0], 0), ["a.gif", "b.gif"])
+    assert again == (first[0], [])
+    assert other == (first[0], ["a.gif", "b.gif"])
+    assert both[0][0] != first[0][0]  # who may read all files makes a fingerprint for everybody
+    assert look(9) == (both[0], [])
+
+
 def test_a_shard_that_may_not_be_read_fails_alone(tmp_path):
     folder_of(tmp_path, "a.tar", "b.tar")
     files = ShardFiles(ClosedTree(str(tmp_path)), suffixes=TAR_SUFFIXES, cache=FingerprintCache())
