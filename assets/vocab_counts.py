@@ -52,12 +52,11 @@ def vocab_counts(run: StageRun) -> Product:
         _refuse_unseen(run)
     unit = run.project.settings.counted
     vocabulary = count_vocabulary(run, unit)
-    facts = {name: value for name, value in vars(vocabulary.health).items() if value is not None}
-    facts["counted by"] = unit.noun
     shown = table_fact(commonest_and_rarest(vocabulary.counts))
+    used = {"counted by": unit.noun, "shards": f"{len(run.shards)} used", "commonest and rarest": shown}
     return Product(
         vocabulary.counts,
-        {**facts, "shards": f"{len(run.shards)} used", "commonest and rarest": shown},
+        {**vocabulary.health.facts, **used},
         advice={
             "keywords_capture_the_pool": keyword_advice(vocabulary.health),
             "no_drift": vocabulary_drift(run, vocabulary.counts),

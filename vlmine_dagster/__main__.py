@@ -2,11 +2,15 @@
 
 import gc
 import os
+import resource
 import sys
 import warnings
+from contextlib import suppress
 
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain import secrets
+
+_OPEN_FILES = 4096
 
 
 def run() -> None:
@@ -19,6 +23,7 @@ def run() -> None:
     if any(action == "error" for action, *_ in warnings.filters):  # PYTHONWARNINGS=error: libraries warn as they load
         warnings.simplefilter("default")
     _open_closed_streams()
+    _open_more_files()
     secrets.install(has_streams=True)
     status: object = 0
     try:
@@ -40,6 +45,15 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - till the process ends
+
+
+def _open_more_files() -> None:
+    """Let a process open as many files as it may, up to 4,096: macOS and some containers begin with 256 or fewer."""
+    given, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    if given != resource.RLIM_INFINITY and given < wanted:
+        with suppress(OSError, ValueError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _output_problem() -> str | None:

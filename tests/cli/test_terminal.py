@@ -178,6 +178,20 @@ def test_an_output_that_cannot_be_written_is_one_line_and_a_closed_one_is_nothin
     assert len(done.stderr.splitlines()) == bool(told)
 
 
+@pytest.mark.parametrize(("given", "most", "expected"), [(64, 100, 100), (64, 5000, 4096), (4500, 5000, 4500)])
+def test_a_command_opens_up_to_4096_files_where_a_shell_begins_with_fewer(given, most, expected):
+    code = (
+        "import resource as r; from vlmine_dagster.__main__ import _open_more_files as more; more(); "
+        "print(*r.getrlimit(r.RLIMIT_NOFILE))"
+    )
+    command = f'ulimit -S -n {given} && ulimit -H -n {most} && "{sys.executable}" -c "{code}"'
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == [str(expected), str(most)]
+
+
 @pytest.mark.parametrize(
     ("number", "told"),
     [

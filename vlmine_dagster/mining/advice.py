@@ -91,10 +91,7 @@ def keyword_advice(health: VocabularyHealth) -> Advice:
             f"the keywords hardly tell images apart ({health.information_bits:.1f} bits, expected {FEWEST_BITS:.0f} or "
             f"more): mine by features (`local_isolation`, `unlabelled_rarity`), or describe with another model"
         )
-    facts = {name: value for name, value in vars(health).items() if name != "commonest" and value != math.inf}
-    if health.commonest:
-        facts["top_keyword"], facts["top_keyword_share"] = health.commonest[0]
-    return Advice(not problems, "; ".join(problems) or "the keywords describe the pool", facts)
+    return Advice(not problems, "; ".join(problems) or "the keywords describe the pool", health.facts)
 
 
 def _too_common(shares: Mapping[str, float]) -> list[str]:

@@ -42,6 +42,14 @@ class VocabularyHealth:
     information_bits: float = math.inf
 
     @property
+    def facts(self) -> dict[str, int | float | str]:
+        """What was measured, by name, as far as it was; of the keywords the commonest one alone."""
+        found = {name: value for name, value in vars(self).items() if name != "commonest" and value != math.inf}
+        for word, share in self.commonest[:1]:
+            found |= {"top_keyword": word, "top_keyword_share": share}
+        return found
+
+    @property
     def tells_images_apart(self) -> bool:
         """Whether keywords say what differs between images; in a pool of fewer than 100 nobody can tell."""
         return self.image_count < FEWEST_IMAGES or self.information_bits >= FEWEST_BITS
