@@ -158,6 +158,15 @@ def test_a_sample_is_thinned_only_as_far_as_it_must_be(monkeypatch, most, kept):
     assert (sample.ravel().tolist(), total) == (list(kept), 10)
 
 
+@pytest.mark.parametrize(("rows", "total", "lists"), [(15, 15, 1), (160, 10**6, 10), (800, 25, 20), (800, 400, 50)])
+def test_a_list_is_learned_from_sixteen_rows_at_least_and_there_are_up_to_four_times_the_root_of_all(
+    rows, total, lists
+):
+    sample = random.normal(size=(rows, 4)).astype(np.float32)
+
+    assert module._trained_lists(sample, total).nlist == lists
+
+
 def test_many_vectors_take_the_index(monkeypatch):
     vectors = blocks_of(clustered(300, 4))
     by_index = found(vectors, count=2, search="index")
