@@ -128,6 +128,11 @@ def test_a_text_is_about_the_request_whose_words_are_a_quarter_of_pictures_and_m
     assert not is_about_the_request("Bild Foto", has_spaces=True)  # of pictures alone: a description
 
 
+def test_a_caption_may_begin_as_a_thought_does():
+    assert failure_of("Let's look: there it is, one of the dogs is here.") is None
+    assert failure_of("Let's look: what should I say of it?") is not None
+
+
 def test_a_sentence_about_guidelines_among_two_of_things_leaves_a_description():
     assert failure_of("The man holds a notice. It would violate our guidelines. I see a sign.") is None
     assert failure_of("It would violate our guidelines. I see a sign.").outcome == "refused"
