@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 HEAVY = ("numpy", "pyarrow", "duckdb", "PIL", "jinja2", "scipy", "torch", "mlflow", "great_expectations", "onnxruntime")
 
@@ -44,3 +47,10 @@ fit_probe(np.eye(4, dtype=np.float32), [0, 1, 2, 3], class_count=4)
 def test_no_rule_for_the_answers_of_models_is_compiled_where_no_model_is_asked(tmp_path):
     code = "import vlmine_dagster.automation.runner, vlmine_dagster.describing.providers"
     assert not {name for name in loaded_after(code, tmp_path) if name.startswith("vlmine_dagster.mining.failures")}
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_inside_functions():
+    modules = grimp.build_graph("vlmine_dagster", cache_dir=None, exclude_type_checking_imports=True)
+    imports = {name: modules.find_modules_directly_imported_by(name) for name in modules.modules}
+
+    TopologicalSorter(imports).prepare()  # names the modules of a circle

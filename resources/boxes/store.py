@@ -18,8 +18,8 @@ from vlmine_dagster.domain.files import literal_pattern, replacing
 from vlmine_dagster.resources.boxes.contract import BoxFile, BoxRow, ClassEntry, ImageEntry, KnowsFrames, number_of
 from vlmine_dagster.resources.boxes.files import BoxFiles
 from vlmine_dagster.resources.label_files.contract import composed
-from vlmine_dagster.resources.label_match import end_of, fitting, named_paths
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
+from vlmine_dagster.resources.sources.foreign_paths import end_of, fitting, named_paths
 from vlmine_dagster.settings.objects import BoxFormat
 from vlmine_dagster.settings.project import Project
 

@@ -13,6 +13,7 @@ from vlmine_dagster.resources.sources.contract import Moment, RawImage, too_larg
 from vlmine_dagster.resources.sources.cut_folder import CutFolder
 from vlmine_dagster.resources.sources.fingerprints import FingerprintCache
 from vlmine_dagster.resources.sources.folder import FolderSource
+from vlmine_dagster.resources.sources.foreign_paths import fitting
 from vlmine_dagster.resources.sources.tree import FileTree
 
 if TYPE_CHECKING:
@@ -121,8 +122,6 @@ class VideoSource(CutFolder):
         Returns:
             None where no video, or more than one, has that name, or it has no such frame.
         """
-        from vlmine_dagster.resources.label_match import fitting  # it imports the sources
-
         if video not in self._meant:
             found = fitting(video, [(name, name) for name in self._videos])
             stems = () if found else fitting(_stem(video), [(_stem(name), _stem(name)) for name in self._videos])
