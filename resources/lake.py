@@ -1,6 +1,6 @@
 """The lake: one Parquet file a (table, partition), written whole or not at all, queried by DuckDB.
 
-Every file carries a stamp in its footer: one hash a column of what it holds, and one hash of what it was made from.
+Every file carries a stamp in its footer: one hash per column, and one hash of what it was made from.
 From the two follows what is missing, fresh or stale, without a database and without running anything.
 """
 

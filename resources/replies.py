@@ -150,12 +150,12 @@ def ask(
                 yield content, reply
     if not missing:
         return
-    purse = _Purse(spending, model)
-    for group in model.reply(purse.guard(requests(missing))):
+    limit = _SpendingLimit(spending, model)
+    for group in model.reply(limit.guard(requests(missing))):
         cache.put(model.fingerprint, group, label=model.label)
-        purse.settle(group)
+        limit.settle(group)
         yield from group
-    purse.complain(done=len(contents) - len(missing), total=len(contents))
+    limit.raise_if_overspent(done=len(contents) - len(missing), total=len(contents))
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ class Asker:
         return replace(reply, text=text, outcome=Outcome(found.outcome), failure=found.failure), found.keywords
 
 
-class _Purse:
+class _SpendingLimit:
     """Lets requests through as long as the limit is sure to hold for those on their way."""
 
     def __init__(self, spending: Spending, model: ReplyModel):
@@ -272,13 +272,13 @@ class _Purse:
         self._model = model
         self._asked = self._answered = self._priced = 0
         self._paid = 0.0
-        self._too_dear: float | None = None
+        self._refused_usd: float | None = None
 
     def guard(self, requests: Iterator[Request]) -> Iterator[Request]:
         for request in requests:
-            a_call = self._paid / self._priced if self._priced else self._model.worst_cost_usd(request)
-            if self._would_overspend(a_call):
-                self._too_dear = a_call
+            call_usd = self._paid / self._priced if self._priced else self._model.worst_cost_usd(request)
+            if self._would_overspend(call_usd):
+                self._refused_usd = call_usd
                 return
             self._asked += 1
             yield request
@@ -289,19 +289,19 @@ class _Purse:
         self._priced += len(costs)
         self._paid += sum(costs)
 
-    def complain(self, *, done: int, total: int) -> None:
-        if self._too_dear is not None:
+    def raise_if_overspent(self, *, done: int, total: int) -> None:
+        if self._refused_usd is not None:
             spent = self._spending.cache.spent_usd()
             raise BudgetExceededError(
                 f"stopped: ${spent:.4f} of max_cost_usd ${self._spending.max_cost_usd:g} are spent, "
                 f"{done + self._answered:,} of {total:,} answers are there, and the next call may cost "
-                f"${self._too_dear:.4f}. All that was paid for is kept: raise max_cost_usd in vlmine.yaml and run "
-                f"again, it goes on from here."
+                f"${self._refused_usd:.4f}. Paid answers are kept: raise max_cost_usd in vlmine.yaml and run "
+                f"again to continue from here."
             )
 
-    def _would_overspend(self, a_call: float) -> bool:
+    def _would_overspend(self, call_usd: float) -> bool:
         limit = self._spending.max_cost_usd
-        if limit is None or a_call == 0.0:
+        if limit is None or call_usd == 0.0:
             return False
         on_the_way = self._asked - self._answered
-        return self._spending.cache.spent_usd() + (on_the_way + 1) * a_call > limit
+        return self._spending.cache.spent_usd() + (on_the_way + 1) * call_usd > limit

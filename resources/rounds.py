@@ -1,4 +1,4 @@
-"""Rounds of labels: what people said about mined images comes back, a file a round."""
+"""Rounds of labels: what people said about mined images comes back, one file per round."""
 
 import csv
 import hashlib

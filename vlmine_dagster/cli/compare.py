@@ -120,7 +120,7 @@ def _experiment(bench: "Workbench", name: str, run_id: str, curves: Curves, *, r
 
 
 def rounds(bench: "Workbench") -> list[dict[str, Any]]:
-    """Return a row a round of labels, the first one first; none as long as no labels came back.
+    """Return one row per round of labels, the first one first; none as long as no labels came back.
 
     What a round's newest MLflow runs tell: the images that are labelled, the few-shot images that are left in the pool,
     the accuracy of a model trained on the labelled images alone, on the same test images in every round, and the runs.

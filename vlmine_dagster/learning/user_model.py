@@ -127,7 +127,7 @@ def prediction_classes(path: str) -> tuple[str, ...]:
     """Return the C class names of a user's own class probabilities.
 
     Args:
-        path: Parquet file with the column image_id and one column a class.
+        path: Parquet file with the column image_id and one column per class.
 
     Raises:
         ModelError: the file cannot be read, has no image_id, fewer than two classes, or pandas' row index among them.
@@ -154,7 +154,7 @@ def read_predictions(path: str, image_ids: Sequence[str]) -> Iterator[tuple[list
     Row groups without a wanted image are passed over, so files that keep a shard's rows together are read once in all.
 
     Args:
-        path: Parquet file with the column image_id and one column a class.
+        path: Parquet file with the column image_id and one column per class.
         image_ids: The N images that are wanted.
 
     Yields:
@@ -210,7 +210,7 @@ def _open_predictions(path: str) -> Iterator["ParquetFile"]:
             yield file
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ModelError(
-            f"task_model.path {path} cannot be read as Parquet with image_id and a column a class: {error}"
+            f"task_model.path {path} cannot be read as Parquet with image_id and one column per class: {error}"
         ) from error
 
 

@@ -33,7 +33,7 @@ class TaskModelSettings(ProviderSettings):
     kind: str = "probe"
     """Name of the plug-in."""
     path: str | None = None
-    """`predictions`: Parquet with image_id and one column a class; `transformers`: folder of the checkpoint."""
+    """`predictions`: Parquet with image_id and one column per class; `transformers`: folder of the checkpoint."""
     image_size: Annotated[int, Field(ge=16, le=512)] = 64
     """`cnn`: pixels a side."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 30
