@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -42,9 +41,10 @@ def test_a_wheel_lives_in_a_project_that_has_packages_called_assets_and_resource
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     wheel = next(tmp_path.glob("vlmine_dagster-*.whl"))
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(tmp_path / "wheel")
-    assert {path.name for path in (tmp_path / "wheel").iterdir() if path.suffix != ".dist-info"} == {"vlmine_dagster"}
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"]
+    subprocess.run([*install, str(tmp_path / "wheel"), str(wheel)], check=True, capture_output=True)
+    installed = {path.name for path in (tmp_path / "wheel").iterdir() if path.suffix != ".dist-info"}
+    assert installed == {"bin", "vlmine_dagster"}
     host = tmp_path / "host"
     for name, code in {
         "assets": "import dagster as dg\n\n@dg.asset\ndef report(): ...\n",

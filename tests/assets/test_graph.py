@@ -517,6 +517,10 @@ def test_every_asset_reads_well_in_the_ui(finished: Made):
         assert spec.owners == []
         assert spec.code_version
         assert spec.metadata["dagster/column_schema"].columns
+        (reference,) = spec.metadata["dagster/code_references"].code_references
+        linked = Path(reference.file_path).read_text(encoding="utf-8").splitlines()[reference.line_number - 1 :]
+        assert linked[0].startswith("@stage(")
+        assert next(line for line in linked if line.startswith("def ")).startswith(f"def {spec.key.path[-1]}(")
 
 
 @pytest.mark.parametrize("config", [StageConfig, ModelConfig, MiningConfig, StudyConfig])
