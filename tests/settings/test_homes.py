@@ -1,5 +1,6 @@
 """Where a project keeps its state, and where its pages are: beside its settings, or where the environment says."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.engine.partitions import SHARDS
 from vlmine_dagster.resources.addresses import keep_addresses
 from vlmine_dagster.resources.tracking import Tracking, dagster_url
+from vlmine_dagster.settings.project import HOME_LAYOUT
 
 
 def test_vlmine_home_moves_everything(make_project, monkeypatch, tmp_path):
@@ -18,6 +20,22 @@ def test_vlmine_home_moves_everything(make_project, monkeypatch, tmp_path):
 
     assert str(made.bench.lake.path("images", "pool/a")) == str(tmp_path / "home/lake/images/pool/a.parquet")
     assert made.project.state_folder("cache") == tmp_path / "home/cache"
+
+
+def test_where_the_disk_is_full_a_new_home_has_no_empty_mark_of_its_layout(make_project, monkeypatch, tmp_path):
+    made: Made = make_project({"pool/a": {}})
+    monkeypatch.setenv("VLMINE_HOME", str(tmp_path / "home"))
+
+    def full(_file: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("vlmine_dagster.domain.files._flush", full)
+        with pytest.raises(OSError, match="No space left"):
+            made.project.state_folder("cache")
+    assert not (tmp_path / "home/layout").exists()
+    made.project.state_folder("cache")
+    assert (tmp_path / "home/layout").read_text() == HOME_LAYOUT
 
 
 def test_a_home_in_a_store_leaves_on_the_disk_what_needs_one(make_project, monkeypatch):

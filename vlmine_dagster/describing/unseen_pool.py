@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vlmine_dagster.describing.unseen import Features, SeenAnswer, unseen_together
 from vlmine_dagster.domain.errors import UnseenPicturesError
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.resources.describers import ModelDescriber
 from vlmine_dagster.resources.intake import by_shard
 from vlmine_dagster.resources.lines import shown_line
@@ -84,7 +85,7 @@ def refuse_unseen(
     describer.mark_unseen(contents)
     touched = sorted(by_shard(list(blind), shards))
     for shard in touched:
-        _mark_file(project, describer, shard).write_text(_next_mark(project, describer, shard), encoding="utf-8")
+        write_whole(_mark_file(project, describer, shard), _next_mark(project, describer, shard))
     said = shown_line(texts[0])
     said = said if len(said) <= _SHOWN_LETTERS else f"{said[:_SHOWN_LETTERS]}..."
     more = f" and {len(touched) - _SHOWN_SHARDS} more" if len(touched) > _SHOWN_SHARDS else ""

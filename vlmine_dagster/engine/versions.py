@@ -17,6 +17,7 @@ from typing import Any
 
 import dagster as dg
 
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import DATA_VERSION_TAG, version_tags
 from vlmine_dagster.engine.freshness import Freshness
@@ -241,7 +242,7 @@ def confirm(
         untold = sorted(touched - changed.get(name, set()))
         open_ones = [partition for partition in untold if freshness.state(unit, partition) == "fresh"]
         count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)
-    _ways_file(project).write_text(json.dumps(ways))
+    write_whole(_ways_file(project), json.dumps(ways))
     return count
 
 

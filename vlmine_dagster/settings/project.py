@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError,
 
 from vlmine_dagster.domain.counting import CountedUnit, counted_unit
 from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.hints import asked_back
 from vlmine_dagster.domain.items import KINDS, ItemKind, UnitName
 from vlmine_dagster.domain.signals import SIGNALS, signals_of
@@ -443,7 +444,7 @@ class Project:
         folder.mkdir(parents=True, exist_ok=True)
         mark = self._home_folder / "layout"
         if not mark.exists():
-            mark.write_text(HOME_LAYOUT, encoding="utf-8")
+            write_whole(mark, HOME_LAYOUT)  # another process that finds it empty would refuse the home
         return folder
 
     def plain_folder(self, name: str) -> Path:

@@ -246,7 +246,7 @@ def conduct(study: Study, bench: Workbench, *, draws: int = 0, log: Any = None, 
     )
     for name, content in {**found.files, "report.md": report.markdown.encode(), "rows.csv": rows_csv(rows)}.items():
         (run.folder / name).write_bytes(content)
-    (run.folder / "report.json").write_text(json.dumps(asdict(report), indent=1), encoding="utf-8")
+    write_whole(run.folder / "report.json", json.dumps(asdict(report), indent=1))
     return report
 
 

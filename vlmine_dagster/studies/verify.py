@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
+from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.selection import random_signal
@@ -118,7 +119,7 @@ def take_verdicts(bench: Workbench, file: Path) -> int:
     found = parse_verdicts(file.read_bytes(), where=str(file))
     if not found:
         raise SourceError(f"{file} holds no verdict. Judge at least one image on the page before it is saved.")
-    (verdict_folder(bench) / f"{file.stem}.json").write_text(json.dumps({"verdicts": found}), encoding="utf-8")
+    write_whole(verdict_folder(bench) / f"{file.stem}.json", json.dumps({"verdicts": found}))
     return len(found)
 
 
