@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import grimp
@@ -54,3 +55,12 @@ def test_no_modules_import_each_other_in_a_circle_not_even_inside_functions():
     imports = {name: modules.find_modules_directly_imported_by(name) for name in modules.modules}
 
     TopologicalSorter(imports).prepare()  # names the modules of a circle
+
+
+def test_what_loads_studies_by_name_is_imported_by_no_study():
+    modules = grimp.build_graph("vlmine_dagster", cache_dir=None, exclude_type_checking_imports=True)
+    studies = {name for name in modules.modules if name.startswith("vlmine_dagster.studies")}
+    loaders = {name for name in studies if "import_module(" in Path(find_spec(name).origin).read_text()}
+
+    assert loaders == {"vlmine_dagster.studies.jobs"}
+    assert not studies & modules.find_modules_that_directly_import("vlmine_dagster.studies.jobs")

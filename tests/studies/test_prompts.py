@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from conftest import Made, Maker, members
 from scripted_endpoint import Call, ScriptedEndpoint
 
-from vlmine_dagster.studies import study_of
+from vlmine_dagster.studies.jobs import study_of
 from vlmine_dagster.studies.study import Report, conduct
 
 POOL = {

@@ -20,8 +20,8 @@ from vlmine_dagster.mining.sign_flips import sign_flip_p_values
 from vlmine_dagster.mining.significance import compare_arms
 from vlmine_dagster.resources.tracking import Tracking
 from vlmine_dagster.scoring.names import Naming
-from vlmine_dagster.studies import QUESTIONS, correlation, draws, retraining, study_of
-from vlmine_dagster.studies.jobs import run_study
+from vlmine_dagster.studies import QUESTIONS, correlation, draws, retraining
+from vlmine_dagster.studies.jobs import run_study, study_of
 from vlmine_dagster.studies.study import StudyRun, conduct
 
 DISAGREEMENT = [name for name, signal in SIGNALS.items() if signal.needs in ("passes", "members")]

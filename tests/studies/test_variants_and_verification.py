@@ -6,7 +6,8 @@ import pytest
 from conftest import Made
 
 from vlmine_dagster.domain.errors import ConfigError, SourceError
-from vlmine_dagster.studies import study_of, verify
+from vlmine_dagster.studies import verify
+from vlmine_dagster.studies.jobs import study_of
 from vlmine_dagster.studies.study import StudyRun, conduct
 
 

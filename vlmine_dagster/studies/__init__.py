@@ -1,11 +1,5 @@
 """Studies: questions about mining, each one command, one Dagster job, and one MLflow run with its arms nested."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vlmine_dagster.studies.study import Study
-
 QUESTIONS: dict[str, str] = {
     "draws": "Which experiments find more of the tail, whatever the labelled seed?",
     "correlation": "Which signals say the same, and is it so in the tail too?",
@@ -25,9 +19,3 @@ QUESTIONS: dict[str, str] = {
     "verify": "Would a person call the mined images rare, more often than images drawn at random?",
 }
 """What each study asks, by name; its module, of the same name, is imported when it is done."""
-
-
-def study_of(name: str) -> "Study":
-    """Return a study by name."""
-    study: Study = import_module(f"vlmine_dagster.studies.{name}").STUDY
-    return study

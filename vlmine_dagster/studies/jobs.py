@@ -1,6 +1,7 @@
 """One Dagster job per study, and `vlmine study`, which runs that job in its own process."""
 
 from dataclasses import asdict
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,10 +13,10 @@ from vlmine_dagster.domain.hints import did_you_mean
 from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.studies import QUESTIONS, study_of
+from vlmine_dagster.studies import QUESTIONS
 
 if TYPE_CHECKING:
-    from vlmine_dagster.studies.study import Report
+    from vlmine_dagster.studies.study import Report, Study
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -24,6 +25,12 @@ class StudyConfig(dg.Config):
     """Launchpad settings of a study."""
 
     draws: int = Field(default=0, description="Draws of the labelled seed; 0 takes the study's own number.")
+
+
+def study_of(name: str) -> "Study":
+    """Return a study by name."""
+    study: Study = import_module(f"vlmine_dagster.studies.{name}").STUDY
+    return study
 
 
 def build_study_jobs() -> list[dg.JobDefinition]:
