@@ -36,6 +36,8 @@ EDITS = [
     {"experiments": {"entropy": {"budget": 4}}},
     {"name": "another"},
 ]
+ASKED_FOR = {"pareto_set": ("vocab_counts",), "mining_report": ("novelty_scores", "vocab_counts")}
+"""Tables of which a stage asks whether they are declared."""
 FOLLOWS_KEYWORDS = {"keywords", "vocab_counts", "novelty_scores", "rarity_scores", "pareto_set"}
 
 
@@ -135,8 +137,11 @@ class TestReads:
             (finished.folder / "boxes.csv").write_text("image_id,x,y,width,height,label\ncoffee-0,9,9,60,50,cup\n")
             finished.settings(objects={"boxes": "boxes.csv"})
         unit = Unit(GRAPH.stage_of(table))
-        partition = unit.stage.partitions(finished.project, ["pool/a"])[0]
-        needed = unit.stage.needed(unit.part(finished.project, partition))
+        of_partitions = {
+            name: unit.stage.needed(unit.part(finished.project, name))
+            for name in unit.stage.partitions(finished.project, ["pool/a"])
+        }
+        partition, needed = max(of_partitions.items(), key=lambda one: len(one[1]))  # the experiment that reads most
         freshness = Freshness(GRAPH, finished.bench, finished.bench.source.shards())
         if table == "shard_duplicates":
             making.make(self.run_of(finished, Unit(GRAPH.stage_of("duplicates")), GRAPH, WHOLE_POOL), freshness)
@@ -153,8 +158,11 @@ class TestReads:
                 rows = smaller.compute(run).rows
                 assert rows.column("junk").null_count == rows.num_rows
                 continue
+            if reads.table in ASKED_FOR.get(table, ()):  # without its declaration less is shown, and nothing is read
+                assert smaller.compute(run).rows.num_rows
+                continue
             with pytest.raises((VlmineError, Exception), match=r"does not declare"):
-                smaller.compute(run)
+                smaller.compute(run).record()  # some is read for MLflow alone
 
 
 class TestDagster:
