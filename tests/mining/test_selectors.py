@@ -198,6 +198,31 @@ def test_class_balance_asks_for_the_class_with_the_fewest_labels_and_gives_up_on
     assert level[1] < level[0]  # so class 1 went on asking
 
 
+def test_classes_that_go_by_a_name_are_asked_for_before_they_have_a_label_by_how_much_goes_by_it():
+    truth = [0, 0, 1, 0, 2, 1, 0, 0]
+    labels = np.array([0, 0, *[-1] * 6])
+    shares = np.zeros((8, 3), np.float32)  # nothing goes by the name of class 0
+    shares[:, 1] = [0, 0, 0.9, 0.1, 0, 0.5, 0, 0]
+    shares[:, 2] = [0, 0, 0, 0.8, 0.7, 0, 0.2, 0]
+    state = PoolState(np.zeros((8, 1), np.float32), labels, np.full((8, 3), 1 / 3))
+
+    picks = class_balance(state, 5, oracle(truth), shares=shares).tolist()
+
+    assert picks == [2, 3, 4, 5, 6]  # 1 found; 2 missed, and found; then 1 by its lower level, and 2
+    assert class_balance(state, 1, oracle(truth)).tolist() == [2]  # without names class 0 asks
+
+
+def test_named_classes_of_ten_labels_ask_for_their_boundary_by_what_was_learned():
+    truth = [0] * 11 + [1] * 11 + [1, 0, 1]
+    labels = np.array([0] * 11 + [1] * 10 + [-1] * 4)
+    likely = np.array([0.9] * 11 + [0.1] * 10 + [0.2, 0.3, 0.55, 0.4])
+    shares = np.zeros((25, 2), np.float32)
+    shares[21, 1] = 0.9
+    state = PoolState(np.zeros((25, 1), np.float32), labels, np.stack([likely, 1 - likely], axis=1))
+
+    assert class_balance(state, 1, oracle(truth), shares=shares).tolist() == [23]
+
+
 def test_a_state_of_unequal_parts_is_refused():
     with pytest.raises(ContractError, match="3 features, 2 labels and 3 rows of probabilities"):
         PoolState(np.zeros((3, 1), np.float32), np.zeros(2, np.int64), np.full((3, 2), 0.5))

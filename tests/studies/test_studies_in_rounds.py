@@ -11,7 +11,7 @@ from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.selectors.state import PoolState
 from vlmine_dagster.mining.selectors.table import SELECTORS
 from vlmine_dagster.studies import cold_start, efficiency, selectors, unseen
-from vlmine_dagster.studies.rounds import LabelledPool, in_turn, label_in_rounds, labelled_pool
+from vlmine_dagster.studies.rounds import LabelledPool, by_names, label_in_rounds, labelled_pool
 from vlmine_dagster.studies.study import Findings, Row, Study, StudyRun
 
 
@@ -55,15 +55,19 @@ def test_a_cold_start_has_no_row_before_its_first_round_and_an_unknown_class_is_
     assert rows[0]["balanced_accuracy"] == 0.5  # one class is all that the probe knows
 
 
-def test_two_picks_in_turn_share_a_round_and_never_pick_the_same(line: LabelledPool):
-    def last(state: PoolState, count: int, _ask: object) -> np.ndarray:
-        return state.unlabelled[::-1][:count]
+def test_an_arm_looks_for_classes_by_their_names_where_the_tagger_knows_any(finished: Made):
+    run = StudyRun(efficiency.STUDY, finished.bench, draws=1)
+    assert by_names(run) == {}
 
-    state = PoolState(line.features, np.full(48, -1), np.full((48, 2), 0.5))
+    pool, tags = labelled_pool(run), finished.bench.encoder.classes
+    run.memory[LabelledPool] = replace(pool, classes=[*pool.classes[1:], tags[3]])
 
-    picks = in_turn(last, last)(state, 5, lambda place: int(line.truth[place]))
-
-    assert picks.tolist() == [47, 46, 45, 44, 43]
+    [(name, pick)] = by_names(run).items()
+    unknown = np.full((len(pool.truth), len(pool.classes)), 1 / len(pool.classes))
+    state = PoolState(pool.features, np.full(len(pool.truth), -1), unknown)
+    likeliest = int(run.pool().evidence.tag_probabilities[:, 3].argmax())
+    assert name == "class_balance_by_name"
+    assert pick(state, 1, lambda _place: len(pool.classes) - 1).tolist() == [likeliest]
 
 
 def test_the_study_of_selectors_compares_all_with_chance_entropy_and_fused_from_one_seed(finished: Made):
@@ -86,7 +90,7 @@ def test_the_study_of_efficiency_counts_labels_and_says_whether_the_target_is_me
     _, found = answered(efficiency.STUDY, finished)
 
     table = next(iter(found.tables.values()))
-    assert {row["arm"] for row in table} == {*SELECTORS, efficiency.RECIPE} - {"random"}
+    assert {row["arm"] for row in table} == set(SELECTORS) - {"random"}
     assert all(0 < float(row["share"].split()[0]) <= 1 for row in table)
     assert any("the target of 0.33 is" in sentence for sentence in found.words)
 

@@ -14,7 +14,7 @@ from vlmine_dagster.settings import DEFAULT_VARIANT, default_experiments
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import ArmCurves, difference_table, settings_read
 from vlmine_dagster.studies.pool import Pool
-from vlmine_dagster.studies.rounds import AXES, Pick, first_then, labelled_pool, rounds_of_arms
+from vlmine_dagster.studies.rounds import AXES, Pick, by_names, first_then, labelled_pool, rounds_of_arms
 from vlmine_dagster.studies.selectors import METRICS, arms_of
 from vlmine_dagster.studies.study import DRAWN_FROM, Findings, Row, Study, StudyRun, draw_steps
 
@@ -39,7 +39,7 @@ def loop(run: StudyRun, step: str) -> list[Row]:
 
 
 def arms_from_nothing(run: StudyRun) -> dict[str, Pick]:
-    """Return the arms: those that need no label, those that go on by labels, and the project's `fused`."""
+    """Return the arms: those that need no label, those that go on by labels, the project's `fused`, and by names."""
     names = [name for name, one in SELECTORS.items() if not one.needs_labels]
     arms: dict[str, Pick] = {name: SELECTORS[name].pick for name in names}
     begin = SELECTORS["cluster_wise"].pick
@@ -48,7 +48,7 @@ def arms_from_nothing(run: StudyRun) -> dict[str, Pick]:
     experiment = run.bench.project.settings.strategies.get("fused")
     if experiment is not None and experiment.variant == DEFAULT_VARIANT and experiment.diversity is None:
         arms["cluster_wise, fused"] = first_then(begin, fused_from_nothing(run.pool(), begin), until=1)
-    return arms
+    return arms | by_names(run)
 
 
 def fused_from_nothing(pool: Pool, otherwise: Pick) -> Pick:

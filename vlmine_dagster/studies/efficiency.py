@@ -13,18 +13,14 @@ from vlmine_dagster.mining.significance import mean_interval
 from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, interval_text
 from vlmine_dagster.reporting.study_charts import Band, budget_curves_png
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.settings import DEFAULT_VARIANT
 from vlmine_dagster.studies import QUESTIONS
 from vlmine_dagster.studies.draws import settings_read
-from vlmine_dagster.studies.pool import Places
-from vlmine_dagster.studies.rounds import AXES, Pick, in_turn, labelled_pool, picks_by_experiment, rounds_of_arms
+from vlmine_dagster.studies.rounds import AXES, BY_NAME, by_names, labelled_pool, rounds_of_arms
 from vlmine_dagster.studies.selectors import arms_of
 from vlmine_dagster.studies.study import DRAWN_FROM, Findings, Row, Study, StudyRun, draw_steps
 
 SHARES = (0.01, 0.014, 0.018, 0.022, 0.027, 0.033, 0.04, 0.048, 0.057, 0.067, 0.08, 0.1, 0.125, 0.15, 0.2)
 """Shares of the pool that are labelled after each round; the first is drawn at random, the same for every arm."""
-RECIPE = "fused_balance"
-"""Half of each round by `fused`, half by `class_balance`: for pools that have few-shot classes."""
 _TARGET_OF_RANDOM, _TARGET_OF_BEST = 1 / 3, 0.6
 
 
@@ -38,23 +34,10 @@ def spend(run: StudyRun, step: str) -> list[Row]:
     start = np.random.default_rng([number, count]).permutation(count)[: totals[0]]
     label = partial(rounds_of_arms, pool, start=np.sort(start), totals=totals[1:], random_seed=number)
     rows = label({"random": SELECTORS["random"].pick})
-    others = {name: one.pick for name, one in SELECTORS.items() if name != "random"} | _with_fused(run, number, start)
+    others = {name: one.pick for name, one in SELECTORS.items() if name != "random"} | by_names(run)
     rows += label(others, enough=rows[-1]["balanced_accuracy"])
     by_total = dict(zip(totals, SHARES, strict=True))
     return [{"draw": number, **row, "budget": by_total[row["labelled"]]} for row in rows]
-
-
-def _with_fused(run: StudyRun, number: int, start: Places) -> dict[str, Pick]:
-    """Return the arms that ask the project's `fused`; none without such an experiment, or few-shot classes to find."""
-    experiment = run.bench.project.settings.experiments.get("fused")
-    if experiment is None or experiment.variant != DEFAULT_VARIANT or experiment.diversity is not None:
-        return {}
-    if "few" not in run.pool().bins.values():
-        return {}
-    is_drawn = np.zeros(len(run.pool().ids), dtype=bool)
-    is_drawn[start] = True
-    fused = picks_by_experiment(run.pool(), experiment, number, is_drawn)
-    return {RECIPE: in_turn(fused, SELECTORS["class_balance"].pick)}
 
 
 def labels_needed(labelled: Sequence[float], accuracy: Sequence[float], target: float) -> float:
@@ -128,7 +111,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
 
 
 def _words(needed: Mapping[str, Sequence[float]], order: Sequence[str]) -> list[str]:
-    ours = [arm for arm in order if arm in (RECIPE, "class_balance")]
+    ours = [arm for arm in order if arm in (BY_NAME, "class_balance")]
     others = [arm for arm in order if arm not in (*ours, "random")]
     if not ours or not others:
         return []
