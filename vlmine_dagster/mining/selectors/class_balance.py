@@ -39,7 +39,7 @@ def class_balance(state: PoolState, count: int, ask: Ask, *, shares: Singles | N
         Ours. That each class searches its own sorted list is from GALAXY and DIRECT, arXiv 2202.01402 and 2312.09196.
     """
     of_name = np.zeros_like(state.probabilities) if shares is None else shares
-    is_named = of_name.any(axis=0)
+    is_named = np.asarray((of_name > 0).any(axis=0))
     likely = np.where(is_named, of_name, state.probabilities)
     lists = _Lists(state.unlabelled, state.probabilities[state.unlabelled], likely[state.unlabelled])
     counts = state.label_counts.astype(np.float64)
