@@ -9,7 +9,9 @@ from vlmine_dagster.settings.junk import why_no_junk_lane
 
 def _unless_asked(part: Part) -> str | None:
     return (
-        None if part.settings.dedupe == "near" else "dedupe is not near (vlmine.yaml): copies are told by their bytes"
+        None
+        if part.settings.dedupe == "near"
+        else "dedupe is not near (vlmine.yaml): copies are recognised by their bytes"
     )
 
 
@@ -32,7 +34,7 @@ def duplicates(run: StageRun) -> Product:
     """Images that show the same picture as another one: resized, cut a little, mirrored, brighter, coded again.
 
     One row per image, to be mined or labelled, that another one stands for. Candidates are near by the encoder's
-    features; their pixels decide. What is labelled stands for what is not, else a photo that is no junk for one that
+    features; their pixels decide. What is labelled stands for what is not, else a photo that is not junk for one that
     is, else the first by id. With `dedupe: near` keywords count such images once, and lists show them once ("+7
     similar").
     """

@@ -11,7 +11,11 @@ from vlmine_dagster.resources.workbench import Workbench
 
 
 def _unless_asked(part: Part) -> str | None:
-    return None if part.settings.grounding is not None else "grounding is not set (vlmine.yaml): keywords are believed"
+    return (
+        None
+        if part.settings.grounding is not None
+        else "grounding is not set (vlmine.yaml): keywords are taken as correct"
+    )
 
 
 def _pool(part: Part) -> str | None:

@@ -33,5 +33,5 @@ def junk(run: StageRun) -> Product:
     rows, found = junk_rows(run)
     facts: dict[str, Any] = {"kinds": junk_counts(rows)} if rows.num_rows else {}
     if found.labelled:
-        facts["not junk here, since labelled images are so too"] = ", ".join(found.labelled)
+        facts["not junk here, since labelled images are like that too"] = ", ".join(found.labelled)
     return Product(rows, {"junk": rows.num_rows, **facts, "shards": f"{len(run.shards)} used"})

@@ -62,8 +62,8 @@ def _settings(part: Part) -> list[Any]:
     is_on_demand=True,
     pool=_pool,
     checks={
-        FILES_CHECK: "No box is there twice with two classes.",
-        SIZES_CHECK: "Box files declare the size that the pictures have; else their boxes may be those of other sizes.",
+        FILES_CHECK: "No box appears twice with different classes.",
+        SIZES_CHECK: "Box files declare the size that the pictures have; otherwise the boxes may be of other pictures.",
     },
 )
 def objects(run: StageRun) -> Product:
@@ -91,8 +91,8 @@ def objects(run: StageRun) -> Product:
     advice = {
         FILES_CHECK: listed_advice(
             found.disagreements,
-            bad="boxes are there twice with two classes; both are objects. Remove one of the two from its file.",
-            good="no box is there twice with two classes",
+            bad="boxes appear twice with different classes; both are objects. Remove one of the two from its file.",
+            good="no box appears twice with different classes",
         ),
         SIZES_CHECK: listed_advice(
             found.other_sizes,

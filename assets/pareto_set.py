@@ -92,7 +92,7 @@ RANKED_BY = (
     version=8,
     config=MiningConfig,
     checks={
-        AGREEMENT_CHECK: f"No two signals say the same: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
+        AGREEMENT_CHECK: f"No two signals are alike: Spearman up to {MOST_SPEARMAN}, overlap at the budget up to "
         f"{MOST_JACCARD} (Jaccard); otherwise joining them adds nothing.",
         SEQUENCE_CHECK: "No sequence has labelled frames in several splits; otherwise nothing is mined.",
     },

@@ -68,7 +68,7 @@ def retrain_metrics(run: StageRun) -> Product:
     judged = judged_rows(run, run.encoder_inputs, run.labels, kept=kept)
     if not judged.rows:
         return _skipped(
-            "the label file knows no class of any pool image, so nobody can say what was found, and not both seed and "
+            "the label file has no class for any pool image, so nothing found can be counted, and not both seed and "
             "test images, so nothing is retrained"
         )
     record = partial(record_metrics, run, run.tracking, judged)

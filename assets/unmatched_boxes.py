@@ -1,4 +1,4 @@
-"""Stage `unmatched_boxes`: the names in box files that are no image's, and what else is odd about the files."""
+"""Stage `unmatched_boxes`: the names in box files that belong to no image, and what else is odd about the files."""
 
 from vlmine_dagster.assets.objects import box_fingerprint
 from vlmine_dagster.engine.stage import Part, Product, Reads, stage
@@ -23,12 +23,12 @@ def _why_no_files(part: Part) -> str | None:
     skipped=_why_no_files,
     is_on_demand=True,
     checks={
-        MATCH_CHECK: "Every image that the box files name is one of the dataset, and one alone.",
-        SPELLING_CHECK: "No class is written in two ways that differ in case, spaces, underscores or hyphens alone.",
+        MATCH_CHECK: "Every image that the box files name is exactly one image of the dataset.",
+        SPELLING_CHECK: "No class is written in two ways that differ only in case, spaces, underscores or hyphens.",
     },
 )
 def unmatched_boxes(run: StageRun) -> Product:
-    """The names of images in box files that are no image of the dataset, or several.
+    """The names of images in box files that match no image of the dataset, or several.
 
     One row per name, with the number of its boxes; these are in no row of `objects`, or are there as bad boxes.
     """
@@ -41,7 +41,7 @@ def unmatched_boxes(run: StageRun) -> Product:
     advice = {
         MATCH_CHECK: listed_advice(
             rows.column("name").to_pylist(),
-            bad="names in the box files are no image of the dataset, or several. Add the images, or correct the names.",
+            bad="names in the box files match no image of the dataset, or several. Add images or correct names.",
             good="every name in the box files is an image",
         ),
         SPELLING_CHECK: listed_advice(

@@ -60,7 +60,7 @@ def vocab_counts(run: StageRun) -> Product:
         advice={
             "keywords_capture_the_pool": keyword_advice(vocabulary.health),
             "no_drift": vocabulary_drift(run, vocabulary.counts),
-            VARIANT_CHECK: Advice(True, "all shards were described and keyworded alike"),
+            VARIANT_CHECK: Advice(True, "all shards were described and keyworded in the same way"),
         },
     )
 

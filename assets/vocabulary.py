@@ -27,7 +27,7 @@ def _why_none(part: Part) -> str | None:
     fingerprints=_version,
     skipped=_why_none,
     is_on_demand=True,
-    checks={UNKNOWN_CHECK: "Some image says each keyword of vocabulary.csv, or the one that it is merged into."},
+    checks={UNKNOWN_CHECK: "Each keyword of vocabulary.csv, or the one that it is merged into, occurs in some image."},
 )
 def vocabulary(run: StageRun) -> Product:
     """Which keywords are counted as another one, as vocabulary.csv beside vlmine.yaml has it.

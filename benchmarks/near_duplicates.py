@@ -8,7 +8,7 @@ three quarters, a quarter brighter, mirrored. Recall is the share of them that a
 the share of joined pairs that are of one planted group. A pair of the pool's own images counts as wrong, though it may
 be right.
 
-`--peer` puts the same files before cleanvision's near-duplicates (`pip install cleanvision`, which is no dependency).
+`--peer` puts the same files before cleanvision's near-duplicates (`pip install cleanvision`, not a dependency).
 `--vectors` makes a large pool of features: mixtures of two of the pool's each, a hundredth of them with a copy, which
 is as far from its original as a planted one is. Recall there is against all pairs, over a sample.
 """

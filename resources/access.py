@@ -74,7 +74,7 @@ def access_to(settings: EndpointSettings) -> Access:
     url, query = _address(settings)
     key = key_in(settings.api_key_env)
     if not key and settings.base_url is None and not os.environ.get("OPENAI_BASE_URL"):
-        raise ModelError(f"{settings.model}: no key. Put it into the environment as {settings.api_key_env}.")
+        raise ModelError(f"{settings.model}: no key. Set the environment variable {settings.api_key_env}.")
     proxy = proxy_for(url)
     return Access(url, query, key or "none", bool(key), proxy, _certificates() if url.startswith("https") else None)
 
@@ -229,7 +229,7 @@ def _certificates() -> ssl.SSLContext:
     try:
         found = ssl.create_default_context(**_location(first))
     except OSError as error:  # ssl.SSLError among them
-        reason = "is not there" if not first.exists() else f"holds no certificate in PEM form ({error.strerror})"
+        reason = "is not there" if not first.exists() else f"contains no certificate in PEM form ({error.strerror})"
         raise ModelError(f"${variables[0]} names {first}, which {reason}. Correct it, or unset it.") from None
     for other in others:  # a company's file is in one variable, the system's folder in another
         with suppress(OSError):

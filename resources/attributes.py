@@ -72,7 +72,7 @@ def _read(where: str, _size: int, _changed: float) -> AttributeFile:
     found: dict[str, Values] = {}
     for line, (key, values) in enumerate(_keyed(rows, where), start=2):
         if key in found:
-            raise SourceError(f"{where}, row {line}: key {key!r} is there already. Remove one of the two.")
+            raise SourceError(f"{where}, row {line}: key {key!r} appears twice. Remove one of the two.")
         found[key] = values
     return AttributeFile(found, hashlib.sha256(content).hexdigest()[:16])
 

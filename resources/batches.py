@@ -100,7 +100,7 @@ class BatchModel:
                         raise ModelError(f"{self.label}: {self._end}. All answers so far are kept; then run again.")
         except openai.APIError as error:
             raise ModelError(
-                f"{self.label}: {_words(error)}. The job, if it was begun, goes on: run again to fetch it. "
+                f"{self.label}: {_words(error)}. The job, if it was started, continues: run again to fetch it. "
                 f"Without `batch: true` the endpoint is asked call by call."
             ) from None
 
@@ -151,13 +151,13 @@ class BatchModel:
             return self._wait(client, name)
         except openai.NotFoundError:
             if is_lost:
-                _logger.warning("Job %s is not found again, so a new one is begun.", name)
+                _logger.warning("Job %s can no longer be found; starting a new one.", name)
                 return None
             self._cache.note_batch(self.fingerprint, digest, f"{_LOST}{name}")
             raise ModelError(
-                f"{self.label}: job {name}, which was begun before, is not known at {self.where}. Another key or "
-                f"project began it, or it is too old. With the key that began it, the next run fetches it; with this "
-                f"one it begins a new job, which is paid for again."
+                f"{self.label}: job {name}, which was started before, is not known at {self.where}. Another key or "
+                f"project started it, or it is too old. With the key that started it, the next run fetches it; with "
+                f"this one it starts a new job, which is paid for again."
             ) from None
 
     def _forget(self) -> None:

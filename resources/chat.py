@@ -38,7 +38,7 @@ class ChatModel:
     """A chat model that answers many requests at once.
 
     Retried with growing pauses are 429 (all calls pause as the endpoint asks, and fewer go at once), timeouts (fewer go
-    at once), 5xx, broken connections, and bodies that are no completion; an image that never gets an answer is
+    at once), 5xx, broken connections, and bodies that are not a completion; an image that never gets an answer is
     `timed_out`. A completion whose answer cannot be read is not asked for again: it would cost the same and be the
     same. A field that the endpoint refuses is renamed or left out. A refused key or model ends the work at once, and so
     do many calls in a row without any answer. Tries that timed out count as paid for, by an estimate.
@@ -293,7 +293,7 @@ class _Calls:
         self._dialect = other
         if dialect.has_temperature and not other.has_temperature:
             _logger.warning(
-                "%s takes no temperature, so it is asked with its own instead of %g.",
+                "%s does not accept a temperature, so its own is used instead of %g.",
                 settings.model,
                 settings.temperature,
             )

@@ -168,7 +168,7 @@ def _session(process: int, path: Path, written: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has its own exceptions, in a private module
-        raise ModelError(f"{path} cannot be loaded: {error}. Delete it; it is then exported anew.") from error
+        raise ModelError(f"{path} cannot be loaded: {error}. Delete it; it is then exported again.") from error
 
 
 def forget_session() -> None:

@@ -65,7 +65,7 @@ def listed_models(settings: EndpointSettings) -> list[str] | None:
         with client_of(settings, timeout_s=_PATIENCE_S) as client:
             return [model.id for model in client.models.list()]
     except openai.AuthenticationError as error:
-        key = "is refused" if access.has_key else "is not set, and it wants a key"
+        key = "is refused" if access.has_key else "is not set, and the endpoint requires a key"
         raise ModelError(f"{where} answers, but {settings.api_key_env} {key}.") from error
     except openai.APIConnectionError as error:
         raise ModelError(unreachable(settings, error)) from error
@@ -76,7 +76,7 @@ def listed_models(settings: EndpointSettings) -> list[str] | None:
 def unreachable(settings: EndpointSettings, error: BaseException) -> str:
     """Say that nobody answers, through which proxy was asked, and whose certificate was not believed."""
     proxy, words = access_to(settings).proxy, connection_words(error)
-    through = "" if proxy is None else f" through the proxy {proxy}; hosts in $NO_PROXY go past it"
+    through = "" if proxy is None else f" through the proxy {proxy}; hosts in $NO_PROXY bypass it"
     return f"nobody answers at {address_of(settings)}{through}: {words.rstrip('.')}.{_advice_on_encryption(words)}"
 
 

@@ -304,7 +304,7 @@ def with_features(
         on_progress: Called with the number of images done since the last call.
 
     Raises:
-        ModelError: an image has none, vectors are longer than the table holds, or hold what is no number.
+        ModelError: an image has none, vectors are longer than the table can keep, or contain NaN.
     """
     size = ENCODER.embedding_size
     places = {name: place for place, name in enumerate(found.image_ids)}
@@ -318,13 +318,13 @@ def with_features(
         is_finite = np.isfinite(halves).all(axis=1)
         if not is_finite.all():
             name = names[int(is_finite.argmin())]
-            raise ModelError(f"{features.what}: the vector of {name!r} holds what is no number, or none up to 65,504.")
+            raise ModelError(f"{features.what}: the vector of {name!r} contains NaN or values above 65,504.")
         is_something = halves.any(axis=1)
         if not is_something.all():  # some tools write zeros where they failed, and nothing is lonelier than those
             name = names[int(is_something.argmin())]
             raise ModelError(
-                f"{features.what}: the vector of {name!r} holds zeros alone. Give the image a vector, or leave it out "
-                f"by `dataset.exclude`."
+                f"{features.what}: the vector of {name!r} contains only zeros. Give the image a vector, or leave it "
+                f"out by `dataset.exclude`."
             )
         at = [places[name] for name in names]
         embeddings[at, :length] = halves
@@ -334,6 +334,6 @@ def with_features(
         name = found.image_ids[int(has_one.argmin())]
         raise ModelError(
             f"{features.what} has no vector of {(~has_one).sum():,} of {len(places):,} images, such as {name}. "
-            f"It takes one for each image that can be opened; `dataset.exclude` leaves images out."
+            f"Each image that can be opened needs one; `dataset.exclude` leaves images out."
         )
     return replace(found, embeddings=embeddings)

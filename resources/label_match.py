@@ -32,7 +32,7 @@ class LabelMatch:
         matched_count: Those whose key is that of an image.
         image_count: Images that were looked at.
         is_whole: Whether these are all.
-        key: A key that is no image's, empty where there is none.
+        key: A key that belongs to no image, empty where there is none.
         image: Shard and key of an image without a row.
         key_format: What makes keys of images of the file's, as `dataset.labels.key_format` says it, such as `{}.jpg`;
             empty where they match, or nothing that simple does.
@@ -64,8 +64,8 @@ class LabelMatch:
             found = f"{lost:,} of its {self.row_count:,} rows {'belong' if lost > 1 else 'belongs'} to no image."
         shard, name = self.image
         return visible_text(
-            f"{found} A key in it is {self.key!r}; an image is {image_id(shard, name)!r}, and its row has that as "
-            f"key, or {name!r} alone."
+            f"{found} A key in it is {self.key!r}; an image is {image_id(shard, name)!r}, and its row must have "
+            f"that as its key, or only {name!r}."
         )
 
     @property

@@ -74,14 +74,14 @@ def _missing_columns(missing: Sequence[str], names: Sequence[str]) -> str:
     if is_split_missing:
         advice += " Where there are no splits, set default_split (seed: all rows with a class are the labelled set)."
     return (
-        f"no column {' and '.join(missing)}. Its first line holds {', '.join(names) or 'nothing'}; "
+        f"no column {' and '.join(missing)}. Its first line contains {', '.join(names) or 'nothing'}; "
         f"expected {', '.join(_LABEL_COLUMNS)}.{advice}"
     )
 
 
 def _missing_class_columns(missing: Sequence[str], names: Sequence[str]) -> str:
     return (
-        f"no column {' and '.join(missing)}. Its first line holds {', '.join(names) or 'nothing'}; "
+        f"no column {' and '.join(missing)}. Its first line contains {', '.join(names) or 'nothing'}; "
         f"expected {', '.join(_CLASS_COLUMNS)}."
     )
 
@@ -110,7 +110,7 @@ def read_classes(content: bytes, *, where: str, encoding: str | None = None) -> 
     """Return the name of each class by its class_id; names that several classes share carry the id.
 
     Raises:
-        SourceError: the file is no table, lacks a column, or a row of it is incomplete or a repetition.
+        SourceError: the file is not a table, lacks a column, or a row of it is incomplete or a repetition.
     """
     names: dict[str, str] = {}
     columns = Columns(wanted=_CLASS_COLUMNS, needed=tuple(_CLASS_COLUMNS), complaint=_missing_class_columns)
@@ -119,7 +119,7 @@ def read_classes(content: bytes, *, where: str, encoding: str | None = None) -> 
         if not class_id or not name:
             raise SourceError(f"{where}, line {line}: class_id or name is empty. Fill it in.")
         if class_id in names:
-            raise SourceError(f"{where}, line {line}: class_id {class_id!r} is there already. Remove one of the two.")
+            raise SourceError(f"{where}, line {line}: class_id {class_id!r} appears twice. Remove one of the two.")
         names[class_id] = name
     uses = Counter(names.values())
     return {class_id: name if uses[name] == 1 else f"{name} ({class_id})" for class_id, name in names.items()}
@@ -154,7 +154,7 @@ def labels_of_rows(
             label = shared.setdefault((row.split, row.label), Label(_SPLITS[row.split], class_name))
         key = composed(row.key)
         if key in found or not key:
-            there = f"key {row.key!r} is there already, in {first.get(key)}"
+            there = f"key {row.key!r} appears in {first.get(key)} already"
             problems.append(f"{row.place}: {there if key else 'an empty key'}")
             continue
         found[key] = label

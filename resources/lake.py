@@ -132,7 +132,7 @@ class Lake:
             yield
         except OSError as error:
             raise LakeError(
-                f"the lake {self.root} cannot be written: {error.strerror or error}. What is published stays whole. "
+                f"the lake {self.root} cannot be written: {error.strerror or error}. Published tables stay intact. "
                 f"Make room, or let this user write there, and run again."
             ) from error
 
@@ -381,7 +381,7 @@ def _settled(path: UPath, read: Callable[[Any], _Read]) -> _Read:
             if not _is_replaced(error):
                 raise
             last = error
-    raise ReplacedError(f"{path} was put anew {_MOST_READS} times while it was read") from last
+    raise ReplacedError(f"{path} was replaced {_MOST_READS} times while it was read") from last
 
 
 def _is_replaced(error: BaseException) -> bool:

@@ -184,7 +184,7 @@ def _clipped(boxes: Sides, size: npt.NDArray[np.float64]) -> Sides:
 def _failures(
     image: _Images, boxes: pa.Table, pixels: Sides, size: npt.NDArray[np.float64]
 ) -> dict[int, tuple[Outcome, str]]:
-    """Return outcome and reason of the boxes that are no objects, by their place."""
+    """Return outcome and reason of the boxes that are not objects, by their place."""
     found: dict[int, tuple[Outcome, str]] = {}
     for place, problem in enumerate(boxes.column("problem").to_pylist()):
         if problem is not None:
@@ -194,7 +194,7 @@ def _failures(
             found.setdefault(place, (Outcome(outcome), f"its image is {outcome}"))
     far = pixels[:, :2] + pixels[:, 2:]
     reasons = (
-        (~np.isfinite(pixels).all(axis=1), "a side is no number"),
+        (~np.isfinite(pixels).all(axis=1), "a side is not a number"),
         ((pixels[:, 2:] < 0).any(axis=1), "it is inverted"),
         ((pixels[:, 2:] == 0).any(axis=1), "it has no area"),
         (((pixels[:, :2] >= size) | (far <= 0)).any(axis=1), "it is outside the picture"),

@@ -83,7 +83,7 @@ def format_of(data: bytes) -> PictureFormat:
     """Return the format of an encoded picture; its first bytes decide, never its name.
 
     Raises:
-        PictureError: it is none of the known formats.
+        PictureError: it is not one of the known formats.
 
     Examples:
         >>> format_of(bytes.fromhex("ffd8ffe0")).name
@@ -94,7 +94,7 @@ def format_of(data: bytes) -> PictureFormat:
         if (instead := stand_in(data)) is not None:
             raise PictureError(f"no image: it is {instead}")
         known = ", ".join(form.name for form in FORMATS)
-        raise PictureError(f"no image: it begins with {data[:8]!r}, which is none of {known}")
+        raise PictureError(f"no image: it begins with {data[:8]!r}, which is not one of {known}")
     return form
 
 

@@ -116,7 +116,7 @@ def decode_picture(data: bytes, *, max_pixels: int, smallest_side: int | None = 
             decodes faster. None keeps the size.
 
     Raises:
-        PictureError: there are no bytes, they are no image of a known format, or break off; the message says which.
+        PictureError: there are no bytes, they are not an image of a known format, or break off; the message says which.
     """
     if not data:
         raise PictureError("the file is empty (0 bytes)")
@@ -332,5 +332,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     if isinstance(error, (struct.error, zlib.error, IndexError, EOFError)):
-        return f"the data breaks off or makes no sense ({error or type(error).__name__})"
+        return f"the data is truncated or invalid ({error or type(error).__name__})"
     return str(error) or type(error).__name__

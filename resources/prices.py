@@ -18,8 +18,8 @@ class Price:
     """What a model costs.
 
     Attributes:
-        input: US dollars for a million tokens read.
-        output: US dollars for a million tokens written.
+        input: US dollars per million tokens read.
+        output: US dollars per million tokens written.
         source: Where the price comes from, for people.
     """
 

@@ -97,7 +97,7 @@ class ChatQuestion:
         return self.price.of(estimated_tokens(request, "")[0], self.settings.max_output_tokens)
 
     def read(self, content: bytes, request: Request, *, latency_s: float) -> Reply | None:
-        """Return the reply in a response's body; None where the body is no completion.
+        """Return the reply in a response's body; None where the body is not a completion.
 
         Where the server does not say how many tokens it used, they are estimated, and so is what they cost.
         """

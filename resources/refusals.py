@@ -162,10 +162,10 @@ def _meaning(status: int, words: str, *, quotas: str, is_page: bool) -> str:
     is_denied = status in (400, 403)
     meanings = (
         (status == 402 or _NO_MONEY.search(words) is not None, "the account has no money left"),
-        (status == 407, "the proxy wants a user and a password"),
+        (status == 407, "the proxy requires a user and a password"),
         (status == 401 or (is_denied and _BAD_KEY.search(words) is not None), "the key is refused"),
         (status == 429 and _is_day_over(words, quotas), "the quota of the day is used up"),
-        (status == 400 and _ENCRYPTED.search(words) is not None, "base_url lacks an s: the server wants https://"),
+        (status == 400 and _ENCRYPTED.search(words) is not None, "base_url lacks an s: the server requires https://"),
         (is_page and status in (403, 404, 405), _A_PAGE),
         (status == 429 or _FLAGGED.search(words) is not None, ""),
         (takes_no_pictures, _NO_PICTURES),

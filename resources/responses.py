@@ -17,7 +17,7 @@ _BLOCKED = frozenset(
     "sensitive refusal guardrail_intervened".split()
 )
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
-_DEAREST_USD = 1000.0  # more for one call is no price in dollars
+_DEAREST_USD = 1000.0  # more for one call is not a price in dollars
 _TEXT_PARTS = ("text", "output_text", "input_text")
 _PAGE = re.IGNORECASE | re.DOTALL
 _WORDS = ("message", "msg", "detail", "error_description", "reason", "description", "title", "error", "errors", "raw")
@@ -51,7 +51,7 @@ class Completion:
 
 
 def completion_in(content: bytes) -> Completion | None:
-    """Read a response's body; None where it is no completion, or not a whole one.
+    """Read a response's body; None where it is not a completion, or not a whole one.
 
     Raises:
         Unreadable: it is a completion, but its answer is of no known form.
@@ -64,7 +64,7 @@ def completion_in(content: bytes) -> Completion | None:
         return Completion(None, "", None, "stop", prompt_tokens, output_tokens, _cost(body.get("usage")))
     choice = body["choices"][0]
     if not isinstance(choice, dict):
-        raise Unreadable(f"the answer is no object but {json.dumps(choice)[:80]}")
+        raise Unreadable(f"the answer is not an object but {json.dumps(choice)[:80]}")
     message = choice.get("message")
     message = message if isinstance(message, dict) else {"content": choice.get("text")}
     text, thought = _parts(message.get("content"))
@@ -117,8 +117,8 @@ def no_completion(content: bytes) -> str:
     """Say what came in place of a completion."""
     title = page_title(content)
     if title is not None:
-        return f"a web page answered instead of a model: {title!r}. Is there a login or a proxy before it?"
-    return f"the answer is no chat completion: {masked(content[:2000].decode('utf-8', 'replace'))[:80]!r}"
+        return f"a web page answered instead of a model: {title!r}. Is there a login or a proxy in front of it?"
+    return f"the answer is not a chat completion: {masked(content[:2000].decode('utf-8', 'replace'))[:80]!r}"
 
 
 def error_status(content: bytes) -> int | None:

@@ -84,10 +84,10 @@ def write_round(project: Project, labels: Mapping[str, str]) -> Round:
     with FileLock(project.state_folder("locks") / "labels.lock"):
         rounds = load_rounds(project)
         if labels.items() <= {name: label for earlier in rounds for name, label in earlier.labels.items()}.items():
-            raise SourceError(
-                f"nothing new: {counted(len(labels), 'label')}, which rounds 1 to {rounds[-1].number} have. No round "
-                f"was made."
-            )
+            given = "this label was" if len(labels) == 1 else f"these {len(labels):,} labels were"
+            last = rounds[-1].number
+            where = "round 1" if last == 1 else f"rounds 1 to {last}"
+            raise SourceError(f"nothing new: {given} imported in {where}. No round was made.")
         number = 1 + max((earlier.number for earlier in rounds), default=0)
         file = project.state_folder("labels") / f"round-{number:04d}.csv"
         write_whole(file, text.getvalue())
@@ -151,8 +151,8 @@ def _about_shapes(shapes: Mapping[str, int]) -> str:
         return ""
     kinds = ", ".join(f"{count:,} x {kind}" for kind, count in shapes.items())
     return (
-        f" It holds {kinds}; wanted is one class per image: Choices in Label Studio, a tag in CVAT. Label the images "
-        f"so, or make a table with the columns image_id and label."
+        f" It contains {kinds}; one class per image is needed: Choices in Label Studio, a tag in CVAT. Label the "
+        f"images so, or make a table with the columns image_id and label."
     )
 
 
@@ -175,8 +175,8 @@ def check_annotations(
     tests = sorted(set(labels) & test_ids)
     if tests:
         raise SourceError(
-            f"of the test or val split: {counted(len(tests), 'image')}, such as {tests[0]!r}. Such images judge; "
-            f"leave them out."
+            f"of the test or val split: {counted(len(tests), 'image')}, such as {tests[0]!r}. Test images only measure "
+            f"results; leave them out."
         )
     unknown = sorted(set(labels.values()) - set(class_names)) if class_names else []
     if unknown:

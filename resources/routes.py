@@ -121,7 +121,7 @@ class Route:
     def refuse(self, reason: str) -> None:
         """Send nothing there any more."""
         if not self._refusal:
-            _logger.warning("%s gets no work any more: %s", address_of(self.settings), reason)
+            _logger.warning("%s gets no more work: %s", address_of(self.settings), reason)
         self._refusal = reason
 
     @property

@@ -100,7 +100,7 @@ def make_sample_pool(folder: Path) -> Path:
       `labels: {oracle: true, seed_fraction: 0.15}`. A seed drawn like that misses some of the rarest classes.
     - `classes.csv` (class_id, name), in the order of the alphabet.
 
-    `pool/shard-0003.tar` also holds four files that are no images and have no label: a truncated JPEG, an empty file,
+    `pool/shard-0003.tar` also holds four files that are not images and have no label: a truncated JPEG, an empty file,
     a text file named .jpg, and a PNG whose header claims 60,000 x 60,000 pixels.
 
     Args:

@@ -53,7 +53,7 @@ def read_samples(item: bytes, *, longest_s: float | None = None) -> Samples:
     if not len(found):
         raise PictureError("the sound has no samples")
     if not np.isfinite(found).any():
-        raise PictureError("the samples of the sound are no numbers")
+        raise PictureError("the samples of the sound are not numbers")
     return Samples(np.nan_to_num(found, posinf=1, neginf=-1), rate)
 
 

@@ -20,6 +20,6 @@ def sound_format(data: bytes) -> str | None:
 
 
 def sound_data_url(data: bytes) -> str:
-    """Return an encoded sound as a data URL; "" where the bytes are no sound of a known format."""
+    """Return an encoded sound as a data URL; "" where the bytes are not a sound of a known format."""
     form = sound_format(data)
     return "" if form is None else f"data:audio/{form};base64,{base64.b64encode(data).decode('ascii')}"

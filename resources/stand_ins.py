@@ -19,7 +19,7 @@ _OTHER_FILES = {
 }
 _BASE64 = re.compile(rb"\A(?:data:image/[\w.+-]{1,40};base64,|/9j/|iVBORw0KGgo|R0lGOD|UklGR)")
 _PYTHON_BYTES = re.compile(rb"""\Ab['"](?:\\xff\\xd8|\\x89PNG|GIF8|RIFF)""")
-_REPLACED = b"\xef\xbf\xbd"  # what stands in UTF-8 for bytes that were no text
+_REPLACED = b"\xef\xbf\xbd"  # what stands in UTF-8 for bytes that were not text
 _ERROR_CODE = re.compile(rb"<Code>(\w{1,40})</Code>")
 _ERROR_OBJECT = re.compile(rb'\A\{\s*"(?:error|errors|message|detail|code|status)"\s*:')
 

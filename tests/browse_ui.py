@@ -132,7 +132,7 @@ def play(
 ) -> tuple[str, str]:
     """Do what an operator does on a bad day; return what the shard's page and the MLflow page say at the end."""
     person.look_at_shard("images", broken, expected="failed, and did not materialize", picture="ui-failed-shard")
-    person.look_at_check("images", "contract", expected="is no tar", picture="ui-failed-check")
+    person.look_at_check("images", "contract", expected="is not a tar", picture="ui-failed-check")
     mend()
     person.rerun_failed()
     person.look_at_check("images", "contract", expected="expectations hold")

@@ -171,7 +171,7 @@ def test_commands_call_what_is_mined_objects(made, monkeypatch, tmp_path):
     assert re.search(r"\d objects enter the list, \d+ leave it", command(made, monkeypatch, "vocabulary", "--show"))
     page = (made.folder / ".vlmine" / "reports" / "boxes.html").read_text()
     assert "random objects: about" in page
-    with pytest.raises(SourceError, match=r"holds no such object: 'scene-9.jpg'.* an id is shard/key#number"):
+    with pytest.raises(SourceError, match=r"has no such object: 'scene-9.jpg'.* an id is shard/key#number"):
         found_id(made.bench, "scene-9.jpg", made.bench.source.shards())
 
 

@@ -245,7 +245,9 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(make_project):
         {"describer": {"kind": "openai", "model": "m", "base_url": "https://user:hunter2@host/v1"}},
     ):
         made.settings(**change)
-        with pytest.raises(ConfigError, match="holds a user or password; put them into the environment") as caught:
+        with pytest.raises(
+            ConfigError, match="holds a user or password; put them into environment variables"
+        ) as caught:
             _ = made.project
         assert "hunter2" not in str(caught.value)
 
@@ -317,7 +319,7 @@ def test_a_malicious_task_model_is_refused_and_does_not_run(tmp_path):
     ViTImageProcessor().save_pretrained(folder)
     poisoned(folder, trace)
 
-    with pytest.raises(ModelError, match="no local image-classification checkpoint with safetensors weights"):
+    with pytest.raises(ModelError, match="is not a local image-classification checkpoint with safetensors weights"):
         load_checkpoint(str(folder))
     assert not trace.exists()
     pickle.loads((folder / "pytorch_model.bin").read_bytes())  # noqa: S301 - the proof that it would have run

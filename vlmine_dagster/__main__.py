@@ -57,7 +57,7 @@ def _open_more_files() -> None:
 
 
 def _output_problem() -> str | None:
-    """Say why what was printed cannot be written, or None; a reader who has seen enough is no problem."""
+    """Say why what was printed cannot be written, or None; a reader who has seen enough is not a problem."""
     failure: OSError | None = getattr(sys.stdout, "failure", None)
     try:
         sys.stdout.flush()

@@ -136,7 +136,8 @@ class BoxFiles:
         suffixes = tuple({suffix for known in self._formats for suffix in known.suffixes}) + _BESIDE
         if "://" not in location and not Path(location).exists():
             raise SourceError(
-                f"no file or folder {location}. Correct objects.boxes; relative paths start at vlmine.yaml."
+                f"no file or folder {location}. Correct objects.boxes; relative paths are resolved from the folder of "
+                f"vlmine.yaml."
             )
         folder, _, name = location.rstrip("/").rpartition("/")
         is_file = Path(location).is_file() if "://" not in location else name.lower().endswith(suffixes)

@@ -25,7 +25,7 @@ def items(file: BoxFile, *lists: str) -> Iterator[tuple[str, Mapping[str, Any]]]
         lists: Names of lists in that object; "" is the list that the file itself is.
 
     Raises:
-        SourceError: it is no JSON, or breaks off.
+        SourceError: it is not JSON, or is truncated.
     """
     with file.open() as stream:
         text = _Text(stream)
@@ -34,7 +34,7 @@ def items(file: BoxFile, *lists: str) -> Iterator[tuple[str, Mapping[str, Any]]]
                 if isinstance(one, dict):
                     yield name, one
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise file.unreadable(f"it is no JSON, or breaks off ({str(error).splitlines()[0]})") from error
+            raise file.unreadable(f"it is not JSON, or is truncated ({str(error).splitlines()[0]})") from error
 
 
 def start_of(head: bytes) -> bytes:
@@ -52,7 +52,7 @@ class _Text:
         self._is_whole = False
 
     def next_character(self) -> str:
-        """Return the next character that is no space, and stay before it; "" at the end."""
+        """Return the next character that is not a space, and stay before it; "" at the end."""
         while True:
             found = _SPACE.match(self._rest, self._at)
             self._at = self._at if found is None else found.end()

@@ -34,7 +34,7 @@ def read_label_studio(file: BoxFile) -> Iterator[BoxRow | ImageEntry]:
     polygons.
 
     Raises:
-        SourceError: an item is no task of Label Studio.
+        SourceError: an item is not a task of Label Studio.
     """
     for place, (_, task) in enumerate(items(file, ""), start=1):
         if "id" not in task and "data" not in task:

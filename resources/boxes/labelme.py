@@ -60,14 +60,14 @@ def _content(file: BoxFile) -> Mapping[str, Any]:
     try:
         found = json.loads(content)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise file.unreadable(f"it is no JSON, or breaks off ({error})") from error
+        raise file.unreadable(f"it is not JSON, or is truncated ({error})") from error
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.get("shapes") or ()):
-        raise file.unreadable("its shapes are no list of objects, as those of LabelMe are")
+        raise file.unreadable("its shapes are not a list of objects, as those of LabelMe are")
     return found
 
 
 def _points(shape: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Return the corners of a shape; what is no number is NaN, and a third number, a depth, is left out."""
+    """Return the corners of a shape; what is not a number is NaN, and a third number, a depth, is left out."""
     points = shape.get("points")
     pairs = (point if isinstance(point, list) else [] for point in (points if isinstance(points, list) else []))
     return [(number_of(x), number_of(y)) for x, y, *_ in ([*pair, None, None] for pair in pairs)]

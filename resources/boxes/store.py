@@ -176,7 +176,7 @@ class BoxStore:
         return list(found.fetchall())
 
     def unmatched(self, shards: Mapping[str, Sequence[str]]) -> "pa.Table":
-        """Return the names that are no image's, or that of several: origin, name, box_count, images (None: no image).
+        """Return the names that belong to no image or to several: origin, name, box_count, images (None: no image).
 
         Args:
             shards: The images of every shard of the pool.

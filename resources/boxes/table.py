@@ -100,7 +100,7 @@ def _places(names: list[str], file: BoxFile) -> dict[str, int]:
     if missing or way is None:
         raise SourceError(
             f"{file.uri}: no column {', '.join(missing)}. There are: {', '.join(names[:30])}. Expected image_id, x, y, "
-            f"width, height, and label, score, track_id where there are such; map others by objects.columns."
+            f"width, height, and label, score, track_id where they exist; map others by objects.columns."
         )
     unused = set(_PLACED) - set(way)
     return {role: place for role, place in at.items() if role not in unused}

@@ -26,7 +26,7 @@ def parsed(file: BoxFile) -> ElementTree.Element:
     """Return the root of a small XML file.
 
     Raises:
-        SourceError: it is no XML, or declares a document type.
+        SourceError: it is not XML, or declares a document type.
     """
     with file.open() as stream:
         content = stream.read()
@@ -35,7 +35,7 @@ def parsed(file: BoxFile) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(_unicode(content))  # noqa: S314  # entities are refused above
     except (ElementTree.ParseError, LookupError, UnicodeDecodeError) as error:
-        raise file.unreadable(f"it is no XML: {error}") from error
+        raise file.unreadable(f"it is not XML: {error}") from error
 
 
 def _unicode(content: bytes) -> str | bytes:
@@ -55,7 +55,7 @@ def elements(file: BoxFile, stream: IO[bytes], names: frozenset[str]) -> Iterato
     """Yield the elements of some names right below the root of an XML file of any size, each freed after its use.
 
     Raises:
-        SourceError: it is no XML, or declares a document type.
+        SourceError: it is not XML, or declares a document type.
     """
     parser: Any = ElementTree.XMLPullParser(("start", "end"))
     depth, root = 0, None
@@ -73,4 +73,4 @@ def elements(file: BoxFile, stream: IO[bytes], names: frozenset[str]) -> Iterato
                     root.clear()
         parser.close()
     except ElementTree.ParseError as error:
-        raise file.unreadable(f"it is no XML, or breaks off: {error}") from error
+        raise file.unreadable(f"it is not XML, or is truncated: {error}") from error

@@ -82,7 +82,7 @@ def _box(cells: Sequence[str], name: str, classes: _Classes, place: str) -> BoxR
 def _found(cells: Sequence[str], numbers: Sequence[float]) -> tuple[float | None, str | None]:
     """Return the score and the track that a tracker or a detector writes after a box.
 
-    A sixth number above 1 is no score, and a seventh that is a whole number no share of a picture: both are tracks.
+    A sixth number above 1 is not a score, and a seventh that is a whole number is not a share: both are tracks.
     """
     if len(numbers) == 6:
         return (None, cells[5]) if cells[5].isdecimal() and numbers[5] > 1 else (numbers[5], None)
@@ -92,7 +92,7 @@ def _found(cells: Sequence[str], numbers: Sequence[float]) -> tuple[float | None
 
 
 def _has_keypoints(count: int, declared: int) -> bool:
-    """Return whether a line of so many numbers is a box and keypoints; an even number of them is no polygon."""
+    """Return whether a line of so many numbers is a box and keypoints; an even number of them is not a polygon."""
     return count == 5 + declared if declared else count > 6 and count % 2 == 0 and (count - 5) % 3 == 0
 
 

@@ -26,7 +26,7 @@ class AudioFilesSettings(DatasetSettings):
     medium: AnyMedium = Field(default_factory=_audio)
     """How a window is shown."""
     window_s: Annotated[float, Field(ge=0.1, le=600)] = 5.0
-    """Seconds of a window; the last one of a sound is shorter, and left out where it is shorter than half."""
+    """Seconds of a window; the last one of a sound is shorter, and left out if shorter than half."""
     shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
     """Number of shards, fixed at `vlmine init`: another number changes every id. A sound lies in one shard."""
 

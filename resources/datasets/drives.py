@@ -17,7 +17,7 @@ class DriveSettings(DatasetSettings):
     """Recordings of vehicles."""
 
     kinds: PublicLocation | None = None
-    """Parquet or CSV file with the columns track_id and kind: finer classes that somebody gave to tracks."""
+    """Parquet or CSV file with the columns track_id and kind: finer classes assigned to tracks."""
 
     @property
     def capabilities(self) -> SourceCapabilities:

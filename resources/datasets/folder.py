@@ -29,7 +29,7 @@ class FolderSettings(DatasetSettings):
 
     @property
     def own_files(self) -> tuple[str, ...]:
-        """Files that the settings name, which are no images."""
+        """Files that the settings name, which are not images."""
         return (*super().own_files, *([] if self.files is None else [self.files]))
 
 

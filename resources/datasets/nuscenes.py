@@ -19,7 +19,7 @@ class NuscenesSettings(DriveSettings):
     kind: Literal["nuscenes"]
     """nuScenes v1.0: a folder with samples and tables; a scene is a shard, its key frames are images."""
     version: str | None = None
-    """Folder of the tables, such as v1.0-trainval, where there are several."""
+    """Folder of the tables, such as v1.0-trainval, if there are several."""
 
 
 def _open(place: "Place", settings: NuscenesSettings) -> "DriveSource":

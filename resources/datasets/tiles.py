@@ -20,9 +20,9 @@ class TilesSettings(DatasetSettings):
     """A folder tree of large TIFF files (tif, tiff, svs, ndpi, scn, btf), such as whole slides or GeoTIFFs, cut into
     tiles that are read as they are needed."""
     side: Annotated[int, Field(ge=16, le=8192)] = 512
-    """Pixels a side of a tile; at the right and the lower edge less, and left out where it is less than half."""
+    """Pixels per side of a tile; tiles at the right and lower edge are smaller, and left out if smaller than half."""
     level: Annotated[int, Field(ge=0, le=32)] = 0
-    """Which level of a pyramid is cut: 0 is the finest; of a file with fewer levels the coarsest."""
+    """Which level of a pyramid is cut: 0 is the finest; a file with fewer levels gives its coarsest."""
     skip_blank: bool = False
     """Leave out tiles of one colour, such as the glass of a slide or pixels without data: 99% of the values of a band
     lie within 3% of white, or of the tile's largest value where there are more than 8 bits."""

@@ -19,11 +19,11 @@ class VideoSettings(DatasetSettings):
     frames: Literal["times", "scenes"] = "times"
     """Which frames are images: one per `every_s` seconds, or the first of every scene, for which all are decoded."""
     every_s: Annotated[float, Field(ge=0.001)] = 1.0
-    """Seconds between frames, from the first on. Another number takes other frames; a frame keeps its id."""
+    """Seconds between frames, from the first on. Another value takes other frames; a frame keeps its id."""
     scene_change: Annotated[float, Field(gt=0, le=1)] = 0.15
     """A scene begins where the mean brightness of the picture's parts changes by more than this share."""
     images: bool = False
-    """Also take the image files below the root, each for itself."""
+    """Also take the image files below the root, each on its own."""
     shard_count: Annotated[int, Field(ge=1, le=5000)] = 8
     """Number of shards, fixed at `vlmine init`: another number changes every image id. A video is in one shard."""
 

@@ -23,9 +23,9 @@ class RareKeywords(Settings):
     project: str
     """Folder of that project, or its `vlmine.yaml`."""
     count: Annotated[int, Field(ge=1, le=1000)] = 30
-    """How many, the rarest first; of equally rare ones the first by the alphabet."""
+    """How many, the rarest first; equally rare ones in alphabetical order."""
     at_least: Annotated[int, Field(ge=1)] = 2
-    """Keywords of fewer images are left out: many of these are slips of the describer."""
+    """Keywords of fewer images are left out: many of these are mistakes of the describer."""
 
 
 class TransformersDetectorSettings(DetectorSettings):
@@ -45,7 +45,7 @@ class TransformersDetectorSettings(DetectorSettings):
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Objects with a lower score are left out; zero-shot models need 0.1 or less."""
     batch_size: Annotated[int, Field(ge=1, le=512)] = 8
-    """Images a step; halved when memory runs out."""
+    """Images per step; halved when memory runs out."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """`auto`: bfloat16 on an accelerator, float32 elsewhere."""
     device: str = "auto"

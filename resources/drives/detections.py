@@ -39,7 +39,7 @@ def read_detections(file: str) -> pa.Table:
         file: Parquet with the columns of `DETECTIONS`, or with Waymo's of `lidar_box` and `score`.
 
     Raises:
-        ConfigError: it cannot be read, lacks a column, or has a score that is no share.
+        ConfigError: it cannot be read, lacks a column, or has a score that is not a share.
     """
     try:
         rows = pq.read_table(file)

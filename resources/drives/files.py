@@ -36,7 +36,7 @@ def read_feather(tree: FileTree, path: str, columns: Sequence[str]) -> pa.Table:
         try:
             table = pyarrow.feather.read_table(io.BytesIO(raw.read(-1)))
         except pa.ArrowException as error:
-            raise SourceError(f"{tree.uri(path)} is no readable feather file: {error}. Fetch it again.") from error
+            raise SourceError(f"{tree.uri(path)} is not a readable feather file: {error}. Fetch it again.") from error
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise SourceError(f"{tree.uri(path)} has no column {', '.join(missing)}. Fetch it again.")
@@ -47,13 +47,14 @@ def read_points(tree: FileTree, path: str, columns: int) -> npt.NDArray[np.float
     """Return a file of raw float32 numbers, shape (N, columns).
 
     Raises:
-        SourceError: it cannot be read, or its size is no multiple of a point's.
+        SourceError: it cannot be read, or its size is not a multiple of a point's.
     """
     with tree.open(path) as raw:
         data = raw.read(-1)
     if len(data) % (4 * columns):
         raise SourceError(
-            f"{tree.uri(path)} has {len(data):,} bytes, which are no points of {columns} numbers. Fetch it again."
+            f"{tree.uri(path)} has {len(data):,} bytes, not a whole number of points of {columns} numbers. Fetch it "
+            f"again."
         )
     return np.frombuffer(data, "<f4").reshape(-1, columns)
 

@@ -43,7 +43,8 @@ class KittiLayout:
         """Return names such as training-000."""
         if not self._numbers:
             raise SourceError(
-                f"no image_2/000000.png below {self._tree.root}. Give the folder that holds training/, or that itself."
+                f"no image_2/000000.png below {self._tree.root}. Give the folder that contains training/, or training/ "
+                f"itself."
             )
         return sorted(self._numbers)
 
@@ -75,7 +76,7 @@ class KittiLayout:
         flat = [row["track_id"] for row in rows if not _is_in_space(row)]
         if flat:
             _logger.warning(
-                "%s: %s labels have no box in space, for want of a calibration or of a size: %s, ...",
+                "%s: %s labels have no box in space, because a calibration or a size is missing: %s, ...",
                 shard,
                 f"{len(flat):,}",
                 flat[0],
@@ -146,7 +147,7 @@ class KittiLayout:
     def _labels(self, one: str) -> list[dict[str, Any]]:
         """Return the labels of a picture; `DontCare` is a region, and no object.
 
-        A line that is no label is an object without a rectangle; without a calibration, objects have no box in space.
+        A line that is not a label is an object without rectangle; without a calibration, objects have no box in space.
         """
         lines, found = self._lines(one, "label_2"), []
         lidar_from_camera = self._lidar_from_camera(one) if lines else None
@@ -165,7 +166,7 @@ class KittiLayout:
             try:
                 found.append(row | _sides(fields, lidar_from_camera))
             except ValueError:
-                _logger.warning("label_2 of %s: line %s is no label of 15 fields: %r", one, number, line[:60])
+                _logger.warning("label_2 of %s: line %s is not a label of 15 fields: %r", one, number, line[:60])
                 found.append(row | dict.fromkeys(("x", "y", "width", "height"), np.nan))
         return found
 
@@ -193,7 +194,7 @@ def _sides(fields: Sequence[str], lidar_from_camera: Floats | None) -> dict[str,
     """Return the rectangle, the visibility and, where it can be known, the box in space of a label.
 
     Raises:
-        ValueError: the fields are no label.
+        ValueError: the fields are not a label.
     """
     values = [float(field) for field in fields[1:_FIELDS]]
     left, top, right, bottom, height, width, length, x, y, z, turn = values[3:14]

@@ -365,5 +365,5 @@ def _require(names: Collection[str], wanted: Sequence[str], uri: str) -> None:
     missing = [name for name in wanted if name not in names]
     if missing:
         raise SourceError(
-            f"{uri} has no column {', '.join(missing)}: it is no file of Waymo Open Dataset v2. Fetch it again."
+            f"{uri} has no column {', '.join(missing)}: it is not a file of Waymo Open Dataset v2. Fetch it again."
         )

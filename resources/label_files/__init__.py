@@ -123,8 +123,8 @@ def _only_member(content: bytes, *, where: str) -> tuple[bytes, str]:
         if len(members) != 1:
             some = f": {', '.join(members[:5])}" if members else ""
             raise SourceError(
-                f"{where} cannot be read: an archive must hold one label file, this one holds {len(members)}{some}. "
-                f"Unpack it and give the file."
+                f"{where} cannot be read: an archive must contain one label file, this one contains "
+                f"{len(members)}{some}. Unpack it and give the file."
             )
         try:
             with archive.open(members[0]) as stream:

@@ -91,7 +91,7 @@ def _records(records: list[Mapping[str, Any]], *, where: str, columns: Columns) 
 def _label_studio(tasks: list[Any], *, where: str) -> Iterator[LabelRow]:
     for place, task in enumerate(tasks):
         if not isinstance(task, Mapping):
-            raise SourceError(f"{where}: task {place} is no object. Export the tasks again.")
+            raise SourceError(f"{where}: task {place} is not an object. Export the tasks again.")
         choices, shape = _choices(task)
         data = task.get("data")
         name = data.get("object_id") or data.get("image_id") if isinstance(data, Mapping) else None
@@ -143,8 +143,8 @@ def _coco(document: Mapping[str, Any], *, where: str) -> Iterator[LabelRow]:
     for place, annotation in enumerate(document.get("annotations") or []):
         if annotation.get("category_id") not in names:
             raise SourceError(
-                f"{where}: annotation {place} has the category_id {annotation.get('category_id')!r}, which is none "
-                f"of the {len(names)} categories. Export it again."
+                f"{where}: annotation {place} has the category_id {annotation.get('category_id')!r}, which is not "
+                f"one of the {len(names)} categories. Export it again."
             )
         name = _class_of_mined(names[annotation["category_id"]])
         item = (annotation.get("attributes") or {}).get("object_id")
@@ -216,7 +216,7 @@ def rows_of_xml(text: str, *, where: str) -> Iterator[LabelRow]:
     """Yield the rows of CVAT's XML: the tags of each image.
 
     Raises:
-        SourceError: it is no XML, declares entities, or is not CVAT's.
+        SourceError: it is not XML, declares entities, or is not CVAT's.
     """
     if "<!ENTITY" in text or "<!DOCTYPE" in text:
         raise SourceError(f"{where} cannot be read: its XML declares a document type, which no tool's export does.")

@@ -32,11 +32,11 @@ class AudioSettings(MediumSettings):
     kind: Literal["audio"]
     """A sound in a file: wav, flac, mp3, ogg, opus, aiff. A dataset of kind `audio` cuts long ones into windows."""
     sample_rate: Annotated[int, Field(ge=1000, le=192_000)] = 16_000
-    """Samples per second at which a sound is looked at; half of it is the highest pitch."""
+    """Samples per second at which a sound is read; half of it is the highest pitch."""
     mels: Annotated[int, Field(ge=8, le=512)] = 64
     """Rows of the spectrogram, at equal steps of the mel scale."""
     longest_s: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """Only this much of a sound is looked at and sent, from its beginning."""
+    """Only this much of a sound is used and sent, from its start."""
     send: Literal["spectrogram", "sound"] = "spectrogram"
     """What describers are sent; `sound` needs an endpoint that takes `input_audio` parts, or an audio-text-to-text
     checkpoint of transformers."""

@@ -26,7 +26,7 @@ class BandsSettings(MediumSettings):
     stretch: Annotated[float, Field(ge=0, lt=50)] = 2.0
     """Percent of the darkest and of the brightest values of a band that become black and full."""
     limits: tuple[float, float] | None = None
-    """Values that are black and full in all pictures, such as [0, 3000] of reflectances; takes the place of stretch."""
+    """Values that are black and full in all pictures, such as [0, 3000] for reflectances; replaces stretch."""
 
 
 class Bands(Medium):

@@ -42,14 +42,14 @@ class LidarSettings(MediumSettings):
     view: Literal["both", "above", "front"] = "both"
     """What is drawn: the view from above, the one all around, or one over the other."""
     reach_m: Annotated[float, Field(gt=0)] = 40.0
-    """How far to see, in metres. The scale is fixed: one length is equally long in all pictures."""
+    """How far to see, in metres. The scale is fixed: the same length looks the same in all pictures."""
     pixel_m: Annotated[float, Field(gt=0)] = 0.2
     """Side of a pixel of the view from above, in metres."""
     heights_m: tuple[float, float] = (-3.0, 3.0)
     """Heights, in the frame of the points, that are darkest and brightest."""
     columns: Annotated[int, Field(ge=3, le=32)] | None = None
-    """Numbers per point in .bin files, of which x, y, z and intensity come first. Left out, 5 where every fifth number
-    is that of a ring, as in nuScenes, else 4, as in KITTI."""
+    """Numbers per point in .bin files, starting with x, y, z and intensity. If left out, 5 if every fifth number is a
+    ring number, as in nuScenes, else 4, as in KITTI."""
 
 
 class Lidar(Medium):

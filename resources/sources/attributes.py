@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 BESIDE = ".json beside images"
-"""As what files that hold attributes are counted among those that are no images."""
+"""As what files that hold attributes are counted among those that are not images."""
 
 LONGEST_VALUE = 200
 """Characters; longer texts are captions, and no attribute."""
@@ -73,6 +73,6 @@ def values_of_json(data: bytes) -> dict[str, Scalar] | None:
     """
     try:
         found = json.loads(data)
-    except ValueError:  # JSONDecodeError, or bytes that are no UTF-8
+    except ValueError:  # JSONDecodeError, or bytes that are not UTF-8
         return None
     return plain_values(found) if isinstance(found, dict) else None

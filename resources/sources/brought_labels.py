@@ -28,7 +28,7 @@ LABEL_COLUMNS = ("label", "labels", "class", "class_name", "class_id", "category
 _FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "image_id", "id")
 _SPLIT_COLUMN = "split"
 _METADATA = ("metadata.csv", "metadata.jsonl")
-_MOST_CLASSES_SHARE = 0.5  # folders that hold one image each are no classes
+_MOST_CLASSES_SHARE = 0.5  # folders that hold one image each are not classes
 _NO_LABEL = frozenset(("", "-1", "nan", "none", "null", "n/a", "na"))
 _COCO_LIMIT = 1 << 30
 
@@ -58,7 +58,7 @@ def folder_labels(tree: FileTree, images: Sequence[str], by_split: Mapping[str, 
 
 
 def parquet_labels(source: ParquetSource) -> BroughtLabels | None:
-    """Return the labels in a column of Parquet files, by image id; gaps and -1 are no labels."""
+    """Return the labels in a column of Parquet files, by image id; gaps and -1 are not labels."""
     column: str | None = None
     found: dict[str, str] = {}
     splits: dict[str, str] = {}
@@ -83,7 +83,7 @@ def label_column_of(source: ParquetSource) -> str | None:
 
 
 def _readable(source: ParquetSource) -> Iterator[tuple[str, pq.ParquetFile]]:
-    """Yield shards and their files, those left out that are no Parquet."""
+    """Yield shards and their files, those left out that are not Parquet."""
     for shard in source.shards():
         with suppress(SourceError), source.open(shard) as file:
             yield shard, file

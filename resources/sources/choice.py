@@ -45,11 +45,11 @@ class FileChoice:
     Attributes:
         include: Patterns of relative paths, any of which must match; none means all. `*` matches `/` too, and a
             pattern that ends in `/` stands for everything below.
-        exclude: Patterns of what is left out, in the same form.
+        exclude: Patterns of files to leave out, in the same form.
         endings: Endings of images' names (`jpg`; `""` for names without an ending); None means those of the medium.
         of_medium: Endings of the medium's files, with the dot.
         are_links_followed: Whether links may lead out of the root.
-        used_otherwise: Relative paths that are no images and not ignored either, such as the label file.
+        used_otherwise: Relative paths that are not images and not ignored either, such as the label file.
     """
 
     include: Sequence[str] = ()

@@ -240,7 +240,7 @@ def open_clip(file: Any) -> Iterator[Clip]:
         file: Where its bytes are read from: an object with `read`, `seek` and `tell`.
 
     Raises:
-        PictureError: it is no video of a format that is read, or holds no pictures.
+        PictureError: it is not a video of a format that is read, or holds no pictures.
         ConfigError: PyAV is not installed.
     """
     try:

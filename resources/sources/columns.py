@@ -72,7 +72,7 @@ def is_key_type(type_: pa.DataType) -> bool:
 
 
 def decoded_text(text: str) -> bytes | None:
-    r"""Return the bytes that text holds as base64, also as a data URL; None if it is no base64.
+    r"""Return the bytes that text holds as base64, also as a data URL; None if it is not base64.
 
     Examples:
         >>> decoded_text("data:image/png;base64,iVBORw0K"), decoded_text("a cat!")

@@ -159,7 +159,7 @@ def without_ending(name: str) -> str:
 def clean_key(name: str) -> str:
     r"""Return a name as a relative path that stays inside any folder and is valid text on one line.
 
-    Bytes that are no UTF-8 and control characters are written out (`\xe9`, `\x0a`), accents are composed (NFC).
+    Bytes that are not UTF-8 and control characters are written out (`\xe9`, `\x0a`), accents are composed (NFC).
     Whoever looks a key up cleans it in the same way.
 
     Examples:

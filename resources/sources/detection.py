@@ -285,13 +285,13 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
     bands = banded(tree, images)
     if bands:
         notes.append(
-            f"TIFFs have {bands} bands, of which 1 to 3 are seen; dataset.medium: {{kind: bands, shown: [4, 3, 2]}} "
-            f"chooses others (docs/media.md)."
+            f"TIFFs have {bands} bands, and 1 to 3 of them are shown; dataset.medium: "
+            f"{{kind: bands, shown: [4, 3, 2]}} chooses others (docs/media.md)."
         )
     pages = page_count(tree, images)
     if pages > 1:
         notes.append(
-            f"TIFFs hold up to {pages:,} pages, of which the first is the image; write pages as files to mine all."
+            f"TIFFs have up to {pages:,} pages, and only the first is mined; write pages as files to mine all."
         )
     return _Found({**_as_folder(images), **settings}, notes)
 

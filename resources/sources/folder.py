@@ -96,7 +96,7 @@ class FolderSource:
         return Counter(ending_of(path) for paths in self._paths_by_shard.values() for path in paths)
 
     def ignored(self) -> dict[str, int]:
-        """Return how many files are no images, by kind; see `FileTree.unused`."""
+        """Return how many files are not images, by kind; see `FileTree.unused`."""
         if self._listed is not None:
             return {}
         beside = [path for shard in self.shards() for path in self._sidecars(shard)] if self._json_files else []
@@ -190,7 +190,7 @@ def read_listed(where: str, *, setting: str = "dataset.files") -> list[str]:
         if path.startswith("/") or ".." in path.split("/"):
             raise SourceError(f"{where}: {path!r} leaves the root. Paths are relative to dataset.root.")
     if not paths:
-        raise SourceError(f"{where} lists no path. It holds paths relative to dataset.root, one a line.")
+        raise SourceError(f"{where} lists no path. It must list paths relative to dataset.root, one per line.")
     return paths
 
 

@@ -116,7 +116,7 @@ class LocalFiles:
         return [path]
 
     def leaves_root(self, path: str) -> bool:
-        """Whether a link leads to somewhere that is no part of the collection."""
+        """Whether a link leads to somewhere that is not a part of the collection."""
         target = f"{os.path.realpath(f'{self._base}/{path}')}/"
         return not any(target.startswith(place) for place in self._allowed)
 
@@ -133,7 +133,7 @@ class LocalFiles:
             problem = f"cannot be read: {error.strerror or error}"
             return FileEntry(uri, 0, leaves_root=leaves_root, problem=problem)
         if not stat.S_ISREG(found.st_mode):
-            return FileEntry(uri, 0, leaves_root=leaves_root, problem="is no regular file; not opened")
+            return FileEntry(uri, 0, leaves_root=leaves_root, problem="is not a regular file; not opened")
         return FileEntry(
             uri,
             found.st_size,

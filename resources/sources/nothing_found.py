@@ -72,7 +72,10 @@ def refuse_no_folder(root: str) -> None:
             f"{root} is a file. Give the folder that holds it (`vlmine init {path.parent}`): all tars, all Parquet "
             f"files or all images in it are the dataset."
         )
-    raise SourceError(f"no folder {root}. Give the folder of the images; relative paths start here ({Path.cwd()}).")
+    raise SourceError(
+        f"no folder {root}. Give the folder of the images; relative paths are resolved from the current "
+        f"folder ({Path.cwd()})."
+    )
 
 
 def nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> str:
@@ -89,7 +92,7 @@ def nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> str
     others = sorted({ending_of(path) for path in tree.paths(lambda path: ending_of(path) in _OTHER_TABLES)})
     if others:
         notes.append(
-            f"Files of {', '.join(others)} are not read: write Parquet, tars or image files of what they hold."
+            f"Files of {', '.join(others)} are not read: write their contents as Parquet, tars or image files."
         )
     there = (describe_ignored(tree.unused([])) or "ignored: nothing").removeprefix("ignored: ")
     said = " ".join(note for note in (*notes, f"There: {there}.") if note)

@@ -81,8 +81,8 @@ class Offer:
         if self.unnamed_test_count:
             raise ConfigError(
                 f"{counted(self.unnamed_test_count, 'image belongs', 'images belong')} to a test split by the data "
-                f"set's {self._where_split}, and patterns of paths cannot leave them out. `vlmine init --accept` lets "
-                f"them judge instead, `vlmine init --no-accept` mines them like all others."
+                f"set's {self._where_split}, and patterns of paths cannot leave them out. `vlmine init --accept` uses "
+                f"them as the test split, `vlmine init --no-accept` mines them like all others."
             )
 
     @property
@@ -106,9 +106,9 @@ def accept_offer(offer: Offer, settings: DatasetSettings, folder: Path, *, is_fo
     brought = offer.load_labels() if offer.label_source is not None else None
     if offer.unnamed_test_count and not (brought and "test" in map(brought.splits.get, brought.by_path)):
         raise ConfigError(
-            f"{offer.unnamed_test_count:,} test images have no label, so they cannot judge. Write the images of the "
-            f"other splits to files of their own and run `vlmine init` on these, or mine all by "
-            f"`vlmine init --no-accept`."
+            f"{offer.unnamed_test_count:,} test images have no label, so they cannot measure results. Write the images "
+            f"of the other splits to files of their own and run `vlmine init` on these, or mine all by `vlmine init "
+            f"--no-accept`."
         )
     if brought is None or not brought.by_path:
         return settings.model_copy(update={"exclude": _with_judges(offer, settings, labelled=set(), items=())})
@@ -172,5 +172,5 @@ def _write(file: Path, header: tuple[str, ...], rows: Collection[tuple[str, ...]
     writer.writerows(rows)
     content = text.getvalue().encode()
     if file.exists() and not is_forced and file.read_bytes() != content:
-        raise ConfigError(f"{file} is there already. Work in another folder, or pass --force to overwrite it.")
+        raise ConfigError(f"{file} already exists. Work in another folder, or pass --force to overwrite it.")
     write_whole(file, content)

@@ -88,7 +88,7 @@ class ParquetSource(FileShards):
         """Yield key and values of the rows of a file, of all columns but those of images and keys.
 
         Raises:
-            SourceError: there is no such shard, or it is no Parquet.
+            SourceError: there is no such shard, or it is not Parquet.
         """
         uri = self._files.tree.uri(self._files.path(shard))
         with self.open(shard) as file:
@@ -106,7 +106,7 @@ class ParquetSource(FileShards):
         """Yield the images of a file in its order; see `ImageSource.read`.
 
         Raises:
-            SourceError: there is no such shard, or it is no Parquet.
+            SourceError: there is no such shard, or it is not Parquet.
             ConfigError: it lacks the image or key column, or one has a type that does not fit.
         """
         path = self._files.path(shard)
@@ -235,7 +235,7 @@ class ParquetSource(FileShards):
         problem = too_large(len(text) * 3 // 4, self._max_bytes)
         data = b"" if problem else decoded_text(text)
         if data is None:
-            problem = f"the row holds text that is no base64: {text[:40]!r}"
+            problem = f"the row holds text that is not base64: {text[:40]!r}"
         return RawImage(key, uri, data or b"", problem)
 
 
@@ -243,7 +243,7 @@ def open_parquet(raw: Any, uri: str) -> pq.ParquetFile:
     """Open a Parquet file for reading with little memory.
 
     Raises:
-        SourceError: it is no Parquet, or is damaged.
+        SourceError: it is not Parquet, or is damaged.
     """
     try:
         file = pq.ParquetFile(raw, buffer_size=_BUFFER, pre_buffer=False)
@@ -264,7 +264,7 @@ def _what_lies_there(raw: Any) -> str | None:
 
 def _damaged(uri: str, error: Exception | str) -> SourceError:
     return SourceError(
-        f"{uri} is no readable Parquet file: {error}. Fetch or make it again, or move it out of the dataset."
+        f"{uri} is not a readable Parquet file: {error}. Fetch or make it again, or move it out of the dataset."
     )
 
 

@@ -55,7 +55,7 @@ def settings_of_tables(tree: FileTree, paths: Sequence[str]) -> tuple[dict[str, 
         ]
         notes = [_note_on_columns(path, others), _note_on_files(without, column)]
         if key is not None and not _is_key_everywhere(key, schemas, without):
-            notes.append(f"column {key!r} is no key of all files, so rows are numbered.")
+            notes.append(f"column {key!r} is not a key of all files, so rows are numbered.")
             key = None
         left_out = {"exclude": tuple(map(literal_pattern, without))} if without else {}
         return {"image_column": column, "key_column": key, **left_out}, [note for note in notes if note]

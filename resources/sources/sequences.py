@@ -85,7 +85,7 @@ def _moment(settings: SequenceSettings, sequence: str, frame: Any, time: Any) ->
 
 
 def _seconds(time: Any, per_second: int) -> float | None:
-    """Return a time in seconds; None where it is no finite number."""
+    """Return a time in seconds; None where it is not a finite number."""
     try:
         seconds = float(time) / per_second
     except (TypeError, ValueError):

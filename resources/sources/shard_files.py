@@ -14,7 +14,7 @@ from vlmine_dagster.resources.sources.tree import FileTree
 class ShardFiles:
     """The files of some kind below a root, by shard name: the relative path without its extension (`shard_name`).
 
-    Files and folders whose name begins with `_` are no shards: table formats keep their own files there.
+    Files and folders whose name begins with `_` are not shards: table formats keep their own files there.
 
     Args:
         tree: The files.
@@ -65,7 +65,7 @@ class ShardFiles:
         return self._cache.glance([self.tree.entry(self.path(shard))])
 
     def ignored(self) -> dict[str, int]:
-        """Return how many files below the root are no shards, by kind."""
+        """Return how many files below the root are not shards, by kind."""
         return self.tree.unused(self._path_by_name.values())
 
     @cached_property
@@ -115,7 +115,7 @@ class FileShards:
         return self._files.glance(shard)
 
     def ignored(self) -> dict[str, int]:
-        """Return how many files are no shards, by kind; see `FileTree.unused`."""
+        """Return how many files are not shards, by kind; see `FileTree.unused`."""
         return self._files.ignored()
 
     def attributes_fingerprint(self, shard: str) -> str:

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 
 # Dagster refuses "..." and control characters in partition keys, reads | , [ ] as syntax in selections;
-# DuckDB reads * ? [ ] { } as a glob, URLs give % # : a meaning, and the rest is no file name on some disk.
+# DuckDB reads * ? [ ] { } as a glob, URLs give % # : a meaning, and the rest is not a file name on some disk.
 _FORBIDDEN = frozenset('\\:*?"<>|,[]{}%#')
 _FORMULA = ("=", "+", "-", "@")  # image ids begin with the shard's name, and mined.csv is opened in spreadsheets
 _LONGEST_SEGMENT = 200  # bytes; 255 is the limit of most disks and a file being written carries a suffix

@@ -146,7 +146,8 @@ class FileTree:
             found = list(self._local.walk()) if self._is_local else list(self._remote)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise SourceError(
-                f"no folder {self.root}. Correct dataset.root in vlmine.yaml; relative paths start at vlmine.yaml."
+                f"no folder {self.root}. Correct dataset.root in vlmine.yaml; relative paths are resolved from the "
+                f"folder of vlmine.yaml."
             ) from error
         except PermissionError as error:
             raise unreadable(self.root, error) from error
@@ -154,12 +155,12 @@ class FileTree:
         return sorted(found)
 
     def _refuse_pipes(self, path: str) -> None:
-        """Refuse what is no file, such as a pipe, on which a reader would wait for ever."""
+        """Refuse what is not a file, such as a pipe, on which a reader would wait for ever."""
         if not self._is_local:
             return
         with suppress(OSError):  # to open it says why
             if not stat.S_ISREG(os.stat(f"{self._base}/{path}").st_mode):  # noqa: PTH116 - once for each of millions
-                raise SourceError(f"{self.uri(path)} is no regular file; not opened.")
+                raise SourceError(f"{self.uri(path)} is not a regular file; not opened.")
 
     def _read_local(self, path: str) -> bytes | SourceError:
         try:

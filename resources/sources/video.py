@@ -66,7 +66,7 @@ class VideoSource(CutFolder):
         return FolderSource(self._tree, shard_count=shards, max_bytes=_ANY_SIZE, cache=self._cache, listed=found)
 
     def ignored(self) -> dict[str, int]:
-        """Return how many files are no videos, by kind; see `FileTree.unused`."""
+        """Return how many files are not videos, by kind; see `FileTree.unused`."""
         return self._tree.unused([path for shard in self.shards() for path in self._files.paths(shard)])
 
     def read(self, shard: str, *, keys: Collection[str] | None = None) -> Iterator[RawImage]:

@@ -130,7 +130,9 @@ def read_tar(
     if tar is None:
         if (instead := stand_in(file.last_read)) is not None:
             problem = f"it is {instead}"
-        raise SourceError(f"{uri} is no tar: {problem}. Fetch or make the file again, or move it out of the dataset.")
+        raise SourceError(
+            f"{uri} is not a tar: {problem}. Fetch or make the file again, or move it out of the dataset."
+        )
     if problem and (missing is None or LOST_KEY in missing):
         yield RawImage(LOST_KEY, uri, b"", _lost(problem, file.tell(), found))
 
@@ -183,7 +185,7 @@ def _end_problem(file: "_ForwardFile") -> str | None:
     while chunk := file.read(_CHUNK):
         padding += len(chunk)
         if any(chunk):
-            return "more follows behind the end mark, as in tars that were joined"
+            return "more data follows the end mark, as in tars that were joined"
         if padding > _LONGEST_PADDING:
             return "a long run of zeros follows, as in a download that did not finish"
     return None

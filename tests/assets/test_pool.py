@@ -77,7 +77,7 @@ def test_a_checkpoint_with_dropout_layers_has_passes_and_one_without_is_refused(
 
     (refused, *_) = finished.run().failures.values()
 
-    assert "no dropout layer of it drops anything" in refused
+    assert "none of its dropout layers drops anything" in refused
     finished.settings(task_model={**model, "dropout": 0.3})
     outcome = finished.run()
     assert outcome.is_whole, outcome.failures

@@ -138,7 +138,9 @@ def test_an_mlflow_that_goes_while_a_table_is_recorded_costs_no_work(finished: M
 def test_an_mlflow_that_lost_everything_is_told_again_without_training(finished: Made, monkeypatch):
     finished.keep_experiments(*FEW_ARMS)
     shutil.rmtree(finished.folder / ".vlmine" / "mlflow")
-    with pytest.raises(MissingInputError, match="`vlmine run` mines what is missing and tells MLflow again"):
+    with pytest.raises(
+        MissingInputError, match="`vlmine run` mines what is missing and reports the rest to MLflow again"
+    ):
         compared_experiments(finished.bench)
     monkeypatch.delattr("vlmine_dagster.scoring.retraining.retrained_rows")
 

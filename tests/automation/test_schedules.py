@@ -1,4 +1,4 @@
-"""What runs by itself: sensors and schedules, at fixed times or as soon as inputs change."""
+"""What runs automatically: sensors and schedules, at fixed times or as soon as inputs change."""
 
 import datetime
 import os
@@ -339,9 +339,9 @@ class TestNightly:
     @pytest.mark.parametrize(
         ("wrong", "told"),
         [
-            ({"nightly_cron": "at noon"}, "'at noon' is no cron expression of five fields"),
-            ({"refresh_cron": "99 99 * * *"}, "'99 99 \\* \\* \\*' is no cron expression of five fields"),
-            ({"nightly_cron": "0 2 31 2 *"}, "that ever comes true, such as '0 2 \\* \\* \\*'"),
+            ({"nightly_cron": "at noon"}, "'at noon' is not a cron expression of five fields"),
+            ({"refresh_cron": "99 99 * * *"}, "'99 99 \\* \\* \\*' is not a cron expression of five fields"),
+            ({"nightly_cron": "0 2 31 2 *"}, "that ever matches a time, such as '0 2 \\* \\* \\*'"),
             ({"timezone": "Europe/Berln"}, "no time zone 'Europe/Berln', .* Did you mean 'Europe/Berlin'?"),
         ],
     )

@@ -84,7 +84,7 @@ def test_labels_whose_keys_match_no_image_are_told_by_init_doctor_and_run(tmp_pa
 
     sentence = (
         "none of its 2 rows belongs to one of the images. A key in it is '000001'; an image is "
-        "'shard-000/cups/rocket-1.jpg', and its row has that as key, or 'cups/rocket-1.jpg' alone."
+        "'shard-000/cups/rocket-1.jpg', and its row must have that as its key, or only 'cups/rocket-1.jpg'."
     )
     assert sentence in started.stderr
     assert (broken["state"], broken["found"]) == ("fail", sentence)
@@ -130,7 +130,7 @@ def test_init_does_not_overwrite_what_a_person_wrote(tmp_path, monkeypatch):
     forced = vlmine("init", "data", "--force", "--name", "my pool!")
 
     assert refused.exit_code == 1
-    assert "is there already" in refused.stderr
+    assert "already exists" in refused.stderr
     assert forced.exit_code == 0
     assert "name: my-pool\n" in (tmp_path / "vlmine.yaml").read_text()
 
@@ -250,7 +250,7 @@ def test_explain_says_why_an_image_was_never_mined(inside: Made):
     test_image = vlmine("explain", "test/t/coffee-50")
 
     assert "never mined: it is in the test split" in test_image.output
-    assert "holds no such image" in vlmine("explain", "pool/a/nothing").stderr
+    assert "has no such image" in vlmine("explain", "pool/a/nothing").stderr
     assert "nowhere" in vlmine("explain", "nowhere/x").stderr
 
 
@@ -266,7 +266,7 @@ def test_explain_takes_how_an_id_or_a_file_ends_where_only_one_does(inside: Made
 
     assert told.exit_code == 1
     assert "several images end in 'x.jpg', such as pool/b/coffee-0.jpg/x, pool/b/coffee-1.jpg/x." in told.stderr
-    assert "holds no such image: 'ocket-0'" in vlmine("explain", "ocket-0").stderr
+    assert "has no such image: 'ocket-0'" in vlmine("explain", "ocket-0").stderr
 
 
 def test_status_lists_the_images_that_failed_and_why(inside: Made):
@@ -310,7 +310,7 @@ def test_compare_tells_what_draws_show_as_soon_as_there_are_some(inside: Made):
     assert found["words"][0] == "nothing is shown between entropy and random at 30%: 2 draws only, 30 are needed"
     [spread, differences] = found["tables"]
     assert spread == "Recall of few-shot images, mean ± standard deviation over 2 draws"
-    assert differences == "Minus random, paired, 95% interval; * is shown"
+    assert differences == "Minus random, paired, 95% interval; * is significant"
     assert [row["arm"] for row in found["tables"][differences]] == list(inside.project.settings.experiments)[1:]
     assert "Minus entropy" in shown.output
     assert "there is no experiment 'rando'" in unknown.stderr

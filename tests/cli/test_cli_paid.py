@@ -182,7 +182,7 @@ def test_doctor_asks_endpoints_for_their_models_and_one_question_as_a_run_would(
     assert listed["judged/keyworder"]["found"] == f"{endpoint.url} lists no gpt-9"
     assert listed["judged/keyworder"]["advice"] == "It has: gpt-4o-mini, gpt-3.5-turbo."
     assert keyless["describer"]["state"] == "fail"
-    assert "OPENAI_API_KEY is not set, and it wants a key" in keyless["describer"]["found"]
+    assert "OPENAI_API_KEY is not set, and the endpoint requires a key" in keyless["describer"]["found"]
     assert silent["describer answer"]["state"] == "ok"
     assert "describes a test picture in" in silent["describer answer"]["found"]
     assert "describer answer" not in keyless
@@ -211,8 +211,8 @@ def test_doctor_names_a_dead_address_a_missing_key_and_files_that_are_no_models(
     assert found["describer"]["state"] == "fail"
     assert "nobody answers at http://127.0.0.1:9/v1: [Errno 111]" in found["describer"]["found"]
     assert "cannot be read as Parquet" in found["task_model.path"]["found"]
-    assert "is no local image-classification checkpoint" in found["retraining.path"]["found"]
-    assert "Put it into the environment as OPENAI_API_KEY" in other["describer"]["found"]
+    assert "is not a local image-classification checkpoint" in found["retraining.path"]["found"]
+    assert "Set the environment variable OPENAI_API_KEY" in other["describer"]["found"]
     assert other["task_model.path"]["state"] == "fail"
     assert other["task_model.path"]["advice"] == "Correct task_model.path in vlmine.yaml."
 
@@ -256,7 +256,7 @@ def test_a_run_without_a_key_says_where_it_belongs(inside, monkeypatch):
     found = vlmine("run")
 
     assert found.exit_code == 1
-    assert "Put it into the environment as OPENAI_API_KEY" in " ".join(found.output.split())
+    assert "Set the environment variable OPENAI_API_KEY" in " ".join(found.output.split())
 
 
 def test_an_address_that_mlflow_refuses_is_named_before_a_model_is_paid(inside, endpoint, monkeypatch):

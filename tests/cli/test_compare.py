@@ -49,4 +49,4 @@ def test_how_many_images_an_experiment_did_not_rank_is_told_where_any_are(capsys
     told = capsys.readouterr().out
     assert "not ranked" not in without
     assert "not ranked" in told and "1,234" in told
-    assert "Every experiment is judged on the same images" in " ".join(told.split())
+    assert "Every experiment is evaluated on the same images" in " ".join(told.split())

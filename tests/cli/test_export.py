@@ -118,7 +118,7 @@ def test_tasks_without_copies_point_to_the_files_of_a_folder_and_to_nothing_insi
 
 def test_what_cannot_be_written_says_why_and_leaves_what_was_there(bench: Workbench, tmp_path: Path):
     (tmp_path / "m.csv").write_text("mine")
-    with pytest.raises(ConfigError, match="the ending says no format"):
+    with pytest.raises(ConfigError, match="its ending does not name a format"):
         export_list(bench, "mine", tmp_path / "m.txt")
     with pytest.raises(ConfigError, match="m.csv/x.csv cannot be written"):
         export_list(bench, "mine", tmp_path / "m.csv/x.csv")

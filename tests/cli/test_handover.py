@@ -394,7 +394,7 @@ def test_crops_that_are_not_copied_go_by_their_objects(boxed: Workbench, tmp_pat
     text = (tmp_path / "mined").read_text()
     names = [one["file_name"] for one in json.loads(text)["images"]] if name == "coco" else None
     found = names or re.findall(r'<image id="\d+" name="([^"]*)"', text)
-    assert found == ids  # two crops of one picture are no file of that name
+    assert found == ids  # two crops of one picture are not file of that name
     assert round_trip(boxed, tmp_path, name, are_crops=True) == dict(zip(ids, ANSWERS, strict=False))
 
 

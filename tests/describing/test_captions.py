@@ -87,7 +87,7 @@ def test_the_fingerprint_follows_content_and_columns_but_not_the_place(tmp_path)
 
 def test_what_cannot_be_read_says_why(tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(ConfigError, match="captions.txt ends in none of .parquet, .jsonl, .ndjson"):
+    with pytest.raises(ConfigError, match="captions.txt does not end in one of .parquet, .jsonl, .ndjson"):
         described(str(tmp_path / "captions.txt"), ["a"])
     for name in ("gone.jsonl", "broken.parquet"):
         with pytest.raises(SourceError, match=f"{name} cannot be read: .* Correct describer.path, or the file."):

@@ -136,5 +136,5 @@ def test_a_model_that_drops_nothing_has_no_passes():
     model = train_task_model("cnn", pictures, names(numbers), epochs=1)
 
     assert dropout_layers(model.networks[0]) == []
-    with pytest.raises(ModelError, match="no dropout layer of it drops anything.*task_model.dropout"):
+    with pytest.raises(ModelError, match="none of its dropout layers drops anything.*task_model.dropout"):
         model.passes(pictures, 2)

@@ -96,7 +96,7 @@ def test_training_on_nothing_is_refused():
 
 
 def test_labels_outside_the_classes_are_named():
-    with pytest.raises(ContractError, match="label 'comet' is none of the 1 classes"):
+    with pytest.raises(ContractError, match="label 'comet' is not one of the 1 classes"):
         class_numbers(["comet"], ["moon"])
 
 
@@ -258,7 +258,7 @@ def test_an_image_with_two_predictions_is_refused(apart, tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"image_id": ["a"], "cat": [3.0], "dog": [1.0]}, "row of 'a' is no probability distribution .it sums to 4"),
+        ({"image_id": ["a"], "cat": [3.0], "dog": [1.0]}, "row of 'a' is not a probability distribution .it sums to 4"),
         ({"image_id": ["a"], "cat": [1.0]}, "1 class columns, expected at least 2"),
         ({"name": ["a"], "cat": [1.0], "dog": [0.0]}, "cannot be read as Parquet with image_id"),
         ({"image_id": ["a"], "cat": [1.0], "dog": [0.0], "__index_level_0__": [7]}, "row index .* with index=False"),
@@ -308,5 +308,5 @@ def test_the_side_of_a_picture_is_what_the_processor_calls_it(processor):
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="no local image-classification checkpoint"):
+    with pytest.raises(ModelError, match="is not a local image-classification checkpoint"):
         load_checkpoint(str(tmp_path))

@@ -215,7 +215,7 @@ def test_without_a_validation_split_a_share_of_the_training_images_says_when_to_
 
 
 def test_without_validation_images_patience_changes_nothing():
-    pictures, labels = stripes(count=8)  # 4 of each class: a tenth of that is no image
+    pictures, labels = stripes(count=8)  # 4 of each class: a tenth of that is not an image
     patient, plain = (
         NetworkLearner(SmallConvNet, Recipe(epochs=2, batch_size=8, patience=p)).fit(
             Examples(pictures, labels), class_count=2
@@ -286,5 +286,5 @@ def test_unknown_kinds_balances_and_checkpoints_are_named(tmp_path):
         learner_in(tmp_path, kind="forest")
     with pytest.raises(ConfigError, match="unknown balance 'fair', expected none, effective_number"):
         NetworkLearner(SmallConvNet, Recipe(class_balance="fair")).fit(taught, class_count=2)
-    with pytest.raises(ModelError, match="no local image-classification checkpoint"):
+    with pytest.raises(ModelError, match="is not a local image-classification checkpoint"):
         learner_in(tmp_path, kind="transformers", path=str(tmp_path)).fit(taught, class_count=2)

@@ -67,7 +67,7 @@ def test_bins_are_of_about_the_same_size_and_equal_values_share_one():
 
 
 def test_a_bin_of_what_is_no_number_is_refused():
-    with pytest.raises(ConfigError, match="slices.bins: 'fast' in column 'speed' is no number"):
+    with pytest.raises(ConfigError, match="slices.bins: 'fast' in column 'speed' is not a number"):
         binned(["1", "fast"], 2, column="speed")
 
 

@@ -31,7 +31,7 @@ def test_no_images_give_no_scores():
 )
 def test_rows_that_are_no_probabilities_are_counted_and_shown(bad, sum_text):
     with pytest.raises(
-        ContractError, match=rf"row 1 is no probability distribution \(1 of 2 rows; this one sums to {sum_text}\)"
+        ContractError, match=rf"row 1 is not a probability distribution \(1 of 2 rows; this one sums to {sum_text}\)"
     ):
         u.predictive_entropy(bad)
 

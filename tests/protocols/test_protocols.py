@@ -179,7 +179,7 @@ def test_lists_that_share_an_image_are_refused_by_name(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("train/n01440764/n01440764_0.JPEG 0", "comes twice"),
+        ("train/n01440764/n01440764_0.JPEG 0", "is listed twice"),
         ("../secret.JPEG 0", "Expected a path below --root and a class number"),
         ("/etc/x.JPEG 0", "Expected a path below --root and a class number"),
         ("train/a.JPEG cat", "Expected a path below --root and a class number"),
@@ -300,7 +300,7 @@ def test_cifar_100_counts_its_second_label(tmp_path: Path):
 
     assert Counter(found.train.values()) == {"0": 3, "1": 3, "2": 3}
     assert found.classes["1"] == "aquarium_fish"
-    with pytest.raises(SourceError, match="holds nothing beyond the train set"):
+    with pytest.raises(SourceError, match="contains no images beyond the train set"):
         write_benchmark(found, tmp_path, pool="rest")
 
 
@@ -319,7 +319,7 @@ def test_a_record_that_breaks_off_is_said(tmp_path: Path):
     root = cifar_10(tmp_path)
     (root / "test_batch.bin").write_bytes(b"\0" * 3074)
 
-    with pytest.raises(SourceError, match=r"test_batch.bin: 3,074 bytes are no whole number of records of 3,073"):
+    with pytest.raises(SourceError, match=r"test_batch.bin: 3,074 bytes are not a whole number of records of 3,073"):
         read_protocol("cifar-10-lt", root=root, folder=tmp_path)
 
 

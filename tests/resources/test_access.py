@@ -260,7 +260,7 @@ def test_a_certificate_file_that_is_missing_or_none_is_named_before_any_call(mon
 
     (tmp_path / "text.pem").write_text("no certificate")
     monkeypatch.setenv(variable, str(tmp_path / "text.pem"))
-    with pytest.raises(ModelError, match="text.pem, which holds no certificate in PEM form"):
+    with pytest.raises(ModelError, match="text.pem, which contains no certificate in PEM form"):
         access_to(settings())
 
     assert access_to(settings("http://localhost:1/v1")).certificates is None

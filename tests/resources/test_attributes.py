@@ -106,7 +106,7 @@ def test_the_file_of_the_project_goes_before_what_the_source_says(tmp_path: Path
     [
         ("name,weather\n", None),
         ("picture,weather\na,fog\n", r"no column key\. Its columns: picture, weather; expected one called key"),
-        ("key,weather\na,fog\na,rain\n", "row 3: key 'a' is there already"),
+        ("key,weather\na,fog\na,rain\n", "row 3: key 'a' appears twice"),
     ],
 )
 def test_a_file_without_keys_or_with_one_twice_is_refused(tmp_path: Path, text: str, problem: str | None):

@@ -251,7 +251,7 @@ def test_a_damaged_voc_file_takes_no_other_image_down(read):
         "s/photo.jpg": "ok",
         "s/other.jpg": "bad_box",
     }
-    assert column(found, "failure")[0].startswith("other.xml cannot be read as boxes: it is no XML: no element found")
+    assert column(found, "failure")[0].startswith("other.xml cannot be read as boxes: it is not XML: no element found")
 
 
 def test_label_studio_counts_in_percent_and_turns_boxes_around_their_corner(read):
@@ -545,7 +545,7 @@ def test_every_broken_box_is_a_row_that_says_why(read):
         "it is outside the picture: x -20, y 5, width 20, height 5 in a picture of 200 x 100",
         "it is inverted: x 10, y 10, width -5, height 5 in a picture of 200 x 100",
         "it has no area: x 10, y 10, width 0, height 5 in a picture of 200 x 100",
-        "a side is no number: x 10, y nan, width 5, height 5 in a picture of 200 x 100",
+        "a side is not a number: x 10, y nan, width 5, height 5 in a picture of 200 x 100",
         "the annotation has no bbox of four numbers",
         "its shorter side has 8 pixels, under 10",
     ]
@@ -756,8 +756,8 @@ def test_files_are_read_once_and_again_when_one_changes(tmp_path):
         ({}, {"boxes": "nowhere"}, r"no file or folder .*nowhere\. Correct objects\.boxes"),
         ({"a.md": ""}, {}, r"no file ends in \.csv"),
         ({"a.json": '"text"'}, {}, r"no file in it is of a known format of boxes \(coco, "),
-        ({"a.json": '{"images": [{"id": 1}'}, {}, r"a\.json cannot be read as boxes: it is no JSON, or breaks off"),
-        ({"a.json": '[{"data": {}}'}, {}, r"a\.json cannot be read as boxes: it is no JSON, or breaks off"),
+        ({"a.json": '{"images": [{"id": 1}'}, {}, r"a\.json cannot be read as boxes: it is not JSON, or is truncated"),
+        ({"a.json": '[{"data": {}}'}, {}, r"a\.json cannot be read as boxes: it is not JSON, or is truncated"),
         ({"a.json": '{"categories": {}, "items": []}'}, {}, "it has neither images nor annotations, as COCO's files"),
         ({"a.json": '[{"image": "a", "x": [{"id": 1}]}]'}, {}, "item 1 has neither id nor data"),
         (
@@ -772,7 +772,7 @@ def test_files_are_read_once_and_again_when_one_changes(tmp_path):
             "Expected a list of names, or a name by numbe",
         ),
         ({"a.txt": "0 .5 .5 .1 .1", "data.yaml": "names: b.txt"}, {}, r"there is no file b\.txt beside it"),
-        ({"a.xml": "<annotations><image>"}, {}, r"a\.xml cannot be read as boxes: it is no XML, or breaks off"),
+        ({"a.xml": "<annotations><image>"}, {}, r"a\.xml cannot be read as boxes: it is not XML, or is truncated"),
         ({"a.xml": "<annotations><!DOCTYPE a [<!ENTITY b 'c'>]></annotations>"}, {}, "declares a document type"),
         ({"a.txt": "0 .5 .5 .1 .1", "data.yaml": "names: ["}, {}, r"the class names in data\.yaml cannot be read"),
     ],

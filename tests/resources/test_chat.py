@@ -205,7 +205,7 @@ class TestFaults:
         monkeypatch.delenv("OPENAI_API_KEY")
         nowhere = ChatQuestion(OpenAIKeyworderSettings(kind="openai"), "p", True, None, 1)
 
-        with pytest.raises(ModelError, match="no key. Put it into the environment as OPENAI_API_KEY"):
+        with pytest.raises(ModelError, match="no key. Set the environment variable OPENAI_API_KEY"):
             replies(ChatModel(nowhere), "q")
 
     def test_texts_from_outside_are_one_short_line_without_keys(self):
@@ -537,7 +537,7 @@ class TestBatches:
             from vlmine_dagster.resources.batches import _digest
 
             cache.note_batch(model.fingerprint, _digest([Request("dog", "dog")]), "batch-gone")
-            with pytest.raises(ModelError, match=r"job batch-gone, .* is not known at .* With the key that began it"):
+            with pytest.raises(ModelError, match=r"job batch-gone, .* is not known at .* With the key that started it"):
                 self.ask(endpoint, cache, ["dog"])
             assert endpoint.batches == {}
 

@@ -64,7 +64,7 @@ def test_a_pipe_is_never_waited_for(tmp_path, name):
     folder_of(tmp_path, "a.gif", "b.gif")
     os.mkfifo(tmp_path / name)
     assert survey(str(tmp_path)).settings.kind == "folder"
-    with pytest.raises(SourceError, match="is no regular file"), FileTree(str(tmp_path)).open(name):
+    with pytest.raises(SourceError, match="is not a regular file"), FileTree(str(tmp_path)).open(name):
         pass
 
 

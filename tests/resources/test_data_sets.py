@@ -139,7 +139,7 @@ def test_a_readme_makes_nothing_an_image(tmp_path):
     assert found.notes == ("ignored: 2 without an ending",)
 
 
-# Columns and what is no data set
+# Columns and what is not a data set
 
 
 LISTED = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
@@ -170,7 +170,7 @@ def test_base64_is_decoded(tmp_path, before):
     assert found.settings.image_column == "image_base64"
     images = [raw for _, raw in sorted(keys_of(found.settings, tmp_path).items())]
     assert [raw.data for raw in images] == [jpeg(0), jpeg(1), jpeg(2), b"", b""]
-    assert images[3].failure == "the row holds text that is no base64: 'what?'"
+    assert images[3].failure == "the row holds text that is not base64: 'what?'"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_split_column_is_accepted_or_decided_about_and_never_mined_unknowingly
 
 def test_a_split_column_without_labels_cannot_judge(tmp_path):
     root = write(tmp_path / "data", {"all.parquet": split_table()})
-    with pytest.raises(ConfigError, match="1 test images have no label, so they cannot judge"):
+    with pytest.raises(ConfigError, match="1 test images have no label, so they cannot measure results"):
         accepted(root, tmp_path)
 
 
@@ -384,7 +384,7 @@ def test_a_file_of_labels_is_not_overwritten_unasked(tmp_path):
     root = write(tmp_path / "data", image_folder())
     (tmp_path / "dataset-labels.csv").write_text("mine")
     found = survey(str(root))
-    with pytest.raises(ConfigError, match=r"dataset-labels\.csv is there already"):
+    with pytest.raises(ConfigError, match=r"dataset-labels\.csv already exists"):
         accept_offer(found.offer, found.settings, tmp_path, is_forced=False)
     accept_offer(found.offer, found.settings, tmp_path, is_forced=True)
     with (tmp_path / "dataset-labels.csv").open() as file:
@@ -470,7 +470,7 @@ def test_pages_of_tiffs_behind_the_first_are_told(tmp_path):
     pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
     write(tmp_path / "data", {"scan.tif": file.getvalue(), "a.jpg": jpeg(0)})
     assert survey(str(tmp_path / "data")).notes == (
-        "TIFFs hold up to 3 pages, of which the first is the image; write pages as files to mine all.",
+        "TIFFs have up to 3 pages, and only the first is mined; write pages as files to mine all.",
     )
 
 

@@ -130,7 +130,7 @@ def test_init_recognizes_the_layout(folders, kind):
     written = yaml.safe_load(starter_yaml(settings_for(found, name="drives")))
     assert (written["unit"], written["objects"], written["count_by"]) == ("object", {"from_dataset": True}, "track")
     parse_settings(written)
-    with pytest.raises(ConfigError, match="kind folder knows no objects"):
+    with pytest.raises(ConfigError, match="kind folder has no objects of its own"):
         parse_settings({**written, "dataset": {"kind": "folder", "root": "."}})
 
 
@@ -160,7 +160,7 @@ def test_what_is_missing_or_broken_is_told_and_the_rest_is_read(folders, tmp_pat
     outcomes = {row["image_id"][-6:]: row["outcome"] for row in rows}
     assert outcomes.pop("000001") == "corrupt" and set(outcomes.values()) == {"ok"}
     assert not any(row["key"] == "000003" for row in source.layout.objects(shard).to_pylist())
-    with pytest.raises(SourceError, match="5 bytes, which are no points of 4 numbers"):
+    with pytest.raises(SourceError, match="5 bytes, not a whole number of points of 4 numbers"):
         list(source.sweeps(shard))
 
 
@@ -185,9 +185,9 @@ def test_a_line_that_is_no_label_is_a_broken_box_and_a_picture_without_calibrati
 
     assert len(rows) == before + 2
     assert [row["failure"] for row in rows if row["outcome"] == "bad_box"] == [
-        "a side is no number: x nan, y nan, width nan, height nan in a picture of 160 x 107"
+        "a side is not a number: x nan, y nan, width nan, height nan in a picture of 160 x 107"
     ]
-    assert "label_2 of training/000003: line" in caplog.text and "is no label of 15 fields: 'Car 0 0'" in caplog.text
+    assert "label_2 of training/000003: line" in caplog.text and "is not a label of 15 fields: 'Car 0 0'" in caplog.text
     flat = {row["image_id"][-6:] for row in rows if "length" not in row["attributes"] and row["outcome"] == "ok"}
     assert flat == {"000003", "000004"} and "labels have no box in space" in caplog.text
     assert {row["timestamp_us"] for row in source.boxes(shard).to_pylist()} >= {3, 5}
@@ -227,7 +227,7 @@ def test_a_log_without_annotations_has_pictures_and_no_objects(folders, tmp_path
     assert source.objects(shard).num_rows == 0 and len(list(source.read(shard))) == 15
     (folder / shard / "city_SE3_egovehicle.feather").write_bytes(b"no feather")
     (folder / shard / "annotations.feather").write_bytes(b"nor this")
-    with pytest.raises(SourceError, match="no readable feather file"):
+    with pytest.raises(SourceError, match="is not a readable feather file"):
         open_layout("argoverse2", folder).objects(shard)
 
 

@@ -66,7 +66,7 @@ def test_names_say_the_recording_the_frame_and_the_time(settings, key, moment):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"pattern": "("}, "is no regular expression"),
+        ({"pattern": "("}, "is not a regular expression"),
         ({"pattern": r"\d+"}, "lacks the group"),
         ({"pattern": "(?P<sequence>.)(?P<frme>.)"}, "has the group 'frme'; expected sequence, frame, timestamp"),
         ({}, "set pattern or columns, one of the two"),

@@ -208,24 +208,24 @@ BAD = {
     "boxes of Label Studio": (
         "a.json",
         json.dumps([BOXES]),
-        r"no labels in it\. It holds 1 x rectanglelabels; wanted is",
+        r"no labels in it\. It contains 1 x rectanglelabels; one class per image is needed",
     ),
     "taxonomies": (
         "a.json",
         json.dumps([label_studio_task("a", type="taxonomy", value={"taxonomy": [["x", "y"]]})]),
-        r"It holds 1 x taxonomy; .* Choices in Label Studio",
+        r"It contains 1 x taxonomy; .* Choices in Label Studio",
     ),
     "boxes in its flat JSON": (
         "a.json",
         json.dumps([{"image_id": "a", "label": [{"x": 1, "rectanglelabels": ["cat"]}]}]),
-        r"It holds 1 x rectanglelabels",
+        r"It contains 1 x rectanglelabels",
     ),
     "boxes of CVAT": (
         "a.xml",
         '<annotations><image id="0" name="a"><box label="cat"/></image></annotations>',
-        r"It holds 1 x box; .* a tag in CVAT",
+        r"It contains 1 x box; .* a tag in CVAT",
     ),
-    "a video of CVAT": ("a.xml", '<annotations><track id="0" label="cat"/></annotations>', r"It holds 1 x track"),
+    "a video of CVAT": ("a.xml", '<annotations><track id="0" label="cat"/></annotations>', r"It contains 1 x track"),
     "two choices": (
         "a.json",
         json.dumps([label_studio_task("a", type="choices", value={"choices": ["cat", "dog"]})]),
@@ -239,7 +239,7 @@ BAD = {
     "a category that is not listed": (
         "a.json",
         json.dumps(coco(annotations=[{"image_id": 0, "category_id": 8}])),
-        r"annotation 0 has the category_id 8, which is none of the 2 categories",
+        r"annotation 0 has the category_id 8, which is not one of the 2 categories",
     ),
     "a table without a header": ("a.csv", "TRAIN,gs://b/a.jpg,cat\n", r"it has TRAIN, gs://b/a\.jpg, cat\. If they"),
     "Pascal VOC": ("a.xml", "<annotation><filename>a</filename></annotation>", r"begins with <annotation>\. Of XML"),
@@ -251,8 +251,12 @@ BAD = {
         json.dumps(coco(images=["a"])),
         r"parts are not where the format has them",
     ),
-    "an archive of two": ("a.zip", zipped(a_DOT_csv="", b_DOT_csv=""), r"this one holds 2: a\.csv, b\.csv\. Unpack it"),
-    "an archive of none": ("a.zip", zipped(a_DOT_jpg=""), r"this one holds 0\. Unpack it"),
+    "an archive of two": (
+        "a.zip",
+        zipped(a_DOT_csv="", b_DOT_csv=""),
+        r"this one contains 2: a\.csv, b\.csv\. Unpack it",
+    ),
+    "an archive of none": ("a.zip", zipped(a_DOT_jpg=""), r"this one contains 0\. Unpack it"),
     "a cut archive": ("a.zip", b"PK\x03\x04 and no more", r"cannot be read: File is not a zip file"),
     "cut gzip": ("a.csv.gz", gzip.compress(CSV)[:30], r"cannot be read"),
     "a spreadsheet that is none": ("a.xlsx", "image_id,label\n", r"first bytes are not those of a \.xlsx file"),

@@ -196,7 +196,7 @@ def test_a_key_and_an_image_are_one_in_either_way_to_write_an_accent(tmp_path):
         labels = load(tmp_path, f"key,split,class_id\n{there},seed,0\n")
         assert labels.visible(f"s/{asked}", asked) == ("tram", Split.SEED)
         assert labels.row_of(f"s/{asked}", asked) is not None
-    with pytest.raises(SourceError, match=r"line 3: key .* is there already, in line 2"):
+    with pytest.raises(SourceError, match=r"line 3: key .* appears in line 2 already"):
         load(tmp_path, f"key,split,class_id\n{composed},seed,0\n{decomposed},seed,1\n")
 
 
@@ -226,12 +226,12 @@ def test_a_project_whose_labels_all_come_back_needs_no_file(tmp_path):
 
 HEAD = "key,split,class_id\n"
 WRONG_FILES = {
-    "key,class_id\na,0\n": r"labels\.csv: no column split\. Its first line holds key, class_id; expected key, split",
-    "": r"holds nothing",
+    "key,class_id\na,0\n": r"labels\.csv: no column split\. Its first line contains key, class_id; expected key, split",
+    "": r"contains nothing",
     HEAD
     + "a,train,0\n": r"line 2: unknown split 'train', expected seed, val, test, pool \(training rows are the seed\)",
     HEAD + "a,Seed,0\n": r"line 2: unknown split 'Seed', expected seed, val, test, pool\. ",
-    HEAD + "a,seed,0\nb,seed,0\na,test,1\n": r"line 4: key 'a' is there already, in line 2",
+    HEAD + "a,seed,0\nb,seed,0\na,test,1\n": r"line 4: key 'a' appears in line 2 already",
     HEAD + "a,seed,7\n": r"line 2: class_id '7' is not in the classes file",
     HEAD + "a,seed,\n": r"line 2: a seed row without a class_id",
     HEAD + ",seed,0\n": r"line 2: an empty key",
@@ -260,7 +260,7 @@ def test_only_the_first_five_problems_are_listed_and_the_rest_counted(tmp_path):
     ("classes", "message"),
     [
         ("class_id,title\n0,tram\n", r"classes\.csv: no column name"),
-        ("class_id,name\n0,tram\n0,bus\n", r"line 3: class_id '0' is there already"),
+        ("class_id,name\n0,tram\n0,bus\n", r"line 3: class_id '0' appears twice"),
         ("class_id,name\n0,\n", r"line 2: class_id or name is empty"),
     ],
 )

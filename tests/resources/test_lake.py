@@ -292,7 +292,7 @@ def test_what_another_machine_replaces_while_it_is_read_is_read_again(monkeypatc
     left[0] = 1
     assert lake.stamp("keywords", "pool/a") is not None
     left[0] = 1_000
-    with pytest.raises(ReplacedError, match="was put anew 5 times"):
+    with pytest.raises(ReplacedError, match="was replaced 5 times"):
         lake.read("keywords", "pool/a")
     with (
         pytest.raises(ReplacedError, match="another machine published"),

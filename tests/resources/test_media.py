@@ -1,4 +1,4 @@
-"""Media: what people, the encoder and describers get of items that are no pictures."""
+"""Media: what people, the encoder and describers get of items that are not pictures."""
 
 import hashlib
 from dataclasses import asdict

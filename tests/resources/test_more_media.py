@@ -210,7 +210,7 @@ def test_samples_that_are_no_numbers_are_silence(tmp_path):
     samples = tone(1000, 0.5).astype(np.float32)
     gaps = np.where(np.arange(len(samples)) % 100 == 0, np.nan, samples)
     audio = Audio(AudioSettings(kind="audio"))
-    for values, wanted in ((gaps, None), (samples * np.nan, "the samples of the sound are no numbers")):
+    for values, wanted in ((gaps, None), (samples * np.nan, "the samples of the sound are not numbers")):
         stream = io.BytesIO()
         soundfile.write(stream, values, 16_000, format="WAV", subtype="FLOAT")
         assert audio.facts(stream.getvalue(), max_pixels=10**8).failure == wanted

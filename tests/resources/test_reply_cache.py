@@ -60,7 +60,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one_and_a_restored_one_doe
     cache.restore("v", [("a", PAID), ("b", PAID)], label="m")
 
     assert cache.find("v", ["a", "b"]) == {"a": GUESSED, "b": PAID}
-    assert cache.spent_usd() == 0.75  # restoring is no call
+    assert cache.spent_usd() == 0.75  # restoring is not a call
 
 
 def test_an_answer_that_is_marked_stays_with_the_reason(cache):

@@ -192,7 +192,7 @@ def test_an_error_that_comes_with_status_200_is_an_error():
         (400, "Budget has been exceeded! Current cost: 10.1", Course.END, "the account has no money left"),
         (404, "no such page", Course.END, "there is no such model or path"),
         (400, "The model `x` does not exist", Course.END, "there is no such model or path"),
-        (407, "Proxy Authentication Required", Course.END, "the proxy wants a user and a password"),
+        (407, "Proxy Authentication Required", Course.END, "the proxy requires a user and a password"),
         (400, "x is not a multimodal model", Course.END, "this model or server takes no pictures"),
         (
             400,
@@ -321,9 +321,9 @@ def test_what_came_in_place_of_a_completion_is_named():
 
     assert (
         no_completion(page)
-        == "a web page answered instead of a model: 'Sign in'. Is there a login or a proxy before it?"
+        == "a web page answered instead of a model: 'Sign in'. Is there a login or a proxy in front of it?"
     )
-    assert no_completion(b"pong") == "the answer is no chat completion: 'pong'"
+    assert no_completion(b"pong") == "the answer is not a chat completion: 'pong'"
     for key in ("sk-abc0123456789def", "x" * 195 + " sk-abc0123456789def"):
         told = page.replace(b"Sign in", key.encode())
         assert "0123" not in no_completion(told) + str(refusal_in(500, {}, told))

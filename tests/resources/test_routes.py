@@ -135,7 +135,7 @@ def test_an_address_that_is_given_twice_counts_once_and_wrong_lists_are_refused(
     for wrong in ((), ("localhost:8000/v1",)):
         with pytest.raises(ValueError, match="expected an address"):
             settings(*wrong)
-    with pytest.raises(ValueError, match="put them into the environment"):
+    with pytest.raises(ValueError, match="put them into environment variables"):
         settings("http://a.example/v1", "https://user:hunter22@b.example/v1")
     with pytest.raises(ValueError, match="give base_url one address"):
         settings("http://a.example/v1", "http://b.example/v1", batch=True)

@@ -344,7 +344,7 @@ def test_a_pipe_named_like_an_image_does_not_block(tmp_path):
     source = open_at(tmp_path / "data", tmp_path, kind="folder", shard_count=1)
     assert {raw.key: raw.failure for raw in source.read("shard-000")} == {
         "a.jpg": None,
-        "b.jpg": "is no regular file; not opened",
+        "b.jpg": "is not a regular file; not opened",
     }
 
 
@@ -428,7 +428,7 @@ def test_packed_tars_are_read_and_packed_damage_is_found(tmp_path):
     for shard in ("a", "b"):
         assert [raw.data for raw in source.read(shard)] == [jpeg(n) for n in range(3)]
     assert [raw.key for raw in source.read("cut")][-1] == LOST_KEY
-    with pytest.raises(SourceError, match=r"wrong\.tgz is no tar"):
+    with pytest.raises(SourceError, match=r"wrong\.tgz is not a tar"):
         list(source.read("wrong"))
 
 
@@ -468,7 +468,7 @@ def test_a_cut_is_also_found_behind_a_member_that_is_skipped(tmp_path):
 
 DAMAGES = {
     "a header is damaged": lambda data: data[:1024] + b"\xff" * 512 + data[1536:],
-    "more follows behind the end mark, as in tars that were joined": lambda data: data + data,
+    "more data follows the end mark, as in tars that were joined": lambda data: data + data,
     "a long run of zeros follows": lambda data: data[:2048] + bytes(3 << 20),
 }
 
@@ -502,7 +502,7 @@ def test_a_header_with_a_negative_or_giant_size_neither_loops_nor_eats_memory(tm
 
 @pytest.mark.parametrize("data", [b"", b"no tar " * 200, jpeg(), b"\x1f\x8b" + bytes(600)])
 def test_a_file_that_is_no_tar_at_all_is_a_source_error_that_names_it(tmp_path, data):
-    with pytest.raises(SourceError, match=r"s\.tar is no tar: .*Fetch or make the file again"):
+    with pytest.raises(SourceError, match=r"s\.tar is not a tar: .*Fetch or make the file again"):
         list(open_at(write(tmp_path / "data", {"s.tar": data}), tmp_path).read("s"))
 
 
@@ -636,7 +636,7 @@ def test_a_wrong_column_is_a_config_error_that_names_the_setting(tmp_path, colum
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"junk" * 100, PARQUET["data/train-0.parquet"][:-50]])
 def test_a_file_that_is_no_parquet_is_a_source_error_that_names_it(tmp_path, data):
     write(tmp_path / "data", {"s.parquet": data})
-    with pytest.raises(SourceError, match=r"s\.parquet is no readable Parquet file"):
+    with pytest.raises(SourceError, match=r"s\.parquet is not a readable Parquet file"):
         list(open_at(tmp_path / "data", tmp_path, kind="parquet").read("s"))
 
 
@@ -793,7 +793,7 @@ def test_a_label_file_of_somebody_else_is_named_with_what_it_lacks_and_left_asid
     write(tmp_path / "data", {**TARS, "labels.csv": b"id,breed\na,b\n"})
     found = detect(str(tmp_path / "data"))
     assert (found.kind, found.labels) == ("webdataset", None)
-    assert "labels.csv: no column key and split and class_id. Its first line holds id, breed" in caplog.text
+    assert "labels.csv: no column key and split and class_id. Its first line contains id, breed" in caplog.text
 
 
 def test_nothing_found_says_what_was_looked_for_and_what_was_there(tmp_path):
@@ -804,7 +804,8 @@ def test_nothing_found_says_what_was_looked_for_and_what_was_there(tmp_path):
     with pytest.raises(SourceError, match=r"1 tars are there, but .*1 Parquet files are there, but "):
         detect(str(tmp_path / "data"))
     with pytest.raises(
-        SourceError, match=r"no folder .*gone\. Give the folder of the images; relative paths start here"
+        SourceError,
+        match=r"no folder .*gone\. Give the folder of the images; relative paths are resolved from the current folder",
     ):
         detect(str(tmp_path / "gone"))
     with pytest.raises(

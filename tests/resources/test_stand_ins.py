@@ -47,10 +47,10 @@ def test_what_lies_in_place_of_a_file_is_named_for_pictures_tars_and_parquet(dat
     facts = inspect_picture(data, max_pixels=10**6)
     assert facts.outcome is Outcome.CORRUPT
     assert told in str(facts.failure)
-    with pytest.raises(SourceError, match="s.tar is no tar: it is") as no_tar:
+    with pytest.raises(SourceError, match="s.tar is not a tar: it is") as no_tar:
         list(read_tar(io.BytesIO(data), "s.tar", max_bytes=10**6))
     assert told in str(no_tar.value)
-    with pytest.raises(SourceError, match="s.parquet is no readable Parquet file: it is") as no_parquet:
+    with pytest.raises(SourceError, match="s.parquet is not a readable Parquet file: it is") as no_parquet:
         open_parquet(io.BytesIO(data), "s.parquet")
     assert told in str(no_parquet.value)
 
@@ -68,7 +68,7 @@ def test_a_video_or_sound_that_begins_like_a_webp_is_none():
 @pytest.mark.parametrize("data", [b"version 2", b"<svg></svg>", b"{}", b"no tar " * 100, b"annex"])
 def test_other_bytes_are_told_as_they_are(data: bytes):
     assert "it begins with" in str(inspect_picture(data, max_pixels=10**6).failure)
-    with pytest.raises(SourceError, match="is no tar: (truncated|invalid|bad|empty)"):
+    with pytest.raises(SourceError, match="is not a tar: (truncated|invalid|bad|empty)"):
         list(read_tar(io.BytesIO(data), "s.tar", max_bytes=10**6))
 
 

@@ -106,7 +106,7 @@ def test_files_without_the_image_column_are_left_out_and_said(tmp_path):
 def test_a_key_that_not_all_files_have_is_none(tmp_path):
     tables = {"a": {"image": IMAGES[:2], "id": ["x", "y"]}, "b": {"image": IMAGES[2:4], "id": [0.5, 1.5]}}
     folder = written(tmp_path / "data", **tables)
-    assert "column 'id' is no key of all files, so rows are numbered." in survey(str(folder)).notes
+    assert "column 'id' is not a key of all files, so rows are numbered." in survey(str(folder)).notes
     assert list(images_at(folder, tmp_path)) == ["a/000000", "a/000001", "b/000000", "b/000001"]
 
 
@@ -180,7 +180,8 @@ def test_files_in_which_other_tools_keep_images_are_named_with_what_to_do(tmp_pa
     for name in ("train.tfrecord", "pool.h5"):
         (tmp_path / "data" / name).write_bytes(b"\0")
     with pytest.raises(
-        SourceError, match=r"Files of \.h5, \.tfrecord are not read: write Parquet, tars or image files"
+        SourceError,
+        match=r"Files of \.h5, \.tfrecord are not read: write their contents as Parquet, tars or image files",
     ):
         survey(str(tmp_path / "data"))
 

@@ -160,7 +160,7 @@ def test_init_cuts_slides_and_rasters_too_large_for_a_picture_and_names_the_band
     assert (slides.settings.medium.kind, slides.contents) == ("photo", "files: 2 .svs")
     chips = found("chips", SCENE, SCENE, **bands)
     assert (chips.settings.kind, chips.settings.medium.kind) == ("folder", "photo")
-    assert any("TIFFs have 6 bands, of which 1 to 3 are seen" in note for note in chips.notes)
+    assert any("TIFFs have 6 bands, and 1 to 3 of them are shown" in note for note in chips.notes)
     assert not found("colours", SLIDE, photometric="rgb").notes
     monkeypatch.setattr(DatasetSettings.model_fields["max_pixels"], "default", 100_000)
     scenes = found("scenes", SCENE, SCENE, **bands)

@@ -226,6 +226,6 @@ def test_files_that_are_no_components_are_refused_by_name(folder):
     with pytest.raises(SourceError, match="no lidar_calibration of its top LiDAR"):
         next(open_waymo(folder).sweeps(shard))
     shard_file(folder, "camera_image", shard).write_bytes(b"no parquet")
-    with pytest.raises(SourceError, match="no readable Parquet"):
+    with pytest.raises(SourceError, match="is not a readable Parquet"):
         list(open_waymo(folder).read(shard))
     assert len(list(open_waymo(folder).read(source.shards()[1]))) == 15

@@ -115,7 +115,7 @@ def test_a_picture_that_is_gone_says_so(page: Page, finished: Made):
     answer = page.client.get(f"/key/pictures/small/pareto/{page.list['list']}/{item['position']}")
 
     assert answer.status_code == 404
-    assert "the dataset holds it no longer" in answer.json()["problem"]
+    assert "it is no longer in the dataset" in answer.json()["problem"]
 
 
 def test_verdicts_are_kept_shown_filtered_and_undone(page: Page, finished: Made):

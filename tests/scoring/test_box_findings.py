@@ -12,7 +12,7 @@ COLUMNS = "object_id, image_id, x, y, width, height, class_name, outcome"
 
 
 class Lake:
-    """Objects as rows of SQL, names in box files that are no image's, and how many images there are."""
+    """Objects as rows of SQL, names in box files that belong to no image, and how many images there are."""
 
     def __init__(self, objects, *, unmatched=None, image_count=1):
         self.objects, self.unmatched, self.image_count = objects, unmatched, image_count
@@ -45,9 +45,9 @@ SAME_BOX = """VALUES ('1', 'a/0', 1.0, 2.0, 30.0, 20.0, 'car', 'ok'), ('2', 'a/0
 
 
 def test_a_box_with_two_classes_is_told_with_both():
-    (text,) = found(SAME_BOX)  # and one outside of its picture, which is no object
+    (text,) = found(SAME_BOX)  # and one outside of its picture, which is not an object
 
-    assert text.endswith("there with two classes; both are objects. Such as: a/0: car and van")
+    assert text.endswith("appear with two classes; both are objects. Such as: a/0: car and van")
 
 
 def test_images_without_an_object_are_counted():

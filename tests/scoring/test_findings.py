@@ -83,10 +83,10 @@ class TestBoxes:
         }
 
         assert box_findings(bench_of(tmp_path, tables, **BOXED)) == [
-            "2 names in the box files are no image of the dataset, or several (boxes: 1,234). Such as: x.jpg; y.jpg",
+            "2 names in the box files match no image of the dataset, or several (boxes: 1,234). Such as: x.jpg; y.jpg",
             "1 classes are written in several ways, and mined as different. Such as: "
             "'Fire_Engine' (2), 'fire engine' (1)",
-            "1 boxes are there with two classes; both are objects. Such as: a/0: car and fire engine",
+            "1 boxes appear with two classes; both are objects. Such as: a/0: car and fire engine",
             "no object in the box files: 2 of 5 images",
         ]
 
@@ -101,7 +101,7 @@ class TestBoxes:
 
     @pytest.mark.parametrize(
         ("names", "told"),
-        [([], []), (["x.jpg"], ["is no image of the dataset, or several (boxes: 7). Such as: x.jpg"])],
+        [([], []), (["x.jpg"], ["matches no image of the dataset, or several (boxes: 7). Such as: x.jpg"])],
     )
     def test_one_name_is_told_in_the_singular_and_none_not_at_all(self, tmp_path, names, told):
         unmatched = plain_rows(UNMATCHED_BOXES, name=pa.array(names, pa.string()), box_count=[7] * len(names))

@@ -136,7 +136,7 @@ def test_a_list_that_signals_alone_do_not_decide_is_made_of_all_images(tmp_path,
         found = listed(pool, "three")
 
     assert not found.ends_early
-    assert "ordered whole, which takes much memory: three signals or more have fronts" in caplog.text
+    assert "sorted as a whole, which takes much memory: three signals or more have fronts" in caplog.text
 
 
 def test_two_signals_decide_the_list_of_a_large_pool_and_three_only_where_they_have_no_fronts(tmp_path):

@@ -273,7 +273,7 @@ def test_labels_that_are_as_many_for_every_class_are_no_random_draw_and_their_ra
     found, warnings = told_by_balanced()
 
     (warning,) = warnings
-    assert "the labelled images are no random draw of the pool" in warning
+    assert "the labelled images are not a random draw of the pool" in warning
     top = np.argsort(-found["class_rank_rarity"])[:36]
     assert set(top.tolist()) == set(range(960, 996))
     assert set(found["rare_class"][960:984]) == {"Tram"}

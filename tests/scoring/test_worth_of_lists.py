@@ -123,7 +123,7 @@ def test_luck_is_judged_at_the_budget_of_the_experiment_and_chance_itself_is_not
     usual = lucky(truth, signals=["entropy", "random"], budget={"images": 3}, usual=0.15)
     assert (usual.facts["found"], usual.facts["by chance"]) == (20, 6.0)
     assert not lucky(truth_of(*truth.labels[::-1]), signals=["entropy"], budget=0.2).is_met
-    assert lucky(truth, signals=["random"]).text == "this experiment is chance itself"
+    assert lucky(truth, signals=["random"]).text == "this experiment is the random baseline"
 
 
 ROWS = [

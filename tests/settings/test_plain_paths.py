@@ -114,7 +114,7 @@ def test_a_user_without_a_name_and_a_home_has_the_temporary_folder(plain, monkey
 
 def test_a_path_that_is_no_utf8_is_refused_with_its_bytes_and_what_to_set():
     with pytest.raises(
-        ConfigError, match=r"/caf\\xe9/\.vlmine: the path is no UTF-8.*Rename the folder, or set VLMINE_HOME"
+        ConfigError, match=r"/caf\\xe9/\.vlmine: the path is not UTF-8.*Rename the folder, or set VLMINE_HOME"
     ):
         refuse_undecodable(Path(os.fsdecode(b"/caf\xe9/.vlmine")))
     refuse_undecodable("/caf\u00e9/\u7167\u7247")
@@ -124,7 +124,7 @@ def test_a_folder_that_is_no_utf8_gets_no_project_without_a_home_elsewhere(tmp_p
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     monkeypatch.delenv("VLMINE_HOME", raising=False)
-    with pytest.raises(ConfigError, match="is no UTF-8"):
+    with pytest.raises(ConfigError, match="is not UTF-8"):
         write_starter(folder, sample_settings())
     monkeypatch.setenv("VLMINE_HOME", str(tmp_path / "home"))
     assert Project.load(write_starter(folder, sample_settings())).settings.name == "sample"

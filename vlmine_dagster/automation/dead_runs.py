@@ -75,7 +75,7 @@ def _cause_of_death(run: dg.DagsterRun, *, is_ours_alone: bool, locked: str | No
     server = run.tags.get(SERVER_TAG)
     if server is None or not is_ours_alone or _answers(json.loads(server)):
         return ""
-    return "The server that ran this is gone: `vlmine ui` was ended, or the machine. Nothing is lost; run it again."
+    return "The server that ran this is gone: `vlmine ui` or the machine was stopped. Nothing is lost; run it again."
 
 
 def _answers(server: Mapping[str, Any]) -> bool:

@@ -15,11 +15,11 @@ SHARD_JOB, GLOBAL_JOB, SCORE_JOB, MINING_JOB = "shard_job", "global_job", "score
 
 _TEXTS = {
     SHARD_JOB: "From the files of a shard to its keywords: images, embeddings, descriptions, keywords.",
-    GLOBAL_JOB: "What needs every shard at once: the counts of the vocabulary, the task model.",
+    GLOBAL_JOB: "Work that needs every shard at once: the counts of the vocabulary, the task model.",
     SCORE_JOB: "Novelty and uncertainty of shards; takes a range of them in one run.",
     MINING_JOB: "An experiment: its ranking, what it is worth, its contact sheet.",
     "duplicates_job": "Which images show the same picture: each picture is described once.",
-    "shard_duplicates_job": "About which images of each shard no model is asked; takes a range of shards in one run.",
+    "shard_duplicates_job": "Finds images of shards that no model is asked about; takes a range of shards in one run.",
     "description_job": "From the images of a shard that are described to their keywords.",
 }
 

@@ -45,7 +45,7 @@ class Runner:
         instance: Dagster's instance.
         executor: Where runs are made; in this process if None.
         watcher: Receives what happens.
-        allow_missing_shards: Go on with the shards that exist where the whole pool is read.
+        allow_missing_shards: Continue with the shards that exist where the whole pool is read.
         is_failure_retried: Ask models again where their kept answer is a failure.
     """
 

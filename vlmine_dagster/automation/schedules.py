@@ -24,8 +24,8 @@ KEEP_UP_TAG = "vlmine/keep_up"
 _MOST_BYTES_PER_TICK = 1_000_000_000  # of a disk that gives 20 MB/s, before Dagster gives a tick up after 60 s
 
 _NOT_ASKED = (
-    "none came or went; no run is requested automatically, because an endpoint that may cost money describes them and "
-    "automation.is_on in vlmine.yaml is false"
+    "no shard came or went; no run is requested automatically, because an endpoint that may cost money describes them "
+    "and automation.is_on in vlmine.yaml is false"
 )
 
 _IMAGES = Unit(GRAPH.stage_of(IMAGES.name))
@@ -36,7 +36,7 @@ _IMAGES = Unit(GRAPH.stage_of(IMAGES.name))
     job_name=SHARD_JOB,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Registers shards that came, forgets those that went, and requests runs of new and changed ones. "
+    description="Registers new shards, forgets those that are gone, and requests runs of new and changed ones. "
     "A shard is changed when its bytes are, whatever its date. Where an endpoint describes or extracts keywords, it "
     "requests runs only with automation.is_on: nothing is spent unasked. Records the data versions of the dataset and "
     "of the experiments, so that the UI marks what has become stale.",
@@ -115,7 +115,7 @@ def _nightly_backfill(project: Project, status: dg.DefaultScheduleStatus) -> dg.
         execution_timezone=settings.timezone,
         default_status=status,
         description="Makes shards that are missing, stale or failed, the oldest first, up to a number per night. Those "
-        "that failed before come last: shards that always fail hold nobody up.",
+        "that failed before come last: shards that always fail do not hold up the others.",
     )
     def nightly_backfill(
         context: dg.ScheduleEvaluationContext, workbench: Workbench
@@ -249,8 +249,8 @@ def build_continuous(jobs: Mapping[str, Any], *, is_on: bool) -> dg.SensorDefini
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED,
         description="Asks the planner that `vlmine run` asks, and requests the runs of the first wave in which "
-        "anything is missing or stale. Each content is tried once: what failed waits until its inputs change, or for a "
-        "backfill.",
+        "anything is missing or stale. Each state of the inputs is tried once: failed work waits until its inputs "
+        "change, or for a backfill.",
     )
     def keep_up(context: dg.SensorEvaluationContext, workbench: Workbench) -> dg.SensorResult | dg.SkipReason:
         if _runs_at_work(context.instance):

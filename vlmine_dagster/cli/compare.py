@@ -44,7 +44,7 @@ def comparison(bench: "Workbench", *, reference: str | None = None) -> dict[str,
 
     Raises:
         ConfigError: there is no such experiment.
-        MissingInputError: MLflow knows no experiment of this project.
+        MissingInputError: MLflow has no experiment of this project.
         TrackingError: MLflow cannot be reached.
     """
     found, back = compared_experiments(bench), rounds(bench)
@@ -63,7 +63,7 @@ def compared_experiments(bench: "Workbench") -> list[dict[str, Any]]:
     many tail images, not how it varies between seeds: that says `verdict`.
 
     Raises:
-        MissingInputError: MLflow knows no experiment of this project.
+        MissingInputError: MLflow has no experiment of this project.
         TrackingError: MLflow cannot be reached.
     """
     round_of = {run.run_id: run.round for run in bench.tracking.finished("pareto_set")}
@@ -82,8 +82,8 @@ def compared_experiments(bench: "Workbench") -> list[dict[str, Any]]:
             rows.append(_experiment(bench, name, run_id, curves, round_number=round_of.get(run_id, 0)))
     if not rows:
         raise MissingInputError(
-            "MLflow knows no experiment of this project: nothing was mined yet, or its store is gone. `vlmine run` "
-            "mines what is missing and tells MLflow again of what is there."
+            "MLflow has no experiment of this project: nothing was mined yet, or its store is gone. `vlmine run` "
+            "mines what is missing and reports the rest to MLflow again."
         )
     return rows
 
@@ -165,7 +165,7 @@ def verdict(bench: "Workbench", rows: Sequence[Mapping[str, Any]], *, reference:
     if kept:
         words, tables = draws.verdict(bench, draws.ArmCurves(kept), reference=reference)
     elif any(row["few_recall"] for row in rows):
-        words = [f"{ONE_DRAW}. `vlmine study draws` draws it {FEWEST_UNTRAINED} times, and tells here what is shown."]
+        words = [f"{ONE_DRAW}. `vlmine study draws` repeats it {FEWEST_UNTRAINED} times; the result is shown here."]
     words += [*shot_words(bench), *readable_findings(bench, "vocab_counts").get("vocab_counts", ())]
     run_ids = [row["mlflow_run_id"] for row in rows]
     return {
@@ -203,8 +203,8 @@ def print_comparison(result: Mapping[str, Any]) -> None:
         )
         if any(row["unranked_images"] for row in rows):
             out.print(
-                f"[dim]Not ranked: {items} that an experiment lacks a signal of, or that were not described. Every "
-                f"experiment is judged on the same {items}; these come last.[/]"
+                f"[dim]Not ranked: {items} without a description or without a signal of an experiment. Every "
+                f"experiment is evaluated on the same {items}; these come last.[/]"
             )
     else:
         names = ", ".join(plain(row["experiment"]) for row in rows)

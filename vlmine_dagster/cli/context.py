@@ -9,7 +9,7 @@ from vlmine_dagster.domain.errors import ConfigError
 if TYPE_CHECKING:
     from vlmine_dagster.resources.workbench import Workbench
 
-# In a sequence, frames follow each other by number, else by time; failed ones are no neighbours.
+# In a sequence, frames follow each other by number, else by time; failed ones are not neighbours.
 _AROUND = """
 WITH mined AS (SELECT sequence_id FROM images JOIN wanted USING (image_id)),
      frames AS (SELECT image_id, uri, sequence_id,

@@ -28,7 +28,11 @@ _SHOWN = 20
 @click.option("--kind", "kinds", multiple=True, help="Objects of this finer class are rare; may be repeated.")
 @click.option("--keyword", help="Objects are rare if a crop of their track has this keyword.")
 @click.option("--type", "types", multiple=True, help="Only objects of this class are rare; may be repeated.")
-@click.option("--min-iou", type=click.FloatRange(0, 1), help="Overlap from which an object is found. Default: Waymo's.")
+@click.option(
+    "--min-iou",
+    type=click.FloatRange(0, 1),
+    help="Smallest overlap at which an object counts as found. Default: Waymo's.",
+)
 @click.option("--other", type=click.Path(exists=True, dir_okay=False), help="Boxes of a second detector.")
 @click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Write predictions for task_model here.")
 @as_json

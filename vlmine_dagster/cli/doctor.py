@@ -68,7 +68,7 @@ def examine() -> list[Advice]:
     except VlmineError as error:
         if not Path(os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE).is_file():
             return [*found, Advice("project", "warn", str(error), "`vlmine demo` makes one with sample images.")]
-        advice = "Correct it; `vlmine settings WORD` says what a setting holds."
+        advice = "Correct it; `vlmine settings WORD` explains a setting."
         return [*found, Advice("project", "fail", str(error), advice)]
     return [*found, Advice("project", "ok", f"{project.settings.name}, home {project.home}"), *_project(project)]
 
@@ -228,7 +228,7 @@ def _accelerator() -> Advice:
     if torch.cuda.is_available():
         return Advice("accelerator", "ok", torch.cuda.get_device_name(0))
     return Advice(
-        "accelerator", "ok", "none; the tagger and the probe run without, a local vision-language model needs one"
+        "accelerator", "ok", "none; the tagger and the probe run without one, a local vision-language model needs one"
     )
 
 

@@ -109,7 +109,7 @@ def found_id(bench: "Workbench", name: str, shards: Sequence[str]) -> str:
         raise SourceError(f"several {lake.kind.name}s end in {name!r}, such as {found}. Name one of them.")
     form = "shard/key" if lake.kind is IMAGE else "shard/key#number"
     raise SourceError(
-        f"the dataset holds no such {lake.kind.name}: {name!r}. Look it up with `vlmine top --json`; an id is {form}."
+        f"the dataset has no such {lake.kind.name}: {name!r}. Look it up with `vlmine top --json`; an id is {form}."
     )
 
 
@@ -269,10 +269,10 @@ def junk_line(junk: Mapping[str, Any]) -> str:
 
     Examples:
         >>> junk_line({"kind": "blurred", "measure": "sharpness", "value": 0.15, "limit": 0.22, "typical": 0.66})
-        'blurred: sharpness is 0.15, junk begins at 0.22; usual in this pool is 0.66'
+        'blurred: sharpness is 0.15, junk starts at 0.22; usual in this pool is 0.66'
     """
     value, limit, typical = (f"{junk[name]:.3g}" for name in ("value", "limit", "typical"))
-    return f"{junk['kind']}: {junk['measure']} is {value}, junk begins at {limit}; usual in this pool is {typical}"
+    return f"{junk['kind']}: {junk['measure']} is {value}, junk starts at {limit}; usual in this pool is {typical}"
 
 
 def _frame(image: Mapping[str, Any]) -> str:

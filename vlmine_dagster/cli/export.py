@@ -186,7 +186,7 @@ def _mined_list(
     dataset = bench.project.settings.dataset
     root = bench.project.resolve(dataset.root)
     is_remote, serves_files = "://" in root, dataset.capabilities.serves_files
-    has_files = serves_files and not are_crops  # a crop is no file unless it is copied
+    has_files = serves_files and not are_crops  # a crop is not a file unless it is copied
     pictures = images if images is not None else Path(root) if has_files and not is_remote else None
     own = _OBJECT_COLUMNS if bench.project.settings.unit == "object" else _COLUMNS
     return MinedList(

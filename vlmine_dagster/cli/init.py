@@ -149,7 +149,7 @@ def _with_offer(surveyed: "Survey", *, is_accepted: bool | None, is_forced: bool
         click.echo(f"mined like all others: {counted(offer.unnamed_test_count, 'image')} of a test split")
     if offer.left_out:
         click.echo(f"left out, so that no test images are mined: {', '.join(offer.left_out)} (dataset.exclude)")
-    click.echo("`vlmine init --accept` uses them: val and test then judge, and labels train the task model.")
+    click.echo("`vlmine init --accept` uses them: val and test then measure results, and labels train the task model.")
     return surveyed.settings
 
 

@@ -28,8 +28,8 @@ def labels() -> None:
 
 @labels.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--key-column", help="Column with the image, where it is not called image_id.")
-@click.option("--class-column", help="Column with the class, where it is not called label.")
+@click.option("--key-column", help="Column with the image, if not image_id.")
+@click.option("--class-column", help="Column with the class, if not label.")
 @click.option("--encoding", help="Encoding of text that is neither UTF-8 nor UTF-16, such as cp1252.")
 def import_labels(file: Path, key_column: str | None, class_column: str | None, encoding: str | None) -> None:
     """Add FILE as a round of labels: a table (image_id, label), or an export of Label Studio, CVAT, COCO.
@@ -58,7 +58,7 @@ def imported_lines(taken: "Imported") -> Iterator[str]:
         yield f"Left out: {taken.blank_count:,} that have no label or no image_id{where}."
     if taken.shapes:
         kinds = ", ".join(f"{count:,} x {visible_text(kind)}" for kind, count in taken.shapes.items())
-        yield f"Not read, because one class per image is wanted: {kinds}."
+        yield f"Not read, because one class per image is needed: {kinds}."
     if taken.matches:
         name, image = next(iter(taken.matches.items()))
         yield visible_text(f"Matched by the end of the name: {len(taken.matches):,}, such as {name} to {image}.")

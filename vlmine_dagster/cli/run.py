@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--workers",
     "worker_count",
     type=click.IntRange(1, 1024),
-    help="Make this many shards at once, each in a process of its own. Default: 1; with --on ray as many as fit.",
+    help="Make this many shards at once, each in its own process. Default: 1; with --on ray as many as fit.",
 )
 @click.option(
     "--on",
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     type=click.Choice(["here", "dagster", "ray"]),
     default="here",
     show_default=True,
-    help="Where: on this machine, by the run launcher of Dagster's instance, or on a Ray cluster.",
+    help="Where to run: on this machine, by the run launcher of Dagster's instance, or on a Ray cluster.",
 )
 @as_json
 def run(

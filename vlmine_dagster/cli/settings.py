@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def settings(words: tuple[str, ...], *, is_json: bool) -> None:
     """List the settings of vlmine.yaml with their defaults and meanings.
 
-    With WORDs only those that all of them are about: `vlmine settings describer openai`.
+    With WORDs, only the settings that match all of them: `vlmine settings describer openai`.
     """
     from vlmine_dagster.domain.errors import ConfigError
     from vlmine_dagster.settings.listing import about, nothing_about, settings_of

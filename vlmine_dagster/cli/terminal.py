@@ -20,7 +20,7 @@ SHOWN_FAILURES = 5
 _NARROWEST = 40  # columns
 _LEAST_TEXT = 24  # columns that the longest word of a text keeps in a table, however narrow the terminal
 _USUAL = 80  # columns, where a terminal does not say how many it has: those that containers and recorders make
-_UNLIMITED = 100_000  # columns, where the output is no terminal
+_UNLIMITED = 100_000  # columns, where the output is not a terminal
 _SHORTEST_NAME = 24
 _SPELLED = str.maketrans({"…": "...", "·": "-", "±": "+-", "×": "x", "–": "-", "—": "-", "→": "->", "’": "'"})  # noqa: RUF001
 _ENCODING_ERRORS = "vlmine"
@@ -42,7 +42,7 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
 
 
 def console() -> "Console":
-    """Return the console. Where the output is no terminal, and COLUMNS does not limit it, nothing is wrapped or cut."""
+    """Return the console. Outside a terminal, unless COLUMNS limits it, nothing is wrapped or cut."""
     from rich.console import Console
 
     return Console(width=_width(), highlight=False)

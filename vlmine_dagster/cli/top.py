@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="Number of images.")
 @click.option("--junk", "is_junk", is_flag=True, help="Show the junk lane: images that are blurred, black, empty.")
 @click.option(
-    "--changes", "is_changes", is_flag=True, help="Show which images entered the list since the last one, and left it."
+    "--changes", "is_changes", is_flag=True, help="Show which images entered or left the list since the last one."
 )
 @as_json
 def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, is_json: bool) -> None:

@@ -24,7 +24,7 @@ _SHOWN = 10
 @click.option("--finish", "is_finished", is_flag=True, help="Finish the round: the next lists learn from it.")
 @as_json
 def verdicts(is_finished: bool, is_json: bool) -> None:
-    """Show what reviewers said: precision, agreement, minutes and dollars.
+    """Show the results of reviews: precision, agreement, minutes and dollars.
 
     `--finish` ends the round, so that the next lists learn from it.
     Classes that reviewers named become a round of labels, as if imported by `vlmine labels import`.
@@ -80,7 +80,7 @@ def print_summary(found: "Summary") -> None:
     """Print what verdicts come to."""
     out = console()
     if not found.judged:
-        out.print("Nothing was judged yet. Start with `vlmine review`.")
+        out.print("There are no verdicts yet. Start with `vlmine review`.")
         return
     said = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_verdict.items())
     reviewers = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_reviewer.items())
@@ -89,7 +89,7 @@ def print_summary(found: "Summary") -> None:
     out.print(f"Standing: {said or 'none'}.")
     _print_lists(found)
     for pair in found.agreements:
-        kappa = "no kappa: both said one thing alone" if math.isnan(pair.kappa) else f"Cohen's kappa {pair.kappa:.2f}"
+        kappa = "no kappa: both gave only one verdict" if math.isnan(pair.kappa) else f"Cohen's kappa {pair.kappa:.2f}"
         out.print(
             f"{plain(pair.reviewers[0])} and {plain(pair.reviewers[1])}: {kappa} on {counted(pair.count, 'item')}."
         )

@@ -24,12 +24,12 @@ _RULES = ("lemma", "spelling", "spaces", "synonym", "meaning")
 
 
 @click.command()
-@click.option("--show", "is_shown", is_flag=True, help="Show who would enter and who would leave the list.")
+@click.option("--show", "is_shown", is_flag=True, help="Show what would enter and leave the list.")
 @click.option("--apply", "is_applied", is_flag=True, help="Write the proposals into vocabulary.csv.")
-@click.option("--written", "is_written", is_flag=True, help="Propose nothing; show only what vocabulary.csv holds.")
+@click.option("--written", "is_written", is_flag=True, help="Propose nothing; show only the merges in vocabulary.csv.")
 @click.option("--rule", "rules", multiple=True, type=click.Choice(_RULES), help="Only proposals of this rule.")
 @click.option("--only", multiple=True, metavar="KEYWORD", help="Only the proposal of this keyword.")
-@click.option("--without", multiple=True, metavar="KEYWORD", help="Without the proposal of this keyword.")
+@click.option("--without", multiple=True, metavar="KEYWORD", help="Leave out the proposal of this keyword.")
 @click.option(
     "--words",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -42,7 +42,7 @@ _RULES = ("lemma", "spelling", "spaces", "synonym", "meaning")
     help="Similarity from which merges by meaning are proposed. Default: .8.",
 )
 @click.option(
-    "--leave-out", "unwanted", multiple=True, metavar="KEYWORD", help="Let it count for nothing; propose no more."
+    "--leave-out", "unwanted", multiple=True, metavar="KEYWORD", help="Do not count this keyword; make no proposals."
 )
 @click.option("--experiment", help="List to show. Default: the usual one of those that count keywords.")
 @as_json
@@ -63,7 +63,7 @@ def vocabulary(
     """Propose keywords to count as one: lemmas, spellings, synonyms, and words of one meaning; or leave some out.
 
     Nothing changes before --apply, which writes vocabulary.csv beside vlmine.yaml and shows who enters and leaves.
-    That file may be edited by hand too; `vlmine run` then counts through it.
+    That file may be edited by hand too; `vlmine run` then uses it.
     """
     from vlmine_dagster.mining.merges import LEAST_SIMILARITY, Merge, checked_merges, version_of
     from vlmine_dagster.scoring.proposed_merges import left_out, proposed_merges
@@ -109,8 +109,8 @@ def own_synonyms(words: Path | None) -> dict[str, str]:
     groups = read_groups(text, where=str(words))
     if all(word == first for word, first in groups.items()):
         raise ConfigError(
-            f"--words: {words} has no line with two words. Write a group per line, with commas between words, or give "
-            f"WordNet's index.noun."
+            f"--words: {words} has no line with two words. Write one group per line, with commas between words, or "
+            f"give WordNet's index.noun."
         )
     return groups
 
@@ -187,7 +187,7 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
             "of images": "right",
             "why": "left",
         }
-        table = table_of(columns, title="Keywords that may mean one thing")
+        table = table_of(columns, title="Keywords that may mean the same")
         for one in chosen[:_SHOWN]:
             numbers = f"{one.keyword_count:,}", f"{one.target_count:,}"
             why = one.rule if one.similarity is None else f"{one.rule} {one.similarity:.2f}"
@@ -206,7 +206,7 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
         )
         out.print("Next: look at it with git diff, then vlmine run")
     elif chosen:
-        out.print("[dim]Nothing has changed. --show tells who enters and leaves the list, --apply writes the file.[/]")
+        out.print("[dim]Nothing has changed. --show lists what enters and leaves the list, --apply writes the file.[/]")
 
 
 def print_trial(trial: "Trial", *, noun: str) -> None:
@@ -220,7 +220,7 @@ def print_trial(trial: "Trial", *, noun: str) -> None:
             print_table(_changes_table(title, changes, noun=noun))
     if trial.taken_as_published:
         tables = " and ".join(trial.taken_as_published)
-        out.print(f"[dim]{tables} depend on keywords too and were taken as published; `vlmine run` makes them anew.[/]")
+        out.print(f"[dim]{tables} depend on keywords too and were taken as published; `vlmine run` updates them.[/]")
 
 
 def _changes_table(title: str, changes: "Sequence[Change]", *, noun: str) -> Any:

@@ -283,7 +283,7 @@ def without_unseen(
 def failures_when_seen(rows: "pa.Table") -> "pa.Table":
     """Return the rows of `descriptions` without the reason why a picture was not seen.
 
-    Pictures that the model did not get are no failures of the shard: `vocab_counts` looks at them over the pool.
+    Pictures that the model did not get are not failures of the shard: `vocab_counts` looks at them over the pool.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -6,7 +6,7 @@ from enum import StrEnum
 class Outcome(StrEnum):
     """What became of an image, an object or a model call. Only `OK` rows are counted, scored and mined.
 
-    `TAKEN_OVER` is no failure: another image of the same picture is asked about, and its answer holds for this one.
+    `TAKEN_OVER` is not a failure: another image of the same picture is asked about, and its answer holds for this one.
     """
 
     OK = "ok"

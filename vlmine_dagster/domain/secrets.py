@@ -69,6 +69,9 @@ _PAIRS = re.compile(  # ("password", "value"), <password>value</password>, "auth
 )
 _VARIABLES = re.compile(  # AZURE_OPENAI_KEY=value as shells and dictionaries write it; key=value where it looks random
     r"(\b(?:[A-Z][A-Z0-9_]*_)?(?:KEY|PW|PASS|PSK)[\"']?\s*[=:]\s*[\"']?)(?=[^\s\"',;]*\d)[^\s\"',;&)}\]]{8,}"
+    r""
+    r""
+    r""
     r"|(\b[Kk]ey[\"']?\s*[=:]\s*[\"']?)(?:[0-9a-f]{32}\b|(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{20,}(?![\w./-]))"
 )
 _FIELD_WORDS = ("key", "token", "secret", "pass", "pwd", "pw", "psk", "auth", "sig", "credential", "cookie", "curl")

@@ -91,7 +91,9 @@ IMAGES = Table(
         Column("n_bytes", "int64", "size of the image file in bytes", minimum=0),
         *measures(),
         *moment(),
-        Column("attributes", "string", "what else the source says of it, such as the weather, as JSON", nullable=True),
+        Column(
+            "attributes", "string", "what else the source records about it, such as the weather, as JSON", nullable=True
+        ),
         Column("label", "string", "class name, if the image is labelled", nullable=True),
         Column("split", "string", "seed (labelled), val, test or pool (to be mined)", allowed=tuple(Split)),
         outcome(),
@@ -130,7 +132,7 @@ OBJECTS = Table(
         Column("class_name", "string", "class that the box file or the detector gives it", nullable=True),
         score("score", "the detector's confidence"),
         Column("track_id", "string", "track through a sequence that it belongs to", nullable=True),
-        Column("attributes", "string", "what else the box file says of it, as JSON", nullable=True),
+        Column("attributes", "string", "what else the box file records about it, as JSON", nullable=True),
         Column("origin", "string", "box file and place in it, or the detector"),
         Column("sha256", "string", "SHA-256 of the image's hash and the box, in hex"),
         *moment(),
@@ -150,7 +152,7 @@ OBJECTS = Table(
 UNMATCHED_BOXES = Table(
     "unmatched_boxes",
     "pool",
-    "a name in a box file that is no image's, or that of several",
+    "a name in a box file that belongs to no image or to several",
     (
         Column("origin", "string", "box file"),
         Column("name", "string", "the image's name in that file"),
@@ -182,9 +184,9 @@ VOCABULARY = Table(
     "pool",
     "a keyword that is counted as another one, or not at all",
     (
-        Column("keyword", "string", "keyword as it was said"),
-        Column("merged_into", "string", "keyword that stands for it, - where it counts for nothing"),
-        Column("image_count", "int64", "number of images that say it", minimum=0),
+        Column("keyword", "string", "keyword as the description has it"),
+        Column("merged_into", "string", "keyword that replaces it, - where it is not counted"),
+        Column("image_count", "int64", "number of images that have it", minimum=0),
         Column("version", "string", "hash of all merges"),
     ),
     ("keyword",),
@@ -234,7 +236,7 @@ JUNK = Table(
     (
         image_id(),
         Column("kind", "string", "what is wrong with it", allowed=tuple(Junk)),
-        Column("value", "float64", "the measure that tells it (docs/junk.md)", minimum=0),
+        Column("value", "float64", "the measure that shows it (docs/junk.md)", minimum=0),
         Column("limit", "float64", "the value of that measure from which on an image of this pool is junk", minimum=0),
         Column("typical", "float64", "the median of that measure in the pool", minimum=0),
     ),

@@ -47,7 +47,7 @@ class StageConfig(dg.Config):
     """Launchpad settings that every stage takes."""
 
     allow_missing_shards: bool = Field(
-        default=False, description="Go on with the shards that exist where a stage reads the whole pool."
+        default=False, description="Continue with the shards that exist where a stage reads the whole pool."
     )
 
 

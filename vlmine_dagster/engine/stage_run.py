@@ -245,7 +245,7 @@ class StageRun:
 
     @property
     def code_revision(self) -> str | None:
-        """Git commit of the folder of `vlmine.yaml`, None where it is no repository."""
+        """Git commit of the folder of `vlmine.yaml`, None where it is not a repository."""
         return git_revision(self.project.folder)
 
     @property

@@ -332,8 +332,8 @@ def source_assets(
         key=dg.AssetKey([*key_prefix, DATASET]),
         partitions_def=shards,
         group_name="ingest",
-        description="The files of each shard, and the label file. Changed bytes or labels are a new data version; a "
-        "changed date is none.",
+        description="The files of each shard, and the label file. Changed bytes or labels are a new data "
+        "version; a changed date is not.",
     )
     def dataset(context: dg.OpExecutionContext, workbench: Workbench) -> dg.DataVersionsByPartition:
         return _versions(look(context, workbench))

@@ -48,7 +48,7 @@ def points_of_range_image(
     """Return the points of a range image in the ego frame, row by row; pixels without a return have none.
 
     Args:
-        ranges: Shape (H, W), metres; 0 and below is no return.
+        ranges: Shape (H, W), metres; 0 and below is not a return.
         inclinations: Shape (H,), radians, lowest first.
         ego_from_sensor: Shape (4, 4).
         pixel_poses: Shape (H, W, 6): roll, pitch, yaw, x, y, z of the ego frame in the world when the pixel was taken;

@@ -62,8 +62,8 @@ def dropout_passes(network: nn.Module, predict: Callable[[], Floats], count: int
     """
     if not dropout_layers(network):
         raise ModelError(
-            "task model: no dropout layer of it drops anything, so all dropout_passes would be alike. Set "
-            "task_model.dropout to a share such as 0.2; a network without such layers has no passes."
+            "task model: none of its dropout layers drops anything, so all dropout_passes would give the same result. "
+            "Set task_model.dropout to a share such as 0.2; a network without such layers has no passes."
         )
     answers = []
     for number in range(count):

@@ -34,12 +34,12 @@ def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[
     """Return the place of each label among the classes.
 
     Raises:
-        ContractError: a label is no class.
+        ContractError: a label is not a class.
     """
     places = {name: place for place, name in enumerate(classes)}
     unknown = sorted(set(labels) - places.keys())
     if unknown:
-        raise ContractError(f"training: label {unknown[0]!r} is none of the {len(places)} classes.")
+        raise ContractError(f"training: label {unknown[0]!r} is not one of the {len(places)} classes.")
     return np.array([places[label] for label in labels], dtype=np.int64)
 
 

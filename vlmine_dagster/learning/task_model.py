@@ -213,7 +213,7 @@ def load(path: Path) -> TaskModel:
     try:
         with safe_open(str(path), framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
         classes = tuple(facts["classes"])
         networks = nn.ModuleList(_empty(facts, state) for _ in range(facts["members"]))
         networks.load_state_dict(state)

@@ -77,7 +77,7 @@ def load_checkpoint(folder: str, *, dropout: float | None = None) -> Checkpoint:
         dropout: Share that all its dropout layers drop in a pass; None leaves each at its own.
 
     Raises:
-        ModelError: it is no image-classification checkpoint.
+        ModelError: it is not an image-classification checkpoint.
     """
     processor, network = _open(folder)
     return Checkpoint(processor, network, dropout=dropout)
@@ -95,7 +95,7 @@ def _open(folder: str, **changes: Any) -> tuple[Any, Any]:
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"path {folder} is no local image-classification checkpoint with safetensors weights: {error}"
+            f"path {folder} is not a local image-classification checkpoint with safetensors weights: {error}"
         ) from error
     return processor, network
 
@@ -106,7 +106,7 @@ def open_for_fine_tuning(folder: str, class_count: int) -> FineTuned:
     Pictures are squeezed to its input size, without the crop that its processor might take.
 
     Raises:
-        ModelError: it is no image-classification checkpoint.
+        ModelError: it is not an image-classification checkpoint.
     """
     try:
         processor, network = _open(folder, num_labels=class_count, ignore_mismatched_sizes=True)
@@ -114,7 +114,7 @@ def open_for_fine_tuning(folder: str, class_count: int) -> FineTuned:
         return FineTuned(network, **colours, side=_side(processor))
     except (AttributeError, TypeError) as error:
         raise ModelError(
-            f"checkpoint {folder}: its image processor says no size, mean and deviation: {error}"
+            f"checkpoint {folder}: the image-processor config has no size, mean or standard deviation: {error}"
         ) from error
 
 
@@ -163,7 +163,7 @@ def read_predictions(path: str, image_ids: Sequence[str]) -> Iterator[tuple[list
 
     Raises:
         ModelError: the file cannot be read, has no image_id or fewer than two classes, has a wanted image twice, or a
-            wanted row is no probability distribution.
+            wanted row is not a probability distribution.
     """
     import pandas as pd
     import pyarrow as pa
@@ -220,7 +220,7 @@ def _probabilities(path: str, image_ids: Sequence[str], rows: "RecordBatch") -> 
     if bad.any():
         place = int(bad.argmax())
         raise ModelError(
-            f"task_model.path {path}: the row of {image_ids[place]!r} is no probability distribution (it sums to "
+            f"task_model.path {path}: the row of {image_ids[place]!r} is not a probability distribution (it sums to "
             f"{given[place].sum():g}). Write softmax outputs."
         )
     return np.asarray(given)

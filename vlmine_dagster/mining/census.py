@@ -30,7 +30,7 @@ class Census:
 
     Attributes:
         known: Shape (C,), labels.
-        by_chance: Shape (C,), labels that chance put into the seed, or would have put there if it is no random draw.
+        by_chance: Shape (C,), labels that chance put into the seed, or would have put there if it is not a random draw.
         fraction: Share of all images that chance put there.
         is_named: Shape (C,), whether a class can be told by its name.
         is_announced: Whether the project names its classes, so that there are no others.

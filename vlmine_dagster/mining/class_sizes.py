@@ -27,7 +27,7 @@ def few_shot_probability(
     """Return P(class size < few_under | labels in the seed, and what models predict).
 
     A class of size N has prior weight 1 / N, and m ~ Binomial(N, seed_fraction) of its images are labelled. Images that
-    were labelled because they were mined are no random draw; they only say that N is at least what is known. A
+    were labelled because they were mined are not a random draw; they only say that N is at least what is known. A
     predicted size n has ln(n + 1) ~ Normal(ln(N + 1), 0.3).
 
     Args:

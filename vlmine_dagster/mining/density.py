@@ -18,7 +18,7 @@ def semantic_density(probabilities: npt.ArrayLike | Blocks, *, neighbours: int =
     """Sum an image's similarities to its nearest neighbours over tag probabilities.
 
     The similarity of images i and j is the Bhattacharyya coefficient sum_t sqrt(p_it p_jt), 1 for equal distributions
-    and 0 for disjoint ones. The image itself is no neighbour.
+    and 0 for disjoint ones. The image itself is not a neighbour.
 
     Args:
         probabilities: Shape (N, T), rows sum to 1 or less; float16 is enough. Or a function that reads such rows block
@@ -57,7 +57,7 @@ def semantic_density(probabilities: npt.ArrayLike | Blocks, *, neighbours: int =
 def embedding_density(embeddings: npt.ArrayLike | Blocks, *, neighbours: int = 100, search: str = "auto") -> Floats:
     """Sum an image's similarities to its nearest neighbours over embeddings.
 
-    The similarity of images i and j is the cosine of their embeddings; the image itself is no neighbour. A vector of
+    The similarity of images i and j is the cosine of their embeddings; the image itself is not a neighbour. A vector of
     zeros is like nothing.
 
     Args:
@@ -116,7 +116,7 @@ def keyword_density(keywords: Sequence[Sequence[str]], *, neighbours: int = 100)
     """Sum an image's similarities to its nearest neighbours over keywords, for describers without probabilities.
 
     With K_i the keywords of image i, the similarity is |K_i and K_j| / sqrt(|K_i| |K_j|): the Bhattacharyya coefficient
-    of `semantic_density` when all keywords of an image are equally probable. The image itself is no neighbour.
+    of `semantic_density` when all keywords of an image are equally probable. The image itself is not a neighbour.
 
     Args:
         keywords: N lists, no repeats within an image.

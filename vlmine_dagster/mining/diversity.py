@@ -70,7 +70,7 @@ def k_center_picks(vectors: npt.ArrayLike, *, count: int, covered: Iterable[npt.
     for turn in range(len(picks)):
         picks[turn] = nearest.argmax()
         nearest = np.minimum(nearest, _squared(points, norms, points[picks[turn]][None])[:, 0])
-        nearest[picks[turn]] = -1.0  # and stays so: a copy of a pick is no pick: copies come last, by rank
+        nearest[picks[turn]] = -1.0  # and stays so: a copy of a pick is not a pick: copies come last, by rank
     return picks
 
 

@@ -27,7 +27,7 @@ class NeighbourLists:
     """The nearest neighbours of N vectors by their cosine, nearest first: 8 bytes per neighbour.
 
     Attributes:
-        places: Shape (N, K), int32; a vector is no neighbour of itself.
+        places: Shape (N, K), int32; a vector is not a neighbour of itself.
         cosines: Shape (N, K), float32, in [-1, 1].
     """
 

@@ -2,7 +2,7 @@
 
 Each measure is small for junk. A picture is junk if a measure is beyond a bound that hardly any photo crosses, and far
 from what is usual in its pool too: where everything is dark, as at night or under a fluorescence microscope, nothing is
-too dark. What people label is no junk either: a kind that is as common among labelled images as in the pool counts for
+too dark. What people label is not junk either: a kind that is as common among labelled images as in the pool counts for
 nothing there. Which pictures are out of domain no measure knows; people say it by keywords.
 """
 
@@ -35,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 FAR = 0.25
 """What is far from usual: a value of at most this share of the pool's median."""
 AS_COMMON = 0.5
-"""A kind is no junk where its share of the labelled images is at least this part of its share of the pool."""
+"""A kind is not junk where its share of the labelled images is at least this part of its share of the pool."""
 
 
 @dataclass(frozen=True)

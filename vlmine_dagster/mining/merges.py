@@ -68,15 +68,15 @@ def checked_merges(lines: Iterable[tuple[int, str, str]], *, where: str) -> tupl
 def _check_keyword(name: str, place: str) -> None:
     if not name:
         raise ConfigError(
-            f"{place}: a cell is empty. A line holds a keyword and the one that it is merged into, or "
-            f"{LEFT_OUT} where it counts for nothing."
+            f"{place}: a cell is empty. A line has a keyword and the one that it is merged into, or "
+            f"{LEFT_OUT} where it is not counted."
         )
     if name != LEFT_OUT and all(unicodedata.category(char) in ("Pd", "Sm") for char in name):
-        raise ConfigError(f"{place}: {name!r} is another dash. Write {LEFT_OUT} where a keyword counts for nothing.")
+        raise ConfigError(f"{place}: {name!r} is a different dash; write {LEFT_OUT} where a keyword is not counted.")
     plain = " ".join(unicodedata.normalize("NFKC", name).lower().split())
     if plain != name:
         raise ConfigError(
-            f"{place}: {name!r} is no keyword: they are in lower case with single spaces. Write {plain!r}."
+            f"{place}: {name!r} is not a keyword: they are in lower case with single spaces. Write {plain!r}."
         )
 
 

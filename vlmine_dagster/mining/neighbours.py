@@ -60,7 +60,7 @@ def nearest_neighbours(
 
     Raises:
         ConfigError: search is unknown.
-        ContractError: count is below 1, a block is no table of finite numbers, or blocks differ in width.
+        ContractError: count is below 1, a block is not a table of finite numbers, or blocks differ in width.
 
     Examples:
         >>> blocks = lambda: [np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.6, 0.8]])]

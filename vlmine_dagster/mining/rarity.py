@@ -226,9 +226,9 @@ def unlabelled_rarity(
 
     `strangeness` of local isolation with weight 1 - w, and of what counts as far as tags do with w, of which names of
     classes take the share c^2 and the tags alone the rest; either shares its part equally. Where tags tell images apart
-    (w near 1), they tell how large the groups are, and a small group among small groups is no outlier. Where they do
-    not, a rare kind is what stands apart from the crowd. Where most classes are known by name (c near 1), what the tags
-    say of other things is noise.
+    (w near 1), they tell how large the groups are, and a small group among small groups is not an outlier. Where they
+    do not, a rare kind is what stands apart from the crowd. Where most classes are known by name (c near 1), what the
+    tags say of other things is noise.
 
     Args:
         isolation: Shape (N,), local isolation by features.

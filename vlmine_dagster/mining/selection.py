@@ -174,7 +174,7 @@ def mid_ranks(values: npt.ArrayLike) -> Floats:
     """Return the rank of each value, 1 for the highest; equal values share the mean of their ranks.
 
     Args:
-        values: Shape (N,). NaN is no value: it is not counted.
+        values: Shape (N,). NaN is not a value: it is not counted.
 
     Returns:
         Shape (N,), float64, in [1, N], lower is better, NaN where the value is NaN.

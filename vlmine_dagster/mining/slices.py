@@ -91,7 +91,7 @@ def binned(values: Sequence[str | None], bins: int, *, column: str) -> list[str 
         The name of each value's slice, such as "2 to 5": from 2 on, below 5, the last one with its end. None stays.
 
     Raises:
-        ConfigError: a value is no finite number.
+        ConfigError: a value is not a finite number.
 
     Examples:
         >>> binned(["1", "2", None, "3", "10"], 2, column="speed")
@@ -118,7 +118,9 @@ def _number(value: str, column: str) -> float:
     except ValueError:
         number = np.nan
     if not np.isfinite(number):
-        raise ConfigError(f"slices.bins: {value!r} in column {column!r} is no number. Take bins out, or fix the value.")
+        raise ConfigError(
+            f"slices.bins: {value!r} in column {column!r} is not a number. Take bins out, or fix the value."
+        )
     return number
 
 

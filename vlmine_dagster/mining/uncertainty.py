@@ -22,7 +22,7 @@ def predictive_entropy(probabilities: npt.ArrayLike) -> Floats:
         Shape (N,), float64, in nats, from 0 (sure) to ln C (no idea); higher is less sure.
 
     Raises:
-        ContractError: rows are no probabilities.
+        ContractError: rows are not probabilities.
 
     Examples:
         >>> predictive_entropy([[1.0, 0.0], [0.5, 0.5]]).round(4)
@@ -44,7 +44,7 @@ def variation_ratio(probabilities: npt.ArrayLike) -> Floats:
         Shape (N,), float64, from 0 (sure) to 1 - 1/C; higher is less sure.
 
     Raises:
-        ContractError: rows are no probabilities.
+        ContractError: rows are not probabilities.
 
     Examples:
         >>> variation_ratio([[0.75, 0.25], [0.5, 0.5]])
@@ -67,7 +67,7 @@ def margin(probabilities: npt.ArrayLike) -> Floats:
         Shape (N,), float64, in [0, 1].
 
     Raises:
-        ContractError: rows are no probabilities.
+        ContractError: rows are not probabilities.
 
     Examples:
         >>> margin([[0.75, 0.25, 0.0], [0.5, 0.25, 0.25]])
@@ -91,7 +91,7 @@ def bald(probabilities: npt.ArrayLike) -> Floats:
         Shape (N,), float64, in nats, from 0 to ln min(S, C); higher means that the members disagree more.
 
     Raises:
-        ContractError: rows are no probabilities.
+        ContractError: rows are not probabilities.
 
     Examples:
         >>> bald([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]).round(4)
@@ -179,7 +179,7 @@ def _checked(probabilities: npt.ArrayLike, where: str) -> Floats:
     if bad.any():
         place = int(bad.argmax())
         raise ContractError(
-            f"{where}: row {place} is no probability distribution ({bad.sum()} of {len(given)} rows; this one sums to "
-            f"{given[place].sum():g}). Pass softmax outputs, not logits."
+            f"{where}: row {place} is not a probability distribution ({bad.sum()} of {len(given)} rows; this one sums "
+            f"to {given[place].sum():g}). Pass softmax outputs, not logits."
         )
     return np.clip(given, 0.0, 1.0)

@@ -218,7 +218,7 @@ def unit_rows(vectors: Vectors) -> npt.NDArray[np.float32]:
 
 
 def _vote(similar: Vectors, weights: Floats | None = None) -> Floats:
-    """Return the logarithm of the mean of exp(10 s) over each row; s of minus infinity is no vote.
+    """Return the logarithm of the mean of exp(10 s) over each row; s of minus infinity is not a vote.
 
     Args:
         similar: Shape (N, V).

@@ -30,7 +30,7 @@ PROTOCOLS = {
     "tiny-imagenet-lt": "Tiny ImageNet as it is distributed, made long-tailed",
     "cifar-10-lt": "CIFAR-10's binary version, made long-tailed",
     "cifar-100-lt": "CIFAR-100's binary version, made long-tailed",
-    "folders": "any folder with a folder a class, made long-tailed",
+    "folders": "any folder with one folder per class, made long-tailed",
 }
 _PREFIXES = {"imagenet-lt": "ImageNet_LT", "places-lt": "Places_LT"}
 

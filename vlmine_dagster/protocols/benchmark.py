@@ -94,7 +94,7 @@ def refuse_overlap(shared: Collection[str], one: str, other: str, *, where: str)
     """
     if shared:
         raise SourceError(
-            f"{where}: {one} and {other} share {len(shared):,} images, such as {min(shared)}. What judges must never "
+            f"{where}: {one} and {other} share {len(shared):,} images, such as {min(shared)}. Test images must never "
             f"be mined, and nothing may count twice: fix the lists."
         )
 
@@ -118,7 +118,9 @@ def write_benchmark(
         )
     splits = {"seed": benchmark.train, "pool": benchmark.rest} if pool == "rest" else {"pool": benchmark.train}
     if not splits["pool"]:
-        raise SourceError(f"{benchmark.name}: the full set under {benchmark.root} holds nothing beyond the train set.")
+        raise SourceError(
+            f"{benchmark.name}: the full set under {benchmark.root} contains no images beyond the train set."
+        )
     rows = [(path, split, label) for split, images in splits.items() for path, label in images.items()]
     judges = {"val": benchmark.validation, "test": benchmark.test}
     rows += [(path, split, label) for split, images in judges.items() for path, label in images.items()]

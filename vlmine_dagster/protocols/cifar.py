@@ -96,7 +96,7 @@ def _records(layout: Layout, root: Path, files: tuple[str, ...]) -> Iterator[tup
     for file in files:
         content = (root / file).read_bytes()
         if not content or len(content) % size:
-            raise SourceError(f"{root / file}: {len(content):,} bytes are no whole number of records of {size:,}.")
+            raise SourceError(f"{root / file}: {len(content):,} bytes are not a whole number of records of {size:,}.")
         for place in range(len(content) // size):
             record = content[place * size : (place + 1) * size]
             yield f"{Path(file).stem}-{place:05d}.png", record[layout.label_bytes - 1], record[layout.label_bytes :]

@@ -123,7 +123,7 @@ def _annotations(lists: Path, part: str) -> Path:
     if len(found) != 1:
         there = ", ".join(file.name for file in found) or "none"
         raise SourceError(
-            f"{lists}: expected one JSON file whose name holds {part!r}, found {there}. Put the two files of the "
+            f"{lists}: expected one JSON file whose name contains {part!r}, found {there}. Put the two files of the "
             f"benchmark into a folder of their own."
         )
     return found[0].resolve()
@@ -184,4 +184,4 @@ def _unseen(train: Collection[str], test: Collection[str]) -> str:
     lacking = sorted(set(test) - set(train))
     if not lacking:
         return ""
-    return f"{len(lacking)} classes that judge are not in the train set, such as {lacking[0]}: nothing can find them"
+    return f"{len(lacking)} test classes are not in the train set, such as {lacking[0]}: nothing can find them"

@@ -109,7 +109,7 @@ def made_long_tailed(
 ) -> Benchmark:
     """Return a benchmark whose train set is a long-tailed part of a full set, which is its rest."""
     if not full:
-        raise SourceError(f"{name}: no folder with images under {root}. Expected a folder a class.")
+        raise SourceError(f"{name}: no folder with images under {root}. Expected one folder per class.")
     train = thin(full, tail)
     classes = {
         label: (names or {}).get(label, label)

@@ -71,7 +71,7 @@ def read_list(file: Path) -> dict[str, str]:
         if not path or not label.isdecimal() or path.startswith("/") or ".." in path.split("/"):
             raise SourceError(f"{file}, line {number}: {line[:80]!r}. Expected a path below --root and a class number.")
         if path in found:
-            raise SourceError(f"{file}, line {number}: {path} comes twice. Each image has one line.")
+            raise SourceError(f"{file}, line {number}: {path} is listed twice. Write one line per image.")
         found[path] = label
     return found
 

@@ -141,7 +141,7 @@ def keyword_bins(image_counts: npt.ArrayLike) -> list[tuple[int, int, int]]:
         return []
     if counts.min() < 1:
         raise ContractError(
-            f"keyword_bins: image count {counts.min()} is below 1; a keyword that no image has is no keyword"
+            f"keyword_bins: image count {counts.min()} is below 1; a keyword that no image has is not a keyword"
         )
     exponents = np.frexp(counts.astype(np.float64))[1] - 1
     return [(2**e, 2 ** (e + 1) - 1, int(n)) for e, n in enumerate(np.bincount(exponents))]

@@ -193,7 +193,7 @@ def render_report(report: Report) -> str:
     """Render the report as one HTML document. The same report always gives the same text.
 
     Raises:
-        ContractError: a thumbnail or a sound is no data URL of one, or a shot bin is not many, medium or few.
+        ContractError: a thumbnail or a sound is not a data URL of one, or a shot bin is not many, medium or few.
     """
     _check(report)
     counts = np.asarray(report.keyword_counts, dtype=np.int64)

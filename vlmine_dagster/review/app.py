@@ -139,7 +139,7 @@ def _items(desk: Desk, request: Request, _given: Mapping[str, Any]) -> Any:
     listing = _listing(desk, request.path_params)
     view = listing.seen(request.path_params["view"])
     if view is None:
-        raise ContractError("review: this view was forgotten. Ask for it again.")
+        raise ContractError("review: this view has expired. Load it again.")
     start = max(0, int(request.query_params.get("start", "0")))
     count = min(MOST_AT_ONCE, max(0, int(request.query_params.get("count", "100"))))
     return {"start": start, "items": desk.items(listing, view, start, count)}

@@ -57,12 +57,12 @@ class Guard:
         is_json = headers.get("content-type", "").partition(";")[0] == "application/json"
         refused = {
             "Open the page by the address that `vlmine review` printed.": headers.get("host", "") not in self._hosts,
-            "Another site may not ask.": self._is_foreign(scope["method"], headers),
+            "Requests from other sites are not allowed.": self._is_foreign(scope["method"], headers),
             "The token in the address is missing or old. Copy the address that `vlmine review` printed.": (
                 not secrets.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
             ),
             "Send JSON.": scope["method"] == "POST" and not is_json,
-            f"Send at most {MOST_BYTES:,} bytes, and say how many.": _is_too_large(headers),
+            f"Send at most {MOST_BYTES:,} bytes, and declare Content-Length.": _is_too_large(headers),
         }
         return next((reason for reason, is_so in refused.items() if is_so), "")
 

@@ -71,12 +71,12 @@ def finish_round(bench: "Workbench") -> FinishedRound:
     log = verdict_log(bench.project)
     said = log.standing(rounds="open")
     if not said and not log.standing(rounds="all"):
-        raise SourceError("nothing was judged yet. Judge some of a list first: vlmine review.")
+        raise SourceError("nothing was judged yet. Review part of a list first: vlmine review.")
     named = named_classes(said)
     label_round = _write_labels(bench, named.labels) if named.labels else None
     number = log.finish_round()
     if number is None:
-        raise SourceError("nothing was judged since the last round. Judge some of a list first: vlmine review.")
+        raise SourceError("nothing was judged since the last round. Review part of a list first: vlmine review.")
     summary = summarize(bench, said)
     return FinishedRound(
         number, summary, named.labels, label_round, _record(bench, number, summary), left_out=named.left_out

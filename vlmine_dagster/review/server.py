@@ -52,6 +52,6 @@ def listening(port: int) -> socket.socket:
         listener.bind((HOST, port))
     except OSError as error:
         listener.close()
-        raise ConfigError(f"port {port} is taken. Stop what listens there, or choose another --port.") from error
+        raise ConfigError(f"port {port} is taken. Stop the program that uses it, or choose another --port.") from error
     listener.listen()
     return listener

@@ -111,7 +111,7 @@ class Thumbnails:
                 if wanted is not None:
                     wanted.failure = raw.failure or self._write(raw.data, wanted.file)
                     wanted.is_made = True
-            reason = "the dataset holds it no longer"
+            reason = "it is no longer in the dataset"
         except (VlmineError, OSError) as error:
             reason = str(error)
         for wanted in left.values():

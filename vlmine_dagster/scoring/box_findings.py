@@ -38,7 +38,7 @@ def box_findings(bench: Workbench) -> list[str]:
         listed_advice(
             class_spellings(counts), bad="classes are written in several ways, and mined as different.", good=""
         ),
-        listed_advice(both, bad="boxes are there with two classes; both are objects.", good=""),
+        listed_advice(both, bad="boxes appear with two classes; both are objects.", good=""),
     ]
     return [*_unmatched(bench), *(one.text for one in found if not one.is_met), *_without_objects(bench, image_count)]
 
@@ -49,7 +49,7 @@ def _unmatched(bench: Workbench) -> list[str]:
     rows = bench.lake.read("unmatched_boxes", columns=["name", "box_count"])
     if not rows.num_rows:
         return []
-    what = "name in the box files is" if rows.num_rows == 1 else "names in the box files are"
+    what = "name in the box files matches" if rows.num_rows == 1 else "names in the box files match"
     bad = f"{what} no image of the dataset, or several (boxes: {sum(rows.column('box_count').to_pylist()):,})."
     return [listed_advice(rows.column("name").to_pylist(), bad=bad, good="").text]
 

@@ -55,8 +55,9 @@ def class_sizes(
 ) -> ClassSizes:
     """Compare the labels with what a model that learned from them predicts for the pool.
 
-    Where they are no random draw (balanced, picked by hand), a class of the estimated size n counts as if a random draw
-    had put fraction x n of its images into the labelled set; what is labelled only says that it has at least these.
+    Where they are not a random draw (balanced, picked by hand), a class of the estimated size n counts as if a random
+    draw had put fraction x n of its images into the labelled set; what is labelled only says that it has at least
+    these.
 
     Args:
         pool: N images that could be mined.

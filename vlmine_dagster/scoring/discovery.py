@@ -54,7 +54,7 @@ def class_discovery(
 ) -> Discovery | None:
     """Return what 500 more random images would bring; None where no class was drawn at random.
 
-    Images that are labelled because they were mined are no random draw, and do not count.
+    Images that are labelled because they were mined are not a random draw, and do not count.
 
     Args:
         items: The items of the pool.

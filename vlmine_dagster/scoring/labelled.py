@@ -62,7 +62,7 @@ def labelled_when_mined(
         labels: The labels; None where there are none.
         image_ids: N ids.
         shards: All shards.
-        sequences: The sequence of each image, None where it is no frame.
+        sequences: The sequence of each image, None where it is not a frame.
     """
     if labels is None or not labels.round_count:
         return np.zeros(len(image_ids), dtype=bool)

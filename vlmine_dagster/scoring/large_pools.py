@@ -69,7 +69,7 @@ def first_of_pool(
     if not clean.ranked_count:
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, none of {size:,} images of the pool has all of "
-            f"{', '.join(signals)}. See what the logs of these assets say of them."
+            f"{', '.join(signals)}. The logs of these assets say why."
         )
     places = np.concatenate([clean.places, junk.places])
     rows = _rows_at(reader, experiment, places)

@@ -69,7 +69,7 @@ def _targets(reader: Reader, examples: Sequence[str], views: tuple[View, View]) 
     if lost:
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: {len(lost)} of {len(examples)} examples, such as {lost[0]}, are not in "
-            f"`embeddings`: the dataset holds them no longer, or they cannot be read. Search with other images."
+            f"`embeddings`: they are no longer in the dataset, or cannot be read. Search with other images."
         )
     known = _class_sums(reader, views)
     return [target_of(mine, sums) for mine, sums in zip(vectors, known, strict=True)]

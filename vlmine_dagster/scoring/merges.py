@@ -57,8 +57,8 @@ def unknown_words(rows: pa.Table, said: Mapping[str, int]) -> Advice:
     words = dict.fromkeys([*rows.column("keyword").to_pylist(), *rows.column("merged_into").to_pylist()])
     return listed_advice(
         [word for word in words if word not in said and word != LEFT_OUT],
-        bad="keywords of vocabulary.csv are said of no image.",
-        good="every keyword of vocabulary.csv is said of some image",
+        bad="keywords of vocabulary.csv occur in no image.",
+        good="every keyword of vocabulary.csv occurs in some image",
     )
 
 

@@ -81,7 +81,7 @@ class ClassNames:
 
     Attributes:
         naming: The names.
-        words: Yields the keywords of each image; asked only where keywords are no tags.
+        words: Yields the keywords of each image; asked only where keywords are not tags.
         few_under: A class is few-shot with fewer images than this.
     """
 
@@ -146,6 +146,6 @@ def rarity_by_names(tags: Blocks, names: ClassNames, *, search: str) -> RarityBy
 
     sizes = np.sum([block.sum(axis=0, dtype=np.float64) for block in posteriors()], axis=0)
     few = few_shot_by_size(sizes, few_under=names.few_under)
-    few[-1] = 0.0  # the others are no class of their own
+    few[-1] = 0.0  # the others are not a class of their own
     chances = np.concatenate([block @ few for block in posteriors()])
     return RarityByNames((chances, 0.0 - semantic_density(posteriors, search=search)), coverage)

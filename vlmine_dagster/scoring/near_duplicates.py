@@ -47,7 +47,7 @@ def duplicate_rows(reader: Reader, pictures: ImageSource, *, max_pixels: int) ->
     """Return the images of the pool and of the labelled set that another image stands for, sorted by id.
 
     What is labelled or judges comes before what can be mined: no image of the pool stands for it. Then come images that
-    are no junk by their pixels, then the first by id.
+    are not junk by their pixels, then the first by id.
 
     Args:
         reader: Reads `items` (image_id, split, outcome) and `embeddings` (image_id, embedding), and `images`, where

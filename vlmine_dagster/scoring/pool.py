@@ -112,7 +112,7 @@ def signal_values(
     if pool.num_rows and not pc.any(pool.column("is_described")).as_py():
         raise MissingInputError(
             f"pareto_set[{reader.partition}]: nothing can be mined, the description of each of {pool.num_rows} images "
-            f"of the pool failed. See what `vlmine status --failures` says of them."
+            f"of the pool failed. `vlmine status --failures` says why."
         )
     return signals_of(reader, experiment, pool, labels)
 
@@ -143,6 +143,6 @@ def signal_of(reader: Reader, name: str, pool: MinedPool) -> Floats:
     if made.shape != (len(pool),) or np.isinf(made).any():
         raise ConfigError(
             f"signal {name}: its plug-in made shape {made.shape} with {np.isinf(made).sum()} infinite values, expected "
-            f"one finite number per image, ({len(pool)},), or NaN for unknown. Report it to who wrote the plug-in."
+            f"one finite number per image, ({len(pool)},), or NaN for unknown. Report it to the authors of the plug-in."
         )
     return made

@@ -142,7 +142,7 @@ def ranked_pool(
         why = why_whole(reader, experiment)
         if not why and not isinstance(reached, CountedBudget):
             return first_of_pool(reader, experiment, labels, budget=reached)
-        reader.log.warning("%s is ordered whole, which takes much memory: %s", reader.partition, why)
+        reader.log.warning("%s is sorted as a whole, which takes much memory: %s", reader.partition, why)
     pool = load_pool(reader, experiment)
     pool = counted_within(reader, experiment, pool)
     signals = signal_values(reader, experiment, pool, labels)
@@ -168,7 +168,7 @@ def listed_order(
 def _ranked(
     signals: Mapping[str, Floats], hashes: npt.NDArray[np.uint64], experiment: ExperimentSettings, junk: Sequence[int]
 ) -> tuple[Ranking, Ranking]:
-    """Return the ranking of the images that are no junk, and that of those that are.
+    """Return the ranking of the images that are not junk, and that of those that are.
 
     Each is ranked among its own: a black picture that no keyword fits moves no other one to a later front.
     """
@@ -263,8 +263,10 @@ def _why_nothing(signals: Mapping[str, Floats], pool_size: int) -> str:
         empty = " and ".join(f"{name} ({table})" if table else name for name, table in tables.items())
         if None in tables.values():  # made while the list is
             return f"{empty} is not known for any of the {pool_size} images of the pool."
-        return f"{empty} is empty for all {pool_size} images of the pool. See what the log of that asset says of them."
-    return f"none of {pool_size} pool images has all of {', '.join(signals)}. Leave one out, or mine by each alone."
+        return f"{empty} is empty for all {pool_size} images of the pool. The log of that asset says why."
+    return (
+        f"none of {pool_size} pool images has all of {', '.join(signals)}. Leave one out, or mine by each separately."
+    )
 
 
 def _rows(

@@ -37,8 +37,9 @@ from vlmine_dagster.settings.project import Project
 
 _BY_LABELS = ("expected_rarity", "class_rank_rarity", "keyword_value", "chosen_sparsity", "chosen_isolation")
 _NO_DRAW = (
-    "rarity_scores: the labelled images are no random draw of the pool: {distance:.0%} of them would have to be of "
-    "other classes to match what is predicted for it. These predictions, not the labels, tell how large classes are."
+    "rarity_scores: the labelled images are not a random draw of the pool: {distance:.0%} of them would have to be of "
+    "other classes to match what is predicted for it. Class sizes are estimated from these predictions, not from the "
+    "labels."
 )
 
 Floats = npt.NDArray[np.float64]
@@ -115,7 +116,7 @@ def rarity_by_labels(
     the probes predict for the pool tell how likely it is few-shot. A class that has a name and no label is searched for
     by its name. Classes that have neither share one list, of what is strange; where more of the pool than of held-out
     labelled images is like no labelled class, it is of what these explain least, and as long as that is much
-    (`mining.unexplained`). See `mining.rarity` and `mining.census` for the formulas. Where the labels are no random
+    (`mining.unexplained`). See `mining.rarity` and `mining.census` for the formulas. Where the labels are not a random
     draw of the pool, predictions tell how large classes are (see `scoring.class_sizes`). Of the pool a block at a time
     is in memory, and the list of one class; all lists lie in a file.
 
@@ -132,7 +133,7 @@ def rarity_by_labels(
         are_drawn_alone: Whether chance drew each labelled image for itself. Of images that were drawn together nobody
             can be held out, so how much is unexplained is not asked.
         scratch: Folder for the file of lists, 4 bytes an image and rare class; the system's own if None.
-        warn: Called with a sentence where the labels are no random draw.
+        warn: Called with a sentence where the labels are not a random draw.
 
     Returns:
         expected_rarity, class_rank_rarity, keyword_value, chosen_sparsity, chosen_isolation: shape (N,), higher is

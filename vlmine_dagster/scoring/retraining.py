@@ -242,8 +242,8 @@ def luck(reader: Reader, truth: Truth) -> Advice:
     """Tell whether an experiment finds more few-shot images at its budget than chance would."""
     experiment = reader.project.settings.experiments[reader.partition]
     if list(experiment.signals) == ["random"]:
-        return Advice(True, "this experiment is chance itself")
-    own = experiment.budget if isinstance(experiment.budget, float) else None  # what labelling takes is no share
+        return Advice(True, "this experiment is the random baseline")
+    own = experiment.budget if isinstance(experiment.budget, float) else None  # what labelling takes is not a share
     count = budget_count(own or reader.project.settings.budget, len(truth.labels))
     is_few = [truth.bins[label] == "few" for label in truth.labels]
     return luck_advice(sum(is_few[:count]), mined_count=count, tail_count=sum(is_few), pool_size=len(is_few))

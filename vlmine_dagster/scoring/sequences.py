@@ -24,7 +24,7 @@ _CUT = """SELECT sequence_id, list_sort(list(DISTINCT split)) AS splits FROM ite
 
 
 def sequences_of(reader: Reader, image_ids: Sequence[str]) -> list[str | None]:
-    """Return the sequence of each image, None where it is no frame.
+    """Return the sequence of each image, None where it is not a frame.
 
     Args:
         reader: Reads `items` (image_id, sequence_id) where the dataset has sequences.
@@ -79,7 +79,7 @@ def check_sequences(reader: Reader) -> Advice:
         more = f"; and {len(cut) - _SHOWN} more" if len(cut) > _SHOWN else ""
         raise CutSequencesError(
             f"pareto_set[{reader.partition}]: {len(cut)} of {count} sequences have labelled frames in several splits: "
-            f"{some}{more}. Frames of one recording look alike, so that a model is judged by what it has learned. Put "
-            f"all labels of a sequence into one split of the label file."
+            f"{some}{more}. Frames of one recording look alike, so a model would be tested on what it was trained on. "
+            f"Put all labels of a sequence into one split of the label file."
         )
     return Advice(True, f"none of {count} sequences is cut by a split", {"sequences": count})

@@ -153,7 +153,7 @@ class Propagation:
     Args:
         placed: The images.
         numbers: Shape (M,), classes of the labelled ones.
-        shift: Shape (C,), by which posteriors are multiplied where labels are no random draw.
+        shift: Shape (C,), by which posteriors are multiplied where labels are not a random draw.
     """
 
     def __init__(self, placed: Placed, numbers: npt.NDArray[np.int64], shift: Floats | None):

@@ -71,7 +71,7 @@ def train(reader: Reader, source: ImageSource, labels: Labels | None) -> Trained
         _refuse_foreign_labels(reader, labels)
         raise MissingInputError(
             "task_model: no image is labelled as seed. Name a file with columns key, split, class_id as "
-            "dataset.labels.file in vlmine.yaml, or mine by novelty alone."
+            "dataset.labels.file in vlmine.yaml, or mine only by novelty."
         )
     names, known = list(classes), list(classes.values())
     inputs = model_inputs(reader, source, settings.capabilities.reads == "features", names, side=settings.image_size)

@@ -1,4 +1,4 @@
-"""Settings of what runs by itself."""
+"""Settings of what runs automatically."""
 
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -14,21 +14,21 @@ def _mode(given: Any) -> Any:
 
 
 class AutomationSettings(Settings):
-    """What runs by itself, as long as the Dagster daemon does."""
+    """What runs automatically while the Dagster daemon runs."""
 
     mode: Annotated[Literal["schedules", "continuous"], BeforeValidator(_mode)] = "schedules"
     """Schedules that make what is not fresh at fixed times, or a sensor that makes it as soon as its inputs change."""
     is_on: bool = False
-    """Whether schedules and the sensor start by themselves; off, they wait to be switched on in the UI, and where an
-    endpoint, which may cost money, describes or extracts keywords, no run of new shards is requested."""
+    """Whether schedules and the sensor are on from the start; if off, they wait to be switched on in the UI, and where
+    an endpoint, which may cost money, describes or extracts keywords, no run of new shards is requested."""
     nightly_cron: str = "0 2 * * *"
     """When shards that are missing, stale or failed are made."""
     refresh_cron: str = "0 6 * * *"
     """When pool and experiments are made again, if a shard has changed since."""
     timezone: str = "UTC"
-    """Time zone of both."""
+    """Time zone of both schedules."""
     max_shards_per_night: Annotated[int, Field(ge=1, le=5000)] = 200
-    """Shards a night at the most, those registered first before others."""
+    """At most this many shards per night, those registered first before others."""
 
     @field_validator("nightly_cron", "refresh_cron")
     @classmethod
@@ -39,7 +39,7 @@ class AutomationSettings(Settings):
             dg.ScheduleDefinition(name="cron", job_name="cron", cron_schedule=cron)
         except dg.DagsterInvalidDefinitionError as error:
             raise ValueError(
-                f"{cron!r} is no cron expression of five fields that ever comes true, such as '0 2 * * *'"
+                f"{cron!r} is not a cron expression of five fields that ever matches a time, such as '0 2 * * *'"
             ) from error
         return cron
 

@@ -15,7 +15,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     TUNING: ClassVar[frozenset[str]] = frozenset()
-    """Settings that change how fast or by which way results come, and never the results."""
+    """Settings that change how fast or in which way results are made, never the results."""
 
     def results_depend_on(self) -> dict[str, Any]:
         """Return the settings that can change a result."""
@@ -25,7 +25,9 @@ class Settings(BaseModel):
 def _public(location: str) -> str:
     """Refuse an address that holds a user or password: settings are shown, logged and sent to MLflow."""
     if "@" in location.partition("://")[2].partition("/")[0]:
-        raise ValueError("the address holds a user or password; put them into the environment (docs/operations.md)")
+        raise ValueError(
+            "the address holds a user or password; put them into environment variables (docs/operations.md)"
+        )
     return location
 
 
@@ -46,11 +48,11 @@ class CountedBudget(Settings):
     """A budget of objects by what it takes to label them: exactly one of the three."""
 
     images: Annotated[int, Field(ge=1)] | None = None
-    """Images that are looked at; all objects of an image cost one."""
+    """Images to look at; all objects of an image count as one."""
     objects: Annotated[int, Field(ge=1)] | None = None
     """Objects."""
     boxes: Annotated[int, Field(ge=1)] | None = None
-    """Boxes that are drawn: an image costs as many as it has objects to be mined."""
+    """Boxes to draw: an image counts as many as it has objects to be mined."""
 
     @model_validator(mode="after")
     def _one_of_three(self) -> "CountedBudget":
@@ -73,7 +75,7 @@ def _budget_form(given: Any) -> str:
 AnyBudget = Annotated[
     Annotated[Budget, Tag("plain")] | Annotated[CountedBudget, Tag("counted")], Discriminator(_budget_form)
 ]
-"""A share, a number, or what labelling objects may take."""
+"""A share, a number, or a limit on the labelling of objects."""
 
 
 def settings_hash(*parts: Any) -> str:

@@ -18,39 +18,39 @@ class LabelSettings(Settings):
 
     file: PublicLocation | None = None
     """File or URL with the columns key, split, class_id: CSV, a spreadsheet, Parquet, or an export of Label Studio,
-    CVAT or COCO (docs/operations.md). `key` is a key within the shard, or an image_id. Left out, all labels come back
-    by `vlmine labels import`."""
+    CVAT or COCO (docs/operations.md). `key` is a key within the shard, or an image_id. If left out, all labels come
+    from `vlmine labels import`."""
     classes: PublicLocation | None = None
     """CSV file with the columns class_id and name; without it the class_id is the name."""
     columns: dict[Literal["key", "split", "class_id"], Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict
     )
-    """Names of the file's columns where they are others, such as {key: id, class_id: breed}; case does not matter."""
+    """Names of the file's columns if they differ, such as {key: id, class_id: breed}; case does not matter."""
     default_split: Literal["seed", "val", "test", "pool"] | None = None
     """Split of rows that name none: `seed` makes every row with a class part of the labelled set. Rows without a class
-    are of the pool."""
+    belong to the pool."""
     splits: dict[str, Literal["seed", "val", "test", "pool"]] = Field(default_factory=dict)
     """Other words for splits, such as {train: seed, dev: val}."""
     key_format: Annotated[str, Field(pattern=r"\{\}")] = "{}"
-    """How a key is made of what the file has, such as 'train/{}.jpg' where it has names without folder and ending."""
+    """How a key is made from the file's values, such as 'train/{}.jpg' if it has names without folder and ending."""
     encoding: str | None = None
     """Encoding of text files that are neither UTF-8 nor UTF-16, such as cp1252."""
     boxes: bool = False
     """With `unit: object`: whether the classes in the box files are labels, of objects in the images of their splits;
-    those of a detector's boxes are guesses."""
+    those of a detector's boxes are predictions."""
     oracle: bool = False
     """True for a benchmark: pool rows carry labels, a drawn seed shows them, the rest stays hidden until mined."""
     seed_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """With `oracle`: share of the pool that is drawn as the labelled seed; of sequences, each whole."""
+    """With `oracle`: share of the pool that is drawn as the labelled seed; sequences are drawn whole."""
     draw: Annotated[int, Field(ge=0)] = 0
-    """With `oracle`: number of the draw; another number, another seed."""
+    """With `oracle`: number of the draw; another number gives another seed."""
     many_over: Annotated[int, Field(ge=1)] = 100
     """A class is many-shot with more pool images than this."""
     few_under: Annotated[int, Field(ge=1)] = 20
     """A class is few-shot with fewer pool images than this; between the two it is medium-shot."""
     shots_by: Literal["pool", "seed"] = "pool"
-    """Which images of a class are counted for that: those of pool and seed, or those of the file's seed alone
-    (what `oracle` draws is not counted)."""
+    """Which images of a class are counted for that: those of pool and seed, or only those of the file's seed (what
+    `oracle` draws is not counted)."""
 
     _READING: ClassVar = {"columns", "default_split", "splits", "key_format", "encoding"}
 
@@ -103,7 +103,7 @@ class DatasetSettings(ProviderSettings):
     """The images: where they are and how they are cut into shards. Every kind of dataset adds its own settings."""
 
     fixed_at_init: ClassVar[tuple[str, ...]] = ()
-    """Settings that `vlmine init` writes down even where they are the default, because they must not change."""
+    """Settings that `vlmine init` writes even if they are the default, because they must not change."""
 
     root: PublicLocation
     """Folder, by path (relative to vlmine.yaml) or by fsspec URL (s3://bucket/pool)."""
@@ -113,7 +113,7 @@ class DatasetSettings(ProviderSettings):
     """Patterns of the relative paths of files that belong to the dataset (`train/*`, `*.png`, `2024/`); empty means
     all. `*` matches `/` too; a pattern that ends in `/` stands for everything below. Of tars and Parquet, the files."""
     exclude: tuple[str, ...] = ()
-    """Patterns of what is left out, in the same form."""
+    """Patterns of files to leave out, in the same form."""
     image_endings: tuple[str, ...] | None = None
     """Endings of images' names: `jpg`, `""` for names without one. In tars it is all that follows the first dot of a
     member, so that `jpg` leaves out `seg.png`. Left out, those of the medium."""
@@ -127,10 +127,10 @@ class DatasetSettings(ProviderSettings):
     max_failure_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A shard fails when a larger share of its images cannot be read."""
     labels: LabelSettings | None = None
-    """Labels, where there are some. Without them novelty alone can be mined."""
+    """Labels, if there are any. Without them only novelty can be mined."""
     attributes: PublicLocation | None = None
-    """CSV or Parquet file, or URL, with a column `key` (a key within the shard, or an image_id) and others, such as
-    the weather: slices go by them (docs/slices.md)."""
+    """CSV or Parquet file, or URL, with a column `key` (a key within the shard, or an image_id) and others, such as the
+    weather, which can define slices (docs/slices.md)."""
     sequences: SequenceSettings | None = None
     """Which images are frames of one recording (docs/sequences.md); videos say so themselves."""
 
@@ -139,7 +139,7 @@ class DatasetSettings(ProviderSettings):
         if self.sequences is None:
             return self
         if self.capabilities.knows_sequences:
-            raise ValueError(f"sequences: kind {self.kind} knows its sequences; leave the setting out")
+            raise ValueError(f"sequences: kind {self.kind} has its own sequences; leave the setting out")
         if self.sequences.columns and not self.capabilities.has_columns:
             raise ValueError(f"sequences: kind {self.kind} has no columns; set pattern instead")
         return self
@@ -164,7 +164,7 @@ class DatasetSettings(ProviderSettings):
 
     @property
     def own_files(self) -> tuple[str, ...]:
-        """Files that the settings name, which are no images though they may lie among them."""
+        """Files that the settings name, which are not images though they may lie among them."""
         named = (self.attributes, *(() if self.labels is None else (self.labels.file, self.labels.classes)))
         return tuple(file for file in named if file is not None)
 

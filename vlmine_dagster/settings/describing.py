@@ -29,9 +29,9 @@ class EncoderSettings(Settings):
     """The image encoder: features for the probe, tags for the default describer."""
 
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Images an engine call."""
+    """Images per engine call."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """Workers, each with one engine thread; 0 means one a core."""
+    """Workers, each with one engine thread; 0 means one per core."""
 
 
 class FeatureSettings(Settings):
@@ -46,7 +46,7 @@ class FeatureSettings(Settings):
     revision: str | None = None
     """Commit of a hub id; left out, the newest one, which is then written down."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Images a call of the model."""
+    """Images per call of the model."""
     device: str = "auto"
     """`auto` is an accelerator where there is one; or a name of torch, such as cuda:1 or cpu."""
 
@@ -76,7 +76,7 @@ class EndpointSettings(Settings):
     TUNING = frozenset({"base_url", "api_key_env", "concurrency", "timeout_s", "max_attempts", "batch"})
 
     model: str
-    """Model name, as the endpoint knows it."""
+    """Name of the model at the endpoint."""
     prompt: str
     """Name of a prompt that comes with vlmine, or path of a text file of your own."""
     json_schema: Literal["auto", "always", "never"] = "auto"
@@ -89,15 +89,15 @@ class EndpointSettings(Settings):
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "OPENAI_API_KEY"
     """Environment variable that holds the key. The key itself is never written down."""
     revision: str | None = None
-    """Whatever tells two models of one name apart; a change makes all answers new."""
+    """Anything that distinguishes two models of the same name; a change makes all answers new."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     """0 is greedy."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """More fields of the request, such as {seed: 1}; null takes one away."""
+    """More fields of the request, such as {seed: 1}; null removes one."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Calls in flight at the most, at each endpoint; fewer after a 429, more again as answers come."""
+    """At most this many calls in flight at each endpoint; fewer after a 429, more again as answers arrive."""
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    """A call without a whole answer by then is tried again."""
+    """A call without a complete answer by then is retried."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
     """Tries before an image counts as timed out."""
 
@@ -112,7 +112,7 @@ class EndpointSettings(Settings):
                 raise ValueError(f"expected an address that begins with http:// or https://, got {url[:80]!r}")
             if url is not None and _KEY_IN_QUERY.search(url):
                 raise ValueError(
-                    "the address holds a key, and settings are shown; put the key into the environment "
+                    "the address holds a key, and settings are shown; put the key into an environment variable "
                     "($OPENAI_API_KEY), or the whole address ($OPENAI_BASE_URL)"
                 )
         return base_url
@@ -120,7 +120,7 @@ class EndpointSettings(Settings):
     @model_validator(mode="after")
     def _batches_go_to_one(self) -> Self:
         if self.is_batch and len(self.each_endpoint) > 1:
-            raise ValueError("batch: a job is asked for and fetched at one endpoint; give base_url one address")
+            raise ValueError("batch: a job is started and fetched at one endpoint; give base_url one address")
         return self
 
     @property
@@ -148,9 +148,9 @@ class PriceSettings(Settings):
     """What a model costs."""
 
     input: Annotated[float, Field(ge=0)]
-    """US dollars for a million tokens read."""
+    """US dollars per million tokens read."""
     output: Annotated[float, Field(ge=0)]
-    """US dollars for a million tokens written."""
+    """US dollars per million tokens written."""
 
     @field_validator("input", "output")
     @classmethod

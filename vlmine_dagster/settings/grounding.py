@@ -12,16 +12,16 @@ class GroundingSettings(Settings):
     """A second describer is asked whether the rare keyword that decides an image's place is in the picture."""
 
     describer: AnyDescriber
-    """Who is asked, best another model than the one that describes: {kind: openai, model: ...} or {kind: transformers,
+    """The model to ask, preferably not the one that describes: {kind: openai, model: ...} or {kind: transformers,
     model: ...}. Its own prompt and form of answer are not used."""
     prompt: str = "ground-keyword-v1"
     """Name of a prompt that comes with vlmine, or path of a text file of your own, with {keyword} where the keyword
     goes. It must ask for yes or no."""
     first: Annotated[int, Field(ge=1, le=1_000_000)] = 200
-    """Places of each list whose keywords are confirmed."""
+    """How many places from the top of each list have their keywords confirmed."""
     most: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Questions per list at the most: images whose keyword is not confirmed sink, and those that come up in their place
-    are asked about too. Left out, three times `first`."""
+    """At most this many questions per list: images whose keyword is not confirmed sink, and those that move up in their
+    place are asked about too. If left out, three times `first`."""
 
     @model_validator(mode="after")
     def _describer_sees_pictures(self) -> "GroundingSettings":

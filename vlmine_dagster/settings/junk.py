@@ -13,4 +13,4 @@ def why_no_junk_lane(settings: "ProjectSettings") -> str | None:
         return "junk: keep (vlmine.yaml) leaves junk in the lists"
     if not medium.is_photographed:
         return f"only photos can be blurred or black by mistake; the medium is {medium.kind}"
-    return "only whole images are judged, and objects are mined" if settings.unit == "object" else None
+    return "only whole images are checked for junk, and objects are mined" if settings.unit == "object" else None

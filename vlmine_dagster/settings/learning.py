@@ -35,7 +35,7 @@ class TaskModelSettings(ProviderSettings):
     path: str | None = None
     """`predictions`: Parquet with image_id and one column per class; `transformers`: folder of the checkpoint."""
     image_size: Annotated[int, Field(ge=16, le=512)] = 64
-    """`cnn`: pixels a side."""
+    """`cnn`: pixels per side."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 30
     """`cnn`: passes over the labelled images."""
     members: Annotated[int, Field(ge=1, le=50)] = 1
@@ -103,7 +103,7 @@ class RetrainingSettings(ProviderSettings):
     default_kind: ClassVar[str | None] = "probe"
     needs_path: ClassVar[bool] = False
     reads_features: ClassVar[bool] = False
-    """Whether the encoder's features are what is learned from, instead of pixels."""
+    """Whether it learns from the encoder's features instead of pixels."""
     usual_learning_rate: ClassVar[float] = 0.003
     """The highest learning rate of the cycle where none is set."""
 
@@ -112,22 +112,23 @@ class RetrainingSettings(ProviderSettings):
     path: str | None = None
     """`transformers`: folder of the image-classification checkpoint."""
     image_size: Annotated[int, Field(ge=16, le=512)] = 64
-    """Networks: pixels a side that pictures are squeezed to."""
+    """Networks: pixels per side to which pictures are resized."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 30
-    """Networks: passes over the training images, at the most."""
+    """Networks: at most this many passes over the training images."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Networks: the highest of its cycle; left out, 0.003, and 0.0001 for `transformers`."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Networks: numbers multiplied in training; bfloat16 is faster on accelerators and on processors with AMX."""
+    """Networks: numbers multiplied in training; bfloat16 is faster on accelerators and on CPUs with AMX."""
     class_balance: Literal["none", "effective_number", "inverse_frequency"] = "none"
     """Weigh classes in the loss: by the effective number of images (Cui et al. 2019), by 1 / images, or not."""
     patience: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Networks: stop after so many epochs without a lower loss on validation images, and take the best; 0 never stops.
-    Validation images are those of the label file's split `val`, else some of the training images, never of `test`."""
+    """Networks: stop after this many epochs without a lower loss on validation images, and keep the best; 0 never
+    stops. Validation images are those of the label file's split `val`, else some of the training images, never of
+    `test`."""
     validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """With `patience` and without a split `val`: share of each class's training images, rounded down."""
     budgets: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.02, 0.05, 0.1, 0.2)
-    """Mined shares of the pool, each judged."""
+    """Mined shares of the pool, each evaluated."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
     """Training seeds, the same for every experiment."""
 

@@ -25,7 +25,7 @@ class MediumSettings(ProviderSettings):
     """Where its files have which bytes, for media whose files often have no ending."""
 
     index_files: ClassVar[tuple[str, ...]] = ()
-    """Names of files without an ending that list others and are no items."""
+    """Names of files without an ending that list others and are not items."""
 
     is_photographed: ClassVar[bool] = False
     """Cameras take its pictures, so that a blurred, black or empty one is junk (docs/junk.md)."""

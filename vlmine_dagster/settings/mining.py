@@ -98,10 +98,10 @@ class ExperimentSettings(Settings):
     """Non-dominated fronts, or the sum of ranks, of 1 / (60 + rank), or of their logarithms (Fisher). One signal is a
     plain ranking."""
     weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
-    """How often a signal counts in a sum, such as {class_rank_rarity: 3}; 1 for those that are left out."""
+    """Weight of a signal in a sum, such as {class_rank_rarity: 3}; 1 if left out."""
     budget: AnyBudget | None = None
-    """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out. Of
-    objects also {images: n} or {boxes: n}, by what labelling them takes."""
+    """Share of the pool (at most 1) or number of images (above 1) to select; the project's budget if left out. For
+    objects also {images: n} or {boxes: n}, by the work of labelling them."""
     deliver: Literal["image", "object"] | None = None
     """With `unit: object` and `image`: each image is listed once, where its rarest object ranks."""
     like: LikeSettings | None = None
@@ -109,14 +109,15 @@ class ExperimentSettings(Settings):
     diversity: AnyDiversity | None = None
     """A second step that picks images that differ; left out, the ranking itself is mined."""
     per_sequence: Annotated[int, Field(ge=1)] | None = None
-    """Most images of a sequence that the list takes; what it skips comes after all others."""
+    """At most this many images of a sequence in the list; those skipped come after all others."""
     gap_s: Annotated[float, Field(ge=0.000001)] | None = None
-    """Fewest seconds between images of a sequence: frames that are closer to a better one show the same moment."""
+    """At least this many seconds between images of a sequence: frames that are closer to a better one show the same
+    moment."""
     gap_frames: Annotated[int, Field(ge=1)] | None = None
-    """The same in frames, where their times are unknown."""
+    """The same in frames, if their times are unknown."""
     gap_of: Literal["sequence", "track"] | None = None
-    """Between what the gap is kept: `sequence`, the default, or with `unit: object` between objects of one `track`, so
-    that two things in one frame are both listed. An object without a track is never skipped for its moment."""
+    """What the gap applies to: `sequence`, the default, or with `unit: object` between objects of one `track`, so
+    that two things in one frame are both listed. An object without a track is never skipped because of its moment."""
     slices: SliceSettings | None = None
     """What splits its budget; the project's slices if left out."""
     variant: str = DEFAULT_VARIANT
@@ -148,9 +149,9 @@ class ExperimentSettings(Settings):
     def _weights_belong(self) -> "ExperimentSettings":
         strange = sorted(set(self.weights) - set(self.signals))
         if strange:
-            raise ValueError(f"weights: {strange[0]!r} is none of the signals {', '.join(self.signals)}")
+            raise ValueError(f"weights: {strange[0]!r} is not one of the signals {', '.join(self.signals)}")
         if self.weights and self.fusion == "pareto":
-            raise ValueError("weights: fronts know none; take fusion rank_sum or fisher")
+            raise ValueError("weights: fronts have no weights; take fusion rank_sum or fisher")
         return self
 
     @model_validator(mode="after")

@@ -86,11 +86,11 @@ class ObjectSettings(Settings):
     format: str = "auto"
     """Format of these files: auto (by what is in them), or the name of one."""
     columns: dict[BoxRole, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
-    """Names of a table's columns where they are others, such as {image_id: frame, label: category}."""
+    """Names of a table's columns if they differ, such as {image_id: frame, label: category}."""
     detector: AnyDetector | None = None
-    """Who finds boxes where no file has them."""
+    """What finds boxes if no file has them."""
     from_dataset: bool = False
-    """Whether the dataset's own objects are taken; datasets of driving know them (docs/driving.md)."""
+    """Whether to use the dataset's own objects; driving datasets have them (docs/driving.md)."""
     context: Annotated[float, Field(ge=0, le=4)] = 0.2
     """Margin around a box that belongs to its crop, as a share of the box's sides."""
     min_size: Annotated[float, Field(ge=0)] = 16

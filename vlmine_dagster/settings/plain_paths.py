@@ -38,7 +38,7 @@ def plain_path(folder: Path) -> Path:
 
 
 def refuse_undecodable(folder: str | Path) -> None:
-    r"""Refuse a path that is no UTF-8: DuckDB, SQLite and Arrow cannot work there.
+    r"""Refuse a path that is not UTF-8: DuckDB, SQLite and Arrow cannot work there.
 
     Raises:
         ConfigError: it has such bytes; the message shows them.
@@ -49,8 +49,8 @@ def refuse_undecodable(folder: str | Path) -> None:
     shown = os.fsencode(folder).decode("utf-8", "backslashreplace")
     if shown != str(folder):
         raise ConfigError(
-            f"{shown}: the path is no UTF-8, and DuckDB, SQLite and Arrow cannot work there. Rename the folder, or set "
-            f"VLMINE_HOME to one with another path."
+            f"{shown}: the path is not UTF-8, and DuckDB, SQLite and Arrow cannot work there. Rename the folder, or "
+            f"set VLMINE_HOME to one with another path."
         )
 
 

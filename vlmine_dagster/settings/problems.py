@@ -94,7 +94,7 @@ def _is_count(path: str, value: Any) -> bool:
 def _shown(path: str, value: Any) -> str:
     """Return a wrong value as far as it may be seen."""
     return (
-        "a value that is not shown; keys belong into the environment"
+        "a value that is not shown; keys belong in environment variables"
         if _SECRET.search(path) and not _is_count(path, value)
         else f"{str(value)[:80]!r}"
     )

@@ -61,11 +61,11 @@ class ReviewSettings(Settings):
     """What people's time and labels cost: from it follow dollars per confirmed rare image."""
 
     hourly_usd: Annotated[float, Field(ge=0)] = 0.0
-    """An hour of a reviewer, in US dollars."""
+    """Cost of an hour of a reviewer, in US dollars."""
     seconds_per_verdict: Annotated[float, Field(gt=0)] | None = None
     """Seconds that a verdict takes; measured on the review page if left out."""
     usd_per_label: Annotated[float, Field(ge=0)] = 0.0
-    """A label of what was confirmed, in US dollars: a class of an image, a box and class of an object."""
+    """Cost of a label of a confirmed item, in US dollars: a class of an image, a box and class of an object."""
 
 
 class DuckDBSettings(Settings):
@@ -74,7 +74,7 @@ class DuckDBSettings(Settings):
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     """Memory that a query takes before it spills to disk; 80% of the machine's if left out."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Threads of a query; one a core if left out."""
+    """Threads of a query; one per core if left out."""
 
 
 def _is_labelled(dataset: DatasetSettings | None) -> bool:
@@ -85,13 +85,13 @@ class ProjectSettings(Settings):
     """The whole of `vlmine.yaml`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    """Name of the project; the MLflow experiment carries it."""
+    """Name of the project, and of its MLflow experiment."""
     dataset: AnyDataset
     """The images."""
     unit: UnitName = "image"
-    """What is mined: whole images, or the objects in them, each by a crop of its own (docs/objects.md)."""
+    """What is mined: whole images, or the objects in them, each as its own crop (docs/objects.md)."""
     objects: ObjectSettings | None = None
-    """The objects in the images, where boxes say which there are."""
+    """The objects in the images, as given by boxes."""
     encoder: EncoderSettings = EncoderSettings()
     """Features and tags from pixels."""
     features: FeatureSettings | None = None
@@ -111,19 +111,19 @@ class ProjectSettings(Settings):
     task_model: AnyTaskModel = Field(default_factory=usual_task_model)
     """The downstream model."""
     retraining: AnyRetraining = Field(default_factory=usual_retraining)
-    """How mined sets are judged."""
+    """How mined sets are evaluated."""
     automation: AutomationSettings = AutomationSettings()
-    """What runs by itself."""
+    """What runs automatically."""
     owners: tuple[Annotated[str, Field(pattern=r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$")], ...] = ()
-    """Who owns the assets, as Dagster shows it: mail addresses, or teams such as team:perception."""
+    """Owners of the assets, shown in Dagster: e-mail addresses, or teams such as team:perception."""
     review: ReviewSettings = ReviewSettings()
     """What people's time and labels cost."""
     duckdb: DuckDBSettings = DuckDBSettings()
     """Memory and threads of queries."""
     compute: dict[str, ComputeSettings] = Field(default_factory=dict)
-    """What stages need of a node where several machines work, by stage, such as descriptions: {num_gpus: 1}."""
+    """What stages need from a node if several machines are used, by stage, such as descriptions: {num_gpus: 1}."""
     count_by: Literal["object", "image", "track", "sequence"] | None = None
-    """What a keyword is counted by: what is mined if left out; images, tracks or sequences, so that what 300 frames of
+    """What a keyword is counted by; if left out, what is mined; images, tracks or sequences, so that what 300 frames of
     one recording show counts once."""
     neighbour_search: Literal["auto", "exact", "index"] = "auto"
     """Neighbours of images by tags and features: `exact` compares all pairs, `index` finds most of the nearest in less
@@ -135,11 +135,11 @@ class ProjectSettings(Settings):
     text_encoder: TextEncoderSettings | None = None
     """A model by which `vlmine like --text` finds keywords that mean the text (docs/like.md)."""
     grounding: GroundingSettings | None = None
-    """A second look: whether the rare keywords that decide the first places of lists are in the pictures at all
+    """A second check of whether the rare keywords that decide the first places of lists are in the pictures at all
     (docs/grounding.md)."""
     junk: Literal["lane", "keep"] = "lane"
-    """What becomes of images that are blurred, black, of one colour or nearly empty: `lane` lists them apart, after all
-    others, `keep` leaves them in the lists (docs/junk.md)."""
+    """What happens to images that are blurred, black, of one colour or nearly empty: `lane` lists them separately,
+    after all others, `keep` leaves them in the lists (docs/junk.md)."""
     out_of_domain: tuple[
         Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)], ...
     ] = ()
@@ -150,12 +150,12 @@ class ProjectSettings(Settings):
     whole_list_up_to: Annotated[int, Field(ge=1)] = 20_000_000
     """Largest pool whose list names every image; the list of a larger one ends at twice the budget (docs/scale.md)."""
     slices: SliceSettings | None = None
-    """Parts of the pool that share each experiment's budget, and what every result is shown by (docs/slices.md)."""
+    """Parts of the pool that share each experiment's budget, and have results of their own (docs/slices.md)."""
     experiments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ExperimentSettings] = Field(
         default_factory=lambda known: default_experiments(labelled=_is_labelled(known.get("dataset")))
     )
-    """Mining strategies by name; each is one partition and one MLflow run. Left out: the eight usual ones, without
-    labels those of them that need none."""
+    """Mining strategies by name; each is one partition and one MLflow run. If left out: the eight usual ones, or
+    without labels those that need none."""
 
     @property
     def items(self) -> ItemKind:
@@ -184,7 +184,9 @@ class ProjectSettings(Settings):
         if self.unit == "object" and self.objects is None:
             raise ValueError("unit: objects are mined by their boxes; say in `objects` where these are (boxes: FILE)")
         if self.objects is not None and self.objects.from_dataset and not self.dataset.capabilities.knows_objects:
-            raise ValueError(f"objects.from_dataset: kind {self.dataset.kind} knows no objects; set objects.boxes")
+            raise ValueError(
+                f"objects.from_dataset: kind {self.dataset.kind} has no objects of its own; set objects.boxes"
+            )
         if self.unit == "image" and self.dataset.labels is not None and self.dataset.labels.boxes:
             raise ValueError("dataset.labels.boxes: classes of boxes are labels of objects; set `unit: object` too")
         return self
@@ -357,7 +359,7 @@ class Project:
             path: The file; without it `VLMINE_PROJECT`, else `vlmine.yaml` in the working folder.
 
         Raises:
-            ConfigError: the file is missing, is no YAML, or a setting is wrong; the message names each.
+            ConfigError: the file is missing, is not YAML, or a setting is wrong; the message names each.
         """
         file = Path(path or os.environ.get("VLMINE_PROJECT") or SETTINGS_FILE)
         if not file.is_file():
@@ -367,7 +369,7 @@ class Project:
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} is no YAML: {error}") from error
+            raise ConfigError(f"{file} is not YAML: {error}") from error
         project = cls(parse_settings(content, where=str(file)), file.parent, file=file)
         project.check_home()
         project.settings = with_searches(project.settings, project.searches_folder)
@@ -394,7 +396,7 @@ class Project:
         Tables whose contract changed need no mark: their stage's version is part of what they are made from.
 
         Raises:
-            ConfigError: the home's layout is older or newer than ours, or its path is no UTF-8.
+            ConfigError: the home's layout is older or newer than ours, or its path is not UTF-8.
         """
         refuse_undecodable(self._home_folder)
         mark = self._home_folder / "layout"
@@ -456,8 +458,8 @@ class Project:
         folder = self.state_folder(name)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ConfigError(
-                f"{folder} may not be written by this user. Give the right to it, or set VLMINE_HOME to a folder of "
-                f"yours."
+                f"{folder} is not writable by this user. Grant write access, or set VLMINE_HOME to a folder of your "
+                f"own."
             )
         return plain_path(folder)
 

@@ -47,7 +47,7 @@ class ProviderSettings(Settings):
 
     @classmethod
     def of_kind(cls, content: Any) -> Any:
-        """Return settings as their kind's own class; anything that is no mapping and no settings is left to pydantic.
+        """Return settings as their kind's own class; pydantic gets anything that is neither mapping nor settings.
 
         Raises:
             PydanticCustomError: the kind is missing, unknown or broken.
@@ -104,7 +104,7 @@ class Provider(Generic[S, Part]):
 
     def __post_init__(self) -> None:
         if not issubclass(self.settings, self.base):
-            raise ConfigError(f"{self.settings.__name__} is no subclass of {self.base.__name__}")
+            raise ConfigError(f"{self.settings.__name__} is not a subclass of {self.base.__name__}")
 
     @property
     def kind(self) -> str:

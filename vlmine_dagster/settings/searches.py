@@ -23,7 +23,7 @@ def with_searches(settings: "ProjectSettings", folder: Path) -> "ProjectSettings
     """Return settings whose experiments are followed by the searches of a folder.
 
     Raises:
-        ConfigError: a file holds no search.
+        ConfigError: a file is not a search.
     """
     found = {}
     for file in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
@@ -32,7 +32,7 @@ def with_searches(settings: "ProjectSettings", folder: Path) -> "ProjectSettings
         try:
             found[file.stem] = ExperimentSettings.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
         except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
-            raise ConfigError(f"{file} holds no search of `vlmine like`: {error}. Delete the file.") from error
+            raise ConfigError(f"{file} is not a search of `vlmine like`: {error}. Delete the file.") from error
     return settings.model_copy(update={"experiments": {**settings.experiments, **found}}) if found else settings
 
 

@@ -18,14 +18,14 @@ class SequenceSettings(Settings):
     pattern: str | None = None
     """Regular expression over the whole name of an image without its ending, with the group `sequence` and perhaps
     `frame` (a whole number) and `timestamp` (a number): '(?P<sequence>.+)_(?P<frame>\\d+)'. An image that it does not
-    match is of no sequence."""
+    match belongs to no sequence."""
     name: Literal["key", "image_id"] = "key"
-    """What the pattern is matched with. The key is unique within a shard; take image_id where only the shard, such as
-    the tar of a drive, tells equal names apart."""
+    """What the pattern is matched with. The key is unique within a shard; take image_id if only the shard, such as the
+    tar of a drive, distinguishes equal names."""
     columns: dict[Literal["sequence", "frame", "timestamp"], Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict
     )
-    """Columns that say the same, such as {sequence: drive, frame: index, timestamp: time}; for Parquet."""
+    """Columns with the same information, such as {sequence: drive, frame: index, timestamp: time}; for Parquet."""
     timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
     """Unit of timestamps that are plain numbers."""
     frames_per_s: Annotated[float, Field(gt=0, le=100_000)] | None = None
@@ -44,9 +44,11 @@ class SequenceSettings(Settings):
         try:
             groups = re.compile(pattern).groupindex
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
         if "sequence" not in groups:
-            raise ValueError(f"{pattern!r} lacks the group (?P<sequence>...), which says to which recording it belongs")
+            raise ValueError(
+                f"{pattern!r} lacks the group (?P<sequence>...), which names the recording that it belongs to"
+            )
         strange = next((name for name in groups if name not in _GROUPS), None)
         if strange is not None:
             raise ValueError(f"{pattern!r} has the group {strange!r}; expected {', '.join(_GROUPS)}")
@@ -57,5 +59,5 @@ class SequenceSettings(Settings):
         if (self.pattern is None) == (not self.columns):
             raise ValueError("sequences: set pattern or columns, one of the two")
         if self.columns and "sequence" not in self.columns:
-            raise ValueError("sequences: columns lack `sequence`, which says to which recording an image belongs")
+            raise ValueError("sequences: columns lack `sequence`, which names the recording that an image belongs to")
         return self

@@ -20,19 +20,19 @@ class SliceSettings(Settings):
     """Slices of the pool: what splits the budget, and within what keywords are rare (docs/slices.md)."""
 
     by: Annotated[str, Field(min_length=1)]
-    """Column whose values are the slices: of `dataset.attributes`, of Parquet, of JSON files beside the images, or what
-    the source says; `shard` for the shards themselves; `keywords` with the list below."""
+    """Column whose values are the slices: of `dataset.attributes`, of Parquet, of JSON files beside the images, or
+    values of the source; `shard` for the shards themselves; `keywords` with the list below."""
     keywords: tuple[str, ...] = ()
     """With `by: keywords`: a slice for each; an image belongs to the first of them that it has."""
     floor: Floor | dict[str, Floor] | None = None
-    """Fewest places that each slice gets of those selected, as far as it has candidates; also by the name of a slice,
+    """Minimum number of selected images from each slice, if it has that many candidates; also by the name of a slice,
     such as {night: 50}."""
     within: bool = False
     """Whether keywords are counted within the slice: what is rare at night may be common by day."""
     bins: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Numbers are put into this many slices of about the same size."""
+    """Numbers are divided into this many slices of about the same size."""
     characters: Annotated[int, Field(ge=1)] | None = None
-    """Only so many characters of a value count: 7 makes months of dates such as 2026-03-14."""
+    """Only this many characters of a value count: 7 makes months of dates such as 2026-03-14."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "SliceSettings":

@@ -27,7 +27,7 @@ _NOTES = {
     "describer": "Who describes an image: the ImageNet tagger runs anywhere.",
     "keyworder": "Who turns a description into keywords.",
     "task_model": "The model whose uncertainty is mined, trained on the labelled seed.",
-    "retraining": "How mined sets are judged: budgets are shares of the pool.",
+    "retraining": "How mined sets are evaluated: budgets are shares of the pool.",
     "budget": "What an experiment selects: a share of the pool (up to 1) or a number of images.",
     "experiments": "Mining strategies, one MLflow run each. Signals (docs/signals.md) are joined by fronts or ranks.",
 }
@@ -111,7 +111,7 @@ def write_starter(folder: Path, settings: ProjectSettings, *, is_forced: bool = 
     file = folder / SETTINGS_FILE
     text = starter_yaml(settings)
     if file.exists() and not is_forced and file.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{file} is there already. Work in another folder, or pass --force to overwrite it.")
+        raise ConfigError(f"{file} already exists. Work in another folder, or pass --force to overwrite it.")
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     parse_settings(yaml.safe_load(text), where=str(file))

@@ -76,7 +76,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     last = max(row["labelled"] for row in rows)
     for metric, name in METRICS.items():
         if any(np.isnan(row[metric]) for row in rows):
-            words.append(f"{name} is unknown: the project has no such images to judge by")
+            words.append(f"{name} is unknown: the project has no such test images")
             continue
         curves = ArmCurves(rows, metric)
         named = {curves.mined(share): share for share in curves.budgets}
@@ -91,9 +91,9 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         ]
         for reference in ("random", "cluster_wise"):
             compared = list(curves.compared(reference, fewest=FEWEST_TRAINED).values())[-2]
-            tables[f"{name.capitalize()} at {last} labels minus {reference}, paired, 95% interval; * is shown"] = (
-                difference_table({f"{last} labels": compared})
-            )
+            tables[
+                f"{name.capitalize()} at {last} labels minus {reference}, paired, 95% interval; * is significant"
+            ] = difference_table({f"{last} labels": compared})
             words += [
                 comparison_sentence(
                     one, where=f"at {last} labels", more=f"has more {name} than", less=f"has less {name} than"

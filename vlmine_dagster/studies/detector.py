@@ -109,8 +109,8 @@ class _Images:
         free = {name: one for name in self.pool if (one := self._sequence_of[name]) not in labelled}
         if not free:
             raise ConfigError(
-                "the study detector: each sequence has a labelled frame, so that no image can judge. Put the labels of "
-                "some sequences into the split test."
+                "the study detector: each sequence has a labelled frame, so no image is left to test on. Put the "
+                "labels of some sequences into the split test."
             )
         return drawn_whole(free, count=min(round(_HELD_OUT * len(self.pool)), _MOST_JUDGES), draw=draw)
 
@@ -235,7 +235,7 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     tables, plots = {}, {}
     usable = {metric: name for metric, name in METRICS.items() if not any(np.isnan(row[metric]) for row in rows)}
     words = [
-        f"{name} is unknown: in some draw no image that judges holds one"
+        f"{name} is unknown: in some draw no held-out image has one"
         for metric, name in METRICS.items()
         if metric not in usable
     ]
@@ -248,7 +248,7 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
             continue
         for reference in dict.fromkeys([reference_of(curves.arms), *(arm for arm in curves.arms if arm == "random")]):
             compared = curves.compared(reference, fewest=FEWEST_TRAINED)
-            tables[f"{title} minus {reference}, paired, 95% interval; * is shown"] = difference_table(compared)
+            tables[f"{title} minus {reference}, paired, 95% interval; * is significant"] = difference_table(compared)
             words += [
                 comparison_sentence(
                     one,
@@ -260,7 +260,7 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
                 if metric == _COMPARED[0]
             ]
     words.append(
-        "lists are of one labelled set: draws vary the images that judge, the initial weights and the order of training"
+        "lists are of one labelled set: draws vary the held-out images, the initial weights and the order of training"
     )
     return Findings(words, tables, _arms(rows, usable), plots)
 

@@ -204,7 +204,7 @@ def verdict(
     """Return what is shown against a reference, in words and as tables.
 
     Raises:
-        ConfigError: the reference is none of the arms.
+        ConfigError: the reference is not one of the arms.
     """
     against = reference or reference_of(curves.arms)
     if against not in curves.arms:
@@ -214,7 +214,7 @@ def verdict(
     words = [comparison_sentence(one, where=f"at {headline}") for one in compared[headline]]
     tables = {
         f"Recall of few-shot images, mean ± standard deviation over {len(curves.draws)} draws": curves.spread_table(),
-        f"Minus {against}, paired, 95% interval; * is shown": difference_table(compared),
+        f"Minus {against}, paired, 95% interval; * is significant": difference_table(compared),
     }
     return words, tables
 

@@ -319,8 +319,8 @@ def _setting(run: StudyRun) -> list[str]:
     world = _world(run)
     overlaps = ", ".join(f"{name} {iou:g}" for name, iou in TYPES.items())
     return [
-        f"{len(world.segments)} segments of {len(world.sweeps)} sweeps, {len(world.judging)} of them judge; each list "
-        f"adds {SWEEPS_PER_LIST} sweeps, at most {PER_SEGMENT} of a segment; found means an overlap in space of "
+        f"{len(world.segments)} segments of {len(world.sweeps)} sweeps, {len(world.judging)} of them for testing; each "
+        f"list adds {SWEEPS_PER_LIST} sweeps, at most {PER_SEGMENT} of a segment; found means an overlap in space of "
         f"{overlaps}",
         *(f"rare means: {rule.text}" for rule in RULES),
     ]

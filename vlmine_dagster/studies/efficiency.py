@@ -28,7 +28,7 @@ def spend(run: StudyRun, step: str) -> list[Row]:
     """Label one draw in rounds by every arm, until it is as good as random labels are in the end."""
     pool, number = labelled_pool(run), int(step.removeprefix("draw-"))
     if not pool.test_truth:
-        raise MissingInputError("study efficiency: no image is labelled as `test`, so nobody can judge a probe.")
+        raise MissingInputError("study efficiency: no image is labelled as `test`, so no probe can be evaluated.")
     count = len(pool.truth)
     totals = [budget_count(share, count) for share in SHARES]
     start = np.random.default_rng([number, count]).permutation(count)[: totals[0]]

@@ -47,7 +47,7 @@ def retrain(run: StudyRun, step: str) -> list[Row]:
     seed, mined = _lessons(run, draw, count=max(counts.values()))
     test = _judges(run, Split.TEST)
     if test is None:
-        raise MissingInputError("study retraining: no image is labelled as `test`, so nobody can judge a model.")
+        raise MissingInputError("study retraining: no image is labelled as `test`, so no model can be evaluated.")
     curve = _curve(run, seed, test, training_seed=draw.number)
     alone = curve(mined=Labelled(seed.inputs[:0], []), budgets=[0])
     shares = {0: 0.0, **{count: share for share, count in counts.items()}}
@@ -117,7 +117,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
                 )
                 for one in compared[share_name(budget)]
             ]
-            title = f"{name.capitalize()} minus {reference}, paired, 95% interval; * is shown"
+            title = f"{name.capitalize()} minus {reference}, paired, 95% interval; * is significant"
             tables[title] = difference_table(compared)
         plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
     words.append(run.class_words)

@@ -69,13 +69,13 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     headline = max(share for share in budgets_of(run) if share <= max(headline_of(run.bench.project.settings), 0))
     for metric, name in METRICS.items():
         if any(np.isnan(row[metric]) for row in rows):
-            words.append(f"{name} is unknown: the project has no such images to judge by")
+            words.append(f"{name} is unknown: the project has no such test images")
             continue
         curves = ArmCurves(rows, metric, start=None)
         tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
-        tables[f"{name.capitalize()} at {share_name(headline)} minus that of ..., paired, 95% interval; * is shown"] = (
-            differences(curves, headline)
-        )
+        tables[
+            f"{name.capitalize()} at {share_name(headline)} minus that of ..., paired, 95% interval; * is significant"
+        ] = differences(curves, headline)
         words += best_words(curves, name, headline)
         plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name)
     words += [_kinds(), run.class_words]

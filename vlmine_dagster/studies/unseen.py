@@ -90,7 +90,9 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         reference = reference_of(curves.arms)
         compared = curves.compared(reference, fewest=FEWEST_TRAINED)
         tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
-        tables[f"{name.capitalize()} minus {reference}, paired, 95% interval; * is shown"] = difference_table(compared)
+        tables[f"{name.capitalize()} minus {reference}, paired, 95% interval; * is significant"] = difference_table(
+            compared
+        )
         words += [
             comparison_sentence(
                 one,

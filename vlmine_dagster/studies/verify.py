@@ -118,7 +118,7 @@ def take_verdicts(bench: Workbench, file: Path) -> int:
     """
     found = parse_verdicts(file.read_bytes(), where=str(file))
     if not found:
-        raise SourceError(f"{file} holds no verdict. Judge at least one image on the page before it is saved.")
+        raise SourceError(f"{file} contains no verdict. Judge at least one image on the page before it is saved.")
     write_whole(verdict_folder(bench) / f"{file.stem}.json", json.dumps({"verdicts": found}))
     return len(found)
 

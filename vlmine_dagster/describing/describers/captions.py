@@ -26,7 +26,7 @@ class CaptionsSettings(DescriberSettings):
     """Take descriptions that were made elsewhere."""
 
     kind: Literal["captions"]
-    """Captions from a Parquet or JSON Lines file, such as another pipeline's; nothing is asked."""
+    """Captions from a Parquet or JSON Lines file, for example of another pipeline; no model is asked."""
     path: PublicLocation
     """The file: .parquet, or .jsonl with one object per line."""
     name_column: str | None = None
@@ -150,7 +150,7 @@ def _read(location: str) -> "pa.Table":
     import pyarrow.parquet as pq
 
     if not location.lower().endswith(_ENDINGS):
-        raise ConfigError(f"describer.path: {location} ends in none of {', '.join(_ENDINGS)}.")
+        raise ConfigError(f"describer.path: {location} does not end in one of {', '.join(_ENDINGS)}.")
     with _opened(location) as file:
         return pq.read_table(file) if location.lower().endswith(".parquet") else pyarrow.json.read_json(file)
 

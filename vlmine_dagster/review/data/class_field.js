@@ -29,7 +29,7 @@ export class ClassField {
 
   #problem() {
     return `“${this.name}” is not among the project's ${this.choices.size.toLocaleString("en")} classes. The nearest is “${nearest(this.name, this.choices)}”. `
-      + "Correct it, empty the field, or add it to the file of classes (dataset.labels.classes) and start vlmine review again.";
+      + "Correct it, clear the field, or add it to the file of classes (dataset.labels.classes) and start vlmine review again.";
   }
 }
 

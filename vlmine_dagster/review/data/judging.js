@@ -63,7 +63,7 @@ export class Judging {
       this.newest = found.newest;
       this.onProblem(this.refusal);
     } catch (problem) {
-      this.onProblem(problem instanceof TypeError ? "The server does not answer. Start `vlmine review` again; nothing that you judge meanwhile is lost." : problem.message);
+      this.onProblem(problem instanceof TypeError ? "The server does not answer. Start `vlmine review` again; none of your verdicts is lost." : problem.message);
     }
   }
 
