@@ -54,7 +54,7 @@ def attributes(run: StageRun) -> Product:
     if unreadable:
         run.log.warning(
             f"{len(unreadable):,} JSON files beside images of {run.partition} cannot be read and count as "
-            f'missing, such as that of {unreadable[0]}: each must hold one object, such as {{"weather": "fog"}}.'
+            f'missing, such as that of {unreadable[0]}: each must contain one object, such as {{"weather": "fog"}}.'
         )
     rows = attribute_rows(items, shard=run.partition, parents=parents, beside=beside, file=file)
     without = rows.column("attributes").null_count

@@ -155,7 +155,7 @@ def _is_made(folder: Path, recipe: str) -> bool:
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "a sample pool of another version" if mark.is_file() else "something else"
-        raise ConfigError(f"{folder} holds {what}. Choose another folder for the sample pool, or delete this one.")
+        raise ConfigError(f"{folder} contains {what}. Choose another folder for the sample pool, or delete this one.")
     return False
 
 

@@ -117,7 +117,7 @@ class BoxFiles:
         if is_empty:
             raise SourceError(
                 f"{self._settings.boxes[place]}: no file in it is of a known format of boxes "
-                f"({', '.join(BOX_FORMATS.names)}); a table begins with the names of its columns. Correct "
+                f"({', '.join(BOX_FORMATS.names)}); a table starts with the names of its columns. Correct "
                 f"objects.boxes, or name the format (objects.format)."
             )
 

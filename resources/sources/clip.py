@@ -172,7 +172,7 @@ class Clip:
     def _broken_off(self) -> str:
         end = 0.0 if self._now is None else self._now[0] + self._frame_s
         length = "" if self.length_s is None else f" of {self.length_s:.3f} s"
-        return f"the video breaks off at {end:.3f} s{length}. Fetch it again; what comes before is used"
+        return f"the video ends early at {end:.3f} s{length}. Fetch it again; what comes before is used"
 
     def _restart(self) -> None:
         self._packets = self._container.demux(self._stream)
@@ -259,7 +259,7 @@ def open_clip(file: Any) -> Iterator[Clip]:
     with container:
         streams = [one for one in container.streams.video if not one.disposition & _ATTACHED]
         if not streams or not streams[0].codec_context.width:
-            raise PictureError("it holds no pictures, perhaps sound alone: leave it out by dataset.exclude")
+            raise PictureError("it contains no pictures, perhaps only sound: leave it out by dataset.exclude")
         yield Clip(container, streams[0])
 
 

@@ -95,17 +95,17 @@ def columns_without_images(file: pq.ParquetFile) -> str:
     addresses = [field.name for field in file.schema_arrow if is_text(field.type) and _shows_address(file, field.name)]
     if addresses:
         return (
-            f"column {addresses[0]!r} holds addresses: fetch the images first (img2dataset writes WebDataset tars), "
+            f"column {addresses[0]!r} contains addresses: fetch the images first (img2dataset writes WebDataset tars), "
             f"then give the folder of what was fetched"
         )
     place = next((found for field in file.schema_arrow if (found := _first_place(file, field))), None)
     if place is not None:
         return (
-            f"column {place[0]!r} holds paths such as {place[1]!r} and no bytes: give the folder of these files, or "
+            f"column {place[0]!r} contains paths such as {place[1]!r} and no bytes: give the folder of these files, or "
             f"write their bytes into the table"
         )
     types = ", ".join(f"{field.name!r} ({field.type})" for field in file.schema_arrow)
-    return f"no column holds encoded images; its columns: {types}"
+    return f"no column contains encoded images; its columns: {types}"
 
 
 def _image_candidates(schema: pa.Schema) -> list[str]:

@@ -270,7 +270,7 @@ def _folder(tree: FileTree, images: list[str]) -> _Found | None:
         )
     elif misnamed:
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in misnamed.items())
-        notes.append(f"left out although they begin like pictures: {kinds}. dataset.image_endings takes them.")
+        notes.append(f"left out although they start like pictures: {kinds}. dataset.image_endings takes them.")
     tests = test_folders(images)
     if tests and path_splits(images, are_shards=False) is None:
         notes.append(f"images in {', '.join(tests[:3])} are mined like all others; dataset.exclude leaves them out.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from vlmine_dagster.resources.sources.choice import is_hidden
 from vlmine_dagster.resources.sources.translated import unreadable
 
-_CLOSED = {errno.EACCES: "may not be read", errno.EPERM: "may not be read", errno.ENAMETOOLONG: "lies too deep"}
+_CLOSED = {errno.EACCES: "may not be read", errno.EPERM: "may not be read", errno.ENAMETOOLONG: "is nested too deeply"}
 """Why a folder cannot be listed, now or later; other errors may pass."""
 
 

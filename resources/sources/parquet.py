@@ -221,7 +221,7 @@ class ParquetSource(FileShards):
             path = value["path"].as_py() if "path" in value else None
             value = value["bytes"]
         if not value.is_valid:
-            failure = f"the row holds the path {path!r} and no bytes" if path else None
+            failure = f"the row contains the path {path!r} and no bytes" if path else None
             return RawImage(key, uri, b"", failure)
         if is_text(value.type):
             return self._from_text(key, uri, value.as_py())
@@ -235,7 +235,7 @@ class ParquetSource(FileShards):
         problem = too_large(len(text) * 3 // 4, self._max_bytes)
         data = b"" if problem else decoded_text(text)
         if data is None:
-            problem = f"the row holds text that is not base64: {text[:40]!r}"
+            problem = f"the row contains text that is not base64: {text[:40]!r}"
         return RawImage(key, uri, data or b"", problem)
 
 

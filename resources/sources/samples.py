@@ -88,11 +88,11 @@ def chosen_endings(images: Iterable[RawImage]) -> tuple[tuple[str, ...] | None, 
     all_endings = ", ".join(by_ending)
     if not kept or len(kept) == len(by_ending):
         return None, (
-            f"samples hold several pictures ({all_endings}): each is an image, the second of a sample as KEY~2. "
+            f"samples contain several pictures ({all_endings}): each is an image, the second of a sample as KEY~2. "
             f"dataset.image_endings chooses."
         )
     return kept, (
-        f"samples hold several pictures ({all_endings}): taken as images: {', '.join(kept)} (dataset.image_endings)."
+        f"samples contain several pictures ({all_endings}): taken as images: {', '.join(kept)} (dataset.image_endings)."
     )
 
 

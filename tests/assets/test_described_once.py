@@ -114,7 +114,7 @@ def test_a_picture_is_asked_about_once_whatever_comes_later(make_project: Maker)
     assert listed["a/r0"].endswith(" · +3 similar")
     assert made.frame("vocab_counts").set_index("keyword")["image_count"]["rocket"] == 7 + 1  # one answer per picture
     card = selection_card(made.bench, "c/r3", made.bench.source.shards())
-    assert card["verdict"] == "not mined: a/r0 shows the same picture and stands for it"
+    assert card["verdict"] == "not mined: a/r0 shows the same picture and represents it"
 
 
 def test_what_judges_is_not_described_so_its_duplicates_are(make_project: Maker):

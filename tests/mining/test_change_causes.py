@@ -24,7 +24,7 @@ def left(before: Standing, now: Standing | None, lists: Comparison = LISTS, **st
     [
         ({"split": "seed"}, Cause.LABELLED, "labelled now"),
         ({"split": "test"}, Cause.LABELLED, "in the test split now"),
-        ({"split": None, "outcome": None}, Cause.GONE, "the data set no longer holds it"),
+        ({"split": None, "outcome": None}, Cause.GONE, "it is no longer in the data set"),
         ({"outcome": "corrupt"}, Cause.UNREADABLE, "it cannot be read any more (corrupt)"),
         ({}, Cause.UNRANKED, "no longer ranked: it lacks a signal, or another one stands for it"),
     ],
@@ -89,7 +89,7 @@ def test_a_budget_reaches_the_image_whose_rank_it_is_and_not_the_next():
 def test_newcomers_push_down_and_those_who_leave_make_room():
     assert left(Standing(45, 45), Standing(60, 44)) == (
         Cause.OTHERS,
-        "rank 60 now; pushed down 16 by images that the last list did not hold",
+        "rank 60 now; pushed down 16 by images that the last list did not contain",
     )
     assert entered(Standing(60, 44), Standing(45, 45)) == (Cause.OTHERS, "rank 60 before; images ahead of it left")
     assert left(Standing(45, 45), Standing(60, 47))[0] is Cause.OTHERS  # two by itself, thirteen by newcomers

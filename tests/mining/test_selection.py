@@ -257,7 +257,7 @@ def test_an_empty_pool_has_an_empty_ranking():
 
 @pytest.mark.parametrize("bad", [[[np.nan, 1.0]], [[np.inf, 1.0]]])
 def test_fronts_refuse_what_cannot_be_compared(bad):
-    with pytest.raises(ContractError, match="1 of 1 rows hold NaN or infinity"):
+    with pytest.raises(ContractError, match="1 of 1 rows contain NaN or infinity"):
         non_dominated_fronts(bad)
 
 

@@ -106,7 +106,8 @@ def test_lvis_becomes_a_project_whose_boxes_fit_its_images(tmp_path, monkeypatch
     assert result.exit_code == 0, result.output
     assert "110 in the pool, 2 for testing." in result.output
     assert (
-        "110 images with 244 boxes; classes by the images that hold them: 1 rare, 1 common, 1 frequent" in result.output
+        "110 images with 244 boxes; classes by the images that contain them: 1 rare, 1 common, 1 frequent"
+        in result.output
     )
     project = Project.load(tmp_path / "project/vlmine.yaml")
     assert project.settings.unit == "object"

@@ -60,15 +60,15 @@ def test_what_was_pasted_with_a_key_is_taken_off(monkeypatch, value):
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        (f"\u201c{KEY}\u201d", "holds a character that no header can: a typographic quotation mark"),
-        (f"{KEY[:8]}\u2013{KEY[9:]}", "holds a character that no header can: only ASCII"),
-        (f"{KEY[:9]}\n{KEY[9:]}", "holds a line break in the middle"),
-        (f"{KEY} {KEY}", "holds a space in the middle"),
-        ("\u043a\u043b\u044e\u0447-1234567", "holds a character that no header can: only ASCII"),
-        ("${OPENAI_KEY}", "holds a placeholder that nobody has replaced"),
-        ("<your key>", "holds a placeholder"),
-        ("{{ secrets.OPENAI }}", "holds a placeholder"),
-        (f"{KEY}\x00", "holds a character that no header can: only ASCII"),
+        (f"\u201c{KEY}\u201d", "contains a character that headers do not allow: a typographic quotation mark"),
+        (f"{KEY[:8]}\u2013{KEY[9:]}", "contains a character that headers do not allow: only ASCII"),
+        (f"{KEY[:9]}\n{KEY[9:]}", "contains a line break in the middle"),
+        (f"{KEY} {KEY}", "contains a space in the middle"),
+        ("\u043a\u043b\u044e\u0447-1234567", "contains a character that headers do not allow: only ASCII"),
+        ("${OPENAI_KEY}", "contains a placeholder that nobody has replaced"),
+        ("<your key>", "contains a placeholder"),
+        ("{{ secrets.OPENAI }}", "contains a placeholder"),
+        (f"{KEY}\x00", "contains a character that headers do not allow: only ASCII"),
     ],
 )
 def test_a_key_that_no_header_can_hold_is_refused_before_any_call_and_not_shown(monkeypatch, value, why):

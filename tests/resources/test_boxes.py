@@ -763,7 +763,7 @@ def test_files_are_read_once_and_again_when_one_changes(tmp_path):
         (
             {"a.json": '{"_via_settings": {}}'},
             {},
-            r"no file in it is of a known format .*; a table begins with the names of",
+            r"no file in it is of a known format .*; a table starts with the names of",
         ),
         ({"a.json": '[{"name": "a", "labels": []}]'}, {}, "no file in it is of a known format"),
         (

@@ -56,7 +56,7 @@ def test_a_folder_that_lies_too_deep_is_named_and_the_others_are_read(tmp_path):
     source = source_of(FileTree(str(tmp_path)))
 
     assert found_in(source) == {"a.gif": None}
-    assert ignored_line(source) == f"ignored: what is in {'d' * 100}... (lies too deep)"
+    assert ignored_line(source) == f"ignored: what is in {'d' * 100}... (is nested too deeply)"
 
 
 @pytest.mark.parametrize("name", ["pipe", "x_mask.png", "labels.json", "metadata.csv", "b.tar", "c.parquet"])

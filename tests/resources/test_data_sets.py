@@ -170,13 +170,13 @@ def test_base64_is_decoded(tmp_path, before):
     assert found.settings.image_column == "image_base64"
     images = [raw for _, raw in sorted(keys_of(found.settings, tmp_path).items())]
     assert [raw.data for raw in images] == [jpeg(0), jpeg(1), jpeg(2), b"", b""]
-    assert images[3].failure == "the row holds text that is not base64: 'what?'"
+    assert images[3].failure == "the row contains text that is not base64: 'what?'"
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"t.parquet": table_of(url=["https://x.org/1.jpg"], caption=["x"])}, "column 'url' holds addresses: fetch"),
+        ({"t.parquet": table_of(url=["https://x.org/1.jpg"], caption=["x"])}, "column 'url' contains addresses: fetch"),
         ({"t.parquet": table_of(n=[1], text=["x"])}, r"its columns: 'n' \(int64\), 'text' \(string\)"),
         ({"d/data-00000.arrow": b"ARROW1"}, r"load_from_disk\(FOLDER\)\.to_parquet"),
         ({"train.tar": tar_of({"n01.tar": tar_of({"1.jpg": jpeg()})})}, r"train\.tar holds tars \(n01\.tar, .*unpack"),
@@ -408,7 +408,7 @@ def test_pictures_under_endings_of_others_are_named_beside_images(tmp_path):
     found = survey(str(tmp_path / "data"))
     assert found.settings.image_endings is None
     assert found.notes[0] == (
-        "left out although they begin like pictures: 1 .jpg_original, 1 .jpg~. dataset.image_endings takes them."
+        "left out although they start like pictures: 1 .jpg_original, 1 .jpg~. dataset.image_endings takes them."
     )
 
 

@@ -93,14 +93,14 @@ def test_a_second_call_touches_nothing(sample):
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"holds something else\. Choose another folder"):
+    with pytest.raises(ConfigError, match=r"contains something else\. Choose another folder"):
         make_sample_pool(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_pool_of_another_version_is_refused_and_not_overwritten(tmp_path):
     (tmp_path / ".sample-pool").write_text("0")
-    with pytest.raises(ConfigError, match=r"holds a sample pool of another version"):
+    with pytest.raises(ConfigError, match=r"contains a sample pool of another version"):
         make_sample_pool(tmp_path)
 
 

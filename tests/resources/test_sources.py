@@ -592,7 +592,7 @@ def test_rows_without_bytes_are_empty_images_or_say_that_they_hold_only_a_path(t
     data = parquet_bytes({"image": values})
     found = list(open_at(write(tmp_path / "data", {"s.parquet": data}), tmp_path, kind="parquet").read("s"))
     assert [raw.data for raw in found] == [jpeg(), b"", b"", b""]
-    assert [raw.failure for raw in found] == [None, None, None, "the row holds the path '/x/1.jpg' and no bytes"]
+    assert [raw.failure for raw in found] == [None, None, None, "the row contains the path '/x/1.jpg' and no bytes"]
 
 
 @pytest.mark.parametrize("keys", [["a", "b/c.jpg", "a", None], [7, 8, 7, None]])

@@ -151,7 +151,7 @@ def test_a_table_with_paths_in_the_image_column_is_left_out_and_one_with_base64_
 
 def test_numbers_that_are_missing_in_a_list_of_bytes_are_no_image(tmp_path):
     column = pa.array([[255, None, 3]], pa.list_(pa.uint8()))
-    with pytest.raises(SourceError, match="no column holds encoded images"):
+    with pytest.raises(SourceError, match="no column contains encoded images"):
         survey(str(written(tmp_path / "data", a={"image": column})))
 
 
@@ -164,7 +164,9 @@ def test_numbers_that_are_missing_in_a_list_of_bytes_are_no_image(tmp_path):
 )
 def test_a_table_of_paths_says_that_it_holds_no_bytes(tmp_path, column):
     folder = written(tmp_path / "data", d={"image": column})
-    with pytest.raises(SourceError, match="column 'image' holds paths such as '/home/me/0.jpg' and no bytes: give the"):
+    with pytest.raises(
+        SourceError, match="column 'image' contains paths such as '/home/me/0.jpg' and no bytes: give the"
+    ):
         survey(str(folder))
 
 

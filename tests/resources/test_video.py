@@ -226,7 +226,7 @@ def test_of_a_video_that_breaks_off_the_good_part_is_used_and_the_rest_are_rows(
     assert 3 <= good <= 5
     assert outcomes == ["ok"] * good + ["corrupt"] * (8 - good)
     assert {row["sequence_id"] for row in rows} == {f"clip.{ending}"}
-    assert "the video breaks off at" in rows[-1]["failure"]
+    assert "the video ends early at" in rows[-1]["failure"]
     assert "of 8.000 s" in rows[-1]["failure"]
 
 
@@ -275,7 +275,7 @@ def test_a_video_of_sound_alone_and_one_of_too_many_pixels_are_told(tmp_path):
 
     sound, wide = read(tmp_path, max_pixels=1000).values()
 
-    assert "perhaps sound alone" in sound.failure
+    assert "perhaps only sound" in sound.failure
     assert wide.failure == "3,072 pixels, more than dataset.max_pixels (1,000)"
 
 

@@ -139,7 +139,7 @@ def test_a_list_takes_one_frame_per_moment_and_says_what_it_skips(tmp_path):
     assert rows[0]["reason"].endswith(" · 2 more frames of this moment")
     assert rows[1]["reason"].endswith(" · 1 more frame of this moment")
     assert "more" not in rows[2]["reason"]
-    assert rows[4]["reason"] == "skipped, the list holds another frame of its sequence: a/0"
+    assert rows[4]["reason"] == "skipped, the list contains another frame of its sequence: a/0"
     assert (found.selected_count, found.skipped_count) == (4, 3)
 
 
@@ -158,7 +158,7 @@ def test_a_list_takes_so_many_frames_per_sequence(tmp_path):
     assert rows[0]["reason"].endswith(" · 4 more frames of this sequence")
     assert [row["reason"] for row in rows[2:4]] == [
         "beyond the budget",
-        "skipped, the list holds another frame of its sequence: a/0",
+        "skipped, the list contains another frame of its sequence: a/0",
     ]
 
 

@@ -65,7 +65,7 @@ def test_recall_counts_rare_objects_their_images_and_their_classes_by_images_and
     assert cells("images", "images") == {"list": "good", "20%": "0.500", "60%": "1.000"}
     assert cells("classes", "images") == {"list": "good", "20%": "1.000", "60%": "1.000"}
     assert cells("objects", "boxes") == {"list": "good", "20%": "0.000", "60%": "0.750"}
-    assert report.words[0].startswith("classes by the images that hold them: 2 rare, 0 common, 1 frequent")
+    assert report.words[0].startswith("classes by the images that contain them: 2 rare, 0 common, 1 frequent")
     folder = Path(report.folder)
     rows = (folder / "rows.csv").read_text().splitlines()
     assert len(rows) == 1 + (1 + 30) * 2 * 2 * 3

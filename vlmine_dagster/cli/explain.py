@@ -220,7 +220,7 @@ def _why_not(card: dict[str, Any]) -> str:
 
 def _unranked(card: Mapping[str, Any]) -> str:
     if card["near_duplicate_of"]:
-        return f"not mined: {card['near_duplicate_of']} shows the same picture and stands for it"
+        return f"not mined: {card['near_duplicate_of']} shows the same picture and represents it"
     noun = "object" if "object" in card else "image"
     return (
         f"not ranked yet: run `vlmine run`. If it was run, the {noun} lacks the signals of every experiment, another "

@@ -72,6 +72,7 @@ _VARIABLES = re.compile(  # AZURE_OPENAI_KEY=value as shells and dictionaries wr
     r""
     r""
     r""
+    r""
     r"|(\b[Kk]ey[\"']?\s*[=:]\s*[\"']?)(?:[0-9a-f]{32}\b|(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{20,}(?![\w./-]))"
 )
 _FIELD_WORDS = ("key", "token", "secret", "pass", "pwd", "pw", "psk", "auth", "sig", "credential", "cookie", "curl")
@@ -226,16 +227,16 @@ def refusal_of_key(key: str) -> str | None:
     """Say what a header cannot hold in a key, without showing the key; None where nothing is wrong."""
     refusals = (
         (not key, None),
-        (_PLACEHOLDER.fullmatch(key) is not None, "holds a placeholder that nobody has replaced"),
-        (any(c in "\r\n" for c in key), "holds a line break in the middle"),
-        (any(c.isspace() for c in key), "holds a space in the middle"),
+        (_PLACEHOLDER.fullmatch(key) is not None, "contains a placeholder that nobody has replaced"),
+        (any(c in "\r\n" for c in key), "contains a line break in the middle"),
+        (any(c.isspace() for c in key), "contains a space in the middle"),
         (
             not set(key).isdisjoint(set(_QUOTES) - set("\"'`")),
-            "holds a character that no header can: a typographic quotation mark",
+            "contains a character that headers do not allow: a typographic quotation mark",
         ),
         (
             any(not "!" <= c <= "~" for c in key),
-            "holds a character that no header can: only ASCII letters, digits and signs are allowed",
+            "contains a character that headers do not allow: only ASCII letters, digits and signs are allowed",
         ),
     )
     return next((refusal for applies, refusal in refusals if applies), None)

@@ -108,7 +108,7 @@ def advice_results(
             check_name=name,
             asset_key=key,
             severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(one.text for _, one in shown) + more or "nothing to judge",
+            description="; ".join(one.text for _, one in shown) + more or "nothing to evaluate",
             metadata={} if not shown else dict(shown[0][1].facts),
         )
 

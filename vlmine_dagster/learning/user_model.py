@@ -141,7 +141,9 @@ def _classes(path: str, file: "ParquetFile") -> tuple[str, ...]:
     if "image_id" not in names:
         raise ValueError(f"its columns are {', '.join(names)}"[:200])
     if any(name.startswith(_PANDAS_INDEX) for name in names):
-        raise ModelError(f"task_model.path {path}: it holds pandas' row index as a column. Write it with index=False.")
+        raise ModelError(
+            f"task_model.path {path}: it contains pandas' row index as a column. Write it with index=False."
+        )
     classes = tuple(name for name in names if name != "image_id")
     if len(classes) < 2:
         raise ModelError(f"task_model.path {path}: {len(classes)} class columns, expected at least 2.")

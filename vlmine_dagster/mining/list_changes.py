@@ -101,7 +101,7 @@ def why_left(
         before: Where it was in the last list.
         now: Where it is in this one; None where it is not in it.
         lists: Both lists.
-        split: Its split now; None where the data set no longer holds it.
+        split: Its split now; None where it is no longer in the data set.
         outcome: What became of it when it was opened last.
         verdict: What reviewers called it.
         is_denied: Whether a second model did not see its keyword.
@@ -111,7 +111,7 @@ def why_left(
         >>> print(*why_left(Standing(3), None, lists, split="seed", outcome="ok"), sep=": ")
         labelled: labelled now
         >>> print(*why_left(Standing(48, 48), Standing(61, 48), lists, split="pool", outcome="ok"), sep=": ")
-        others: rank 61 now; pushed down 13 by images that the last list did not hold
+        others: rank 61 now; pushed down 13 by images that the last list did not contain
     """
     if now is None:
         return _absent(split, outcome)
@@ -147,7 +147,7 @@ def _fallen(before: Standing, now: Standing, lists: Comparison) -> Found:
     own = _places(now) - _places(before)
     others = (now.rank - before.rank) - own
     if own <= 0 or own < others:
-        return Cause.OTHERS, f"{at}; pushed down {others:,} by {lists.noun}s that the last list did not hold"
+        return Cause.OTHERS, f"{at}; pushed down {others:,} by {lists.noun}s that the last list did not contain"
     return _moved(before, now, lists, at, up=False)
 
 
@@ -157,7 +157,7 @@ def _budgets(lists: Comparison) -> str:
 
 def _absent(split: str | None, outcome: str | None) -> Found:
     if split is None:
-        return Cause.GONE, "the data set no longer holds it"
+        return Cause.GONE, "it is no longer in the data set"
     if outcome != "ok":
         return Cause.UNREADABLE, f"it cannot be read any more ({outcome})"
     if split == "seed":

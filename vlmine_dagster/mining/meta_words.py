@@ -23,6 +23,7 @@ _ABSTRACT = (
     r""
     r""
     r""
+    r""
     r"(?!(?:station|constellation|plantation|mansion|television|cushion|lotion|potion|onion|lion|stallion|city|university|trinity|nativity|ambulance|entrance|fence|residence|audience|appliance|harness|wilderness|witness|lioness|highness|pavement|basement|apartment|monument|instrument|garment|ornament|cement|tenement|parchment|ointment|tournament|equipment|department|garment|vestment|embankment|document|table|vegetable|cable|stable|marble|bible|syllable|constable|convertible|collectible|portable|family|lily|jelly|belly|butterfly|assembly|firefly|dragonfly|gully|trolley|italy|prism|organism|mechanism|tourism|ship|spaceship|battleship|warship|township|flagship|airship|exhibition|illustration|decoration|congregation|intersection|collection|reflection|procession|demonstration|celebration|formation|vegetation|construction|excavation|irrigation|installation|motion|crucifixion|pavilion|auction|pension|collision|explosion|eruption|prairie|ceremony|party|pastry|pottery|jewelry|jewellery|cemetery|bakery|library|battery|cutlery|laundry|assembly|shimmery|silvery|rally|tally|doily|woolly|curly|ugly|prickly|bubbly|wrinkly|bristly|wobbly|early|elderly|friendly|lovely|lonely|silly|jolly|chilly|hilly|smelly)s?\b)\p{{L}}{{3,}}(?:tion|sion|ity|ness|ance|ence|ency|ancy|ability|ibility|ization|isation|ism|ment|ship|able|ible|ably|ibly|ly|ful|ology)s?"
 )
 """English endings of words that name nothing to be seen, with the commonest that do."""
@@ -38,6 +39,7 @@ META = regex.compile(
 )
 
 THINGS = regex.compile(
+    r""
     r""
     r""
     r""

@@ -44,7 +44,7 @@ def non_dominated_fronts(signals: npt.ArrayLike) -> npt.NDArray[np.int64]:
         raise ContractError(f"non_dominated_fronts: got shape {points.shape}, expected (images, signals).")
     if not np.isfinite(points).all():
         raise ContractError(
-            f"non_dominated_fronts: {(~np.isfinite(points)).any(axis=1).sum()} of {len(points)} rows hold NaN or "
+            f"non_dominated_fronts: {(~np.isfinite(points)).any(axis=1).sum()} of {len(points)} rows contain NaN or "
             f"infinity. Leave them out before."
         )
     if len(points) == 0:

@@ -174,7 +174,7 @@ def _words(benchmark: DetectionBenchmark) -> tuple[str, ...]:
     counted = ", ".join(f"{groups[name]} {name}" for name in FREQUENCIES)
     unseen = _unseen(train.image_counts.keys(), benchmark.test.image_counts.keys())
     return (
-        f"{len(train.images):,} images with {sum(train.images.values()):,} boxes; classes by the images that hold "
+        f"{len(train.images):,} images with {sum(train.images.values()):,} boxes; classes by the images that contain "
         f"them: {counted} (rare: under {RARE_UNDER}, frequent: over {FREQUENT_OVER})",
         *([unseen] if unseen else []),
     )

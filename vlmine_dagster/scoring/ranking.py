@@ -36,7 +36,7 @@ from vlmine_dagster.scoring.vocabulary import published_health
 from vlmine_dagster.settings import CountedBudget, ExperimentSettings
 
 _BEYOND = "beyond the budget"
-_SKIPPED = "skipped, the list holds another {} of its sequence: "
+_SKIPPED = "skipped, the list contains another {} of its sequence: "
 _JUNK = "in the junk lane: "
 _SKIPPED_OBJECT = "listed with its image, by another object: "
 

@@ -13,7 +13,7 @@ QUESTIONS: dict[str, str] = {
     "efficiency": "How many labels does a selector need for the balanced accuracy of many random labels?",
     "cold_start": "Nothing is labelled: what do ten rounds of 50 labels find?",
     "unseen": "Are few-shot classes without any labelled image found, with and without their names?",
-    "detection": "How many rare objects, images that hold one, and rare classes does labelling a list's images reach?",
+    "detection": "How many rare objects, images with one, and rare classes does labelling a list's images reach?",
     "detector": "Does a small detector find more of the rare classes once the images of a list are labelled?",
     "driving": "Do keywords of camera pictures find more of the rare objects in space than a 3D detector's own doubt?",
     "verify": "Would a person call the mined images rare, more often than images drawn at random?",

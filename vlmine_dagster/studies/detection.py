@@ -167,7 +167,7 @@ def _words(run: StudyRun, values: _Values, headline: float) -> list[str]:
     sizes = _pool(run).group_sizes
     told = ", ".join(f"{sizes[name]} {name}" for name in FREQUENCIES)
     words = [
-        f"classes by the images that hold them: {told} (rare: under {labels.few_under}, frequent: over "
+        f"classes by the images that contain them: {told} (rare: under {labels.few_under}, frequent: over "
         f"{labels.many_over})"
     ]
     for counted in COUNTED:
