@@ -12,6 +12,7 @@ are not read for that: they are `UNREAD` until their content differs from what w
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,8 @@ def confirm(
         untold = sorted(touched - changed.get(name, set()))
         open_ones = [partition for partition in untold if freshness.state(unit, partition) == "fresh"]
         count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)
-    write_whole(_ways_file(project), json.dumps(ways))
+    with suppress(OSError):  # a full disk is told by the stages; what is not noted is confirmed once more
+        write_whole(_ways_file(project), json.dumps(ways))
     return count
 
 
