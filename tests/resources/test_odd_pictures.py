@@ -104,7 +104,7 @@ def test_a_cut_picture_of_a_phone_is_corrupt():
 def test_what_only_begins_like_an_iso_media_file_says_what_it_is_not(suffix):
     data = b"\0\0\0\x18ftypisom\0\0\0\0mp42avc1" + bytes(200)  # a video
     assert facts_of(data).outcome is Outcome.CORRUPT
-    assert "none of JPEG" in facts_of(data).failure
+    assert "not one of JPEG" in facts_of(data).failure
 
 
 @pytest.mark.parametrize(

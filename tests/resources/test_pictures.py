@@ -96,7 +96,7 @@ def test_bytes_of_another_type_are_corrupt_and_the_message_shows_how_they_begin(
     facts = inspect_picture(data, max_pixels=MAX_PIXELS)
     assert facts.outcome is Outcome.CORRUPT
     assert repr(data[:8]) in facts.failure
-    assert "none of JPEG, PNG" in facts.failure
+    assert "not one of JPEG, PNG" in facts.failure
 
 
 def test_a_decompression_bomb_is_refused_by_its_header():
