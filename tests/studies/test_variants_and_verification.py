@@ -83,7 +83,7 @@ def test_verdicts_come_back_and_are_counted(finished: Made, tmp_path: Path):
         ("{", "no verdicts of the page"),
         ("a,b\n1,2\n", "no verdicts of the page"),
         ('{"verdicts": {"a": "odd"}}', "unknown verdict 'odd'. Expected rare, common, broken"),
-        ('{"verdicts": {}}', "holds no verdict"),
+        ('{"verdicts": {}}', "contains no verdict"),
     ],
 )
 def test_a_file_that_is_not_of_the_page_is_refused(content: str, problem: str, finished: Made, tmp_path: Path):
