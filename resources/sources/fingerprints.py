@@ -39,12 +39,12 @@ class FingerprintCache:
         if state is None:
             return compute()
         known, ours = self._load(), _for_user(state)
-        if state not in known and ours not in known:
-            found = compute()
-            kept = ours if is_ours() else state
-            known[kept] = found
-            self._keep(kept, found)
-        return known[state] if state in known else known[ours]
+        for kept in (state, ours):
+            if kept in known:
+                return known[kept]
+        found = compute()
+        self._keep(ours if is_ours() else state, found)
+        return found
 
     def glance(self, entries: Iterable[FileEntry]) -> Glance:
         """Return what is known of some files, none of which is read."""
@@ -64,6 +64,7 @@ class FingerprintCache:
         return self._known
 
     def _keep(self, state: str, fingerprint: str) -> None:
+        self._load()[state] = fingerprint
         if self._file is None:
             return
         with suppress(OSError), self._file.open("a", encoding="ascii") as file:  # a cache: hashing again is only slow

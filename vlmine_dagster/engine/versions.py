@@ -243,7 +243,7 @@ def confirm(
         untold = sorted(touched - changed.get(name, set()))
         open_ones = [partition for partition in untold if freshness.state(unit, partition) == "fresh"]
         count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)
-    with suppress(OSError):  # a full disk is told by the stages; what is not noted is confirmed once more
+    with suppress(OSError):  # the stages report a full disk; without this note the next run confirms more than it must
         write_whole(_ways_file(project), json.dumps(ways))
     return count
 

@@ -244,9 +244,14 @@ def conduct(study: Study, bench: Workbench, *, draws: int = 0, log: Any = None, 
         mlflow_run_id=run_id,
         mlflow_url=url,
     )
-    for name, content in {**found.files, "report.md": report.markdown.encode(), "rows.csv": rows_csv(rows)}.items():
-        (run.folder / name).write_bytes(content)
-    write_whole(run.folder / "report.json", json.dumps(asdict(report), indent=1))
+    files: dict[str, str | bytes] = {
+        **found.files,
+        "report.md": report.markdown,
+        "rows.csv": rows_csv(rows),
+        "report.json": json.dumps(asdict(report), indent=1),
+    }
+    for name, content in files.items():
+        write_whole(run.folder / name, content)
     return report
 
 
