@@ -123,6 +123,36 @@ def test_a_keyword_that_became_common_is_told_by_its_count():
     )
 
 
+def test_a_signal_that_fewer_images_share_lifts_those_that_keep_its_value_and_verdicts_do_not():
+    # as after a merge of keywords: its own keyword is as rare as before, those of 40 others that were level are not
+    learned = replace(LISTS, has_verdicts=True)
+    value, place = {"novelty_min": 1.0}, {"novelty_min": 1}
+    before, now = (
+        Standing(80, 80, value, place, {"novelty_min": 101}),
+        Standing(45, 45, value, place, {"novelty_min": 61}),
+    )
+
+    assert entered(before, now, learned) == (
+        Cause.SIGNAL,
+        "rank 80 before; its rarest keyword is still in 1 image, and novelty_min ranks 60 other images level with it "
+        "now, 100 before",
+    )
+    assert left(now, before, learned) == (
+        Cause.SIGNAL,
+        "rank 80 now; its rarest keyword is still in 1 image, and novelty_min ranks 100 other images level with it "
+        "now, 60 before",
+    )
+
+
+def test_a_signal_that_few_images_less_share_does_not_explain_a_long_way_up():
+    # passed 400 images, of which at most 40 can be those that were level with it
+    value, place = {"entropy": 1.0}, {"entropy": 1}
+    before = Standing(445, 445, value, place, {"entropy": 101})
+    now = Standing(45, 45, value, place, {"entropy": 61})
+
+    assert entered(before, now, replace(LISTS, has_verdicts=True))[0] is Cause.VERDICT
+
+
 def test_what_no_signal_explains_is_put_down_to_verdicts_or_the_experiment():
     before = Standing(60, 60, {"entropy": 1.0}, {"entropy": 9})
     now = Standing(5, 5, {"entropy": 1.0}, {"entropy": 9})

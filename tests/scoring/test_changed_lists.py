@@ -8,7 +8,8 @@ import pyarrow as pa
 from memory import MemoryReader
 
 from vlmine_dagster.domain.counting import COUNTED
-from vlmine_dagster.scoring.list_changes import list_changes
+from vlmine_dagster.domain.tables import WHOLE_POOL
+from vlmine_dagster.scoring.list_changes import changes_text, list_changes
 
 KEPT = pa.table({"change": ["entered"], "cause": ["new"]})
 
@@ -37,7 +38,17 @@ class Published:
             yield connection
 
 
-def changes(last, now, *, last_changes=None, splits=None):
+def of_counts(counts, *, selected):
+    """A list by how many images have the rarest keyword, in this order, of which the budget reaches the first."""
+    rows = {
+        "image_id": list(counts),
+        "rank": range(1, len(counts) + 1),
+        "novelty_min": [1 / n for n in counts.values()],
+    }
+    return pa.table({**rows, "selected": [place < selected for place in range(len(counts))]})
+
+
+def changes(last, now, *, last_changes=None, splits=None, verdicts=None):
     names = sorted({*now.column("image_id").to_pylist(), *(splits or {})})
     items = pa.table(
         {
@@ -48,7 +59,11 @@ def changes(last, now, *, last_changes=None, splits=None):
     )
     tables = {"images": {"week-1": items, "week-2": items.slice(0, 0)}}
     project = SimpleNamespace(settings=SimpleNamespace(counted=COUNTED["image"], unit="image"))
-    reader = MemoryReader(tables, {"images": ("image_id", "split", "outcome")}, project=project)
+    columns = {"images": ("image_id", "split", "outcome")}
+    if verdicts is not None:
+        tables["verdicts"] = {WHOLE_POOL: verdicts}
+        columns["verdicts"] = ("image_id", "reviewer", "verdict")
+    reader = MemoryReader(tables, columns, project=project)
     found = SimpleNamespace(rows=now, selected_count=sum(now.column("selected").to_pylist()))
     return list_changes(reader, found, last, last_changes)
 
@@ -104,3 +119,24 @@ def test_a_list_of_other_images_replaces_the_changes_before_it():
     found = changes(Published(before), now, last_changes=Published(KEPT))
 
     assert found.counts == {"entered": 1, "left": 1}
+
+
+def test_an_image_that_a_merge_of_keywords_lifted_on_a_list_with_verdicts_has_risen_by_a_signal():
+    # a, b and c have keywords of their own until those of a and b are merged
+    before = of_counts({"week-1/a": 1, "week-1/b": 1, "week-1/c": 1, "week-1/d": 9}, selected=1)
+    now = of_counts({"week-1/c": 1, "week-1/a": 2, "week-1/b": 2, "week-1/d": 9}, selected=1)
+    verdicts = pa.table({"image_id": ["week-1/d"], "reviewer": ["ana"], "verdict": ["common"]})
+
+    found = changes(Published(before), now, verdicts=verdicts)
+
+    assert [(one["image_id"], one["cause"], one["why"]) for one in found.rows.to_pylist()] == [
+        (
+            "week-1/c",
+            "signal",
+            "rank 3 before; its rarest keyword is still in 1 image, and novelty_min ranks no other image level with it "
+            "now, 2 before",
+        ),
+        ("week-1/a", "signal", "rank 2 now; its rarest keyword is in 2 images now, in 1 image before"),
+    ]
+    text = "Since the last list 1 image entered (1 risen by a signal) and 1 left (1 fallen by a signal)"
+    assert changes_text(found.rows) == text

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vlmine_dagster.domain.changes import Cause
-from vlmine_dagster.domain.counting import COUNTED, CountedUnit
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit, counted
 from vlmine_dagster.domain.verdicts import CONFIRMED, Verdict
 
 _KEYWORD_SIGNALS = ("novelty_min", "novelty_mean")
@@ -18,7 +18,9 @@ class Standing:
         rank: Its rank.
         place: Its rank among the images that are in both lists; None where it is in one.
         signals: Value by signal, higher is more worth mining.
-        signal_places: Rank by signal, likewise among the images of both lists; 1 is the best.
+        signal_places: Rank by signal, likewise among the images of both lists; 1 is the best, equal values share the
+            best rank of theirs.
+        signal_ties: How many images of both lists have its value of a signal, itself included.
         junk: What is wrong with it, if it is in the junk lane.
         instead: The image that is listed in its place, if one is.
     """
@@ -27,6 +29,7 @@ class Standing:
     place: int | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
     signal_places: Mapping[str, int] = field(default_factory=dict)
+    signal_ties: Mapping[str, int] = field(default_factory=dict)
     junk: str | None = None
     instead: str | None = None
 
@@ -152,7 +155,7 @@ def _fallen(before: Standing, now: Standing, lists: Comparison) -> Found:
 
 
 def _budgets(lists: Comparison) -> str:
-    return f"the budget reaches {lists.selected_now:,} {lists.noun}s now, {lists.selected_before:,} before"
+    return f"the budget reaches {counted(lists.selected_now, lists.noun)} now, {lists.selected_before:,} before"
 
 
 def _absent(split: str | None, outcome: str | None) -> Found:
@@ -180,11 +183,36 @@ def _moved(before: Standing, now: Standing, lists: Comparison, rank: str, *, up:
     name = max(moves, key=moves.__getitem__, default="")
     if name and moves[name] > 1:
         return Cause.SIGNAL, f"{rank}; {_signal_text(name, before, now, lists.counted)}"
+    own = abs(_places(before) - _places(now))
+    tied = _changed_tie(*((now, before) if up else (before, now)), own)
+    if tied:
+        return Cause.SIGNAL, f"{rank}; {_tie_text(tied, before, now, lists)}"
     if lists.has_verdicts:
         return Cause.VERDICT, f"{rank}; verdicts moved it {'up' if up else 'down'}"
     if lists.has_denied and up:
         return Cause.GROUNDING, f"{rank}; {lists.noun}s ahead of it sank: a second model does not see their keywords"
     return Cause.ORDER, f"{rank}; no signal moved it, but how the experiment puts its list together"
+
+
+def _changed_tie(higher: Standing, lower: Standing, own: int) -> str:
+    """Return the signal of which fewer images are level with an image where it is higher, "" where none explains it.
+
+    Images of one value are in any order. One of them passes at most those that the tie loses, so a tie that loses
+    fewer than half of the images that were passed is not the reason.
+    """
+    lost = {name: count - higher.signal_ties.get(name, 1) for name, count in lower.signal_ties.items()}
+    name = max(lost, key=lost.__getitem__, default="")
+    return name if name and lost[name] > 0 and 2 * lost[name] >= own else ""
+
+
+def _tie_text(name: str, before: Standing, now: Standing, lists: Comparison) -> str:
+    now_level, then_level = (one.signal_ties.get(name, 1) - 1 for one in (now, before))
+    level = counted(now_level, f"other {lists.noun}") if now_level else f"no other {lists.noun}"
+    same = ""
+    if name in _KEYWORD_SIGNALS and name in now.signals:
+        what = "its rarest keyword is still in" if name == "novelty_min" else "its keywords are still on average in"
+        same = f"{what} {lists.counted.of(round(1 / now.signals[name]))}, and "
+    return f"{same}{name} ranks {level} level with it now, {then_level:,} before"
 
 
 def _signal_text(name: str, before: Standing, now: Standing, counted: CountedUnit) -> str:

@@ -157,6 +157,7 @@ def _places(connection: "duckdb.DuckDBPyConnection", signals: Sequence[str]) -> 
     both = [(which, name) for which in ("before", "now") for name in signals]
     columns = [f"row_number() OVER (ORDER BY {which}_rank) AS {which}_place" for which in ("before", "now")]
     columns += [f'rank() OVER (ORDER BY "{which} {name}" DESC) AS "{which} {name}"' for which, name in both]
+    columns += [f'count(*) OVER (PARTITION BY "{which} {name}") AS "{which} {name} ties"' for which, name in both]
     values = "".join(f', {which}."{name}" AS "{which} {name}"' for which, name in both)
     query = _OF_BOTH.format(places=", ".join(columns), signals=values)
     rows = connection.sql(query).to_arrow_table().to_pylist()
@@ -179,6 +180,7 @@ def _standings(
             at.get(f"{which}_place"),
             {name: row[name] for name in signals},
             {name: at[f"{which} {name}"] for name in signals if at},
+            {name: at[f"{which} {name} ties"] for name in signals if at},
             row.get("junk"),
             row.get("listed_instead"),
         )
