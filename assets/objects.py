@@ -91,13 +91,16 @@ def objects(run: StageRun) -> Product:
     advice = {
         FILES_CHECK: listed_advice(
             found.disagreements,
-            bad="boxes appear twice with different classes; both are objects. Remove one of the two from its file.",
+            one="box appears twice with different classes; both are objects",
+            several="boxes appear twice with different classes; both are objects",
+            advice="Remove one of the two from its file.",
             good="no box appears twice with different classes",
         ),
         SIZES_CHECK: listed_advice(
             found.other_sizes,
-            bad="images have another size than their box file says; their boxes are taken as they are. Look at some, "
-            "and annotate the pictures that are mined.",
+            one="image has another size than its box file says; its boxes are taken as they are",
+            several="images have another size than their box file says; their boxes are taken as they are",
+            advice="Look at some, and annotate the pictures that are mined.",
             good="every picture has the size that its box file says",
         ),
     }

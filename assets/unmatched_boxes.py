@@ -41,12 +41,16 @@ def unmatched_boxes(run: StageRun) -> Product:
     advice = {
         MATCH_CHECK: listed_advice(
             rows.column("name").to_pylist(),
-            bad="names in the box files match no image of the dataset, or several. Add images or correct names.",
+            one="name in the box files matches no image of the dataset, or several",
+            several="names in the box files match no image of the dataset, or several",
+            advice="Add images or correct names.",
             good="every name in the box files is an image",
         ),
         SPELLING_CHECK: listed_advice(
             class_spellings(classes),
-            bad="classes are written in several ways. Write each in one way, or they are mined as different ones.",
+            one="class is written in several ways",
+            several="classes are written in several ways",
+            advice="Write each in one way, or they are mined as different ones.",
             good="every class is written in one way",
         ),
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.encoders import ENCODER
 from vlmine_dagster.domain.errors import ConfigError, ModelError, PictureError
 from vlmine_dagster.resources.checkpoints import (
@@ -121,7 +122,7 @@ class FeatureFile:
         self._require()
         with self._opened() as rows:
             _refuse_other_lengths(self.what, self._length)
-            return f"{rows.count_rows():,} vectors of {self._length:,} numbers in {self._file}"
+            return f"{counted(rows.count_rows(), 'vector')} of {counted(self._length, 'number')} in {self._file}"
 
     def _require(self) -> None:
         if not self._file.is_file():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.boxes.contract import (
     NOWHERE,
@@ -65,7 +66,7 @@ def _box(cells: Sequence[str], name: str, classes: _Classes, place: str) -> BoxR
     elif len(numbers) >= 7 and len(numbers) % 2:
         box, is_polygon = around(list(zip(numbers[1::2], numbers[2::2], strict=True))), True
     else:
-        problem = f"{len(numbers)} numbers, expected 5, 6 with a score, or a class and a polygon"
+        problem = f"{counted(len(numbers), 'number')}, expected 5, 6 with a score, or a class and a polygon"
     return BoxRow(
         name,
         box,

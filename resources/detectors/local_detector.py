@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ModelError, PictureError
 from vlmine_dagster.resources.checkpoints import LOADING_ERRORS, Checkpoint, device_of, not_loaded
 from vlmine_dagster.resources.detectors.contract import Detection
@@ -69,7 +70,7 @@ class LocalDetector:
         Raises:
             ModelError: it is none, cannot be reached, or lacks prompts.
         """
-        return f"zero-shot, {len(self._prompts)} prompts" if self._is_zero_shot else "classes of its own"
+        return f"zero-shot, {counted(len(self._prompts), 'prompt')}" if self._is_zero_shot else "classes of its own"
 
     def detect(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Sequence[Detection] | str]]:
         """Yield (image_id, objects), best first; why an image cannot be read in place of its objects.

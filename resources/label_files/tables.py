@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_files.contract import Columns, LabelRow, plain_cell, rows_of_record, text_of
 
@@ -58,7 +59,8 @@ def read_table(text: str, columns: Columns, *, where: str) -> Iterator[tuple[int
             if not any(row):
                 continue
             if len(row) < shortest:
-                raise SourceError(f"{where}, line {reader.line_num}: {len(row)} values, expected at least {shortest}.")
+                values = counted(len(row), "value")
+                raise SourceError(f"{where}, line {reader.line_num}: {values}, expected at least {shortest}.")
             yield reader.line_num, {role: plain_cell(row[at]) if at < len(row) else "" for role, at in places.items()}
     except csv.Error as error:
         raise SourceError(f"{where}, line {reader.line_num}: no CSV: {error}. Fix the line.") from error

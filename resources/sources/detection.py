@@ -234,17 +234,19 @@ def _folder_or_videos(tree: FileTree, images: list[str], videos: list[str]) -> _
     """Return whichever are more, images or videos, and say what is left out."""
     found = None if len(videos) > len(images) else _folder(tree, images)
     if found is not None:
-        found.notes.extend(_left_out(len(videos), "videos", beside="images", kind=VIDEO_KIND))
+        found.notes.extend(_left_out(len(videos), "video", beside="images", kind=VIDEO_KIND))
     elif videos:
         found = _videos(tree, videos)
-        found.notes.extend(_left_out(len(images), "images", beside="videos", kind="folder"))
+        found.notes.extend(_left_out(len(images), "image", beside="videos", kind="folder"))
     return found
 
 
-def _left_out(count: int, what: str, *, beside: str, kind: str) -> list[str]:
+def _left_out(count: int, noun: str, *, beside: str, kind: str) -> list[str]:
     if not count:
         return []
-    return [f"{count:,} {what} beside the {beside} are not mined; kind: {kind} in vlmine.yaml mines them instead."]
+    verb, them = ("is", "it") if count == 1 else ("are", "them")
+    what = f"{counted(count, noun)} beside the {beside}"
+    return [f"{what} {verb} not mined; kind: {kind} in vlmine.yaml mines {them} instead."]
 
 
 def _videos(tree: FileTree, videos: list[str]) -> _Found:

@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.picture_formats import IMAGE_SUFFIXES
 from vlmine_dagster.resources.sources.choice import ending_of
@@ -124,14 +125,15 @@ def _tars_without_images(tree: FileTree, tars: list[str]) -> str | None:
                 )
     kinds = ", ".join(ending or "nothing" for ending, _ in endings.most_common(5))
     where = "them" if len(tars) <= MOST_TARS else f"{MOST_TARS} of them, from everywhere"
-    return f"{len(tars):,} tars are there, but no image was found in {where}" + (
+    return f"{counted(len(tars), 'tar is', 'tars are')} there, but no image was found in {where}" + (
         f"; members end in {kinds}." if kinds else "."
     )
 
 
 def _parquet_without_images(tree: FileTree, paths: list[str]) -> str | None:
+    files = counted(len(paths), "Parquet file is", "Parquet files are")
     for path in paths[:1]:
         with suppress(SourceError, *DAMAGE), tree.open(path) as raw:
             what = columns_without_images(open_parquet(raw, tree.uri(path)))
-            return f"{len(paths)} Parquet files are there, but in {path} {what}."
-    return f"{len(paths)} Parquet files are there, but none can be read." if paths else None
+            return f"{files} there, but in {path} {what}."
+    return f"{files} there, but none can be read." if paths else None

@@ -65,7 +65,7 @@ class Offer:
         if self.label_source is not None:
             found.append(f"labels: {self.label_source}")
         if self.unnamed_test_count:
-            found.append(f"a split of {self.unnamed_test_count:,} test images in its {self._where_split}")
+            found.append(f"a split of {counted(self.unnamed_test_count, 'test image')} in its {self._where_split}")
         return found
 
     @property
@@ -105,10 +105,10 @@ def accept_offer(offer: Offer, settings: DatasetSettings, folder: Path, *, is_fo
     """
     brought = offer.load_labels() if offer.label_source is not None else None
     if offer.unnamed_test_count and not (brought and "test" in map(brought.splits.get, brought.by_path)):
+        have = counted(offer.unnamed_test_count, "test image has", "test images have")
         raise ConfigError(
-            f"{offer.unnamed_test_count:,} test images have no label, so they cannot measure results. Write the images "
-            f"of the other splits to files of their own and run `vlmine init` on these, or mine all by `vlmine init "
-            f"--no-accept`."
+            f"{have} no label and cannot measure results. Write the images of the other splits to files of their own "
+            f"and run `vlmine init` on these, or mine all by `vlmine init --no-accept`."
         )
     if brought is None or not brought.by_path:
         return settings.model_copy(update={"exclude": _with_judges(offer, settings, labelled=set(), items=())})

@@ -242,7 +242,7 @@ def test_mixed_variants_are_refused_and_the_shards_are_named(finished: Made):
     (event,) = [e for e in result.all_events if e.is_step_failure and e.step_key == "vocab_counts"]
     text = event.step_failure_data.user_failure_data.description
     assert "2 ways to describe or keyword are mixed" in text
-    assert "for 1 shards: pool/b" in text
+    assert "for 1 shard: pool/b" in text
     assert failed_check(finished, "vocab_counts", "one_variant") == text
     assert told_failures(finished) == {("vocab_counts", "pool"): text}
 

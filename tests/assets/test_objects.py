@@ -115,8 +115,8 @@ def test_what_is_odd_about_box_files_is_said_where_no_one_looks_at_checks(boxed)
 
     assert found == [
         "1 name in the box files matches no image of the dataset, or several (boxes: 1). Such as: gone.jpg",
-        "1 classes are written in several ways, and mined as different. Such as: 'cup' (3), 'Cup' (1)",
-        "1 boxes appear with two classes; both are objects. Such as: a/x: Cup and cup",
+        "1 class is written in several ways, and mined as different ones. Such as: 'cup' (3), 'Cup' (1)",
+        "1 box appears with two classes; both are objects. Such as: a/x: Cup and cup",
         "no object in the box files: 1 of 3 images",
     ]
 

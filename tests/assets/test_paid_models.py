@@ -207,7 +207,7 @@ def test_a_shard_whose_pictures_the_model_never_got_stops_the_pool(make_project)
         outcome = made.run()
 
     assert set(made.frame("descriptions").outcome) == {"not_seen"}
-    assert "did not get the pictures of 1 shards: pool/a (10 of 10)" in outcome.failures["vocab_counts", "pool"]
+    assert "did not get the pictures of 1 shard: pool/a (10 of 10)" in outcome.failures["vocab_counts", "pool"]
 
 
 def test_one_answer_for_unlike_images_of_many_shards_is_found_over_the_pool_and_mined_by_nobody(make_project):
@@ -388,7 +388,7 @@ def test_variants_stand_side_by_side_and_mixed_ones_are_refused(make_project):
     assert found["descriptions", "vlm"]["cost_usd"] == pytest.approx(made.bench.cache.spent_usd())
     assert found["descriptions", "default"]["cost_usd"] == 0
     assert "2 ways to describe or keyword are mixed" in mixed.failures["vlm__vocab_counts", "pool"]
-    assert "again for 1 shards: pool/" in mixed.failures["vlm__vocab_counts", "pool"]
+    assert "again for 1 shard: pool/" in mixed.failures["vlm__vocab_counts", "pool"]
 
 
 def test_cost_and_tokens_are_summed_in_dagster_and_mlflow(make_project):

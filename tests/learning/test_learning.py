@@ -133,7 +133,7 @@ def test_a_damaged_model_says_what_to_do(tmp_path):
 
 
 def test_one_class_is_too_few():
-    with pytest.raises(ContractError, match="have 1 classes, expected at least 2"):
+    with pytest.raises(ContractError, match="of 1 class, expected at least 2 classes"):
         train_task_model("probe", np.ones((3, 2), np.float32), ["a", "a", "a"])
 
 
@@ -259,7 +259,7 @@ def test_an_image_with_two_predictions_is_refused(apart, tmp_path):
     ("table", "message"),
     [
         ({"image_id": ["a"], "cat": [3.0], "dog": [1.0]}, "row of 'a' is not a probability distribution .it sums to 4"),
-        ({"image_id": ["a"], "cat": [1.0]}, "1 class columns, expected at least 2"),
+        ({"image_id": ["a"], "cat": [1.0]}, "1 class column, expected at least 2"),
         ({"name": ["a"], "cat": [1.0], "dog": [0.0]}, "cannot be read as Parquet with image_id"),
         ({"image_id": ["a"], "cat": [1.0], "dog": [0.0], "__index_level_0__": [7]}, "row index .* with index=False"),
     ],

@@ -32,10 +32,16 @@ GOOD = {
 
 
 def test_a_list_of_what_was_found_names_three_and_is_met_where_there_is_nothing():
-    assert listed_advice([], bad="are missing.", good="all are there") == Advice(True, "all are there", {"found": 0})
-    assert listed_advice(list("abcd"), bad="are missing.", good="all are there") == Advice(
-        False, "4 are missing. Such as: a; b; c", {"found": 4}
-    )
+    words = {"one": "file is missing", "several": "files are missing", "good": "all are there"}
+
+    assert listed_advice([], **words) == Advice(True, "all are there", {"found": 0})
+    assert listed_advice(list("abcd"), **words) == Advice(False, "4 files are missing. Such as: a; b; c", {"found": 4})
+
+
+def test_a_list_of_one_is_told_in_the_singular_and_with_what_to_do():
+    found = listed_advice(["a"], one="file is missing", several="files are missing", good="", advice="Add it.")
+
+    assert found == Advice(False, "1 file is missing. Add it. Such as: a", {"found": 1})
 
 
 class TestKeywords:
@@ -234,7 +240,7 @@ class TestAgreement:
         found = agreement_advice({"one": one, "other": other}, mined_count=30)
 
         assert found.is_met
-        assert (found.text == "99 images with values that differ are too few to tell") is not is_told
+        assert (found.text == "99 images with values that differ: too few to tell") is not is_told
         if is_told:
             rho = spearmanr(one, other).statistic
             half = 1.959964 * math.sqrt((1 + rho**2 / 2) / 97)  # Bonett and Wright, about Fisher's z
@@ -275,8 +281,8 @@ class TestAgreement:
         values = np.arange(300.0)
         half = np.where(values < 250, np.nan, values)
         few, constant = (agreement_advice({"a": values, "b": other}, mined_count=30) for other in (half, np.zeros(300)))
-        assert few == Advice(True, "50 images with values that differ are too few to tell")
-        assert constant == Advice(True, "300 images with values that differ are too few to tell")
+        assert few == Advice(True, "50 images with values that differ: too few to tell")
+        assert constant == Advice(True, "300 images with values that differ: too few to tell")
         rarely = np.where(values < 100, np.nan, values)
         found = agreement_advice({"a": values, "b": rarely, "c": values % 7}, mined_count=30)
         assert "a and b: Spearman 1.00" in found.text  # by the 200 images that all of them know

@@ -86,7 +86,7 @@ def test_what_cannot_be_divided_is_unknown():
 
 
 def test_a_class_without_a_bin_is_named():
-    with pytest.raises(ContractError, match="no bin for 1 classes, such as 'comet'"):
+    with pytest.raises(ContractError, match="no bin for 1 class, such as 'comet'"):
         mining_metrics(["comet"], ["comet"], bins=BINS)
 
 

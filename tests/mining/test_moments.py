@@ -83,7 +83,7 @@ def test_a_million_frames_take_one_pass():
         ([1.0, 2.0], {"per_sequence": 0}, "0 items per sequence"),
         ([1.0], {"gap": 1}, r"shape \(1,\), expected \(2,\)"),
         (None, {"gap": 1}, r"shape \(0,\), expected \(2,\)"),
-        ([1.0, np.nan], {"gap": 1}, "1 items of sequences have no position"),
+        ([1.0, np.nan], {"gap": 1}, "1 item of a sequence has no position"),
     ],
 )
 def test_rules_that_cannot_be_followed_are_refused(positions, rules, told):

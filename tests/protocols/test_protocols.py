@@ -162,7 +162,7 @@ def test_places_lt_takes_class_names_from_its_folders(tmp_path: Path, monkeypatc
 
     shown = command(tmp_path, monkeypatch, "places-lt", "--root", str(root), "--lists", str(lists))
 
-    assert "34 long-tailed images, 30 down to 4 a class" in shown
+    assert "34 long-tailed images, 30 down to 4 per class" in shown
     assert (tmp_path / "classes.csv").read_text() == "class_id,name\n0,airfield\n1,arena-hockey\n"
     assert Counter(images_of(tmp_path).values()).keys() == {"pool", "seed", "val", "test"}
 
@@ -172,7 +172,7 @@ def test_lists_that_share_an_image_are_refused_by_name(tmp_path: Path):
     with (lists / "ImageNet_LT_test.txt").open("a") as file:
         file.write(f"train/{WNIDS[0]}/{WNIDS[0]}_0.JPEG 0\n")
 
-    with pytest.raises(SourceError, match=r"ImageNet_LT_train.txt and ImageNet_LT_test.txt share 1 images, such as tr"):
+    with pytest.raises(SourceError, match=r"ImageNet_LT_train.txt and ImageNet_LT_test.txt share 1 image, such as tr"):
         read_protocol("imagenet-lt", root=root, folder=tmp_path, lists=lists)
 
 

@@ -290,7 +290,7 @@ def split_table(labels=None):
 def test_a_split_column_is_accepted_or_decided_about_and_never_mined_unknowingly(tmp_path):
     root = write(tmp_path / "data", {"all.parquet": split_table(["cat", "dog", "cat", "dog"])})
     offer = survey(str(root)).offer
-    assert "a split of 1 test images in its column 'split'" in offer.lines
+    assert "a split of 1 test image in its column 'split'" in offer.lines
     with pytest.raises(ConfigError, match="1 image belongs to a test split .* `vlmine init --no-accept` mines them"):
         offer.refuse_unnamed_tests()
     _, shown = accepted(root, tmp_path)
@@ -299,7 +299,7 @@ def test_a_split_column_is_accepted_or_decided_about_and_never_mined_unknowingly
 
 def test_a_split_column_without_labels_cannot_judge(tmp_path):
     root = write(tmp_path / "data", {"all.parquet": split_table()})
-    with pytest.raises(ConfigError, match="1 test images have no label, so they cannot measure results"):
+    with pytest.raises(ConfigError, match="1 test image has no label and cannot measure results"):
         accepted(root, tmp_path)
 
 
@@ -449,7 +449,7 @@ def test_tars_without_images_hide_no_others(tmp_path):
 def test_tars_without_any_image_say_what_they_hold(tmp_path):
     write(tmp_path / "data", {"a.tar": tar_of({"1.npz": b"PK", "1.json": b"{}"})})
     with pytest.raises(
-        SourceError, match=r"1 tars are there, but no image was found in them; members end in \.npz, \.json"
+        SourceError, match=r"1 tar is there, but no image was found in them; members end in \.npz, \.json"
     ):
         survey(str(tmp_path / "data"))
 

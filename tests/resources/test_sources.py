@@ -801,7 +801,7 @@ def test_nothing_found_says_what_was_looked_for_and_what_was_there(tmp_path):
     with pytest.raises(SourceError, match=r"no images at .*data\. Looked .* tars .*Parquet files .*image files .*Give"):
         detect(str(tmp_path / "data"))
     write(tmp_path / "data", {"a.tar": tar_bytes(member("a.txt", b"x")), "b.parquet": parquet_bytes({"n": [1]})})
-    with pytest.raises(SourceError, match=r"1 tars are there, but .*1 Parquet files are there, but "):
+    with pytest.raises(SourceError, match=r"1 tar is there, but .*1 Parquet file is there, but "):
         detect(str(tmp_path / "data"))
     with pytest.raises(
         SourceError,

@@ -329,7 +329,7 @@ def test_a_folder_of_videos_is_recognized_and_a_mixed_one_says_what_is_left_out(
     (tmp_path / "poster.jpg").write_bytes(jpeg("coffee", 0))
     mixed = survey(str(tmp_path))
     assert mixed.settings.kind == "video"
-    assert mixed.notes[0].startswith("1 images beside the videos are not mined; kind: folder")
+    assert mixed.notes[0].startswith("1 image beside the videos is not mined; kind: folder")
     assert "ignored: 1 .jpg" in mixed.notes[-1]
     for number in range(3):
         (tmp_path / f"p{number}.jpg").write_bytes(jpeg("coffee", number))

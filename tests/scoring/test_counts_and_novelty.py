@@ -134,7 +134,7 @@ def test_a_keyword_that_was_not_counted_is_named():
 def test_shards_that_were_keyworded_otherwise_are_named():
     pool = reader({"a": [["car"], ["road"]], "b": [["car"]], "c": [["car"], ["car"]]}, hashes={"b": "other"})
 
-    with pytest.raises(MixedVariantsError, match=r"2 ways .* \(h, other\).* for 1 shards: b\.$"):
+    with pytest.raises(MixedVariantsError, match=r"2 ways .* \(h, other\).* for 1 shard: b\.$"):
         count_vocabulary(pool)
 
 

@@ -84,9 +84,9 @@ class TestBoxes:
 
         assert box_findings(bench_of(tmp_path, tables, **BOXED)) == [
             "2 names in the box files match no image of the dataset, or several (boxes: 1,234). Such as: x.jpg; y.jpg",
-            "1 classes are written in several ways, and mined as different. Such as: "
+            "1 class is written in several ways, and mined as different ones. Such as: "
             "'Fire_Engine' (2), 'fire engine' (1)",
-            "1 boxes appear with two classes; both are objects. Such as: a/0: car and fire engine",
+            "1 box appears with two classes; both are objects. Such as: a/0: car and fire engine",
             "no object in the box files: 2 of 5 images",
         ]
 

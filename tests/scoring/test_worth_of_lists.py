@@ -206,4 +206,4 @@ def test_without_labels_to_learn_from_or_to_judge_by_nothing_is_retrained(tmp_pa
 
     assert retrained(tmp_path, splits) == {}
     counts = {"seed": 0, "test": 0, split: 4}
-    assert f"nothing retrained, {counts['seed']} seed and {counts['test']} test images are labelled" in caplog.text
+    assert f"nothing retrained; labelled: {counts['seed']} seed images and {counts['test']} test images" in caplog.text

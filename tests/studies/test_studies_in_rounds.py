@@ -162,5 +162,5 @@ def test_unseen_classes_have_no_label_and_their_names_are_known_or_not(finished:
 
 
 def test_unseen_needs_two_few_shot_classes(finished: Made):
-    with pytest.raises(ConfigError, match="1 few-shot classes, expected at least 2"):
+    with pytest.raises(ConfigError, match="1 few-shot class, expected at least 2"):
         StudyRun(unseen.STUDY, finished.bench, draws=1).rows()

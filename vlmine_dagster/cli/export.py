@@ -9,6 +9,7 @@ import click
 
 from vlmine_dagster.cli.mined import experiment_of, mined, shown_experiment
 from vlmine_dagster.cli.session import open_bench
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.verdicts import Verdict
@@ -76,7 +77,7 @@ def export(
     )
     around = " with the frames around them" if context else ""
     copied = f", their pictures in {images}" if images else ""
-    click.echo(f"{file}: {made.row_count:,} {bench.project.settings.unit}s of {name}{around}{copied}.")
+    click.echo(f"{file}: {counted(made.row_count, bench.project.settings.unit)} of {name}{around}{copied}.")
     if made.served is not None:
         click.echo(f"Label Studio must serve {made.served} (docs/operations.md: Labels come back).")
     if made.row_count:

@@ -314,9 +314,9 @@ def _refuse_silence(stage: str, answers: "Sequence[Description] | Sequence[Keywo
         return
     ((commonest, count),) = failures.most_common(1)
     told = commonest.rstrip(".")
+    failed = "the one sample call failed" if len(answers) == 1 else f"all {len(answers):,} sample calls failed"
     raise ModelError(
-        f"{stage}: all {len(answers)} sample calls failed, so nothing could be measured. {count} x {told}. Look "
-        f"at the endpoint with `vlmine doctor`."
+        f"{stage}: {failed}, so nothing could be measured. {count} x {told}. Look at the endpoint with `vlmine doctor`."
     )
 
 

@@ -10,6 +10,7 @@ import click
 from vlmine_dagster.cli.group import as_json
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_table, short_name, table_of
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -201,9 +202,8 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
     if trial is not None:
         print_trial(trial, noun=told["unit"])
     if told["applied"]:
-        out.print(
-            f"Written: {plain(told['file'])}, {told['merges'] + len(chosen):,} merges, version {told['version']}."
-        )
+        merges = counted(told["merges"] + len(chosen), "merge")
+        out.print(f"Written: {plain(told['file'])}, {merges}, version {told['version']}.")
         out.print("Next: look at it with git diff, then vlmine run")
     elif chosen:
         out.print("[dim]Nothing has changed. --show lists what enters and leaves the list, --apply writes the file.[/]")
@@ -213,8 +213,10 @@ def print_trial(trial: "Trial", *, noun: str) -> None:
     """Print which images or objects would enter and leave a list."""
     out = console()
     before, after = trial.keyword_count
-    sizes = f"{len(trial.enters):,} {noun}s enter the list, {len(trial.leaves):,} leave it, {trial.stays:,} stay"
-    out.print(f"{plain(trial.experiment)}: {before:,} keywords become {after:,}; {sizes}.")
+    merged = counted(before, "keyword becomes", "keywords become")
+    enters = counted(len(trial.enters), f"{noun} enters", f"{noun}s enter")
+    leaves, stays = counted(len(trial.leaves), "leaves", "leave"), counted(trial.stays, "stays", "stay")
+    out.print(f"{plain(trial.experiment)}: {merged} {after:,}; {enters} the list, {leaves} it, {stays}.")
     for title, changes in (("Enter", trial.enters), ("Leave", trial.leaves)):
         if changes:
             print_table(_changes_table(title, changes, noun=noun))

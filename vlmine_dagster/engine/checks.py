@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import CutSequencesError, MixedVariantsError, TooManyFailuresError, VlmineError
 from vlmine_dagster.domain.tables import TABLES
 from vlmine_dagster.engine.failures import FAILURE_FACT
@@ -82,7 +83,9 @@ def check_results(
             check_name=name,
             asset_key=key,
             severity=dg.AssetCheckSeverity.WARN if name == QUALITY else dg.AssetCheckSeverity.ERROR,
-            description=(summarize_findings(broken) if broken else f"{len(mine)} expectations hold")
+            description=(
+                summarize_findings(broken) if broken else counted(len(mine), "expectation holds", "expectations hold")
+            )
             + ("" if name == QUALITY else others),
             metadata={
                 "expectations": len(mine),

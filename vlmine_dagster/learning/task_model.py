@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, ContractError, ModelError
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.learning.dropout import dropout_layers, dropout_passes
@@ -96,9 +97,8 @@ def train_task_model(
         raise ConfigError(f"task model: unknown kind {kind!r}, expected {' or '.join(KINDS)}.")
     names = tuple(classes) if classes is not None else tuple(sorted(set(labels)))
     if len(names) < 2:
-        raise ContractError(
-            f"task model: the {len(labels)} labelled images have {len(names)} classes, expected at least 2. Label more."
-        )
+        images, found = counted(len(labels), "labelled image"), counted(len(names), "class", "classes")
+        raise ContractError(f"task model: {images} of {found}, expected at least 2 classes. Label more.")
     targets = class_numbers(labels, names)
     if kind == "probe":
         rows = _bags(len(targets), members, seed=seed)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ModelError
 from vlmine_dagster.learning.dropout import dropout_passes
 from vlmine_dagster.learning.networks import FineTuned
@@ -146,7 +147,7 @@ def _classes(path: str, file: "ParquetFile") -> tuple[str, ...]:
         )
     classes = tuple(name for name in names if name != "image_id")
     if len(classes) < 2:
-        raise ModelError(f"task_model.path {path}: {len(classes)} class columns, expected at least 2.")
+        raise ModelError(f"task_model.path {path}: {counted(len(classes), 'class column')}, expected at least 2.")
     return classes
 
 

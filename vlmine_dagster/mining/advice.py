@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.limits import (
     FEWEST_BITS,
@@ -44,16 +45,27 @@ class Advice:
     facts: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
-def listed_advice(found: Sequence[str], *, bad: str, good: str) -> Advice:
+def listed_advice(found: Sequence[str], *, one: str, several: str, good: str, advice: str = "") -> Advice:
     """Return the result of a check that lists what it found: their number, what they are, and the first three.
 
+    Args:
+        found: What is wrong, one text for each.
+        one: What is said after the number 1, without a full stop.
+        several: What is said after any other number.
+        good: What is said where nothing was found.
+        advice: What to do about it, in sentences.
+
     Examples:
-        >>> listed_advice(["a.jpg", "b.jpg"], bad="images are not in the dataset.", good="all are").text
-        '2 images are not in the dataset. Such as: a.jpg; b.jpg'
+        >>> words = {"one": "image is not listed", "several": "images are not listed", "good": "all are"}
+        >>> listed_advice(["a.jpg", "b.jpg"], **words).text
+        '2 images are not listed. Such as: a.jpg; b.jpg'
+        >>> listed_advice(["a.jpg"], **words, advice="Add it.").text
+        '1 image is not listed. Add it. Such as: a.jpg'
     """
     if not found:
         return Advice(True, good, {"found": 0})
-    return Advice(False, f"{len(found):,} {bad} Such as: {'; '.join(found[:3])}", {"found": len(found)})
+    text = f"{counted(len(found), one, several)}.{advice and f' {advice}'} Such as: {'; '.join(found[:3])}"
+    return Advice(False, text, {"found": len(found)})
 
 
 def keyword_advice(health: VocabularyHealth) -> Advice:
@@ -196,7 +208,7 @@ def agreement_advice(signals: Mapping[str, npt.ArrayLike], *, mined_count: int) 
     ranks = {name: rankdata(values[is_known]) for name, values in arrays.items()}
     count = int(is_known.sum())
     if count < FEWEST_IMAGES or any(np.ptp(values) == 0 for values in ranks.values()):
-        return Advice(True, f"{count} images with values that differ are too few to tell")
+        return Advice(True, f"{counted(count, 'image')} with values that differ: too few to tell")
     mined = min(max(mined_count, 1), count)
     tops = {name: set(np.argsort(-values, kind="stable")[:mined].tolist()) for name, values in ranks.items()}
     found = []
@@ -243,12 +255,13 @@ def luck_advice(found: int, *, mined_count: int, tail_count: int, pool_size: int
 
     expected = mined_count * tail_count / pool_size if pool_size else 0.0
     facts: Facts = {"found": found, "by chance": round(expected, 2)}
+    text = f"{counted(found, 'rare image')} found, {expected:.1f} expected by chance"
     if expected < FEWEST_EXPECTED or mined_count >= pool_size:
-        return Advice(True, f"{found} rare images found, {expected:.1f} expected by chance: too few to tell", facts)
+        return Advice(True, f"{text}: too few to tell", facts)
     p = float(hypergeom.sf(found - 1, pool_size, tail_count, mined_count))
     facts["p"] = p
     ratio = f"{found / expected:.2f} times as many, p = {p:.2g}"
-    text = f"{found} rare images found, {expected:.1f} expected by chance ({ratio})"
+    text = f"{text} ({ratio})"
     if p <= 0.05:
         return Advice(True, text, facts)
     return Advice(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.mining.main_axes import main_axes
 from vlmine_dagster.mining.one_thread import on_one_thread
@@ -119,7 +120,8 @@ def fit_discriminant(
     counts = np.bincount(classes, minlength=class_count).astype(np.float64)
     if len(rows) != len(classes) or counts.max(initial=0) < 2:
         raise ContractError(
-            f"fit_discriminant: {len(rows)} rows and {len(classes)} labels, expected as many, and two of one class."
+            f"fit_discriminant: {counted(len(rows), 'row')} and {counted(len(classes), 'label')}, expected as many, "
+            f"and two of one class."
         )
     sample = np.asarray(everything, dtype=np.float64)
     mean = sample.mean(axis=0)

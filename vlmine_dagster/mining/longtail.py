@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, ContractError
 
 SHOTS = ("many", "medium", "few")
@@ -124,7 +125,8 @@ def mining_metrics(mined: Sequence[str], pool: Sequence[str], *, bins: Mapping[s
     """
     unknown = sorted({*mined, *pool} - bins.keys())
     if unknown:
-        raise ContractError(f"mining_metrics: no bin for {len(unknown)} classes, such as {unknown[0]!r}.")
+        classes = counted(len(unknown), "class", "classes")
+        raise ContractError(f"mining_metrics: no bin for {classes}, such as {unknown[0]!r}.")
     in_mined, in_pool = Counter(mined), Counter(pool)
     surplus = in_mined - in_pool
     if surplus:

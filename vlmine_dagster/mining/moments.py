@@ -142,7 +142,8 @@ def _check(named: Integers, positions: npt.ArrayLike | None, gap: float | None, 
         raise ContractError(f"thin_list: positions have shape {given.shape}, expected {named.shape}.")
     missing = int((~np.isfinite(given[named >= 0])).sum())
     if missing:
-        raise ContractError(f"thin_list: {missing} items of sequences have no position, and gap needs all of them.")
+        items = counted(missing, "item of a sequence has", "items of sequences have")
+        raise ContractError(f"thin_list: {items} no position, and gap needs all of them.")
 
 
 def _along(named: Integers, positions: Floats, places: Integers, gap: float) -> tuple[Integers, Integers]:

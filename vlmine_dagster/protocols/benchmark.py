@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.mining.longtail import shot_bins
 from vlmine_dagster.mining.verdicts import common_tail_sentence, rules_text
@@ -94,8 +95,8 @@ def refuse_overlap(shared: Collection[str], one: str, other: str, *, where: str)
     """
     if shared:
         raise SourceError(
-            f"{where}: {one} and {other} share {len(shared):,} images, such as {min(shared)}. Test images must never "
-            f"be mined, and nothing may count twice: fix the lists."
+            f"{where}: {one} and {other} share {counted(len(shared), 'image')}, such as {min(shared)}. Test images "
+            f"must never be mined, and nothing may count twice: fix the lists."
         )
 
 
@@ -142,7 +143,7 @@ def _words(benchmark: Benchmark, pool: Mapping[str, str], few_shot: str) -> tupl
     bins = shot_bins(counts, many_over=many_over, few_under=few_under)
     warning = common_tail_sentence(bins, Counter(pool.values()), few_under=few_under)
     largest, smallest = max(counts.values()), min(counts.values())
-    sizes = f"{len(benchmark.train):,} long-tailed images, {largest:,} down to {smallest:,} a class"
+    sizes = f"{len(benchmark.train):,} long-tailed images, {largest:,} down to {smallest:,} per class"
     return (sizes, rules_text(counts.values()), *([warning] if warning else []))
 
 

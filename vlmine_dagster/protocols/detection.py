@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.mining.detection import FREQUENCIES, class_frequency
 from vlmine_dagster.protocols.benchmark import Written, refuse_overlap, write_csv
@@ -145,7 +146,8 @@ def _scenes(file: Path, root: Path) -> Scenes:
             names[one.ref] = one.name
     lost = sorted(box_counts.keys() - names.keys())
     if lost or not names:
-        raise SourceError(f"{file}: {len(lost)} of its images are not in its list of {len(names)}. Fetch it again.")
+        absent = counted(len(lost), "image with boxes is", "images with boxes are")
+        raise SourceError(f"{file}: {absent} missing from its list of {len(names):,}. Fetch it again.")
     paths = _paths(names, root, where=file)
     images = {paths[ref]: box_counts[ref] for ref in names}
     return Scenes(file, images, Counter(label for label, _ in holds if label))
@@ -171,11 +173,12 @@ def _paths(names: Mapping[str, str], root: Path, *, where: Path) -> dict[str, st
 def _words(benchmark: DetectionBenchmark) -> tuple[str, ...]:
     train = benchmark.train
     groups = Counter(class_frequency(train.image_counts, rare_under=RARE_UNDER, frequent_over=FREQUENT_OVER).values())
-    counted = ", ".join(f"{groups[name]} {name}" for name in FREQUENCIES)
+    frequencies = ", ".join(f"{groups[name]} {name}" for name in FREQUENCIES)
     unseen = _unseen(train.image_counts.keys(), benchmark.test.image_counts.keys())
+    boxes = counted(sum(train.images.values()), "box", "boxes")
     return (
-        f"{len(train.images):,} images with {sum(train.images.values()):,} boxes; classes by the images that contain "
-        f"them: {counted} (rare: under {RARE_UNDER}, frequent: over {FREQUENT_OVER})",
+        f"{counted(len(train.images), 'image')} with {boxes}; classes by the images that contain "
+        f"them: {frequencies} (rare: under {RARE_UNDER}, frequent: over {FREQUENT_OVER})",
         *([unseen] if unseen else []),
     )
 
@@ -184,4 +187,5 @@ def _unseen(train: Collection[str], test: Collection[str]) -> str:
     lacking = sorted(set(test) - set(train))
     if not lacking:
         return ""
-    return f"{len(lacking)} test classes are not in the train set, such as {lacking[0]}: nothing can find them"
+    them = counted(len(lacking), "test class is", "test classes are")
+    return f"{them} not in the train set, such as {lacking[0]}, and cannot be found"

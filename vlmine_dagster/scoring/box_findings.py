@@ -36,9 +36,17 @@ def box_findings(bench: Workbench) -> list[str]:
             both = [row[0] for row in connection.sql(_BOTH, params=[Outcome.OK.value]).fetchall()]
     found = [
         listed_advice(
-            class_spellings(counts), bad="classes are written in several ways, and mined as different.", good=""
+            class_spellings(counts),
+            one="class is written in several ways, and mined as different ones",
+            several="classes are written in several ways, and mined as different ones",
+            good="",
         ),
-        listed_advice(both, bad="boxes appear with two classes; both are objects.", good=""),
+        listed_advice(
+            both,
+            one="box appears with two classes; both are objects",
+            several="boxes appear with two classes; both are objects",
+            good="",
+        ),
     ]
     return [*_unmatched(bench), *(one.text for one in found if not one.is_met), *_without_objects(bench, image_count)]
 
@@ -49,9 +57,9 @@ def _unmatched(bench: Workbench) -> list[str]:
     rows = bench.lake.read("unmatched_boxes", columns=["name", "box_count"])
     if not rows.num_rows:
         return []
-    what = "name in the box files matches" if rows.num_rows == 1 else "names in the box files match"
-    bad = f"{what} no image of the dataset, or several (boxes: {sum(rows.column('box_count').to_pylist()):,})."
-    return [listed_advice(rows.column("name").to_pylist(), bad=bad, good="").text]
+    rest = f"no image of the dataset, or several (boxes: {sum(rows.column('box_count').to_pylist()):,})"
+    one, several = f"name in the box files matches {rest}", f"names in the box files match {rest}"
+    return [listed_advice(rows.column("name").to_pylist(), one=one, several=several, good="").text]
 
 
 def _without_objects(bench: Workbench, with_objects: int) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import VlmineError
 from vlmine_dagster.domain.tables import NO_FAILURES, TABLES
 from vlmine_dagster.domain.variants import DEFAULT_VARIANT
@@ -122,7 +123,7 @@ def vocabulary_findings(bench: Workbench) -> list[str]:
     rows = lake.read("vocabulary", columns=["keyword", "image_count"]).to_pylist()
     unsaid = [row["keyword"] for row in rows if not row["image_count"]]
     absent = absent_keywords(unsaid, _counted_keywords(bench), where=file.name)
-    more = "" if len(absent) <= _MOST_TOLD else f", nor {len(absent) - _MOST_TOLD:,} others of its keywords"
+    more = "" if len(absent) <= _MOST_TOLD else f", nor {counted(len(absent) - _MOST_TOLD, 'other')} of its keywords"
     return [f"{text}{more if place == _MOST_TOLD - 1 else ''}." for place, text in enumerate(absent[:_MOST_TOLD])]
 
 

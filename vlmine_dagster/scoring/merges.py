@@ -57,7 +57,8 @@ def unknown_words(rows: pa.Table, said: Mapping[str, int]) -> Advice:
     words = dict.fromkeys([*rows.column("keyword").to_pylist(), *rows.column("merged_into").to_pylist()])
     return listed_advice(
         [word for word in words if word not in said and word != LEFT_OUT],
-        bad="keywords of vocabulary.csv occur in no image.",
+        one="keyword of vocabulary.csv occurs in no image",
+        several="keywords of vocabulary.csv occur in no image",
         good="every keyword of vocabulary.csv occurs in some image",
     )
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.moments import ThinnedList, codes_of, moment_note, thin_list
 from vlmine_dagster.mining.selection import Ranking
@@ -88,8 +89,9 @@ def _refuse_unplaced(frames: pa.Table, column: str, name: str) -> None:
     what, advice = ("time", "Set dataset.sequences.frames_per_s, or take gap_frames.")
     if column == "frame_index":
         what, advice = ("number", "Let the pattern name it (the group `frame`), or take gap_s.")
+    have = counted(frames.num_rows, "frame has", "frames have")
     raise ConfigError(
-        f"experiment {name!r}: the gap needs the {what} of every frame, and {frames.num_rows:,} have none ({column} in "
+        f"experiment {name!r}: the gap needs the {what} of every frame, and {have} none ({column} in "
         f"images), such as {frames.column('image_id')[0].as_py()}. {advice}"
     )
 

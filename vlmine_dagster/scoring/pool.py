@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.signals import SIGNALS, columns_of
@@ -142,7 +143,8 @@ def signal_of(reader: Reader, name: str, pool: MinedPool) -> Floats:
     made = np.asarray(signal.make(reader, pool), dtype=np.float64)
     if made.shape != (len(pool),) or np.isinf(made).any():
         raise ConfigError(
-            f"signal {name}: its plug-in made shape {made.shape} with {np.isinf(made).sum()} infinite values, expected "
-            f"one finite number per image, ({len(pool)},), or NaN for unknown. Report it to the authors of the plug-in."
+            f"signal {name}: its plug-in made shape {made.shape} with "
+            f"{counted(int(np.isinf(made).sum()), 'infinite value')}, expected one finite number per image, "
+            f"({len(pool)},), or NaN for unknown. Report it to the authors of the plug-in."
         )
     return made

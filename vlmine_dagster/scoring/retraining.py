@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.items import ItemKind
 from vlmine_dagster.domain.tables import RETRAIN_METRICS, UNRANKED, Split
 from vlmine_dagster.mining.advice import Advice, luck_advice
@@ -170,7 +171,8 @@ def retrained_rows(
     seed, test, watched = (labelled_images(reader, split) for split in (Split.SEED, Split.TEST, Split.VAL))
     if not seed or not test:
         reader.log.warning(
-            f"retrain_metrics: nothing retrained, {len(seed)} seed and {len(test)} test images are labelled"
+            f"retrain_metrics: nothing retrained; labelled: {counted(len(seed), 'seed image')} and "
+            f"{counted(len(test), 'test image')}"
         )
         return
     settings = reader.project.settings.retraining

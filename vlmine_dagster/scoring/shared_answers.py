@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import UnseenPicturesError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import Outcome
@@ -127,7 +128,8 @@ def refuse_unseen_shards(reader: Reader, *, max_share: float) -> None:
     if odd:
         more = f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
         raise UnseenPicturesError(
-            f"vocab_counts: the model did not get the pictures of {len(odd)} shards: {', '.join(odd[:_SHOWN])}{more}. "
+            f"vocab_counts: the model did not get the pictures of {counted(len(odd), 'shard')}: "
+            f"{', '.join(odd[:_SHOWN])}{more}. "
             f"More of them count as not_seen than max_failure_share {max_share:g}. Let the server pass them on "
             f"(`vlmine doctor` asks with one), then `vlmine run --retry-failed`."
         )

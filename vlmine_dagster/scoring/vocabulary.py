@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmine_dagster.domain.counting import COUNTED, CountedUnit
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit, counted
 from vlmine_dagster.domain.errors import MissingInputError, MixedVariantsError
 from vlmine_dagster.domain.hints import close_to
 from vlmine_dagster.domain.items import ITEMS
@@ -210,6 +210,6 @@ def _mixed(reader: Reader, hashes: Sequence[str]) -> MixedVariantsError:
             odd.append(shard)
     return MixedVariantsError(
         f"vocab_counts: {len(hashes)} ways to describe or keyword are mixed in this pool ({', '.join(hashes)}). "
-        f"Materialize descriptions and keywords again for {len(odd)} shards: "
+        f"Materialize descriptions and keywords again for {counted(len(odd), 'shard')}: "
         f"{', '.join(odd[:10])}{' ...' if len(odd) > 10 else ''}."
     )

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.domain.files import write_whole
 from vlmine_dagster.mining.merges import Merge, checked_merges, version_of
@@ -41,7 +42,7 @@ def _lines(text: str, file: Path) -> Iterator[tuple[int, str, str]]:
             continue
         if len(row) != len(HEADER):
             raise ConfigError(
-                f"{file.name}, line {reader.line_num}: {len(row)} values, expected a keyword and another."
+                f"{file.name}, line {reader.line_num}: {counted(len(row), 'value')}, expected a keyword and another."
             )
         yield reader.line_num, row[0].strip(), row[1].strip()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.mining.selectors.state import UNLABELLED, Ask, Places, PoolState
 from vlmine_dagster.mining.selectors.table import SELECTORS
 from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
@@ -81,7 +82,7 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         curves = ArmCurves(rows, metric)
         named = {curves.mined(share): share for share in curves.budgets}
         shown = [count for count in named if count in (ROUND, 2 * ROUND, 4 * ROUND, last)]
-        tables[f"{name.capitalize()} by labels, mean over {len(curves.draws)} draws"] = [
+        tables[f"{name.capitalize()} by labels, mean over {counted(len(curves.draws), 'draw')}"] = [
             {
                 "arm": arm,
                 **{f"{count} labels": f"{np.mean(curves.values(arm, named[count])):.3f}" for count in shown},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, PictureError
 from vlmine_dagster.domain.tables import Outcome, Split
 from vlmine_dagster.mining.detection import FREQUENCIES, class_frequency
@@ -242,7 +243,7 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     for metric, name in usable.items():
         curves = ArmCurves(rows, metric, start=None)
         title = f"{name[0].upper()}{name[1:]}"
-        tables[f"{title}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
+        tables[f"{title}, mean ± standard deviation over {counted(len(curves.draws), 'draw')}"] = curves.spread_table()
         plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
         if metric not in _COMPARED:
             continue

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, MissingInputError
 from vlmine_dagster.mining.longtail import mining_metrics, shot_bins
 from vlmine_dagster.mining.selection import budget_count
@@ -212,8 +213,9 @@ def verdict(
     compared = curves.compared(against, fewest=FEWEST_UNTRAINED)
     headline = share_name(headline_of(bench.project.settings))
     words = [comparison_sentence(one, where=f"at {headline}") for one in compared[headline]]
+    over = counted(len(curves.draws), "draw")
     tables = {
-        f"Recall of few-shot images, mean ± standard deviation over {len(curves.draws)} draws": curves.spread_table(),
+        f"Recall of few-shot images, mean ± standard deviation over {over}": curves.spread_table(),
         f"Minus {against}, paired, 95% interval; * is significant": difference_table(compared),
     }
     return words, tables

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.mining.longtail import mining_metrics
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import Comparison, compare_arms
@@ -57,7 +58,7 @@ def conclude_novelty(run: StudyRun, rows: Sequence[Row], *, source_name: str) ->
         | {name: spread_text(values[arm]) for name, values in curves.points.items()}
         for arm in curves.arms
     ]
-    title = f"Recall of few-shot images, mean ± standard deviation over {len(curves.draws)} draws"
+    title = f"Recall of few-shot images, mean ± standard deviation over {counted(len(curves.draws), 'draw')}"
     plot = budget_curves_png({name: band for name, band in curves.bands().items() if name.endswith(MINED_BY[0])})
     arms = [_arm(curves, name, columns) for name in curves.arms]
     return Findings([*words, run.class_words], {title: table}, arms, {"recall.png": plot})

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.files import replacing
 from vlmine_dagster.domain.signals import SIGNALS
@@ -304,7 +305,7 @@ def _costly(project: Project, signals: Collection[str]) -> set[str]:
 def _check_classes(number: int, labels: npt.NDArray[np.str_]) -> None:
     if len(set(labels.tolist())) < 2:
         raise ConfigError(
-            f"draw {number} of the seed: {len(labels)} images of one class, expected at least "
+            f"draw {number} of the seed: {counted(len(labels), 'image')} of one class, expected at least "
             f"2 classes to tell apart. Raise dataset.labels.seed_fraction, or take a pool of more classes."
         )
 

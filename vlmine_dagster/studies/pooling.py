@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.mining.selection import mid_ranks
 from vlmine_dagster.mining.significance import compare_arms
 from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence
@@ -35,9 +36,10 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
     names = ("novelty_min", "novelty_mean")
     values = {name: [row[name] for row in rows] for name in names}
     [found] = compare_arms(values, reference="novelty_min", fewest=FEWEST_UNTRAINED)
+    classes = counted(len(rows), "few-shot class", "few-shot classes")
     sentence = comparison_sentence(
         found,
-        where=f"on {len(rows)} few-shot classes (mean height in the list, 1 is the top, 0.5 is chance)",
+        where=f"on {classes} (mean height in the list, 1 is the top, 0.5 is chance)",
         more="puts rare classes higher than",
         less="puts rare classes lower than",
     ).replace("paired draws", "classes, paired")

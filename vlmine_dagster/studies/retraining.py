@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import MissingInputError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import Split
@@ -108,7 +109,9 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
             words.append(f"{name} is unknown: the test split lacks some of these classes")
             continue
         curves = ArmCurves(rows, metric, start=None)
-        tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
+        tables[f"{name.capitalize()}, mean ± standard deviation over {counted(len(curves.draws), 'draw')}"] = (
+            curves.spread_table()
+        )
         for reference in _references(curves.arms):
             compared = curves.compared(reference, fewest=FEWEST_TRAINED)
             words += [

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.selectors.table import SELECTORS
 from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
@@ -72,7 +73,9 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
             words.append(f"{name} is unknown: the project has no such test images")
             continue
         curves = ArmCurves(rows, metric, start=None)
-        tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
+        tables[f"{name.capitalize()}, mean ± standard deviation over {counted(len(curves.draws), 'draw')}"] = (
+            curves.spread_table()
+        )
         tables[
             f"{name.capitalize()} at {share_name(headline)} minus that of ..., paired, 95% interval; * is significant"
         ] = differences(curves, headline)

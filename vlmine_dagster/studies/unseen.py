@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
@@ -32,7 +33,8 @@ def withhold(run: StudyRun, step: str) -> list[Row]:
     pool, number = run.pool(), int(step.removeprefix("draw-"))
     few = sorted(name for name, shot in pool.bins.items() if shot == "few")
     if len(few) < 2:
-        raise ConfigError(f"study unseen: {len(few)} few-shot classes, expected at least 2. Take a longer-tailed pool.")
+        classes = counted(len(few), "few-shot class", "few-shot classes")
+        raise ConfigError(f"study unseen: {classes}, expected at least 2. Take a longer-tailed pool.")
     hidden = np.random.default_rng(number).permutation(few)[: len(few) // 2]
     is_drawn = pool.drawn(number) & ~np.isin(pool.truth, hidden)
     settings = run.bench.project.settings
@@ -89,7 +91,9 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         curves = ArmCurves(rows, metric)
         reference = reference_of(curves.arms)
         compared = curves.compared(reference, fewest=FEWEST_TRAINED)
-        tables[f"{name.capitalize()}, mean ± standard deviation over {len(curves.draws)} draws"] = curves.spread_table()
+        tables[f"{name.capitalize()}, mean ± standard deviation over {counted(len(curves.draws), 'draw')}"] = (
+            curves.spread_table()
+        )
         tables[f"{name.capitalize()} minus {reference}, paired, 95% interval; * is significant"] = difference_table(
             compared
         )

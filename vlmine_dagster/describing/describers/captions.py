@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, SourceError
 from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.describers import Description, Load, Tag
@@ -181,7 +182,7 @@ def _make(bench: "Workbench", settings: CaptionsSettings) -> Captions:
 
 
 def _look(bench: "Workbench", settings: CaptionsSettings) -> Finding:
-    return Finding("ok", f"{_make(bench, settings).known_count():,} captions in {settings.path}")
+    return Finding("ok", f"{counted(_make(bench, settings).known_count(), 'caption')} in {settings.path}")
 
 
 PLUGIN = DescriberPlugin(CaptionsSettings, _make, _look)
