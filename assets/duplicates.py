@@ -11,7 +11,7 @@ def _unless_asked(part: Part) -> str | None:
     return (
         None
         if part.settings.dedupe == "near"
-        else "dedupe is not near (vlmine.yaml): copies are recognised by their bytes"
+        else "dedupe is not near (vlmine.yaml): copies are recognized by their bytes"
     )
 
 

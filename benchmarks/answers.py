@@ -32,7 +32,7 @@ def rows(part: str) -> Iterator[tuple[str, bool, str]]:
 
 
 def fit(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return weights by Newton's method, both classes weighing the same; the constant is not penalised."""
+    """Return weights by Newton's method, both classes weighing the same; the constant is not penalized."""
     weights = np.zeros(x.shape[1])
     penalty = np.full(x.shape[1], PENALTY)
     penalty[0] = 1e-9

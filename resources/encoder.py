@@ -241,7 +241,7 @@ def encoder_network() -> Any:
 
 
 def _export(path: Path) -> None:
-    """Write the network as ONNX, free in batch and sides, the normalisation inside; it appears whole or not at all."""
+    """Write the network as ONNX, free in batch and sides, the normalization inside; it appears whole or not at all."""
     import torch
 
     class Graph(torch.nn.Module):

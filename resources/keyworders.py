@@ -20,7 +20,7 @@ class KeywordAnswer(Usage):
 
     Attributes:
         image_id: The image.
-        keywords: Normalised, no repeats.
+        keywords: Normalized, no repeats.
         outcome: What became of it.
         failure: Why the outcome is not ok.
     """

@@ -153,7 +153,7 @@ def test_bfloat16_learns_the_same_task_from_the_same_weights_and_is_as_determini
 
 def test_training_stops_early_and_takes_the_best_weights_by_validation_images_alone():
     pictures, labels = stripes(count=16)
-    wrong = Examples(pictures[:4], 1 - labels[:4])  # the more is learnt, the worse it looks here
+    wrong = Examples(pictures[:4], 1 - labels[:4])  # the more is learned, the worse it looks here
     build = partial(SmallConvNet, 2)
     long = Recipe(epochs=12, learning_rate=0.01, batch_size=8, patience=2)
 

@@ -1,4 +1,4 @@
-"""Junk is recognised by its own measures and by what is usual in its pool."""
+"""Junk is recognized by its own measures and by what is usual in its pool."""
 
 from collections.abc import Mapping
 

@@ -178,7 +178,7 @@ def test_the_seed_alone_is_trained_once_a_draw_and_test_images_are_read_once(fin
 
     settings = finished.project.settings
     assert len(trained) == 2 * (1 + len(settings.experiments) * len(settings.retraining.budgets))
-    assert len(read) == 3  # the test images, and what is learnt from in each draw
+    assert len(read) == 3  # the test images, and what is learned from in each draw
     unmined = [row for row in rows if row["budget"] == 0 and row["draw"] == 0]
     assert len({row["all_accuracy"] for row in unmined}) == 1
     assert [row["arm"] for row in unmined] == list(settings.experiments)

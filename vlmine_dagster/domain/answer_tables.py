@@ -25,7 +25,7 @@ KEYWORDS = Table(
     "one keyword of one image, without repeats within an image",
     (
         image_id(),
-        Column("keyword", "string", "normalised keyword"),
+        Column("keyword", "string", "normalized keyword"),
         variant_hash(),
     ),
     ("image_id", "keyword"),

@@ -36,4 +36,4 @@ class Split(StrEnum):
 
 
 JUDGES = frozenset({Split.VAL, Split.TEST})
-"""Splits that judge models; nothing is learnt from their images, and none is mined, described or counted."""
+"""Splits that judge models; nothing is learned from their images, and none is mined, described or counted."""

@@ -197,7 +197,7 @@ VOCAB_COUNTS = Table(
     "pool",
     "a keyword of the whole pool",
     (
-        Column("keyword", "string", "normalised keyword"),
+        Column("keyword", "string", "normalized keyword"),
         Column("image_count", "int64", "number of images with the keyword", minimum=1),
         share("image_share", "image_count divided by the number of images with keywords"),
         Column("unit_count", "int64", "number of units of count_by (images, sequences) with the keyword", minimum=1),

@@ -50,11 +50,11 @@ def fit_balanced_probe(
 ) -> BalancedProbe:
     """Fit multinomial logistic regression in which each labelled class weighs the same.
 
-    Minimises mean over classes of the mean cross-entropy of their labels + l2 / 2 * |W|^2, by L-BFGS. Convex: the start
+    Minimizes mean over classes of the mean cross-entropy of their labels + l2 / 2 * |W|^2, by L-BFGS. Convex: the start
     saves time, and changes the result by no more than the tolerance.
 
     Args:
-        features: Shape (N, D), on one scale; they are not standardised here, so that rounds can be compared.
+        features: Shape (N, D), on one scale; they are not standardized here, so that rounds can be compared.
         labels: Shape (N,), int in [0, C).
         class_count: C.
         l2: Strength of the penalty, no unit.

@@ -10,12 +10,12 @@ _POOLED_FROM = 128  # pixels a side
 
 
 class Probe(nn.Module):
-    """A linear classifier on standardised features: softmax(W (x - mean) / scale + b).
+    """A linear classifier on standardized features: softmax(W (x - mean) / scale + b).
 
     Args:
         feature_size: Floats an image.
         class_count: Classes.
-        dropout: Share of the standardised features that a dropout pass leaves out.
+        dropout: Share of the standardized features that a dropout pass leaves out.
     """
 
     mean: torch.Tensor

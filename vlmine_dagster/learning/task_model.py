@@ -136,7 +136,7 @@ def held_out_accuracy(
 ) -> float | None:
     """Return the share of images that models trained on the other folds get right, of three folds.
 
-    Images of classes with one image count as wrong: nothing could have learnt them. None with fewer than 10 images.
+    Images of classes with one image count as wrong: nothing could have learned them. None with fewer than 10 images.
     The models are single ones: an ensemble is judged by one member. Images of one scene, such as the frames of a
     sequence, are in one fold: a model that saw one of them has all but seen the others.
 

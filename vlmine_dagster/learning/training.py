@@ -67,9 +67,9 @@ def fit_probe(
 ) -> Probe:
     """Fit multinomial logistic regression with an L2 penalty by full-batch L-BFGS.
 
-    Minimises mean cross-entropy + l2 / 2 * |W|^2 on features standardised by the given rows. Convex and without any
+    Minimizes mean cross-entropy + l2 / 2 * |W|^2 on features standardized by the given rows. Convex and without any
     randomness: the same rows always give the same probe. Nothing is dropped in training: for a linear model dropout is,
-    to second order, an L2 penalty on standardised features, which is there already.
+    to second order, an L2 penalty on standardized features, which is there already.
 
     Args:
         features: Shape (N, D), float.
@@ -131,7 +131,7 @@ def fit_network(
         recipe: How to train.
         seed: Of the initial weights, the order, the flips and dropout; networks of one seed start from the same
             weights, whatever they are trained on.
-        validation: Images that tell when to stop; nothing is learnt from them, and without them nothing stops early.
+        validation: Images that tell when to stop; nothing is learned from them, and without them nothing stops early.
 
     Raises:
         ConfigError: the class_balance of the recipe is unknown.

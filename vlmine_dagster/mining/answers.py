@@ -197,7 +197,7 @@ def parse_keywords(text: str) -> list[str]:
 
     Read are JSON (`{"keywords": [...]}` or a bare list, also inside a code fence or between sentences), and lists of
     lines, of commas or of both, with or without a word before ("Here are the keywords:") and after. Keywords are
-    normalised like tags, without repeats. One entry that cannot be the name of something (markup, code, a sentence, an
+    normalized like tags, without repeats. One entry that cannot be the name of something (markup, code, a sentence, an
     order to a model) makes the whole answer unreadable: who wrote that did not describe a picture.
 
     Args:

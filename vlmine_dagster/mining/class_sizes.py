@@ -122,7 +122,7 @@ def _weight_from(size: npt.ArrayLike, counts: npt.NDArray[np.int64], fraction: f
 def shifted_shares(posteriors: npt.ArrayLike, prior: npt.ArrayLike, *, rounds: int = 5) -> Floats:
     """Return the classes' shares of images that a model judged which learned from other shares.
 
-    Expectation maximisation: with pi the shares so far, an image's posterior is q_ik pi_k / prior_k, made to sum to 1,
+    Expectation maximization: with pi the shares so far, an image's posterior is q_ik pi_k / prior_k, made to sum to 1,
     and the next shares are the mean over the images.
 
     Args:

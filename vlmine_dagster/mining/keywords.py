@@ -42,7 +42,7 @@ STOP_WORDS = frozenset(
 def extract_keywords(text: str, *, language: str = "en", max_words: int = 1) -> list[str]:
     """Return the keywords of a description by rules.
 
-    The text is normalised (NFKC, lower case), cut into words, freed of stop words and numbers, and lemmatized by
+    The text is normalized (NFKC, lower case), cut into words, freed of stop words and numbers, and lemmatized by
     simplemma. With `max_words` of n, runs of up to n neighbouring content words are keywords too; a stop word or a
     punctuation mark ends a run.
 

@@ -131,7 +131,7 @@ def text_matches(words: Iterable[str], image_counts: Mapping[str, int], *, image
     it: what few images have tells more (Spaerck Jones 1972), and half a name tells half as much.
 
     Args:
-        words: Normalised words and phrases, as keywords are.
+        words: Normalized words and phrases, as keywords are.
         image_counts: Images per keyword, each >= 1.
         image_count: N, at least the largest of them.
 

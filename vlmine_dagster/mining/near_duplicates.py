@@ -12,7 +12,7 @@ from vlmine_dagster.mining.neighbours import WHOLE_UP_TO, Blocks, nearest_neighb
 from vlmine_dagster.mining.verdict_rule import unit_rows
 
 LEAST_COSINE = 0.6
-"""Cosine of standardised features from which two images are compared by their pixels."""
+"""Cosine of standardized features from which two images are compared by their pixels."""
 LEAST_CORRELATION = 0.95
 """Correlation of reduced pixels from which they are one picture."""
 LEAST_OF_PARTS = 0.88
@@ -43,7 +43,7 @@ def candidate_pairs(
 ) -> Iterator[tuple[int, int, float]]:
     """Yield the pairs of images whose features are near, each once, the smaller place first.
 
-    Features are standardised by the mean and the spread of the pool, so that what all images of a pool share counts
+    Features are standardized by the mean and the spread of the pool, so that what all images of a pool share counts
     for nothing, and compared by cosine; each image with its 8 nearest.
 
     Args:
@@ -63,7 +63,7 @@ def candidate_pairs(
 
 
 def standard_blocks(vectors: Blocks, *, is_indexed: bool = False) -> Callable[[], Iterator[Floats]]:
-    """Return a reader of the same vectors, standardised by the mean and the spread of the pool, of length 1.
+    """Return a reader of the same vectors, standardized by the mean and the spread of the pool, of length 1.
 
     Args:
         vectors: The vectors.

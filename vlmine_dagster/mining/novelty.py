@@ -18,7 +18,7 @@ def pooled_counts(
     """Pool the image counts of each image's keywords: k_i = min or mean of c(w) over its keywords w.
 
     Args:
-        keywords: N lists, normalised, no repeats within an image.
+        keywords: N lists, normalized, no repeats within an image.
         image_counts: Images per keyword over the same pool, each >= 1.
         pooling: "min" or "mean".
 
@@ -51,7 +51,7 @@ def novelty_scores(
     With c(w) the number of images that yield keyword w, image i scores 1 / pool(c(w) for w in keywords[i]).
 
     Args:
-        keywords: N lists, normalised, no repeats within an image. An empty list means that nothing was named.
+        keywords: N lists, normalized, no repeats within an image. An empty list means that nothing was named.
         image_counts: Images per keyword over the same pool, each >= 1.
         pooling: "min" lets one rare keyword decide; "mean" wants rarity overall.
 

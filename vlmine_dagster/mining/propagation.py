@@ -18,7 +18,7 @@ Singles = npt.NDArray[np.float32]
 
 
 def neighbour_graph(lists: NeighbourLists, *, neighbours: int = 10) -> "csr_array":
-    """Return the normalised graph of N images: D^-1/2 W D^-1/2 with W_ij = max(cos_ij, 0) between neighbours.
+    """Return the normalized graph of N images: D^-1/2 W D^-1/2 with W_ij = max(cos_ij, 0) between neighbours.
 
     Images are neighbours if either is among the nearest of the other; D holds the row sums of W.
 

@@ -1,4 +1,4 @@
-"""Words of pictures that are spelt or called in two ways, British and American above all."""
+"""Words of pictures that are spelled or called in two ways, British and American above all."""
 
 import re
 

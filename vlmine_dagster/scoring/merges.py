@@ -53,7 +53,7 @@ def vocabulary_rows(reader: Reader) -> tuple[pa.Table, Mapping[str, int]]:
 
 
 def unknown_words(rows: pa.Table, said: Mapping[str, int]) -> Advice:
-    """Tell which keywords of the vocabulary no image says: they may be misspelt, or of images that are gone."""
+    """Tell which keywords of the vocabulary no image says: they may be misspelled, or of images that are gone."""
     words = dict.fromkeys([*rows.column("keyword").to_pylist(), *rows.column("merged_into").to_pylist()])
     return listed_advice(
         [word for word in words if word not in said and word != LEFT_OUT],

@@ -80,7 +80,7 @@ def main_axes(
     bins: Mapping[str, str],
     test: Singles,
 ) -> tuple[Singles, Places, Sequence[str], Mapping[str, str], Singles]:
-    """Return features of pool and test on the main axes of the pool's, each feature standardised by the pool first."""
+    """Return features of pool and test on the main axes of the pool's, each feature standardized by the pool first."""
     given = features.astype(np.float32)
     centre, scale = given.mean(axis=0), given.std(axis=0) + 1e-6
     standard = (given - centre) / scale

@@ -16,7 +16,7 @@ def direct(state: PoolState, count: int, ask: Ask, *, fewest_per_class: int = FE
     """Pick images around the threshold that separates each class best from all others.
 
     For each class k the images are a line, sorted by `margin_order`, and a threshold s says "class k" before place s.
-    The best threshold gets most labels right: it maximises #(k before s) - #(others before s) + #(others after s) -
+    The best threshold gets most labels right: it maximizes #(k before s) - #(others before s) + #(others after s) -
     #(k after s). Half of the budget narrows down where it is, for the classes with the fewest labels first; with the
     rest each class labels the unlabelled images nearest to its best threshold, above and below in turn. A threshold by
     majority is what makes it robust to wrong labels.
