@@ -35,7 +35,7 @@ def neighbour_scores(run: StageRun) -> Product:
     from vlmine_dagster.scoring.neighbours import neighbour_scores
 
     wanted = run.project.settings.asked_signals("neighbour_scores", variant=run.variant)
-    known = SeedAndPool(run, is_described=False)
-    rows = neighbour_scores(run, known, wanted)
-    facts = {"scored": rows.num_rows, "labelled seed images": len(known.labels), "signals": ", ".join(wanted)}
+    seed_and_pool = SeedAndPool(run, is_described=False)
+    rows = neighbour_scores(run, seed_and_pool, wanted)
+    facts = {"scored": rows.num_rows, "labelled seed images": len(seed_and_pool.labels), "signals": ", ".join(wanted)}
     return Product(rows, facts)

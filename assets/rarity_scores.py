@@ -62,11 +62,13 @@ def rarity_scores(run: StageRun) -> Product:
     from vlmine_dagster.scoring.rarity import rarity_scores
     from vlmine_dagster.scoring.sequences import sequences_of
 
-    known = SeedAndPool(run)
-    is_mined = labelled_when_mined(run.labels, known.seed_ids, run.shards, sequences=sequences_of(run, known.seed_ids))
+    seed_and_pool = SeedAndPool(run)
+    is_mined = labelled_when_mined(
+        run.labels, seed_and_pool.seed_ids, run.shards, sequences=sequences_of(run, seed_and_pool.seed_ids)
+    )
     naming = naming_of(run.project, run.labels, run.encoder.classes, run.variant)
     scratch = run.project.state_folder("scratch")
     asked = run.project.settings.asked_signals("rarity_scores", variant=run.variant)
-    rows = rarity_scores(run, known, naming=naming, is_mined=is_mined, asked=asked, scratch=scratch)
+    rows = rarity_scores(run, seed_and_pool, naming=naming, is_mined=is_mined, asked=asked, scratch=scratch)
     facts = {"labelled by chance": int((~is_mined).sum()), "labelled when mined": int(is_mined.sum())}
     return Product(rows, {**facts, "scored": rows.num_rows})

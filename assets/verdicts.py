@@ -34,6 +34,6 @@ def verdicts(run: StageRun) -> Product:
     """
     from vlmine_dagster.scoring.verdicts import verdict_rows
 
-    said = finished_verdicts(run.project)
-    rows = verdict_rows(said, run.read(ITEMS, ["image_id"]).column("image_id"))
-    return Product(rows, {"verdicts": rows.num_rows, "of items that are gone": len(said) - rows.num_rows})
+    judgements = finished_verdicts(run.project)
+    rows = verdict_rows(judgements, run.read(ITEMS, ["image_id"]).column("image_id"))
+    return Product(rows, {"verdicts": rows.num_rows, "of items that are gone": len(judgements) - rows.num_rows})

@@ -37,6 +37,6 @@ def vocabulary(run: StageRun) -> Product:
     """
     from vlmine_dagster.scoring.merges import unknown_words, vocabulary_rows
 
-    rows, said = vocabulary_rows(run)
+    rows, image_counts = vocabulary_rows(run)
     facts = {"merges": rows.num_rows, "version": rows.column("version")[0].as_py() if rows.num_rows else "empty"}
-    return Product(rows, facts, advice={UNKNOWN_CHECK: unknown_words(rows, said)})
+    return Product(rows, facts, advice={UNKNOWN_CHECK: unknown_words(rows, image_counts)})

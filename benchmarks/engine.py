@@ -211,8 +211,8 @@ def measure(folder: Path, size: LakeSize, *, memory_gb: float) -> dict[str, dict
     found = {}
     for name in WORK:
         command = [sys.executable, "-m", "benchmarks.engine", "--folder", str(folder), "--work", name]
-        said = cost_of(command).output.splitlines()
-        found[name] = json.loads(next(line for line in said if line.startswith("{")))
+        lines = cost_of(command).output.splitlines()
+        found[name] = json.loads(next(line for line in lines if line.startswith("{")))
         print(f"{size.images:,} {name}: {found[name]}", file=sys.stderr)
     bench = Workbench(settings_file=str(file))
     check_scores(bench, folder)

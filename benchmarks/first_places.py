@@ -130,8 +130,8 @@ def main(*, images: int, share: float, kind: str, memory_gb: float, folder: Path
                 "work": one,
             }
             options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
-            said = cost_of([sys.executable, "-m", "benchmarks.first_places", *options]).output.splitlines()
-            costs[one] = json.loads(next(line for line in said if line.startswith("{")))
+            lines = cost_of([sys.executable, "-m", "benchmarks.first_places", *options]).output.splitlines()
+            costs[one] = json.loads(next(line for line in lines if line.startswith("{")))
     print(f"{machine('duckdb', 'moocore', 'numpy', 'pyarrow')}; {memory_gb:g} GB for DuckDB\n")
     ours = costs["vlmine: the first places"]
     rows = [

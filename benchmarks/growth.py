@@ -54,7 +54,7 @@ def main(
     print(f"{machine('dagster', 'duckdb')}\n")
     for what, costs in found.items():
         print_table([what, "s", "processor s", "peak MB"], _rows(costs))
-        print(f"\nprocessor seconds: {_told(costs)}\n")
+        print(f"\nprocessor seconds: {_fits_text(costs)}\n")
     if plot is not None:
         plot.write_bytes(drawn(found))
 
@@ -63,7 +63,7 @@ def _rows(costs: Costs) -> list[list[str]]:
     return [[f"{n:,}", f"{c.seconds:.1f}", f"{c.cpu_seconds:.1f}", f"{c.peak_mb:,.0f}"] for n, c in costs.items()]
 
 
-def _told(costs: Costs) -> str:
+def _fits_text(costs: Costs) -> str:
     """Return the fit, in which the exponent is what tells."""
     start, slope, exponent = fit({n: cost.cpu_seconds for n, cost in costs.items()})
     return f"{start:.1f} s + {slope:.2g} s x n^{exponent:.2f}"
@@ -125,7 +125,7 @@ def drawn(found: Mapping[str, Costs]) -> bytes:
         line = np.geomspace(counts[0], counts[-1], 50)
         top, bottom = axes[0][column], axes[1][column]
         top.loglog(counts, [cost.cpu_seconds for cost in costs.values()], "o", color="#1f6f8b")
-        top.loglog(line, start + slope * line**exponent, color="#1f6f8b", label=_told(costs))
+        top.loglog(line, start + slope * line**exponent, color="#1f6f8b", label=_fits_text(costs))
         top.legend(frameon=False, fontsize=9)
         top.set_title(what.replace("`", ""), fontsize=10)
         bottom.loglog(counts, [cost.peak_mb for cost in costs.values()], "o-", color="#b5562a")

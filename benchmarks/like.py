@@ -174,7 +174,7 @@ def add_keywords(pool: SimpleNamespace) -> None:
     pool.counts = Counter(word for name in pool.names for word in words.get(name, ()))
 
 
-def told(found: Interval) -> str:
+def cell(found: Interval) -> str:
     """Return a mean with its interval."""
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
@@ -190,7 +190,7 @@ def print_texts(pool: SimpleNamespace, file: Path, draws: int) -> None:
     print("| --- | ---: | ---: | ---: |")
     for way in rows[0]:
         precision, recall, answered = np.array([row[way] for row in rows]).T
-        cells = f"{answered.mean():.0%} | {told(mean_interval(precision))} | {told(mean_interval(recall))}"
+        cells = f"{answered.mean():.0%} | {cell(mean_interval(precision))} | {cell(mean_interval(recall))}"
         print(f"| {way} | {cells} |", flush=True)
 
 
@@ -217,8 +217,11 @@ def main() -> None:
     for way in rows[0]:
         values = np.array([row[way] for row in rows])
         first = np.array([row[plain] for row in rows])
-        cells = [told(mean_interval(values[:, place])) for place in range(len(DEPTHS))]
-        print(f"| {way} | {' | '.join(cells)} | {told(paired_bootstrap(values[:, -1], first[:, -1]))} |", flush=True)
+        cells = [cell(mean_interval(values[:, place])) for place in range(len(DEPTHS))]
+        print(
+            f"| {way} | {' | '.join(cells)} | {cell(paired_bootstrap(values[:, -1], first[:, -1]))} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

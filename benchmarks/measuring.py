@@ -64,8 +64,8 @@ def cost_of(command: Sequence[str], *, env: Mapping[str, str] | None = None, fol
     )
     seconds = time.perf_counter() - started
     os.close(writing)
-    with os.fdopen(reading) as told:
-        used = told.read().split()
+    with os.fdopen(reading) as report:
+        used = report.read().split()
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}")
     cpu_seconds, peak = map(float, used)

@@ -59,10 +59,10 @@ def main(image_count: int, shard_count: int, photos: int, folder: Path | None) -
 
 def run(pool: SyntheticPool) -> Cost:
     """Bring a pool up to date by the command."""
-    return told("vlmine run", cost_of([str(PROGRAMS / "vlmine"), "run"], folder=pool.folder))
+    return printed_cost("vlmine run", cost_of([str(PROGRAMS / "vlmine"), "run"], folder=pool.folder))
 
 
-def told(what: str, cost: Cost) -> Cost:
+def printed_cost(what: str, cost: Cost) -> Cost:
     """Say at once what something took: the table comes at the end, and may not."""
     print(f"{what}: {cost.seconds:.0f} s, {cost.cpu_seconds:.0f} processor s, {cost.peak_mb:.0f} MB", file=sys.stderr)
     return cost
@@ -80,7 +80,7 @@ def run_jobs(pool: SyntheticPool) -> Cost:
     for job, tags in chosen.items():
         module = ["-m", "vlmine_dagster.definitions"]
         command = [str(PROGRAMS / "dagster"), "job", "execute", *module, "-j", job, "--tags", json.dumps(tags)]
-        costs.append(told(job, cost_of(command, folder=pool.folder, env={"DAGSTER_HOME": home})))
+        costs.append(printed_cost(job, cost_of(command, folder=pool.folder, env={"DAGSTER_HOME": home})))
     return Cost(sum(c.seconds for c in costs), sum(c.cpu_seconds for c in costs), max(c.peak_mb for c in costs))
 
 

@@ -62,8 +62,8 @@ def uncertainty_by_vlmine(_folder: Path, size: int) -> list[float]:
     """Entropy, variation ratio and margin; return their sums."""
     from vlmine_dagster.mining.uncertainty import margin, predictive_entropy, variation_ratio
 
-    said = probabilities(size)
-    return [float(measure(said).sum()) for measure in (predictive_entropy, variation_ratio, margin)]
+    given = probabilities(size)
+    return [float(measure(given).sum()) for measure in (predictive_entropy, variation_ratio, margin)]
 
 
 def uncertainty_by_modal(_folder: Path, size: int) -> list[float]:
@@ -75,8 +75,8 @@ def uncertainty_by_modal(_folder: Path, size: int) -> list[float]:
             return given
 
     measures = (uncertainty.classifier_entropy, uncertainty.classifier_uncertainty, uncertainty.classifier_margin)
-    said = probabilities(size)
-    return [float(measure(Classifier(), said).sum()) for measure in measures]
+    shares = probabilities(size)
+    return [float(measure(Classifier(), shares).sum()) for measure in measures]
 
 
 def vectors(size: int) -> npt.NDArray[np.float32]:

@@ -261,8 +261,8 @@ def _status(response: dict[str, Any]) -> int:
 
 def _job_words(job: Any) -> str:
     """Return why a job failed as a whole, in the service's words."""
-    said = [str(one.message) for one in (getattr(job.errors, "data", None) or ()) if one.message]
-    return shown_line(" ".join(dict.fromkeys(said)) or str(job.errors or "No reason is given."))
+    messages = [str(one.message) for one in (getattr(job.errors, "data", None) or ()) if one.message]
+    return shown_line(" ".join(dict.fromkeys(messages)) or str(job.errors or "No reason is given."))
 
 
 def _words(error: Any) -> str:

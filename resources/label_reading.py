@@ -190,8 +190,8 @@ def _label_problem(
         hint = " (training rows are the seed)" if row.split.lower().startswith("train") else ""
         return f"unknown split {row.split!r}, expected {', '.join(_SPLITS)}{hint}"
     if class_name is None and row.split != Split.POOL and needs_class:
-        said = f", but {row.label!r}" if row.label else ""
-        return f"a {row.split} row without a class_id{said}"
+        label_text = f", but {row.label!r}" if row.label else ""
+        return f"a {row.split} row without a class_id{label_text}"
     if class_name is not None and names is not None and class_name not in names.values():
         return f"class_id {row.label!r} is not in the classes file"
     return None

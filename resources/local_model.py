@@ -172,9 +172,9 @@ class LocalModel:
         replies = []
         for row, prompt_count in zip(tokens[:, start:].tolist(), prompt_tokens, strict=True):
             stop = next((place for place, token in enumerate(row) if token in ends), None)
-            said = row if stop is None else row[:stop]
-            text = loaded.processor.tokenizer.decode(said, skip_special_tokens=True).strip()
-            replies.append(self._judged(text, int(prompt_count), len(said), has_ended=stop is not None))
+            answer_tokens = row if stop is None else row[:stop]
+            text = loaded.processor.tokenizer.decode(answer_tokens, skip_special_tokens=True).strip()
+            replies.append(self._judged(text, int(prompt_count), len(answer_tokens), has_ended=stop is not None))
         return replies
 
     def _judged(self, text: str, prompt_tokens: int, output_tokens: int, *, has_ended: bool) -> Reply:

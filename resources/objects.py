@@ -201,11 +201,11 @@ def _failures(
     )
     for is_so, reason in reasons:
         for place in np.flatnonzero(is_so).tolist():
-            found.setdefault(place, (Outcome.BAD_BOX, f"{reason}: {_told(pixels[place], size[place])}"))
+            found.setdefault(place, (Outcome.BAD_BOX, f"{reason}: {_size_text(pixels[place], size[place])}"))
     return found
 
 
-def _told(box: npt.NDArray[np.float64], size: npt.NDArray[np.float64]) -> str:
+def _size_text(box: npt.NDArray[np.float64], size: npt.NDArray[np.float64]) -> str:
     x, y, width, height = (f"{side:.6g}" for side in box)
     return f"x {x}, y {y}, width {width}, height {height} in a picture of {size[0]:g} x {size[1]:g}"
 

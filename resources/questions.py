@@ -165,14 +165,18 @@ class Dialect:
 
     def without(self, words: str, body: Mapping[str, Any], may_drop_schema: bool) -> "Dialect | None":
         """Return the dialect in which to ask again after a refusal, None where the refusal is about something else."""
-        told = words.lower()
-        if "max_tokens" in body and "max_tokens" in told and ("max_completion_tokens" in told or _is_unknown(told)):
+        refusal = words.lower()
+        if (
+            "max_tokens" in body
+            and "max_tokens" in refusal
+            and ("max_completion_tokens" in refusal or _is_unknown(refusal))
+        ):
             return replace(self, limit_field="max_completion_tokens")
-        if "max_completion_tokens" in body and "max_completion_tokens" in told and _is_unknown(told):
+        if "max_completion_tokens" in body and "max_completion_tokens" in refusal and _is_unknown(refusal):
             return replace(self, limit_field="max_tokens")
-        if "temperature" in body and "temperature" in told and (_is_unknown(told) or "only" in told):
+        if "temperature" in body and "temperature" in refusal and (_is_unknown(refusal) or "only" in refusal):
             return replace(self, has_temperature=False)
-        names_schema = any(name in told for name in ("response_format", "json_schema", "schema"))
+        names_schema = any(name in refusal for name in ("response_format", "json_schema", "schema"))
         return (
             replace(self, has_schema=False) if names_schema and "response_format" in body and may_drop_schema else None
         )
@@ -216,8 +220,8 @@ def _pixel_count(image: bytes) -> int:
         return _USUAL_PIXELS
 
 
-def _is_unknown(told: str) -> bool:
-    return any(sign in told for sign in _UNKNOWN_FIELD)
+def _is_unknown(refusal: str) -> bool:
+    return any(sign in refusal for sign in _UNKNOWN_FIELD)
 
 
 def _part(item: bytes) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def completion_in(content: bytes) -> Completion | None:
     refusal = message.get("refusal") or None
     return Completion(
         text,
-        thought or next((said for name in _THOUGHTS if (said := _text(message.get(name)))), ""),
+        thought or next((thinking for name in _THOUGHTS if (thinking := _text(message.get(name)))), ""),
         None if refusal is None else _text(refusal) or "no reason given",
         _finish(choice),
         prompt_tokens,

@@ -69,7 +69,7 @@ def next_samples(sound: Any, count: int) -> "npt.NDArray[np.float32]":
     try:
         data = sound.read(count, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise PictureError(f"the sound is damaged: {_said(error)}") from error
+        raise PictureError(f"the sound is damaged: {_error_text(error)}") from error
     return np.asarray(data.mean(axis=1), np.float32)
 
 
@@ -86,9 +86,9 @@ def opened_sound(item: bytes | BinaryIO) -> Any:
     try:
         return soundfile.SoundFile(io.BytesIO(item) if isinstance(item, bytes) else item)
     except (soundfile.SoundFileError, TypeError) as error:
-        raise PictureError(f"no readable sound: {_said(error)}") from error
+        raise PictureError(f"no readable sound: {_error_text(error)}") from error
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """Return what libsndfile says, without the name of a file in memory, which is another one each time."""
     return str(getattr(error, "error_string", error))

@@ -108,9 +108,9 @@ class TrackedRun:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        known = [Metric(name, float(value), now, step) for name, step, value in points if not math.isnan(value)]
-        for start in range(0, len(known), _POINTS_A_CALL):
-            self._client.log_batch(self.run_id, metrics=known[start : start + _POINTS_A_CALL])
+        metrics = [Metric(name, float(value), now, step) for name, step, value in points if not math.isnan(value)]
+        for start in range(0, len(metrics), _POINTS_A_CALL):
+            self._client.log_batch(self.run_id, metrics=metrics[start : start + _POINTS_A_CALL])
 
     def artifact(self, name: str, content: bytes) -> None:
         """Log a file."""

@@ -107,8 +107,8 @@ def _box(shape: Element, name: str, label: str | None, place: str, **ids: Any) -
     box, problem = _upright(shape)
     flags = {"occluded": shape.get("occluded") == "1", "keyframe": shape.get("keyframe") == "1"}
     shown = {"shape": "" if shape.tag == "box" else shape.tag, "rotation": shape.get("rotation")}
-    told = {one.get("name") or "": (one.text or "").strip() for one in shape.findall("attribute")}
-    attributes = attributes_of({**told, **flags, **shown})
+    own_attributes = {one.get("name") or "": (one.text or "").strip() for one in shape.findall("attribute")}
+    attributes = attributes_of({**own_attributes, **flags, **shown})
     return BoxRow(name, box, label=label, attributes=attributes, place=place, problem=problem, **ids)
 
 

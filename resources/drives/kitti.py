@@ -173,17 +173,17 @@ class KittiLayout:
     def _lidar_from_camera(self, one: str) -> Floats | None:
         """Return the pose of the rectified camera in the LiDAR's frame; None where nothing says it."""
         pairs = (line.replace(":", " ", 1).partition(" ") for line in self._lines(one, "calib"))
-        said = {name: rest.split() for name, _, rest in pairs}
+        calibration = {name: rest.split() for name, _, rest in pairs}
         try:
-            turn = np.array(_first(said, _TURNS), np.float64).reshape(3, 3)
-            move = np.array(_first(said, _MOVES), np.float64).reshape(3, 4)
+            turn = np.array(_first(calibration, _TURNS), np.float64).reshape(3, 3)
+            move = np.array(_first(calibration, _MOVES), np.float64).reshape(3, 4)
         except ValueError:
             return None
         return inverted(np.vstack([turn @ move, [0, 0, 0, 1]]))
 
 
-def _first(said: Mapping[str, list[str]], names: Sequence[str]) -> list[str]:
-    return next((said[name] for name in names if name in said), [])
+def _first(calibration: Mapping[str, list[str]], names: Sequence[str]) -> list[str]:
+    return next((calibration[name] for name in names if name in calibration), [])
 
 
 def _is_in_space(row: Mapping[str, Any]) -> bool:

@@ -106,7 +106,7 @@ class NuscenesLayout:
     def frames(self, shard: str) -> pa.Table:
         """Return the key frames of a scene."""
         scene = self._scenes[shard]
-        said = self._said(scene)
+        conditions = self._conditions(scene)
         rows = [
             {
                 "key": _key(sample, camera),
@@ -114,7 +114,7 @@ class NuscenesLayout:
                 "frame_index": number,
                 "timestamp_us": sample["timestamp"],
                 "camera": camera,
-                **said,
+                **conditions,
             }
             for number, (sample, shots) in enumerate(self._moments(shard))
             for camera in sorted(shots)
@@ -268,7 +268,7 @@ class NuscenesLayout:
             _logger.warning("%s key frames name no known sensor or pose and are left out", f"{lost:,}")
         return found
 
-    def _said(self, scene: Row) -> dict[str, str | None]:
+    def _conditions(self, scene: Row) -> dict[str, str | None]:
         """Return what is said of a scene; its description names rain and night, where there are some."""
         words = str(scene.get("description", "")).lower()
         log = self._logs.get(scene.get("log_token", ""), {})

@@ -82,7 +82,7 @@ class DriveSource:
                 b"" if problem else picture.data,
                 problem,
                 _moment(frames.get(picture.key)),
-                _said(frames.get(picture.key)),
+                _frame_attributes(frames.get(picture.key)),
             )
 
     def objects(self, shard: str) -> pa.Table:
@@ -131,7 +131,7 @@ def _moment(frame: Mapping[str, Any] | None) -> Moment | None:
     return Moment(frame["sequence"], frame["frame_index"], frame["timestamp_us"] / 1e6)
 
 
-def _said(frame: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _frame_attributes(frame: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return {} if frame is None else {name: frame[name] for name in _SAID if frame[name] is not None}
 
 
@@ -144,7 +144,7 @@ def _box_row(shard: str, row: Mapping[str, Any], frame: Mapping[str, Any] | None
         "label": row["class_name"],
         "track_id": row["track_id"],
         "own_id": row["track_id"],
-        "attributes": json.dumps({**_said(frame), **rounded}, ensure_ascii=False, sort_keys=True),
+        "attributes": json.dumps({**_frame_attributes(frame), **rounded}, ensure_ascii=False, sort_keys=True),
         **{name: row[name] for name in ("x", "y", "width", "height")},
         "is_relative": False,
     }

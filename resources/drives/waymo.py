@@ -84,7 +84,7 @@ class WaymoLayout:
             return FRAMES.empty_table()
         times, cameras = keys.column(TIME).to_pylist(), keys.column(CAMERA).to_pylist()
         place = {time: number for number, time in enumerate(sorted(set(times)))}
-        said = self._said(shard)
+        conditions = self._conditions(shard)
         rows = [
             {
                 "key": picture_key(time, camera),
@@ -92,7 +92,7 @@ class WaymoLayout:
                 "frame_index": place[time],
                 "timestamp_us": time,
                 "camera": camera_name(camera),
-                **said.get(time, {}),
+                **conditions.get(time, {}),
             }
             for time, camera in sorted(set(zip(times, cameras, strict=True)))
         ]
@@ -225,7 +225,7 @@ class WaymoLayout:
             except DAMAGE as error:
                 raise SourceError(f"{self._tree.uri(path)} is damaged: {error}. Fetch it again.") from error
 
-    def _said(self, shard: str) -> dict[int, dict[str, str]]:
+    def _conditions(self, shard: str) -> dict[int, dict[str, str]]:
         rows = self._table("stats", shard, [TIME], also=tuple(_STATS.values()))
         if rows is None:
             return {}

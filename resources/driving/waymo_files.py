@@ -225,9 +225,9 @@ def _write_stats(segment: _Segment, record: Sensed) -> None:
     drive = record.frame.drive
     types = sorted({actor.kind.type for actor in record.actors})
     counts = [sum(actor.kind.type == number for actor in record.actors) for number in types]
-    said = {"time_of_day": drive.time_of_day, "location": drive.location, "weather": drive.weather}
+    conditions = {"time_of_day": drive.time_of_day, "location": drive.location, "weather": drive.weather}
     counted = {"lidar_object_counts.types": types, "lidar_object_counts.counts": counts}
-    segment.add("stats", {"time": record.frame.time_us}, {**said, **counted})
+    segment.add("stats", {"time": record.frame.time_us}, {**conditions, **counted})
 
 
 def _write_sweep(segment: _Segment, record: Sensed) -> None:

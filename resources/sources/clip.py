@@ -68,12 +68,12 @@ class Clip:
     def _length(self) -> float | None:
         """Return the longest of what the container says: a file that was cut may count only what is left of it."""
         stream, container = self._stream, self._container
-        said = [
+        lengths = [
             float(stream.duration * stream.time_base) if stream.duration else 0.0,
             container.duration / 1_000_000 if container.duration else 0.0,
             stream.frames * self._frame_s,
         ]
-        return max(said) or None
+        return max(lengths) or None
 
     @property
     def pixel_shape(self) -> Fraction | None:

@@ -96,13 +96,13 @@ def nothing_found(tree: FileTree, *, tars: list[str], parquet: list[str]) -> str
             f"Files of {', '.join(others)} are not read: write their contents as Parquet, tars or image files."
         )
     there = (describe_ignored(tree.unused([])) or "ignored: nothing").removeprefix("ignored: ")
-    said = " ".join(note for note in (*notes, f"There: {there}.") if note)
+    findings = " ".join(note for note in (*notes, f"There: {there}.") if note)
     return (
         f"no images at {tree.root}. Looked in it and below, hidden files left out, for: tars "
         f"({', '.join(TAR_SUFFIXES)}) with image members; Parquet files with a column of image bytes or a "
         f"struct of `bytes` and `path`; image "
-        f"files ({', '.join(IMAGE_SUFFIXES)}); videos ({', '.join(VIDEO_SUFFIXES)}). {said} Give the folder that holds "
-        f"one of these."
+        f"files ({', '.join(IMAGE_SUFFIXES)}); videos ({', '.join(VIDEO_SUFFIXES)}). {findings} Give the folder that "
+        f"holds one of these."
     )
 
 

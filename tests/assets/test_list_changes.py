@@ -55,7 +55,7 @@ def test_a_new_shard_says_who_entered_and_who_left_and_why(
     assert all(row["rank"] > 4 >= row["rank_before"] for row in found.values() if row["change"] == "left")
     text = changes_text(changes_of(made.bench, "mine"))
     assert text.startswith(f"Since the last list {len(after - before)} images entered")
-    print_changes(list(found.values()), "mine", said=text)
+    print_changes(list(found.values()), "mine", summary=text)
     shown = capsys.readouterr().out
     assert f"{text}." in shown
     assert "new, in shard week-2" in shown

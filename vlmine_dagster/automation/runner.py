@@ -94,9 +94,9 @@ class Runner:
             self._bench.lake.check_writable()
             self._check_models()
             fail_dead_runs(self._instance, locked=self._place)
-            known = self.sync_shards()
+            existing = self.sync_shards()
             chosen = {
-                "shard": _chosen([nearest(name, known) or name for name in shards], known, "shard"),
+                "shard": _chosen([nearest(name, existing) or name for name in shards], existing, "shard"),
                 "pool": [WHOLE_POOL],
                 "experiment": _chosen(experiments, list(self._project.settings.experiments), "experiment"),
             }
@@ -110,9 +110,9 @@ class Runner:
                     self._make_wave(wave, wanted, chosen[wave.kind])
                 if self.outcome.stopped:
                     return self.outcome
-            observe(self._instance, GRAPH, self._bench, known, recorded=self._observed)
-            confirm(self._instance, GRAPH, self._bench, known, made=self.outcome.materialized)
-            kept = {"shard": known, "experiment": self._project.settings.experiments}
+            observe(self._instance, GRAPH, self._bench, existing, recorded=self._observed)
+            confirm(self._instance, GRAPH, self._bench, existing, made=self.outcome.materialized)
+            kept = {"shard": existing, "experiment": self._project.settings.experiments}
             home = self._project.state_folder("lake").parent
             self._write_views(kept)
             if self.outcome.materialized:
@@ -157,12 +157,12 @@ class Runner:
             wanted |= {"objects", "embeddings", "duplicates", "shard_duplicates"}
         with _locked(self._project), self._executor:
             fail_dead_runs(self._instance, locked=self._place)
-            known = self.sync_shards()
+            existing = self.sync_shards()
             for wave, units in self._planner().waves:
                 chosen = [unit for unit in units if unit.stage.table in wanted]
                 if chosen:
-                    self._make_wave(wave, chosen, known if wave.kind == "shard" else [WHOLE_POOL])
-        return known
+                    self._make_wave(wave, chosen, existing if wave.kind == "shard" else [WHOLE_POOL])
+        return existing
 
     def mine(self, experiment: str) -> Outcome:
         """Bring the list of one experiment up to date from the tables that are there, and nothing else.
@@ -182,10 +182,10 @@ class Runner:
     def sync_shards(self) -> list[str]:
         """Register shards that came, forget those that went; return all."""
         found = self._bench.source.shards()
-        known = self._instance.get_dynamic_partitions(SHARDS)
-        self._is_pool_changed = set(known) != set(found)
-        self._instance.add_dynamic_partitions(SHARDS, [shard for shard in found if shard not in set(known)])
-        for shard in set(known) - set(found):
+        existing = self._instance.get_dynamic_partitions(SHARDS)
+        self._is_pool_changed = set(existing) != set(found)
+        self._instance.add_dynamic_partitions(SHARDS, [shard for shard in found if shard not in set(existing)])
+        for shard in set(existing) - set(found):
             self._instance.delete_dynamic_partition(SHARDS, shard)
         self._shards = self._instance.get_dynamic_partitions(SHARDS)
         self._observed = observe(self._instance, GRAPH, self._bench, found, is_quick=True)
@@ -403,9 +403,9 @@ def _locked(project: Project) -> Iterator[None]:
         lock.release()
 
 
-def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:
-    unknown = [name for name in names if name not in known]
+def _chosen(names: Sequence[str], existing: Sequence[str], what: str) -> list[str]:
+    unknown = [name for name in names if name not in existing]
     if unknown:
-        shown = ", ".join(known[:10]) + (" ..." if len(known) > 10 else "")
+        shown = ", ".join(existing[:10]) + (" ..." if len(existing) > 10 else "")
         raise ConfigError(f"there is no {what} {unknown[0]!r}. There are: {shown}")
-    return list(names) or list(known)
+    return list(names) or list(existing)

@@ -21,10 +21,10 @@ def when_to_stop(context: dg.SensorEvaluationContext, workbench: Workbench) -> d
     last = json.loads(context.cursor or "{}")
     if last.get("state") == state:
         return dg.SkipReason(last["said"])
-    said = _outlook(bench)
-    context.log.info(said)
-    context.update_cursor(json.dumps({"state": state, "said": said}))
-    return dg.SkipReason(said)
+    outlook = _outlook(bench)
+    context.log.info(outlook)
+    context.update_cursor(json.dumps({"state": state, "said": outlook}))
+    return dg.SkipReason(outlook)
 
 
 def _published(bench: Workbench) -> str:

@@ -213,8 +213,8 @@ def _why_not(card: dict[str, Any]) -> str:
         return f"not mined: it is in the junk lane ({card['junk']['kind']})"
     instead = {name: other for name, place in card["experiments"].items() if (other := place["listed_instead"])}
     if instead:
-        told = ", ".join(f"{other} by {name}" for name, other in instead.items())
-        return f"not mined: another frame of its sequence is listed instead ({told})"
+        listed = ", ".join(f"{other} by {name}" for name, other in instead.items())
+        return f"not mined: another frame of its sequence is listed instead ({listed})"
     return "not mined: ranked below the budget of every experiment"
 
 
@@ -285,9 +285,9 @@ def _frame(image: Mapping[str, Any]) -> str:
 def _print_extracted(out: "Console", extracted: Mapping[str, Any], unit: CountedUnit, item: CountedUnit) -> None:
     """Print description, keywords and novelty by one extraction variant."""
     if extracted["description"]:
-        told = extracted["description"]
+        answer = extracted["description"]
         out.print(
-            f"  description: {plain(told['description'] or told['failure'] or told['outcome'].replace('_', ' '))}"
+            f"  description: {plain(answer['description'] or answer['failure'] or answer['outcome'].replace('_', ' '))}"
         )
     for word in extracted["keywords"]:
         units = "" if unit.column is None else f"{unit.of(word['unit_count'])}, "

@@ -152,8 +152,8 @@ def _judged(bench: "Workbench", experiment: str, count: int | None, verdict: Ver
     from vlmine_dagster.mining.judging import standing_verdicts
     from vlmine_dagster.resources.verdicts import verdict_log
 
-    said = verdict_log(bench.project).standing()
-    standing = standing_verdicts((one.image_id, one.reviewer, one.verdict) for one in said)
+    judgements = verdict_log(bench.project).standing()
+    standing = standing_verdicts((one.image_id, one.reviewer, one.verdict) for one in judgements)
     rows = mined(bench, experiment, bench.lake.read("pareto_set", experiment, columns=["rank"]).num_rows)
     wanted = (row for row in rows if standing.get(row.get("object_id") or row["image_id"]) is verdict)
     return itertools.islice(wanted, count)

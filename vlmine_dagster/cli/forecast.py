@@ -148,18 +148,18 @@ def _variant(bench: "Workbench", shards: Sequence[str], variant: str, sample_cou
         yield with_spared(made, answers, spared)
         kept_images = {images[digest]: digest for digest in kept} if isinstance(keyworder, ModelKeyworder) else {}
         known, _ = _described(bench, describer, shards, kept_images)
-        said = [answer for answer in (*answers, *known) if answer.outcome is Outcome.OK]
+        usable = [answer for answer in (*answers, *known) if answer.outcome is Outcome.OK]
         described = len(answers) + len(known)
     else:
-        said, others = _descriptions(bench, shards, variant, asked=set(images.values()))
-        described = len(said)
+        usable, others = _descriptions(bench, shards, variant, asked=set(images.values()))
+        described = len(usable)
         spared = len(keyworder.missing(others)) if isinstance(keyworder, ModelKeyworder) else 0
     if isinstance(keyworder, ModelKeyworder):
-        wanted = keyworder.missing(said)
+        wanted = keyworder.missing(usable)
         started = time.monotonic()
         found = list(keyworder.extract(wanted[:sample_count]))
         seconds = time.monotonic() - started
-        share = len(said) / described if described else 1.0  # of what is not described yet, as many will be ok
+        share = len(usable) / described if described else 1.0  # of what is not described yet, as many will be ok
         left = len(wanted) - len(found) + round(max(0, len(images) - described) * share)
         made = _estimate(bench, f"{prefix}keywords", variant=variant, answers=found, left=left, seconds=seconds)
         yield with_spared(made, found, round(spared * share) if isinstance(describer, ModelDescriber) else spared)
@@ -313,10 +313,11 @@ def _refuse_silence(stage: str, answers: "Sequence[Description] | Sequence[Keywo
     if not answers or failures.total() < len(answers) or any(answer.prompt_tokens for answer in answers):
         return
     ((commonest, count),) = failures.most_common(1)
-    told = commonest.rstrip(".")
+    reason = commonest.rstrip(".")
     failed = "the one sample call failed" if len(answers) == 1 else f"all {len(answers):,} sample calls failed"
     raise ModelError(
-        f"{stage}: {failed}, so nothing could be measured. {count} x {told}. Look at the endpoint with `vlmine doctor`."
+        f"{stage}: {failed}, so nothing could be measured. {count} x {reason}. Look "
+        f"at the endpoint with `vlmine doctor`."
     )
 
 

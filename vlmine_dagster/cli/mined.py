@@ -35,19 +35,19 @@ def experiment_of(bench: "Workbench", name: str) -> "ExperimentSettings":
     Raises:
         ConfigError: there is none of that name.
     """
-    known = bench.project.settings.experiments
-    if name not in known:
-        raise ConfigError(f"there is no experiment {name!r}. There are: {', '.join(known)}")
-    return known[name]
+    experiments = bench.project.settings.experiments
+    if name not in experiments:
+        raise ConfigError(f"there is no experiment {name!r}. There are: {', '.join(experiments)}")
+    return experiments[name]
 
 
 def shown_experiment(bench: "Workbench") -> str:
     """Return the experiment to show if none is named: the usual one among those that were run, if any was."""
     from vlmine_dagster.settings import default_experiment
 
-    known = bench.project.settings.experiments
-    made = [name for name in known if bench.lake.path("pareto_set", name).exists()]
-    return default_experiment(made or known)
+    experiments = bench.project.settings.experiments
+    made = [name for name in experiments if bench.lake.path("pareto_set", name).exists()]
+    return default_experiment(made or experiments)
 
 
 def junk_count(bench: "Workbench", experiment: str) -> int:

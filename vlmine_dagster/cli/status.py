@@ -126,12 +126,16 @@ def _failures(instance: "dg.DagsterInstance", row: Mapping[str, Any]) -> dict[st
 def _bill(lake: "Lake", freshness: "Freshness", unit: "Unit", partitions: Sequence[str]) -> dict[str, Any]:
     """Return outcomes, and tokens and money where a table has them, as the stamps tell."""
     variant = unit.variant
-    told = [name for name in unit.stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
-    stamps = {name: stamp for name in partitions if told and (stamp := freshness.stamp(told[0], name, variant))}
+    with_outcomes = [name for name in unit.stage.tables if any(c.name == "outcome" for c in TABLES[name].columns)]
+    stamps = {
+        name: stamp
+        for name in partitions
+        if with_outcomes and (stamp := freshness.stamp(with_outcomes[0], name, variant))
+    }
     totals: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     for name, stamp in stamps.items():
-        found = lake.totals(told[0], name, variant=variant, stamp=stamp)
+        found = lake.totals(with_outcomes[0], name, variant=variant, stamp=stamp)
         outcomes.update(found["outcomes"])
         totals.update({name: value for name, value in found.items() if name != "outcomes"})
     return {"outcomes": dict(outcomes.most_common()), **totals} if stamps else {}
@@ -185,8 +189,8 @@ def print_failed_images(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         variant = "" if row["variant"] == DEFAULT_VARIANT else f"{row['variant']}/"
         name = row.get("object_id") or row.get("image_id") or f"{row['name']} in {row['origin']}"
-        told = f"{plain(name)}: {plain(row['failure'] or '')}"
-        out.print(f"{variant}{row['table']} [yellow]{row['outcome']}[/] {told}", soft_wrap=True)
+        failure = f"{plain(name)}: {plain(row['failure'] or '')}"
+        out.print(f"{variant}{row['table']} [yellow]{row['outcome']}[/] {failure}", soft_wrap=True)
     out.print(f"{len(rows):,} failed.")
 
 

@@ -32,8 +32,8 @@ def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, 
     name = experiment or shown_experiment(bench)
     if is_changes:
         rows = changes_of(bench, name).slice(0, count).to_pylist()
-        noun, said = bench.project.settings.unit, _changed(bench, name)
-        print_json(rows) if is_json else print_changes(rows, name, said=said, noun=noun)
+        noun, summary = bench.project.settings.unit, _changed(bench, name)
+        print_json(rows) if is_json else print_changes(rows, name, summary=summary, noun=noun)
         return
     rows = list(mined(bench, name, count, is_junk=is_junk))
     if is_json:
@@ -48,8 +48,8 @@ def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, 
     print_top(rows, name)
     another = bench.project.settings.another_budget(name)
     print_sentences([*slice_words(bench, name), *([another] if another else [])])
-    if said := _changed(bench, name):
-        console().print(f"[dim]{said}. `vlmine top --changes` lists them.[/]")
+    if summary := _changed(bench, name):
+        console().print(f"[dim]{summary}. `vlmine top --changes` lists them.[/]")
     if junk := junk_count(bench, name):
         console().print(f"[dim]In the junk lane: {junk:,} more. `vlmine top --junk` lists them.[/]")
 
@@ -60,13 +60,13 @@ def _changed(bench: "Workbench", experiment: str) -> str:
     return changes_text(changes_of(bench, experiment), noun=bench.project.settings.unit)
 
 
-def print_changes(rows: Sequence[Mapping[str, Any]], experiment: str, *, said: str, noun: str = "image") -> None:
+def print_changes(rows: Sequence[Mapping[str, Any]], experiment: str, *, summary: str, noun: str = "image") -> None:
     """Print which images or objects entered a list and which left it, and in a sentence how many did."""
     out = console()
-    if not said:
+    if not summary:
         out.print(f"Nothing changed in {plain(experiment)}: there was no other list before.")
         return
-    out.print(f"{said}.")
+    out.print(f"{summary}.")
     table = table_of(
         {"rank": "right", "before": "right", "change": "left", noun: "left", "why": "left"},
         title=f"Changes of {plain(experiment)}",

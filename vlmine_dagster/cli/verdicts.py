@@ -82,11 +82,11 @@ def print_summary(found: "Summary") -> None:
     if not found.judged:
         out.print("There are no verdicts yet. Start with `vlmine review`.")
         return
-    said = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_verdict.items())
+    verdict_counts = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_verdict.items())
     reviewers = ", ".join(f"{plain(name)} {count:,}" for name, count in found.by_reviewer.items())
     price = "" if found.usd is None else f" (${found.usd:,.2f})"
     out.print(f"{counted(found.judged, 'item')} judged in {found.minutes:,.1f} minutes{price}, by {reviewers}.")
-    out.print(f"Standing: {said or 'none'}.")
+    out.print(f"Standing: {verdict_counts or 'none'}.")
     _print_lists(found)
     for pair in found.agreements:
         kappa = "no kappa: both gave only one verdict" if math.isnan(pair.kappa) else f"Cohen's kappa {pair.kappa:.2f}"

@@ -86,8 +86,8 @@ def vocabulary(
     trial = trial_of(bench, experiment, wanted) if is_shown or (is_applied and chosen) else None
     if is_applied and chosen:
         write_merges(file, wanted)
-    told = _told(bench, merges, chosen, trial, version=version_of(wanted), is_applied=is_applied)
-    print_json(told) if is_json else print_vocabulary(told, chosen, trial)
+    report = _report(bench, merges, chosen, trial, version=version_of(wanted), is_applied=is_applied)
+    print_json(report) if is_json else print_vocabulary(report, chosen, trial)
 
 
 def own_synonyms(words: Path | None) -> dict[str, str]:
@@ -152,7 +152,7 @@ def trial_of(bench: "Workbench", experiment: str | None, merges: "Sequence[Merge
     return try_merges(bench, default_experiment(counting), merges)
 
 
-def _told(
+def _report(
     bench: "Workbench",
     merges: "Sequence[Merge]",
     chosen: "Sequence[Proposal]",
@@ -175,7 +175,7 @@ def _told(
     }
 
 
-def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: "Trial | None") -> None:
+def print_vocabulary(report: dict[str, Any], chosen: "Sequence[Proposal]", trial: "Trial | None") -> None:
     """Print proposals, who would enter and leave the list, and what to do next."""
     from vlmine_dagster.domain.counting import LEFT_OUT
 
@@ -200,10 +200,10 @@ def print_vocabulary(told: dict[str, Any], chosen: "Sequence[Proposal]", trial: 
     else:
         out.print("No merge is proposed.")
     if trial is not None:
-        print_trial(trial, noun=told["unit"])
-    if told["applied"]:
-        merges = counted(told["merges"] + len(chosen), "merge")
-        out.print(f"Written: {plain(told['file'])}, {merges}, version {told['version']}.")
+        print_trial(trial, noun=report["unit"])
+    if report["applied"]:
+        merges = counted(report["merges"] + len(chosen), "merge")
+        out.print(f"Written: {plain(report['file'])}, {merges}, version {report['version']}.")
         out.print("Next: look at it with git diff, then vlmine run")
     elif chosen:
         out.print("[dim]Nothing has changed. --show lists what enters and leaves the list, --apply writes the file.[/]")

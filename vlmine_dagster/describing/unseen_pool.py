@@ -86,14 +86,15 @@ def refuse_unseen(
     touched = sorted(by_shard(list(blind), shards))
     for shard in touched:
         write_whole(_mark_file(project, describer, shard), _next_mark(project, describer, shard))
-    said = shown_line(texts[0])
-    said = said if len(said) <= _SHOWN_LETTERS else f"{said[:_SHOWN_LETTERS]}..."
+    shown_answer = shown_line(texts[0])
+    shown_answer = shown_answer if len(shown_answer) <= _SHOWN_LETTERS else f"{shown_answer[:_SHOWN_LETTERS]}..."
     more = f" and {len(touched) - _SHOWN_SHARDS} more" if len(touched) > _SHOWN_SHARDS else ""
     raise UnseenPicturesError(
         f"vocab_counts: {len(blind):,} images of {len(touched):,} shards that are unlike each other got the same "
-        f"answer, '{said}': the model did not get these pictures. Let the server pass them on (`vlmine doctor` asks "
-        f"with one). `vlmine run` makes the shards again without a call, so that these images count as not_seen, and "
-        f"`vlmine run --retry-failed` then asks about them again. Shards: {', '.join(touched[:_SHOWN_SHARDS])}{more}."
+        f"answer, '{shown_answer}': the model did not get these pictures. Let the server pass them on (`vlmine doctor` "
+        f"asks with one). `vlmine run` makes the shards again without a call, so that these images count as not_seen, "
+        f"and `vlmine run --retry-failed` then asks about them again. "
+        f"Shards: {', '.join(touched[:_SHOWN_SHARDS])}{more}."
     )
 
 

@@ -160,10 +160,10 @@ def _kept_versions(
     One whose content is what `images` was made of keeps the version that it had then, whatever was seen in between.
     """
     dataset, images = dg.AssetKey([*key_prefix, DATASET]), Unit(graph.stage_of("images"))
-    known, freshness = _recorded(instance, dataset, shards), Freshness(graph, bench, shards)
-    versions = {shard: files.get(shard, known.get(shard, UNREAD)) for shard in shards}
+    recorded, freshness = _recorded(instance, dataset, shards), Freshness(graph, bench, shards)
+    versions = {shard: files.get(shard, recorded.get(shard, UNREAD)) for shard in shards}
     for shard in shards:
-        if versions[shard] != known.get(shard, versions[shard]) and freshness.is_current(images, shard):
+        if versions[shard] != recorded.get(shard, versions[shard]) and freshness.is_current(images, shard):
             where = dg.AssetRecordsFilter(images.key.with_prefix(key_prefix), [shard])
             for made in instance.fetch_materializations(where, limit=1).records:
                 before = dg.AssetRecordsFilter(dataset, [shard], before_storage_id=made.storage_id)
@@ -178,9 +178,9 @@ def observe_experiments(instance: dg.DagsterInstance, graph: Graph, project: Pro
 
 def _record(instance: dg.DagsterInstance, name: str, versions: Mapping[str, str]) -> None:
     """Record data versions by partition; of an asset without any, that of `WHOLE_POOL`."""
-    known = _recorded(instance, dg.AssetKey(name), versions)
+    recorded = _recorded(instance, dg.AssetKey(name), versions)
     for partition, version in versions.items():
-        if known.get(partition) != version:
+        if recorded.get(partition) != version:
             where = None if partition == WHOLE_POOL else partition
             observation = dg.AssetObservation(name, partition=where, tags={DATA_VERSION_TAG: version})
             instance.report_runless_asset_event(observation)
@@ -224,7 +224,7 @@ def confirm(
         How many partitions were confirmed.
     """
     project, freshness = bench.project, Freshness(graph, bench, shards)
-    codes, known = code_versions(graph, project), _known_ways(project)
+    codes, recorded = code_versions(graph, project), _known_ways(project)
     changed: dict[str, set[str]] = {}
     for name, partition in made:
         changed.setdefault(name, set()).add(partition)
@@ -239,7 +239,7 @@ def confirm(
         everywhere = set(unit.stage.partitions(project, shards))
         causes = [(changed.get(one.key.to_user_string(), set()), is_read_across[one.stage]) for one in parents]
         causes += [(opened, sources != (DATASET,))] if sources else []
-        touched = everywhere if known.get(name) != ways[name] else _touched(everywhere, causes)
+        touched = everywhere if recorded.get(name) != ways[name] else _touched(everywhere, causes)
         untold = sorted(touched - changed.get(name, set()))
         open_ones = [partition for partition in untold if freshness.state(unit, partition) == "fresh"]
         count += _report_fresh(instance, unit, code, open_ones, inputs=inputs, freshness=freshness)

@@ -106,10 +106,10 @@ def _precision(truth: dict[str, Any], found: list[dict[str, Any]]) -> Any:
     if not found:
         return np.zeros((10, 101, len(truth["categories"])))
     with contextlib.redirect_stdout(io.StringIO()):  # it prints each step
-        known = COCO()
-        known.dataset = truth
-        known.createIndex()
-        judged = COCOeval(known, known.loadRes(found), "bbox")
+        reference = COCO()
+        reference.dataset = truth
+        reference.createIndex()
+        judged = COCOeval(reference, reference.loadRes(found), "bbox")
         judged.evaluate()
         judged.accumulate()
     return judged.eval["precision"][:, :, :, 0, -1]

@@ -159,8 +159,8 @@ def held_out_accuracy(
         if not len(test) or len(set(truth[train])) < 2:
             continue
         model = train_task_model(kind, inputs[train], truth[train].tolist(), epochs=epochs, seed=seed, dropout=dropout)
-        said = np.asarray(model.classes)[model.predict(inputs[test]).argmax(axis=1)]
-        right += int((said == truth[test]).sum())
+        predicted = np.asarray(model.classes)[model.predict(inputs[test]).argmax(axis=1)]
+        right += int((predicted == truth[test]).sum())
     return right / len(labels)
 
 

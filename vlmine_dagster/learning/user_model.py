@@ -197,9 +197,9 @@ def _groups_between(file: "ParquetFile", first: str, last: str) -> Iterator[int]
     """Yield the row groups that may hold ids from `first` to `last`, by what the file says of its parts."""
     column = file.schema_arrow.names.index("image_id")
     for group in range(file.num_row_groups):
-        known = file.metadata.row_group(group).column(column).statistics
-        has_bounds = known is not None and known.has_min_max and isinstance(known.min, str)
-        if not has_bounds or (known.min <= last and known.max >= first):
+        statistics = file.metadata.row_group(group).column(column).statistics
+        has_bounds = statistics is not None and statistics.has_min_max and isinstance(statistics.min, str)
+        if not has_bounds or (statistics.min <= last and statistics.max >= first):
             yield group
 
 

@@ -96,14 +96,14 @@ def judge_description(text: str, *, language: str | None = None) -> Judgement:
     answer = without_thought(text)
     if not answer.text:
         return _only_thought(answer)
-    said = _without_label(answer.text)
-    found = failure_of(said)
+    description = _without_label(answer.text)
+    found = failure_of(description)
     if found is not None:
         return Judgement(found.outcome, found.reason)
-    said = without_courtesy(text_of_data(said))
-    if language is not None and not is_in_language(said, language):
+    description = without_courtesy(text_of_data(description))
+    if language is not None and not is_in_language(description, language):
         return Judgement("unparseable", f"the answer is not in language {language}")
-    return Judgement(text=said if said != text else None)
+    return Judgement(text=description if description != text else None)
 
 
 def _without_label(text: str) -> str:

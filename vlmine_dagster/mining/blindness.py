@@ -37,8 +37,8 @@ def is_telling(text: str) -> bool:
         >>> is_telling("A dog."), is_telling("A dog on a beach.")
         (False, True)
     """
-    said = normalised(text)
-    return len(said.split()) >= _LEAST_WORDS or not said.isascii()
+    words = normalised(text)
+    return len(words.split()) >= _LEAST_WORDS or not words.isascii()
 
 
 def repeated(texts: Mapping[str, str], *, least: int) -> list[list[str]]:

@@ -48,9 +48,9 @@ def name_shares(
             shares[:, k] = tags[:, places[word]].sum(axis=1, dtype=np.float32)
     is_named = np.array([word in places for word in words], dtype=bool)
     classes = {word: k for k, word in enumerate(words)}
-    for i, said in enumerate(keywords or ()):
-        for k in {classes[word] for word in said if word in classes}:
-            shares[i, k] = max(shares[i, k], 1 / len(said))
+    for i, listed in enumerate(keywords or ()):
+        for k in {classes[word] for word in listed if word in classes}:
+            shares[i, k] = max(shares[i, k], 1 / len(listed))
             is_named[k] = True
     return shares, is_named
 

@@ -61,10 +61,10 @@ class Discriminant:
             array([-2.1, 50.7])
         """
         rows = self._projected(features)
-        known = self._log_densities(rows)
-        most = known.max(axis=1)
+        log_densities = self._log_densities(rows)
+        most = log_densities.max(axis=1)
         of_new = -0.5 * (rows**2 / (1 + self.between) + np.log(1 + self.between)).sum(axis=1)
-        return np.asarray(of_new - most - np.log(np.exp(known - most[:, None]).sum(axis=1)))
+        return np.asarray(of_new - most - np.log(np.exp(log_densities - most[:, None]).sum(axis=1)))
 
     def _projected(self, features: npt.ArrayLike) -> Floats:
         return np.asarray((np.asarray(features, dtype=np.float64) - self.mean) @ self.axes)

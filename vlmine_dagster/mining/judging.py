@@ -10,7 +10,7 @@ from vlmine_dagster.domain.verdicts import CONFIRMED, DEFINITE, Verdict
 from vlmine_dagster.mining.advice import wilson
 from vlmine_dagster.mining.significance import Interval
 
-Said = tuple[str, str, Verdict]
+GivenVerdict = tuple[str, str, Verdict]
 """An item, a reviewer, and the verdict."""
 
 
@@ -30,7 +30,7 @@ def consensus(verdicts: Iterable[Verdict]) -> Verdict | None:
     return counted[0][0]
 
 
-def standing_verdicts(said: Iterable[Said]) -> dict[str, Verdict]:
+def standing_verdicts(given: Iterable[GivenVerdict]) -> dict[str, Verdict]:
     """Return the consensus about each item, those without one left out.
 
     Examples:
@@ -38,7 +38,7 @@ def standing_verdicts(said: Iterable[Said]) -> dict[str, Verdict]:
         {'a': <Verdict.RARE: 'rare'>}
     """
     by_item: dict[str, list[Verdict]] = defaultdict(list)
-    for item, _, verdict in said:
+    for item, _, verdict in given:
         by_item[item].append(verdict)
     found = {item: consensus(verdicts) for item, verdicts in by_item.items()}
     return {item: verdict for item, verdict in found.items() if verdict is not None}
@@ -132,7 +132,7 @@ class Agreement:
     kappa: float
 
 
-def agreements(said: Iterable[Said]) -> list[Agreement]:
+def agreements(given: Iterable[GivenVerdict]) -> list[Agreement]:
     """Return how far each pair of reviewers agrees; pairs without a common item are left out.
 
     Examples:
@@ -141,7 +141,7 @@ def agreements(said: Iterable[Said]) -> list[Agreement]:
         [(('ana', 'ben'), 2)]
     """
     by_reviewer: dict[str, dict[str, Verdict]] = defaultdict(dict)
-    for item, reviewer, verdict in said:
+    for item, reviewer, verdict in given:
         by_reviewer[reviewer][item] = verdict
     found = []
     for one, other in combinations(sorted(by_reviewer), 2):
@@ -152,7 +152,7 @@ def agreements(said: Iterable[Said]) -> list[Agreement]:
     return found
 
 
-def disputed(said: Iterable[Said]) -> dict[str, dict[str, Verdict]]:
+def disputed(given: Iterable[GivenVerdict]) -> dict[str, dict[str, Verdict]]:
     """Return the items about which reviewers differ, with who said what; `unsure` differs from nothing.
 
     Examples:
@@ -160,6 +160,6 @@ def disputed(said: Iterable[Said]) -> dict[str, dict[str, Verdict]]:
         {'a': {'ana': <Verdict.RARE: 'rare'>, 'ben': <Verdict.JUNK: 'junk'>}}
     """
     by_item: dict[str, dict[str, Verdict]] = defaultdict(dict)
-    for item, reviewer, verdict in said:
+    for item, reviewer, verdict in given:
         by_item[item][reviewer] = verdict
     return {item: found for item, found in by_item.items() if len(set(found.values()) & DEFINITE) > 1}

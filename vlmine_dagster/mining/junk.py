@@ -234,7 +234,7 @@ def find_junk(measures: Mapping[str, Floats], *, is_labelled: Mask, is_mined: Ma
         [-1, 6, -1, -1]
     """
     count = len(is_mined)
-    kinds, told = np.full(count, -1, dtype=np.int64), np.full(count, np.nan)
+    kinds, junk_values = np.full(count, -1, dtype=np.int64), np.full(count, np.nan)
     limits: dict[Junk, float] = {}
     typical: dict[Junk, float] = {}
     labelled: list[Junk] = []
@@ -245,10 +245,10 @@ def find_junk(measures: Mapping[str, Floats], *, is_labelled: Mask, is_mined: Ma
             limits[kind] = np.nan
             continue
         new = is_met & is_mined & (kinds < 0)
-        kinds[new], told[new] = number, values[new]
+        kinds[new], junk_values[new] = number, values[new]
     if (kinds[is_mined] >= 0).all():  # nothing would be left to mine
-        kinds, told = np.full(count, -1, dtype=np.int64), np.full(count, np.nan)
-    return JunkFound(kinds, told, limits, typical, tuple(labelled))
+        kinds, junk_values = np.full(count, -1, dtype=np.int64), np.full(count, np.nan)
+    return JunkFound(kinds, junk_values, limits, typical, tuple(labelled))
 
 
 def _met(kind: Junk, measures: Mapping[str, Floats], is_mined: Mask) -> tuple[Floats, Mask, float, float]:

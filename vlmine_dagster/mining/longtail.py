@@ -173,7 +173,7 @@ def shot_accuracy(truth: Sequence[str], predicted: Sequence[str], *, bins: Mappi
     if len(truth) != len(predicted):
         raise ContractError(f"shot_accuracy: {len(truth)} true classes and {len(predicted)} predicted ones.")
     total = Counter(truth)
-    right = Counter(true for true, said in zip(truth, predicted, strict=True) if true == said)
+    right = Counter(true for true, guess in zip(truth, predicted, strict=True) if true == guess)
     by_class = {name: right[name] / count for name, count in total.items()}
     by_shot = {shot: [share for name, share in by_class.items() if bins.get(name) == shot] for shot in SHOTS}
     return {

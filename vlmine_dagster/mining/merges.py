@@ -86,8 +86,8 @@ def _chain(keyword: str, merges: Mapping[str, str], place: str) -> str:
     while path[-1] in merges and merges[path[-1]] not in path:
         path.append(merges[path[-1]])
     if path[-1] in merges:
-        told = " -> ".join([*path, merges[path[-1]]])
-        return f"{place}: a circle, {told}. Delete one of these lines."
+        circle = " -> ".join([*path, merges[path[-1]]])
+        return f"{place}: a circle, {circle}. Delete one of these lines."
     if path[-1] == LEFT_OUT:
         return (
             f"{place}: {path[-2]!r} is left out. Leave {keyword!r} out too: write {LEFT_OUT} in place of {path[1]!r}."

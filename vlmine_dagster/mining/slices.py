@@ -57,9 +57,9 @@ def with_floors(
     wanted = np.minimum(_floor_by_code(floors, names), candidates)
     needed = int(wanted.sum())
     if needed > count:
-        told = ", ".join(f"{name} {n:,}" for name, n in zip(names, wanted.tolist(), strict=True) if n)
+        floor_texts = ", ".join(f"{name} {n:,}" for name, n in zip(names, wanted.tolist(), strict=True) if n)
         raise ConfigError(
-            f"slices: the floors need {needed:,} places ({told}), and the budget selects {count:,}. Lower "
+            f"slices: the floors need {needed:,} places ({floor_texts}), and the budget selects {count:,}. Lower "
             f"slices.floor, or raise the budget."
         )
     is_sure = count_before(slices) < wanted[slices]

@@ -129,8 +129,8 @@ def rare_class_probability(prior: npt.ArrayLike, rare: npt.ArrayLike, common: np
         array([0.5 , 0.9 , 0.03])
     """
     found = np.asarray(rare, dtype=np.float64)
-    said = found + np.asarray(common, dtype=np.float64)
-    share: Floats = (_PRIOR_VERDICTS * np.asarray(prior, dtype=np.float64) + found) / (_PRIOR_VERDICTS + said)
+    judged = found + np.asarray(common, dtype=np.float64)
+    share: Floats = (_PRIOR_VERDICTS * np.asarray(prior, dtype=np.float64) + found) / (_PRIOR_VERDICTS + judged)
     return share
 
 

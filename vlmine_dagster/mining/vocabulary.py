@@ -110,8 +110,8 @@ def vocabulary_health(
 
 def _bits(shares: npt.NDArray[np.float64]) -> float:
     """Return the sum of the entropies of keywords that such shares of the images yield, in bits."""
-    told = (p[p > 0] for p in (shares, 1 - shares))
-    return -float(sum(np.sum(p * np.log2(p)) for p in told))
+    positive = (p[p > 0] for p in (shares, 1 - shares))
+    return -float(sum(np.sum(p * np.log2(p)) for p in positive))
 
 
 def _check_pool(

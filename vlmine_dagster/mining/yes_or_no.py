@@ -29,17 +29,17 @@ def judge_confirmation(text: str) -> Judgement:
     answer = without_thought(text)
     if answer.is_open:
         return Judgement("truncated", "the thought did not end, so there is no answer: raise max_output_tokens")
-    said = answer.text.strip().strip("{}").strip()
-    if not said:
+    reply = answer.text.strip().strip("{}").strip()
+    if not reply:
         return Judgement("empty", "the answer is empty")
-    found = _FIRST_WORD.match(_FIELD.sub("", said, count=1)) or _FIRST_WORD.match(said)
+    found = _FIRST_WORD.match(_FIELD.sub("", reply, count=1)) or _FIRST_WORD.match(reply)
     if found is None:
-        failed = failure_of(said)
+        failed = failure_of(reply)
         if failed is not None and failed.outcome in ("refused", "not_seen"):
             return Judgement(failed.outcome, failed.reason)
         return Judgement("unparseable", "the answer is neither yes nor no")
     word = found.group(1).lower()
-    first_sentence = regex.split(r"[.!?\n]", said, maxsplit=1)[0]
+    first_sentence = regex.split(r"[.!?\n]", reply, maxsplit=1)[0]
     if _OTHER[word].search(first_sentence):
         return Judgement("unparseable", "the answer is both yes and no")
     return Judgement(keywords=(word,))

@@ -61,8 +61,8 @@ def read_protocol(
         SourceError: files are missing or break their layout, or parts share images.
     """
     if name not in PROTOCOLS:
-        known = ", ".join((*PROTOCOLS, *DETECTION_PROTOCOLS))
-        raise ConfigError(f"there is no protocol {name!r}. There are: {known}")
+        names = ", ".join((*PROTOCOLS, *DETECTION_PROTOCOLS))
+        raise ConfigError(f"there is no protocol {name!r}. There are: {names}")
     if name in _PREFIXES:
         if lists is None:
             raise ConfigError(

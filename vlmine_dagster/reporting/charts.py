@@ -165,8 +165,8 @@ def keyword_histogram(counts: npt.ArrayLike, *, counted: CountedUnit = COUNTED["
     )
     units = [counted.noun if high == 1 else counted.plural for _, high, _ in bins]
     parts = [f"{n:,} in {_bin_text(low, high)} {unit}" for (low, high, n), unit in zip(bins, units, strict=True)]
-    told = f"Number of keywords by {counted.plural} that share them: {'; '.join(parts)}"
-    return Chart(figure, told if parts else "no keywords")
+    caption = f"Number of keywords by {counted.plural} that share them: {'; '.join(parts)}"
+    return Chart(figure, caption if parts else "no keywords")
 
 
 def recall_curve(curves: Mapping[str, Curve]) -> Chart:
@@ -283,8 +283,12 @@ def _note_cut(axes: Any, cut: int, *, is_late: bool) -> None:
 
 def _finite(cloud: SignalCloud) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     points = np.asarray(cloud.values, dtype=np.float64)[:, :2]
-    known = np.isfinite(points).all(axis=1)
-    return points[known], np.asarray(cloud.front, dtype=np.int64)[known], np.asarray(cloud.selected, dtype=bool)[known]
+    is_finite = np.isfinite(points).all(axis=1)
+    return (
+        points[is_finite],
+        np.asarray(cloud.front, dtype=np.int64)[is_finite],
+        np.asarray(cloud.selected, dtype=bool)[is_finite],
+    )
 
 
 def _thinned(points: Floats) -> Floats:

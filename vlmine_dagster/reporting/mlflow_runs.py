@@ -77,10 +77,10 @@ def record_list(
     settings = run.project.settings
     experiment = settings.experiments[run.partition]
     round_count = 0 if labels is None else labels.round_count
-    told = {"selected": mined.selected_count, "ranked": mined.rows.num_rows, "fronts": mined.front_count}
+    counts = {"selected": mined.selected_count, "ranked": mined.rows.num_rows, "fronts": mined.front_count}
     # no params: plots show ten characters of a value, and merge those that agree in them
     tags = {
-        **{f"vlmine.{name}": str(value) for name, value in told.items()},
+        **{f"vlmine.{name}": str(value) for name, value in counts.items()},
         "vlmine.signals": ", ".join(experiment.signals),
     }
     name = f"{run.partition}, round {round_count}" if round_count else run.partition

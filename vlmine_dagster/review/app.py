@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from vlmine_dagster.domain.errors import ConfigError, ContractError, LakeError, PictureError, VlmineError
-from vlmine_dagster.review.desk import Desk, told
+from vlmine_dagster.review.desk import Desk, shown_verdicts
 from vlmine_dagster.review.guard import Guard
 from vlmine_dagster.review.listing import Filter
 from vlmine_dagster.review.rounds import finish_round, open_class_lines
@@ -152,13 +152,13 @@ def _changes(desk: Desk, request: Request, _given: Mapping[str, Any]) -> Any:
     if newest == int(request.query_params.get("since", "-1")):
         return {"newest": newest}
     places = listing.places
-    verdicts = {places[name]: told(found) for name, found in desk.by_item().items() if name in places}
+    verdicts = {places[name]: shown_verdicts(found) for name, found in desk.by_item().items() if name in places}
     return {"newest": newest, "verdicts": verdicts}
 
 
 def _judge(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
     number, image_id = desk.judge(given)
-    return {"number": number, "verdicts": told(desk.by_item().get(image_id, []))}
+    return {"number": number, "verdicts": shown_verdicts(desk.by_item().get(image_id, []))}
 
 
 def _like(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
@@ -169,13 +169,13 @@ def _like(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
 
 def _undo(desk: Desk, _request: Request, given: Mapping[str, Any]) -> Any:
     image_id = desk.undo(given)
-    return {"verdicts": told(desk.by_item().get(image_id, []))}
+    return {"verdicts": shown_verdicts(desk.by_item().get(image_id, []))}
 
 
 def _round(desk: Desk, _request: Request, _given: Mapping[str, Any]) -> Any:
     """Return what the open round has come to, a line each."""
-    said = desk.log.standing(rounds="open")
-    return {"lines": [*summary_lines(summarize(desk.bench, said)), *open_class_lines(desk.bench, said)]}
+    judgements = desk.log.standing(rounds="open")
+    return {"lines": [*summary_lines(summarize(desk.bench, judgements)), *open_class_lines(desk.bench, judgements)]}
 
 
 def _finish(desk: Desk, _request: Request, _given: Mapping[str, Any]) -> Any:

@@ -122,7 +122,10 @@ class Desk:
         by_item = self.by_item()
         rows = listing.rows.take(positions).to_pylist()
         return [
-            {**shown(row, listing.signals, words[row["position"]]), "verdicts": told(by_item.get(row["image_id"], []))}
+            {
+                **shown(row, listing.signals, words[row["position"]]),
+                "verdicts": shown_verdicts(by_item.get(row["image_id"], [])),
+            }
             for row in rows
         ]
 
@@ -266,7 +269,7 @@ def reviewer_name(given: Any) -> str:
     return name
 
 
-def told(judgements: "list[Judgement]") -> list[dict[str, Any]]:
+def shown_verdicts(judgements: "list[Judgement]") -> list[dict[str, Any]]:
     """Return what the page shows of the verdicts about an item."""
     return [
         {

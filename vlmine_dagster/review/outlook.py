@@ -56,11 +56,11 @@ def review_outlooks(bench: "Workbench") -> list[ReviewOutlook]:
     from vlmine_dagster.resources.verdicts import verdict_log
 
     settings = bench.project.settings.review
-    said = verdict_log(bench.project).standing()
-    seconds = _seconds(bench, said)
+    judgements = verdict_log(bench.project).standing()
+    seconds = _seconds(bench, judgements)
     if not seconds or not (settings.hourly_usd or settings.usd_per_label):
         return []
-    return [_outlook(bench, name, arm, said, seconds) for name, arm in bench.project.settings.experiments.items()]
+    return [_outlook(bench, name, arm, judgements, seconds) for name, arm in bench.project.settings.experiments.items()]
 
 
 def missing_for_outlook(bench: "Workbench") -> str:
@@ -77,17 +77,17 @@ def missing_for_outlook(bench: "Workbench") -> str:
     return f"No estimate for a review: set {missing}." if missing else ""
 
 
-def _seconds(bench: "Workbench", said: "Sequence[Judgement]") -> float:
+def _seconds(bench: "Workbench", judgements: "Sequence[Judgement]") -> float:
     """Return the time of a verdict by the settings, else by what reviewers took so far; 0 where neither tells."""
-    taken = [one.seconds for one in said]
+    taken = [one.seconds for one in judgements]
     return bench.project.settings.review.seconds_per_verdict or (sum(taken) / len(taken) if taken else 0.0)
 
 
 def _outlook(
-    bench: "Workbench", name: str, arm: "ExperimentSettings", said: "Sequence[Judgement]", seconds: float
+    bench: "Workbench", name: str, arm: "ExperimentSettings", judgements: "Sequence[Judgement]", seconds: float
 ) -> ReviewOutlook:
     count = _count(bench, name, arm)
-    precision, source = _by_verdicts(name, said), "verdicts"
+    precision, source = _by_verdicts(name, judgements), "verdicts"
     if precision is None:
         precision, source = _by_labels(bench, name, count), "labels"
     prices = prices_of(bench, name)
@@ -112,9 +112,9 @@ def _count(bench: "Workbench", name: str, arm: "ExperimentSettings") -> int:
     return budget_count(budget, pool) if pool else 0
 
 
-def _by_verdicts(name: str, said: "Sequence[Judgement]") -> Interval | None:
+def _by_verdicts(name: str, judgements: "Sequence[Judgement]") -> Interval | None:
     standing = standing_verdicts(
-        (one.image_id, one.reviewer, one.verdict) for one in said if one.experiment == name
+        (one.image_id, one.reviewer, one.verdict) for one in judgements if one.experiment == name
     ).values()
     return share_interval(sum(verdict in CONFIRMED for verdict in standing), len(standing)) if standing else None
 

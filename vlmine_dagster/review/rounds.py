@@ -69,25 +69,25 @@ def finish_round(bench: "Workbench") -> FinishedRound:
     from vlmine_dagster.resources.verdicts import verdict_log
 
     log = verdict_log(bench.project)
-    said = log.standing(rounds="open")
-    if not said and not log.standing(rounds="all"):
+    judgements = log.standing(rounds="open")
+    if not judgements and not log.standing(rounds="all"):
         raise SourceError("nothing was judged yet. Review part of a list first: vlmine review.")
-    named = named_classes(said)
+    named = named_classes(judgements)
     label_round = _write_labels(bench, named.labels) if named.labels else None
     number = log.finish_round()
     if number is None:
         raise SourceError("nothing was judged since the last round. Review part of a list first: vlmine review.")
-    summary = summarize(bench, said)
+    summary = summarize(bench, judgements)
     return FinishedRound(
         number, summary, named.labels, label_round, _record(bench, number, summary), left_out=named.left_out
     )
 
 
-def named_classes(said: "Sequence[Judgement]") -> NamedClasses:
+def named_classes(judgements: "Sequence[Judgement]") -> NamedClasses:
     """Return the class of each item about whose class its reviewers agree, and why others are left out."""
     classes: dict[str, set[str]] = defaultdict(set)
-    vetoed = {one.image_id for one in said if one.verdict not in (*_LABELLED, Verdict.UNSURE)}
-    for one in said:
+    vetoed = {one.image_id for one in judgements if one.verdict not in (*_LABELLED, Verdict.UNSURE)}
+    for one in judgements:
         if one.class_name:
             classes[one.image_id].update({one.class_name} if one.verdict in _LABELLED else ())
     labels: dict[str, str] = {}
@@ -102,11 +102,11 @@ def named_classes(said: "Sequence[Judgement]") -> NamedClasses:
     return NamedClasses(labels, dict(left_out))
 
 
-def open_class_lines(bench: "Workbench", said: "Sequence[Judgement]") -> list[str]:
+def open_class_lines(bench: "Workbench", judgements: "Sequence[Judgement]") -> list[str]:
     """Return what becomes of the classes that were named in the open round, a line each, for people."""
     from vlmine_dagster.resources.rounds import no_such_class
 
-    named = named_classes(said)
+    named = named_classes(judgements)
     lines = [f"{_classes(len(named.labels))} to become labels"] if named.labels else []
     lines += left_out_lines(named.left_out)
     announced = () if bench.labels is None else bench.labels.announced

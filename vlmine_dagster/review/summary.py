@@ -65,23 +65,23 @@ class Summary:
     disputed: Mapping[str, Mapping[str, Verdict]]
 
 
-def summarize(bench: "Workbench", said: "Sequence[Judgement]") -> Summary:
+def summarize(bench: "Workbench", judgements: "Sequence[Judgement]") -> Summary:
     """Return what some verdicts come to."""
-    pairs = [(one.image_id, one.reviewer, one.verdict) for one in said]
+    pairs = [(one.image_id, one.reviewer, one.verdict) for one in judgements]
     standing = standing_verdicts(pairs)
     review = bench.project.settings.review
     seconds = review.seconds_per_verdict
-    spent = sum(one.seconds if seconds is None else seconds for one in said)
-    names = [name for name in bench.project.settings.experiments if any(one.experiment == name for one in said)]
-    by_list = {name: [one for one in said if one.experiment == name] for name in names}
+    spent = sum(one.seconds if seconds is None else seconds for one in judgements)
+    names = [name for name in bench.project.settings.experiments if any(one.experiment == name for one in judgements)]
+    by_list = {name: [one for one in judgements if one.experiment == name] for name in names}
     judged = {name: _judged(bench, name, by_list[name], standing) for name in names}
     arms = bench.project.settings.experiments
     chance = next((judged[name] for name in names if arms[name].signals == ("random",)), None)
     return Summary(
-        judged=len({one.image_id for one in said}),
+        judged=len({one.image_id for one in judgements}),
         minutes=spent / 60,
         usd=spent / 3600 * review.hourly_usd if review.hourly_usd else None,
-        by_reviewer=dict(Counter(one.reviewer for one in said)),
+        by_reviewer=dict(Counter(one.reviewer for one in judgements)),
         by_verdict=dict(Counter(verdict.value for verdict in standing.values()).most_common()),
         lists=tuple(_of_list(name, by_list[name], standing, judged[name], chance) for name in names),
         agreements=tuple(agreements(pairs)),
@@ -107,12 +107,12 @@ def summary_lines(found: Summary) -> list[str]:
 
 def _of_list(
     experiment: str,
-    said: "Sequence[Judgement]",
+    judgements: "Sequence[Judgement]",
     standing: Mapping[str, Verdict],
     judged: Judged,
     chance: Judged | None,
 ) -> ListSummary:
-    ranks = {one.image_id: one.rank for one in said}
+    ranks = {one.image_id: one.rank for one in judgements}
     deepest = max(rank for name, rank in ranks.items())
     firsts = [first for first in FIRST if first < deepest]
     return ListSummary(
@@ -126,12 +126,12 @@ def _of_list(
 
 
 def _judged(
-    bench: "Workbench", experiment: str, said: "Sequence[Judgement]", standing: Mapping[str, Verdict]
+    bench: "Workbench", experiment: str, judgements: "Sequence[Judgement]", standing: Mapping[str, Verdict]
 ) -> Judged:
     """Return how long the items of a list took, with which of them were confirmed."""
     given = bench.project.settings.review.seconds_per_verdict
-    seconds: dict[str, float] = dict.fromkeys((one.image_id for one in said), 0.0)
-    for one in said:
+    seconds: dict[str, float] = dict.fromkeys((one.image_id for one in judgements), 0.0)
+    for one in judgements:
         seconds[one.image_id] += one.seconds if given is None else given
     is_rare = [standing.get(name) in CONFIRMED for name in seconds]
     return Judged(list(seconds.values()), is_rare, prices_of(bench, experiment))

@@ -76,14 +76,14 @@ def judged_detections(
         min_iou: Overlap for all classes; None takes `USUAL_OVERLAPS`.
         keywords: Those of tracks (`track_keywords`), for rules of a keyword.
     """
-    said = keywords or {}
-    known = set(source.shards())
-    segments = [name for name in dict.fromkeys(detections.column("segment").to_pylist()) if name in known]
+    keywords_of_track = keywords or {}
+    segment_names = set(source.shards())
+    segments = [name for name in dict.fromkeys(detections.column("segment").to_pylist()) if name in segment_names]
     moments: dict[tuple[str, int], int] = {}
     truth = [
         row
         | {"moment": moments.setdefault((segment, row["timestamp_us"]), len(moments))}
-        | {"keywords": said.get((segment, row["track_id"]), ())}
+        | {"keywords": keywords_of_track.get((segment, row["track_id"]), ())}
         for segment in segments
         for row in source.boxes(segment).to_pylist()
     ]
@@ -153,19 +153,21 @@ def object_scores(source: "DriveSource", lake: "Lake", detections: "pa.Table") -
         taken = dict(zip(keys, frames.column("timestamp_us").to_pylist(), strict=True))
         columns = ("object_id", "image_id", "timestamp_s", "attributes", "outcome")
         for row in lake.read("objects", shard, columns=columns).to_pylist():
-            known = json.loads(row["attributes"] or "{}")
+            attributes = json.loads(row["attributes"] or "{}")
             seconds = row["timestamp_s"]
             time = taken.get(row["image_id"]) if seconds is None else round(seconds * 1e6)
-            if row["outcome"] == "ok" and "center_x" in known and time is not None:
+            if row["outcome"] == "ok" and "center_x" in attributes and time is not None:
                 places = by_moment.get((shard, time), [])
-                found[row["object_id"]] = _best_score(known, boxes[places], scores[places])
+                found[row["object_id"]] = _best_score(attributes, boxes[places], scores[places])
     return found
 
 
-def _best_score(known: Mapping[str, Any], boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float:
+def _best_score(
+    attributes: Mapping[str, Any], boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]
+) -> float:
     if not len(boxes):
         return 0.0
-    overlap = box_iou_matrix([[known[name] for name in BOX_SIDES]], boxes)[0]
+    overlap = box_iou_matrix([[attributes[name] for name in BOX_SIDES]], boxes)[0]
     best = int(overlap.argmax())
     return float(scores[best]) if overlap[best] >= _SAME_OBJECT else 0.0
 

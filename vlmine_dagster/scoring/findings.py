@@ -97,9 +97,9 @@ def _failed(lake: "Lake", table: str, variant: str, shards: Collection[str]) -> 
     kinds = [(kind, count) for kind, count in outcomes.most_common() if kind not in NO_FAILURES]
     if not kinds:
         return None
-    count, told = sum(count for _, count in kinds), ", ".join(f"{count:,} {kind}" for kind, count in kinds)
+    count, failures = sum(count for _, count in kinds), ", ".join(f"{count:,} {kind}" for kind, count in kinds)
     name = table.replace("_", " ") + ("" if variant == DEFAULT_VARIANT else f" of variant {variant}")
-    return f"{count:,} of {outcomes.total():,} {name} failed ({told}), such as {example}"
+    return f"{count:,} of {outcomes.total():,} {name} failed ({failures}), such as {example}"
 
 
 def junk_findings(bench: Workbench) -> list[str]:

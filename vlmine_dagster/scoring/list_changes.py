@@ -168,8 +168,8 @@ def _standings(
     connection: "duckdb.DuckDBPyConnection", which: str, signals: Sequence[str], places: Mapping[str, Mapping[str, int]]
 ) -> dict[str, Standing]:
     """Return where the changed images are in a list, by id; those that are not in it are left out."""
-    known = connection.sql(f"FROM {which}").columns
-    names = ["image_id", "rank", *(one for one in ("junk", "listed_instead") if one in known), *signals]
+    columns = connection.sql(f"FROM {which}").columns
+    names = ["image_id", "rank", *(one for one in ("junk", "listed_instead") if one in columns), *signals]
     chosen = ", ".join(f'"{name}"' for name in names)
     rows = connection.sql(f"SELECT {chosen} FROM {which} SEMI JOIN changed USING (image_id)").to_arrow_table()  # noqa: S608
     found = {}
@@ -189,9 +189,9 @@ def _standings(
 
 def _old_shards(connection: "duckdb.DuckDBPyConnection", entered: Iterable[str], shards: Sequence[str]) -> set[str]:
     """Return those shards of entered images of which the last list held an image."""
-    known = frozenset(shards)
+    all_shards = frozenset(shards)
     found = set()
-    for shard in {shard_of(name, known) for name in entered}:
+    for shard in {shard_of(name, all_shards) for name in entered}:
         query = "SELECT count(*) > 0 FROM (SELECT 1 FROM before WHERE starts_with(image_id, $shard) LIMIT 1)"
         if connection.sql(query, params={"shard": f"{shard}/"}).fetchall()[0][0]:
             found.add(shard)
@@ -235,7 +235,7 @@ def changes_text(rows: pa.Table, *, noun: str = "image") -> str:
     for change, phrases in (("entered", ENTERED), ("left", LEFT)):
         causes = Counter(Cause(cause) for kind, cause in pairs if kind == change)
         total = sum(causes.values())
-        told = ", ".join(f"{count:,} {phrases[cause]}" for cause, count in causes.most_common())
+        reasons = ", ".join(f"{count:,} {phrases[cause]}" for cause, count in causes.most_common())
         what = counted(total, noun) if change == "entered" else f"{total:,}"
-        parts.append(f"{what} {change}" + (f" ({told})" if told else ""))
+        parts.append(f"{what} {change}" + (f" ({reasons})" if reasons else ""))
     return f"Since the last list {' and '.join(parts)}"

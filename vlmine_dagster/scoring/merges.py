@@ -38,25 +38,25 @@ def vocabulary_rows(reader: Reader) -> tuple[pa.Table, Mapping[str, int]]:
     """
     merges = read_merges(reader.project.vocabulary_file)
     with reader.connect("keywords") as connection:
-        said = said_counts(connection)
+        image_counts = said_counts(connection)
     version = version_of(merges)
     rows = [
         {
             "keyword": one.keyword,
             "merged_into": one.merged_into,
-            "image_count": said.get(one.keyword, 0),
+            "image_count": image_counts.get(one.keyword, 0),
             "version": version,
         }
         for one in merges
     ]
-    return pa.Table.from_pylist(rows, VOCABULARY.schema), said
+    return pa.Table.from_pylist(rows, VOCABULARY.schema), image_counts
 
 
-def unknown_words(rows: pa.Table, said: Mapping[str, int]) -> Advice:
+def unknown_words(rows: pa.Table, image_counts: Mapping[str, int]) -> Advice:
     """Tell which keywords of the vocabulary no image says: they may be misspelled, or of images that are gone."""
     words = dict.fromkeys([*rows.column("keyword").to_pylist(), *rows.column("merged_into").to_pylist()])
     return listed_advice(
-        [word for word in words if word not in said and word != LEFT_OUT],
+        [word for word in words if word not in image_counts and word != LEFT_OUT],
         one="keyword of vocabulary.csv occurs in no image",
         several="keywords of vocabulary.csv occur in no image",
         good="every keyword of vocabulary.csv occurs in some image",

@@ -149,8 +149,8 @@ class SkippedFrames:
         more[order[found.kept]] = of_moment + of_sequence
         instead = np.full(pool_size, -1, dtype=np.int64)
         instead[order[found.skipped]] = order[found.instead]
-        told = np.flatnonzero(of_moment + of_sequence)
-        notes = {int(order[found.kept[k]]): note(int(of_moment[k]), int(of_sequence[k])) for k in told}
+        noted = np.flatnonzero(of_moment + of_sequence)
+        notes = {int(order[found.kept[k]]): note(int(of_moment[k]), int(of_sequence[k])) for k in noted}
         return cls(more, notes, instead)
 
     @classmethod

@@ -17,25 +17,29 @@ Floats = npt.NDArray[np.float64]
 Vectors = npt.ArrayLike | Blocks
 
 
-def neighbour_scores(reader: Reader, known: SeedAndPool, wanted: Collection[str]) -> pa.Table:
+def neighbour_scores(reader: Reader, seed_and_pool: SeedAndPool, wanted: Collection[str]) -> pa.Table:
     """Return `neighbour_scores` of the pool, by image id.
 
     Args:
         reader: Tells how neighbours are searched for.
-        known: The images.
+        seed_and_pool: The images.
         wanted: Signals to make; the columns of the others stay empty.
     """
-    features = (partial(one.vectors, "embedding") for one in (known.everything, known.pool, known.seed))
+    features = (
+        partial(one.vectors, "embedding") for one in (seed_and_pool.everything, seed_and_pool.pool, seed_and_pool.seed)
+    )
     everything, pool, seed = features
     columns = {
-        name: values[known.is_pool]
-        for name, values in loneliness(reader, wanted, everything, lambda: list(known.everything.keywords())).items()
+        name: values[seed_and_pool.is_pool]
+        for name, values in loneliness(
+            reader, wanted, everything, lambda: list(seed_and_pool.everything.keywords())
+        ).items()
     }
     if "seed_distance" in wanted:
         columns["seed_distance"] = distance_from_labelled(reader, pool, seed)
-    empty = [None] * len(known.ids)
+    empty = [None] * len(seed_and_pool.ids)
     arrays = {name: pa.array(columns.get(name, empty), from_pandas=True) for name in NEIGHBOUR_SCORES.schema.names[1:]}
-    return pa.table({"image_id": known.ids, **arrays}).cast(NEIGHBOUR_SCORES.schema).sort_by("image_id")
+    return pa.table({"image_id": seed_and_pool.ids, **arrays}).cast(NEIGHBOUR_SCORES.schema).sort_by("image_id")
 
 
 def loneliness(

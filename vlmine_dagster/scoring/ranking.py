@@ -334,7 +334,7 @@ def _reasons(
 ) -> list[str]:
     """Return why each selected image, best first, stands where it does."""
     places = ranking.order[: len(selected)]
-    told = [
+    values_and_ranks = [
         zip((-values if SIGNALS[name].is_negated else values)[places].tolist(), ranks[places].tolist(), strict=True)
         for (name, values), ranks in zip(signals.items(), ranking.signal_ranks.values(), strict=True)
     ]
@@ -349,5 +349,5 @@ def _reasons(
             counted=words.counted,
             are_tags_meaningful=words.are_tags_meaningful,
         )
-        for row, front, *found in zip(selected, ranking.front[: len(selected)].tolist(), *told, strict=True)
+        for row, front, *found in zip(selected, ranking.front[: len(selected)].tolist(), *values_and_ranks, strict=True)
     ]

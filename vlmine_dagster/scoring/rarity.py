@@ -47,7 +47,7 @@ Floats = npt.NDArray[np.float64]
 
 def rarity_scores(
     reader: Reader,
-    known: SeedAndPool,
+    seed_and_pool: SeedAndPool,
     *,
     naming: Naming,
     is_mined: npt.NDArray[np.bool_],
@@ -58,26 +58,26 @@ def rarity_scores(
 
     Args:
         reader: Reads `vocab_counts`; see `SeedAndPool` for the rest.
-        known: The images.
+        seed_and_pool: The images.
         naming: By which names classes may be told.
         is_mined: Shape (M,), whether a label came back for a mined image.
         asked: Signals that experiments name; `unlabelled_rarity` takes two more searches for neighbours, and is empty
             where none does.
         scratch: Folder for the file of lists.
     """
-    vectors = (partial(known.everything.vectors, name) for name in ("embedding", "tag_probabilities"))
+    vectors = (partial(seed_and_pool.everything.vectors, name) for name in ("embedding", "tag_probabilities"))
     names = None
     if "unlabelled_rarity" in asked:
-        names = ClassNames(naming, known.everything.keywords, few_shot_under(reader.project))
+        names = ClassNames(naming, seed_and_pool.everything.keywords, few_shot_under(reader.project))
     around = surroundings(reader, *vectors, names=names)
-    columns: dict[str, Any] = {name: values[known.is_pool] for name, values in around.columns.items()}
-    columns["tag_weight"] = np.full(len(known.ids), around.tag_weight)
+    columns: dict[str, Any] = {name: values[seed_and_pool.is_pool] for name, values in around.columns.items()}
+    columns["tag_weight"] = np.full(len(seed_and_pool.ids), around.tag_weight)
     columns |= rarity_by_labels(
-        known.pool,
-        known.seed.together(),
-        known.labels,
+        seed_and_pool.pool,
+        seed_and_pool.seed.together(),
+        seed_and_pool.labels,
         counts_by_keyword(reader),
-        around=Placed(around, np.flatnonzero(known.is_pool), np.flatnonzero(~known.is_pool)),
+        around=Placed(around, np.flatnonzero(seed_and_pool.is_pool), np.flatnonzero(~seed_and_pool.is_pool)),
         naming=naming,
         is_mined=is_mined,
         are_drawn_alone=are_drawn_alone(reader.project),
@@ -86,7 +86,7 @@ def rarity_scores(
         warn=reader.log.warning,
     )
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
-    rows = pa.table({"image_id": known.ids, **arrays}).select(RARITY_SCORES.schema.names)
+    rows = pa.table({"image_id": seed_and_pool.ids, **arrays}).select(RARITY_SCORES.schema.names)
     return rows.cast(RARITY_SCORES.schema).sort_by("image_id")
 
 

@@ -41,7 +41,7 @@ View = Callable[[pa.Table], Vectors]
 """Makes vectors of length 1 of rows of `embeddings`."""
 
 
-def verdict_rows(said: Sequence[Judgement], known: pa.ChunkedArray) -> pa.Table:
+def verdict_rows(judgements: Sequence[Judgement], known: pa.ChunkedArray) -> pa.Table:
     """Return the rows of `verdicts` about items that are there."""
     there = set(known.to_pylist())
     rows = [
@@ -56,7 +56,7 @@ def verdict_rows(said: Sequence[Judgement], known: pa.ChunkedArray) -> pa.Table:
             "judged_at": one.judged_at,
             "round": one.round,
         }
-        for one in sorted(said, key=lambda one: (one.image_id, one.reviewer))
+        for one in sorted(judgements, key=lambda one: (one.image_id, one.reviewer))
         if one.image_id in there
     ]
     return pa.Table.from_pylist(rows, VERDICTS.schema)
@@ -155,15 +155,15 @@ def _labelled(
     reader: Reader, standing: Mapping[str, Verdict], labels: Mapping[str, str], pool_size: int, views: Sequence[View]
 ) -> Labelled | None:
     """Return the labelled items that vote, None where too few judged items have a class to tell which are rare."""
-    said = {name: standing[name] for name in standing if name in labels and standing[name] in _ABOUT_CLASSES}
-    if len(said) < FEWEST:
+    judged = {name: standing[name] for name in standing if name in labels and standing[name] in _ABOUT_CLASSES}
+    if len(judged) < FEWEST:
         return None
     classes = sorted(set(labels.values()))
     number = {name: place for place, name in enumerate(classes)}
     drawn = {name: label for name, label in labels.items() if name not in standing}
     known, by_chance = _counts(labels.values(), number), _counts(drawn.values(), number)
     rare, common = (
-        _counts((labels[name] for name, verdict in said.items() if verdict is wanted), number)
+        _counts((labels[name] for name, verdict in judged.items() if verdict is wanted), number)
         for wanted in (Verdict.RARE, Verdict.COMMON)
     )
     fraction = len(drawn) / max(len(drawn) + pool_size, 1)

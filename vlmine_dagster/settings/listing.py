@@ -117,16 +117,16 @@ def _usual(kinds: Sequence[type[BaseModel]]) -> dict[str, type[BaseModel]]:
     found = {}
     for name in kinds[0].model_fields:
         if name != "kind" and all(name in one.model_fields for one in kinds):
-            said = [_said(one, name) for one in kinds]
-            found[name] = kinds[said.index(max(said, key=said.count))]
+            descriptions = [_description(one, name) for one in kinds]
+            found[name] = kinds[descriptions.index(max(descriptions, key=descriptions.count))]
     return found
 
 
 def _is_usual(model: type[BaseModel], name: str, usual: Mapping[str, type[BaseModel]]) -> bool:
-    return name in usual and _said(model, name) == _said(usual[name], name)
+    return name in usual and _description(model, name) == _description(usual[name], name)
 
 
-def _said(model: type[BaseModel], name: str) -> tuple[str | None, str]:
+def _description(model: type[BaseModel], name: str) -> tuple[str | None, str]:
     return _default(model.model_fields[name]), _meanings(model).get(name, "")
 
 
@@ -144,9 +144,11 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
 def _own_meanings(owner: Any) -> dict[str, str]:
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     return {
-        ast.unparse(setting.target): " ".join(str(said.value.value).split())
-        for setting, said in itertools.pairwise(getattr(definition, "body", []))
-        if isinstance(setting, ast.AnnAssign) and isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant)
+        ast.unparse(setting.target): " ".join(str(docstring.value.value).split())
+        for setting, docstring in itertools.pairwise(getattr(definition, "body", []))
+        if isinstance(setting, ast.AnnAssign)
+        and isinstance(docstring, ast.Expr)
+        and isinstance(docstring.value, ast.Constant)
     }
 
 

@@ -23,29 +23,29 @@ def explain_problems(error: ValidationError, model: type[BaseModel], content: An
         model: The settings as a whole.
         content: The parsed YAML.
     """
-    return "; ".join(_told(found, model, content) for found in error.errors() if found["type"] != _FOLLOWS)
+    return "; ".join(_message(found, model, content) for found in error.errors() if found["type"] != _FOLLOWS)
 
 
-def _told(problem: Any, model: type[BaseModel], content: Any) -> str:
+def _message(problem: Any, model: type[BaseModel], content: Any) -> str:
     place, context = _yaml_path(problem["loc"], content), problem.get("ctx", {})
     path = ".".join(place) or "top level"
     got = f"got {_shown(path, problem['input'])}"
     match problem["type"]:
         case "extra_forbidden":
             names = [name for owner in _owners(model, problem["loc"][:-1], content) for name in owner.model_fields]
-            told = f": there is no such setting{close_to(place[-1], names)}, {got}"
+            message = f": there is no such setting{close_to(place[-1], names)}, {got}"
         case provider_problem if provider_problem == KIND_PROBLEM:
-            told = f".kind: {problem['msg']}"
+            message = f".kind: {problem['msg']}"
         case "literal_error":
             known = re.findall(r"'([^']+)'", context["expected"])
-            told = f": expected {', '.join(known)}, {got}{close_to(str(problem['input']), known)}"
+            message = f": expected {', '.join(known)}, {got}{close_to(str(problem['input']), known)}"
         case "tuple_type":
-            told = f": expected a list, {got}"
+            message = f": expected a list, {got}"
         case "missing" | "value_error":
-            told = f": {problem['msg'].removeprefix('Value error, ')}"
+            message = f": {problem['msg'].removeprefix('Value error, ')}"
         case _:
-            told = f": {problem['msg']}, {got}"
-    return path + told
+            message = f": {problem['msg']}, {got}"
+    return path + message
 
 
 def _yaml_path(parts: Sequence[str | int], content: Any) -> list[str]:

@@ -73,8 +73,8 @@ class ProviderSettings(Settings):
             raise PydanticCustomError(KIND_PROBLEM, "is missing; it says which of several this is")
         names = cls.plugins.names
         if kind not in names:
-            told = {"known": ", ".join(names), "kind": repr(kind), "near": close_to(str(kind), names)}
-            raise PydanticCustomError(KIND_PROBLEM, "expected {known}, got {kind}{near}", told)
+            context = {"known": ", ".join(names), "kind": repr(kind), "near": close_to(str(kind), names)}
+            raise PydanticCustomError(KIND_PROBLEM, "expected {known}, got {kind}{near}", context)
         try:
             return cast(type[Self], cls.plugins.get(str(kind)).settings)
         except ConfigError as error:

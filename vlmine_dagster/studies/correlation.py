@@ -129,12 +129,14 @@ def _words(names: Sequence[str], panels: dict[str, npt.NDArray[np.float64]]) -> 
     pairs = [(i, j) for i, j in combinations(mined, 2) if np.isfinite(whole[i, j])]
     same = [f"{names[i]} and {names[j]} ({whole[i, j]:+.2f})" for i, j in pairs if whole[i, j] > MOST_SPEARMAN]
     apart = sorted(pairs, key=lambda pair: abs(whole[pair]))[:_TOLD]
-    told = [f"{names[i]} and {names[j]} ({whole[i, j]:+.2f})" for i, j in apart if abs(whole[i, j]) < _INDEPENDENT]
+    independent = [
+        f"{names[i]} and {names[j]} ({whole[i, j]:+.2f})" for i, j in apart if abs(whole[i, j]) < _INDEPENDENT
+    ]
     shifts = sorted((p for p in pairs if np.isfinite(tail[p])), key=lambda p: -abs(tail[p] - whole[p]))[:_TOLD]
     moved = [f"{names[i]} and {names[j]} from {whole[i, j]:+.2f} to {tail[i, j]:+.2f}" for i, j in shifts]
     return [
         f"the same thing under two names (Spearman above {MOST_SPEARMAN}): {', '.join(same) or 'no pair'}",
-        f"nearly independent, so that joining them can add most: {', '.join(told) or 'no pair'}",
+        f"nearly independent, so that joining them can add most: {', '.join(independent) or 'no pair'}",
         f"furthest from the whole pool's correlation among few-shot images: {', '.join(moved) or 'no pair'}",
     ]
 
@@ -142,8 +144,8 @@ def _words(names: Sequence[str], panels: dict[str, npt.NDArray[np.float64]]) -> 
 def _nearest(names: Sequence[str], shared: npt.NDArray[np.float64], budget: str) -> str:
     with_ceiling = dict(zip(names, np.nan_to_num(shared[list(names).index(_CEILING)]).tolist(), strict=True))
     nearest = sorted(with_ceiling.keys() - {_CEILING}, key=lambda name: (-with_ceiling[name], name))[:_TOLD]
-    told = ", ".join(f"{name} ({with_ceiling[name]:.2f})" for name in nearest)
-    return f"the first {budget} most like those by the true rarity of classes, which is hidden (Jaccard): {told}"
+    listed = ", ".join(f"{name} ({with_ceiling[name]:.2f})" for name in nearest)
+    return f"the first {budget} most like those by the true rarity of classes, which is hidden (Jaccard): {listed}"
 
 
 def _settings(bench: Workbench) -> list[Any]:

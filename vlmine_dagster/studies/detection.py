@@ -165,9 +165,9 @@ class _Values:
 def _words(run: StudyRun, values: _Values, headline: float) -> list[str]:
     labels = run.bench.project.settings.dataset.labels or LabelSettings()
     sizes = _pool(run).group_sizes
-    told = ", ".join(f"{sizes[name]} {name}" for name in FREQUENCIES)
+    groups = ", ".join(f"{sizes[name]} {name}" for name in FREQUENCIES)
     words = [
-        f"classes by the images that contain them: {told} (rare: under {labels.few_under}, frequent: over "
+        f"classes by the images that contain them: {groups} (rare: under {labels.few_under}, frequent: over "
         f"{labels.many_over})"
     ]
     for counted in COUNTED:

@@ -116,13 +116,13 @@ def _sweeps(source: DriveSource, shard: str, novelty: Mapping[int, float]) -> li
 
     names = list(TYPES)
     rows = source.boxes(shard).to_pydict()
-    known = np.isin(rows["type_name"], names)
+    is_of_types = np.isin(rows["type_name"], names)
     boxes = box_array(source.boxes(shard))
     rare = [rule.holds(rows) for rule in RULES]
     times = np.asarray(rows["timestamp_us"], np.int64)
     found = []
     for sweep in source.sweeps(shard):
-        here = np.flatnonzero(known & (times == sweep.timestamp_us))
+        here = np.flatnonzero(is_of_types & (times == sweep.timestamp_us))
         classes = np.asarray([names.index(rows["type_name"][place]) for place in here], np.int64)
         tracks = tuple(rows["track_id"][place] for place in here)
         labelled = LabelledSweep(sweep.points, boxes[here], classes)

@@ -72,7 +72,7 @@ def _sentence(at: Sequence[Row], found: dict[str, Interval]) -> str:
     first, second, budget = at[0]["first"], at[0]["second"], share_name(at[0]["budget"])
     values = {"both": [row["both"] for row in at], "chance": [row["by_chance_both"] for row in at]}
     [beyond] = compare_arms(values, reference="chance", fewest=FEWEST_UNTRAINED)
-    told = comparison_sentence(
+    comparison = comparison_sentence(
         beyond,
         where=f"for {first} and {second} at {budget}",
         more="found is more often true than by",
@@ -81,7 +81,7 @@ def _sentence(at: Sequence[Row], found: dict[str, Interval]) -> str:
     return (
         f"at {budget} each, {first} and {second} both find {interval_text(found['both'])} of the few-shot images, only "
         f"{first} {interval_text(found['only_first'])}, only {second} {interval_text(found['only_second'])} "
-        f"(Spearman {interval_text(found['spearman'], signed=True)}); {told}"
+        f"(Spearman {interval_text(found['spearman'], signed=True)}); {comparison}"
     )
 
 

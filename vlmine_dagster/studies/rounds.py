@@ -158,8 +158,8 @@ def judged(pool: LabelledPool, labels: Places, start: Places, probe: "BalancedPr
     few = [name for name in pool.classes if pool.bins[name] == "few"]
     accuracy = {"all_accuracy": float("nan"), "few_accuracy": float("nan")}
     if pool.test_truth and probe is not None:
-        said = [pool.classes[k] for k in probe.logits(pool.test_features).argmax(axis=1).tolist()]
-        accuracy = shot_accuracy(pool.test_truth, said, bins=pool.bins)
+        predicted = [pool.classes[k] for k in probe.logits(pool.test_features).argmax(axis=1).tolist()]
+        accuracy = shot_accuracy(pool.test_truth, predicted, bins=pool.bins)
     return {
         "labelled": int(is_labelled.sum()),
         "few_recall": _share(int((sought & is_new).sum()), int(sought.sum())),

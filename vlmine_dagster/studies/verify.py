@@ -77,14 +77,14 @@ def _words(counted: Mapping[tuple[str, str], int], seen: Mapping[str, int], *, p
         ]
     rare = {arm: counted[arm, "rare"] for arm in ARMS}
     p_value = float(fisher_exact(np.array([[rare[arm], seen[arm] - rare[arm]] for arm in ARMS])).pvalue)
-    told = ", ".join(f"{_share(rare[arm], seen[arm])} of the {arm} images" for arm in ARMS)
+    shares = ", ".join(f"{_share(rare[arm], seen[arm])} of the {arm} images" for arm in ARMS)
     more = rare["mined"] / seen["mined"] > rare["random"] / seen["random"]
     verdict = (
         f"a person calls {'more' if more else 'fewer'} of the mined images rare than of random ones"
         if p_value < _SHOWN_AT
         else "nothing is shown between mined and random images"
     )
-    return [f"{verdict}: {told} (95% Wilson intervals), p = {p_value:.2g} by Fisher's exact test"]
+    return [f"{verdict}: {shares} (95% Wilson intervals), p = {p_value:.2g} by Fisher's exact test"]
 
 
 def _share(count: int, total: int) -> str:
