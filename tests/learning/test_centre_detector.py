@@ -91,7 +91,8 @@ def test_a_trained_detector_finds_objects_of_pictures_that_it_has_not_seen(train
 def test_the_same_seed_gives_the_same_detector_and_another_seed_another():
     recipe, scenes = DetectorRecipe(epochs=1), [scene(0), scene(1)]
     first, again, other = (
-        fit_detector(scenes, class_count=2, stride=STRIDE, recipe=recipe, seed=seed).state_dict() for seed in (3, 3, 4)
+        fit_detector(scenes, class_count=2, stride=STRIDE, recipe=recipe, random_seed=seed).state_dict()
+        for seed in (3, 3, 4)
     )
 
     assert all(bool((first[name] == again[name]).all()) for name in first)
@@ -127,7 +128,7 @@ def test_what_is_wanted_of_a_map_is_told_in_its_places():
 def test_a_detector_is_trained_in_steps_that_can_be_written_out():
     scenes = [scene(number) for number in range(9)]
 
-    found = fit_detector(scenes, class_count=2, stride=STRIDE, seed=5)
+    found = fit_detector(scenes, class_count=2, stride=STRIDE, random_seed=5)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)

@@ -19,7 +19,7 @@ def names(numbers):
 def test_an_ensemble_of_probes_is_bagged_answers_by_its_mean_and_is_the_same_again():
     features, numbers = clouds()
 
-    first, second = (train_task_model("probe", features, names(numbers), members=3, seed=4) for _ in range(2))
+    first, second = (train_task_model("probe", features, names(numbers), members=3, random_seed=4) for _ in range(2))
     members = first.members(features)
 
     assert members.shape == (3, 40, 3)
@@ -33,7 +33,7 @@ def test_draws_are_those_of_seed_0_unless_another_is_given():
 
     usual, first, other = (
         train_task_model("probe", features, names(numbers), members=2, **seed).predict(features)
-        for seed in ({}, {"seed": 0}, {"seed": 1})
+        for seed in ({}, {"random_seed": 0}, {"random_seed": 1})
     )
 
     np.testing.assert_array_equal(usual, first)

@@ -72,7 +72,8 @@ def test_the_network_learns_stripes_and_is_deterministic():
 
     recipe = Recipe(epochs=15, batch_size=8)
     first, second = (
-        fit_network(partial(SmallConvNet, 2), pictures, labels, class_count=2, recipe=recipe, seed=3) for _ in range(2)
+        fit_network(partial(SmallConvNet, 2), pictures, labels, class_count=2, recipe=recipe, random_seed=3)
+        for _ in range(2)
     )
     probabilities = predict_probabilities(first, pictures)
 
@@ -164,7 +165,7 @@ def test_held_out_accuracy_is_the_share_that_models_of_the_other_two_folds_get_r
     draw = np.random.default_rng(8)
     features, labels = draw.normal(size=(40, 6)), draw.choice(["car", "bus", "kite"], 40)  # unlike each other by chance
     scenes = [str(place // frames) for place in range(40)]
-    fold = _folds(labels.tolist(), scenes, seed=0)
+    fold = _folds(labels.tolist(), scenes, random_seed=0)
 
     right = 0
     for held in range(3):
@@ -174,7 +175,7 @@ def test_held_out_accuracy_is_the_share_that_models_of_the_other_two_folds_get_r
 
     accuracy = partial(held_out_accuracy, "probe", features, labels.tolist(), scenes=scenes)
     assert accuracy() == right / 40  # the same whenever it is asked for
-    assert len({accuracy(seed=seed) for seed in range(5)}) > 1  # as folds of other seeds are not
+    assert len({accuracy(random_seed=seed) for seed in range(5)}) > 1  # as folds of other seeds are not
 
 
 def test_held_out_accuracy_counts_classes_of_one_image_as_wrong_and_needs_ten_images_of_two_classes():

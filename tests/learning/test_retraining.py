@@ -63,7 +63,7 @@ def test_retraining_uses_the_seed_first_and_then_the_mined_in_order():
         classes=["c0", "c1", "c2"],
     )
 
-    assert [(r.budget, r.seed) for r in results] == [(0, 7), (2, 7), (4, 7)]
+    assert [(r.budget, r.training_seed) for r in results] == [(0, 7), (2, 7), (4, 7)]
     assert "c2" not in results[0].predicted
     assert results[2].predicted == labels[40:]
 
@@ -82,7 +82,7 @@ def test_networks_are_retrained_once_a_seed():
         classes=["c0", "c1"],
     )
 
-    assert [(r.budget, r.seed) for r in results] == [(0, 0), (0, 1), (4, 0), (4, 1)]
+    assert [(r.budget, r.training_seed) for r in results] == [(0, 0), (0, 1), (4, 0), (4, 1)]
 
 
 @pytest.mark.parametrize("kind", RetrainingSettings.plugins.names)
@@ -201,14 +201,14 @@ def test_images_of_a_validation_split_say_when_to_stop_and_none_is_taken_from_tr
 def test_without_a_validation_split_a_share_of_the_training_images_says_when_to_stop():
     pictures, numbers = stripes(count=16)
     recipe = Recipe(epochs=2, batch_size=8, patience=5)
-    held = validation_rows(numbers, share=0.5, seed=3)
+    held = validation_rows(numbers, share=0.5, random_seed=3)
 
     found = NetworkLearner(SmallConvNet, recipe, validation_share=0.5).fit(
         Examples(pictures, numbers), class_count=2, training_seed=3
     )
 
     direct = fit_network(
-        partial(SmallConvNet, 2), pictures[~held], numbers[~held], class_count=2, recipe=recipe, seed=3,
+        partial(SmallConvNet, 2), pictures[~held], numbers[~held], class_count=2, recipe=recipe, random_seed=3,
         validation=Examples(pictures[held], numbers[held]),
     )  # fmt: skip
     assert weights(found) == weights(direct)
@@ -229,11 +229,11 @@ def test_without_validation_images_patience_changes_nothing():
 def test_validation_images_are_a_share_of_each_class_and_rare_classes_give_none():
     labels = np.repeat([0, 1, 2], [40, 10, 9])
 
-    held = validation_rows(labels, share=0.1, seed=5)
+    held = validation_rows(labels, share=0.1, random_seed=5)
 
     assert np.bincount(labels[held], minlength=3).tolist() == [4, 1, 0]
-    np.testing.assert_array_equal(held, validation_rows(labels, share=0.1, seed=5))
-    assert not np.array_equal(held, validation_rows(labels, share=0.1, seed=6))
+    np.testing.assert_array_equal(held, validation_rows(labels, share=0.1, random_seed=5))
+    assert not np.array_equal(held, validation_rows(labels, share=0.1, random_seed=6))
 
 
 def test_class_weights_have_mean_one_and_large_classes_are_alike_by_effective_number():

@@ -117,7 +117,7 @@ def test_an_interval_of_a_clear_difference_excludes_zero():
 def test_a_versus_a_shows_nothing_in_most_repeats():
     rng = np.random.default_rng(0)
 
-    shown = sum(s.paired_bootstrap(*rng.normal(0, 1, (2, 30)), seed=k).excludes_zero for k in range(100))
+    shown = sum(s.paired_bootstrap(*rng.normal(0, 1, (2, 30)), random_seed=k).excludes_zero for k in range(100))
 
     assert shown <= 12
 

@@ -276,7 +276,7 @@ def test_mid_ranks_sum_to_the_same_with_ties():
 
 def test_another_seed_draws_other_numbers():
     ids = [str(k) for k in range(1000)]
-    first, second = random_signal(ids), random_signal(ids, seed=1)
+    first, second = random_signal(ids), random_signal(ids, random_seed=1)
 
     assert abs(first.mean() - 0.5) < 0.05
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.1

@@ -51,7 +51,9 @@ def test_random_patterns_are_near_all_of_them_and_the_same_each_time():
 
     np.testing.assert_allclose(found, by_definition(differences), atol=0.02)
     assert (
-        found.tolist() == sign_flip_p_values(differences).tolist() != sign_flip_p_values(differences, seed=1).tolist()
+        found.tolist()
+        == sign_flip_p_values(differences).tolist()
+        != sign_flip_p_values(differences, random_seed=1).tolist()
     )
 
 

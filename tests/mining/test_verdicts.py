@@ -23,7 +23,7 @@ def test_two_arms_of_one_strategy_differ_in_at_most_seven_of_a_hundred_repeats()
     tail = np.arange(120) < 40
 
     def recall(seed: int) -> float:
-        order = rank_images({"random": random_signal(ids, seed=seed)}, ids).order
+        order = rank_images({"random": random_signal(ids, random_seed=seed)}, ids).order
         return float(tail[order[:30]].mean())
 
     found = np.array(

@@ -233,7 +233,7 @@ def test_the_same_seed_thins_alike_and_more_imbalance_keeps_a_part(tmp_path: Pat
 
     assert train(imbalance=10.0) == train(imbalance=10.0)
     assert train(imbalance=20.0) < train(imbalance=10.0)
-    assert train(imbalance=10.0, seed=1) != train(imbalance=10.0)
+    assert train(imbalance=10.0, random_seed=1) != train(imbalance=10.0)
     assert len(train(law="pareto", imbalance=10.0)) == 40 + 9 + 4
 
 

@@ -109,7 +109,7 @@ def fit_detector(
     class_count: int,
     stride: int,
     recipe: DetectorRecipe = RECIPE,
-    seed: int = 0,
+    random_seed: int = 0,
 ) -> CentreDetector:
     """Train a detector: focal loss on the centres, absolute error on offsets and sides. The encoder stays as it is.
 
@@ -120,19 +120,19 @@ def fit_detector(
         class_count: Classes.
         stride: Pixels of the map's picture per place of the fine map.
         recipe: How to train.
-        seed: Of the initial weights and the order.
+        random_seed: Of the initial weights and the order.
 
     Raises:
         ContractError: there is no picture.
     """
     if not scenes:
         raise ContractError("fit_detector: no labelled picture, expected at least one.")
-    with seeded(seed):
+    with seeded(random_seed):
         first = scenes[0].seen
         detector = CentreDetector(
             class_count, fine_channels=len(first.fine), coarse_channels=len(first.coarse), stride=stride
         )
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator().manual_seed(random_seed)
         targets = [_target(scene, class_count, stride) for scene in scenes]
         steps = -(-len(scenes) // recipe.batch_size) * recipe.epochs
         optimizer = torch.optim.AdamW(detector.parameters(), lr=recipe.learning_rate, weight_decay=1e-3)

@@ -20,7 +20,7 @@ def dropout_layers(network: nn.Module) -> list[nn.Dropout]:
 
 
 @contextmanager
-def dropout_pass(network: nn.Module, number: int, *, seed: int = 0) -> Iterator[None]:
+def dropout_pass(network: nn.Module, number: int, *, random_seed: int = 0) -> Iterator[None]:
     """Leave out, at every dropout layer, what pass `number` leaves out.
 
     A pass is one network: its masks follow from seed, pass and layer, and are the same for all images. So an answer
@@ -29,13 +29,13 @@ def dropout_pass(network: nn.Module, number: int, *, seed: int = 0) -> Iterator[
     Args:
         network: A network in evaluation mode.
         number: Pass, from 0.
-        seed: Another seed draws other masks.
+        random_seed: Another seed draws other masks.
 
     References:
         Gal and Ghahramani 2016, arXiv 1506.02142; one mask for all images as Kirsch et al. 2019, arXiv 1906.08158.
     """
     handles = [
-        layer.register_forward_hook(_mask(layer.p, [seed, number, place]))
+        layer.register_forward_hook(_mask(layer.p, [random_seed, number, place]))
         for place, layer in enumerate(dropout_layers(network))
     ]
     try:
@@ -45,14 +45,14 @@ def dropout_pass(network: nn.Module, number: int, *, seed: int = 0) -> Iterator[
             handle.remove()
 
 
-def dropout_passes(network: nn.Module, predict: Callable[[], Floats], count: int, *, seed: int = 0) -> Floats:
+def dropout_passes(network: nn.Module, predict: Callable[[], Floats], count: int, *, random_seed: int = 0) -> Floats:
     """Predict once for each pass.
 
     Args:
         network: The network by which `predict` answers.
         predict: Returns class probabilities of shape (N, C).
         count: S, passes.
-        seed: Of the masks.
+        random_seed: Of the masks.
 
     Returns:
         Shape (S, N, C), float64.
@@ -67,16 +67,16 @@ def dropout_passes(network: nn.Module, predict: Callable[[], Floats], count: int
         )
     answers = []
     for number in range(count):
-        with dropout_pass(network, number, seed=seed):
+        with dropout_pass(network, number, random_seed=random_seed):
             answers.append(predict())
     return np.stack(answers)
 
 
 def _mask(share: float, key: list[int]) -> Any:
-    seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+    random_seed = int(np.random.SeedSequence(key).generate_state(1)[0])
 
     def hook(_layer: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator().manual_seed(random_seed)
         kept = torch.rand(output.shape[1:], generator=draw) >= share
         return output * kept.to(output.device, output.dtype) / (1 - share)
 

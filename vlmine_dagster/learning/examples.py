@@ -43,7 +43,7 @@ def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[
     return np.array([places[label] for label in labels], dtype=np.int64)
 
 
-def validation_rows(labels: npt.ArrayLike, *, share: float, seed: int = 0) -> npt.NDArray[np.bool_]:
+def validation_rows(labels: npt.ArrayLike, *, share: float, random_seed: int = 0) -> npt.NDArray[np.bool_]:
     """Draw the images that tell when to stop: of each class the share, rounded down.
 
     So a class with fewer than 1 / share images gives none: rare images are there to learn from.
@@ -51,7 +51,7 @@ def validation_rows(labels: npt.ArrayLike, *, share: float, seed: int = 0) -> np
     Args:
         labels: Shape (N,), int >= 0.
         share: Share of each class, in [0, 1).
-        seed: Another seed draws others.
+        random_seed: Another seed draws others.
 
     Returns:
         Shape (N,), True for a validation image.
@@ -63,7 +63,7 @@ def validation_rows(labels: npt.ArrayLike, *, share: float, seed: int = 0) -> np
     numbers = np.asarray(labels, dtype=np.int64)
     left = Counter({label: int(share * count + 1e-9) for label, count in Counter(numbers.tolist()).items()})
     held = np.zeros(len(numbers), dtype=bool)
-    for row in np.random.default_rng(seed).permutation(len(numbers)).tolist():
+    for row in np.random.default_rng(random_seed).permutation(len(numbers)).tolist():
         if left[numbers[row]] > 0:
             held[row] = True
             left[numbers[row]] -= 1

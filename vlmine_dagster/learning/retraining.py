@@ -76,14 +76,14 @@ class NetworkLearner:
     ) -> nn.Module:
         """Train one model."""
         if self.recipe.patience and validation is None:
-            taught, validation = _parted(taught, share=self.validation_share, seed=training_seed)
+            taught, validation = _parted(taught, share=self.validation_share, random_seed=training_seed)
         return fit_network(
             partial(self.build, class_count),
             taught.inputs,
             taught.labels,
             class_count=class_count,
             recipe=self.recipe,
-            seed=training_seed,
+            random_seed=training_seed,
             validation=validation,
         )
 
@@ -94,12 +94,12 @@ class Retrained:
 
     Attributes:
         budget: Mined images that it was trained on, beside the seed.
-        seed: Training seed.
+        training_seed: Random seed of its training.
         predicted: Class names, one a test image.
     """
 
     budget: int
-    seed: int
+    training_seed: int
     predicted: list[str]
 
 
@@ -160,8 +160,8 @@ def retrain_curve(
     return results
 
 
-def _parted(taught: Examples, *, share: float, seed: int) -> tuple[Examples, Examples]:
+def _parted(taught: Examples, *, share: float, random_seed: int) -> tuple[Examples, Examples]:
     """Return the images that teach, and those that tell when to stop."""
     labels = np.asarray(taught.labels)
-    held = validation_rows(labels, share=share, seed=seed)
+    held = validation_rows(labels, share=share, random_seed=random_seed)
     return Examples(taught.inputs[~held], labels[~held]), Examples(taught.inputs[held], labels[held])

@@ -67,7 +67,7 @@ def train_task_model(
     *,
     classes: Sequence[str] | None = None,
     epochs: int = 30,
-    seed: int = 0,
+    random_seed: int = 0,
     members: int = 1,
     dropout: float = 0.0,
 ) -> TaskModel:
@@ -82,7 +82,7 @@ def train_task_model(
         labels: N class names.
         classes: All classes; without them those among the labels, sorted.
         epochs: Passes of the cnn.
-        seed: Of the networks and of the draws; a single probe has no randomness.
+        random_seed: Of the networks and of the draws; a single probe has no randomness.
         members: K, classifiers in the ensemble.
         dropout: Share of the features that a dropout pass leaves out; of the cnn, in training too.
 
@@ -101,7 +101,7 @@ def train_task_model(
         raise ContractError(f"task model: {images} of {found}, expected at least 2 classes. Label more.")
     targets = class_numbers(labels, names)
     if kind == "probe":
-        rows = _bags(len(targets), members, seed=seed)
+        rows = _bags(len(targets), members, random_seed=random_seed)
         probes = [
             fit_probe(inputs[chosen], targets[chosen], class_count=len(names), dropout=dropout) for chosen in rows
         ]
@@ -109,19 +109,19 @@ def train_task_model(
     build = partial(SmallConvNet, len(names), dropout=dropout)
     recipe = Recipe(epochs=epochs)
     networks = [
-        fit_network(build, inputs, targets, class_count=len(names), recipe=recipe, seed=seed + number)
+        fit_network(build, inputs, targets, class_count=len(names), recipe=recipe, random_seed=random_seed + number)
         for number in range(members)
     ]
     return TaskModel(kind, names, tuple(networks))
 
 
-def _bags(count: int, members: int, *, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def _bags(count: int, members: int, *, random_seed: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the rows of each member: all of them for one, draws with replacement for several."""
     if members == 1:
         yield np.arange(count)
         return
     for number in range(members):
-        yield np.random.default_rng([seed, number]).integers(0, count, count)
+        yield np.random.default_rng([random_seed, number]).integers(0, count, count)
 
 
 def held_out_accuracy(
@@ -131,7 +131,7 @@ def held_out_accuracy(
     *,
     scenes: Sequence[str] | None = None,
     epochs: int = 30,
-    seed: int = 0,
+    random_seed: int = 0,
     dropout: float = 0.0,
 ) -> float | None:
     """Return the share of images that models trained on the other folds get right, of three folds.
@@ -146,34 +146,36 @@ def held_out_accuracy(
         labels: N class names.
         scenes: The scene of each image; left out, each is one of its own.
         epochs: Passes over the images.
-        seed: Of the folds and the models.
+        random_seed: Of the folds and the models.
         dropout: Share of features that is dropped.
     """
     if len(labels) < _FEWEST_TO_JUDGE or len(set(labels)) < 2:
         return None
-    fold = _folds(labels, scenes or [str(place) for place in range(len(labels))], seed=seed)
+    fold = _folds(labels, scenes or [str(place) for place in range(len(labels))], random_seed=random_seed)
     truth = np.asarray(labels)
     right = 0
     for held in range(_FOLDS):
         train, test = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
         if not len(test) or len(set(truth[train])) < 2:
             continue
-        model = train_task_model(kind, inputs[train], truth[train].tolist(), epochs=epochs, seed=seed, dropout=dropout)
+        model = train_task_model(
+            kind, inputs[train], truth[train].tolist(), epochs=epochs, random_seed=random_seed, dropout=dropout
+        )
         predicted = np.asarray(model.classes)[model.predict(inputs[test]).argmax(axis=1)]
         right += int((predicted == truth[test]).sum())
     return right / len(labels)
 
 
-def _folds(labels: Sequence[str], scenes: Sequence[str], *, seed: int) -> npt.NDArray[np.int64]:
+def _folds(labels: Sequence[str], scenes: Sequence[str], *, random_seed: int) -> npt.NDArray[np.int64]:
     """Deal scenes onto the folds in random order, each to the fold with the fewest images of its first image's class.
 
     Examples:
-        >>> _folds(["car"] * 6, ["a", "a", "b", "c", "d", "d"], seed=0).tolist()
+        >>> _folds(["car"] * 6, ["a", "a", "b", "c", "d", "d"], random_seed=0).tolist()
         [0, 0, 1, 0, 2, 2]
     """
     fold = np.zeros(len(labels), dtype=np.int64)
     members: dict[str, list[int]] = {}
-    for place in np.random.default_rng(seed).permutation(len(labels)).tolist():
+    for place in np.random.default_rng(random_seed).permutation(len(labels)).tolist():
         members.setdefault(scenes[place], []).append(place)
     counts: dict[str, list[int]] = {label: [0] * _FOLDS for label in labels}
     for places in members.values():

@@ -115,7 +115,7 @@ def fit_network(
     *,
     class_count: int,
     recipe: Recipe,
-    seed: int = 0,
+    random_seed: int = 0,
     validation: Examples | None = None,
 ) -> nn.Module:
     """Train a network on pictures: AdamW, one cycle of the learning rate, flips and shifts, smoothed labels.
@@ -129,7 +129,7 @@ def fit_network(
         labels: Shape (N,), int in [0, class_count).
         class_count: Classes.
         recipe: How to train.
-        seed: Of the initial weights, the order, the flips and dropout; networks of one seed start from the same
+        random_seed: Of the initial weights, the order, the flips and dropout; networks of one seed start from the same
             weights, whatever they are trained on.
         validation: Images that tell when to stop; nothing is learned from them, and without them nothing stops early.
 
@@ -141,10 +141,10 @@ def fit_network(
     weights = class_weights(targets.numpy(), class_count, balance=recipe.class_balance)
     device = best_device()
     weights = None if weights is None else weights.to(device)
-    with seeded(seed):
+    with seeded(random_seed):
         network = build()
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator().manual_seed(random_seed)
         steps = -(-len(inputs) // recipe.batch_size) * recipe.epochs
         optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)  # the schedule sets the rate
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -209,7 +209,7 @@ class _Watch:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(random_seed: int) -> Iterator[None]:
     """Draw by the seed alone, by deterministic algorithms, and leave the state of everybody else's draws."""
     is_strict = torch.are_deterministic_algorithms_enabled()
     is_warning = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -219,7 +219,7 @@ def seeded(seed: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+            torch.manual_seed(random_seed)
             yield
     finally:
         torch.use_deterministic_algorithms(is_strict, warn_only=is_warning)

@@ -225,12 +225,12 @@ def id_hashes(image_ids: Iterable[str]) -> Hashes:
     return np.frombuffer(digests, dtype=f">u{_HASH_BYTES}").astype(np.uint64)
 
 
-def random_signal(image_ids: Iterable[str], *, seed: int = 0) -> Floats:
+def random_signal(image_ids: Iterable[str], *, random_seed: int = 0) -> Floats:
     """Draw a number for each image from its id alone, whatever the order and whoever else is there.
 
     Args:
         image_ids: N ids, read once.
-        seed: Another seed draws other numbers.
+        random_seed: Another seed draws other numbers.
 
     Returns:
         Shape (N,), float64, uniform in [0, 1): the first 53 bits of blake2b of "seed:id".
@@ -239,7 +239,7 @@ def random_signal(image_ids: Iterable[str], *, seed: int = 0) -> Floats:
         >>> random_signal(["a", "b"])[1] == random_signal(["b"])[0]
         np.True_
     """
-    hashes = id_hashes(f"{seed}:{name}" for name in image_ids)
+    hashes = id_hashes(f"{random_seed}:{name}" for name in image_ids)
     return np.asarray((hashes >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 

@@ -14,7 +14,7 @@ _BLOCK = 512
 Floats = npt.NDArray[np.float64]
 
 
-def sign_flip_p_values(differences: npt.ArrayLike, *, seed: int = 0) -> Floats:
+def sign_flip_p_values(differences: npt.ArrayLike, *, random_seed: int = 0) -> Floats:
     """Return the p-value of each column of paired differences, adjusted for all columns together.
 
     Where an arm is no better than its reference, its differences of a draw are as likely with the other sign. A flip
@@ -25,7 +25,7 @@ def sign_flip_p_values(differences: npt.ArrayLike, *, seed: int = 0) -> Floats:
 
     Args:
         differences: Shape (D, K), arm minus reference; a row per draw, a column per arm and budget.
-        seed: Random seed of the flips.
+        random_seed: Random seed of the flips.
 
     Returns:
         Shape (K,), in (0, 1], two-sided; 1 where all differences of a column are zero.
@@ -47,18 +47,18 @@ def sign_flip_p_values(differences: npt.ArrayLike, *, seed: int = 0) -> Floats:
     scaled = given / np.where(lengths > 0, lengths, 1.0)
     seen = np.abs(scaled.sum(axis=0)) - 1e-9
     reached, count = np.zeros(given.shape[1], dtype=np.int64), 0
-    for flips in _flips(len(given), seed=seed):
+    for flips in _flips(len(given), random_seed=random_seed):
         highest = np.abs(flips @ scaled).max(axis=1, initial=0.0)
         reached += (highest[:, None] >= seen).sum(axis=0)
         count += len(flips)
     return reached / count
 
 
-def _flips(draws: int, *, seed: int) -> "itertools.chain[Floats]":
+def _flips(draws: int, *, random_seed: int) -> "itertools.chain[Floats]":
     """Return blocks of sign patterns, shape (at most 512, D); the pattern that turns nothing is among them."""
     if draws <= _MOST_EXACT_DRAWS:
         every = np.array(list(itertools.product((1.0, -1.0), repeat=draws)))
         return itertools.chain(np.array_split(every, -(-len(every) // _BLOCK)))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     blocks = (rng.choice((1.0, -1.0), (_BLOCK, draws)) for _ in range(-(-_RESAMPLES // _BLOCK)))
     return itertools.chain([np.ones((1, draws))], blocks)

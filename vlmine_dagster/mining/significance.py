@@ -43,13 +43,13 @@ class SignalOverlap:
     jaccard: float
 
 
-def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
+def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, random_seed: int = 0) -> Interval:
     """Return the mean with its percentile-bootstrap interval; of a single value, the value alone.
 
     Args:
         values: Shape (N,), one per draw, N >= 1.
         level: Nominal coverage.
-        seed: Random seed of the 10,000 resamples.
+        random_seed: Random seed of the 10,000 resamples.
 
     Examples:
         >>> mean_interval([2.0, 2.0, 2.0])
@@ -66,14 +66,14 @@ def mean_interval(values: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) 
     mean = float(given.mean())
     if len(given) == 1:
         return Interval(mean, mean, mean, 1)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     found = bootstrap(
         (given,), np.mean, n_resamples=_RESAMPLES, confidence_level=level, method="percentile", rng=rng
     ).confidence_interval
     return Interval(mean, float(found.low), float(found.high), len(given))
 
 
-def paired_bootstrap(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
+def paired_bootstrap(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95, random_seed: int = 0) -> Interval:
     """Return the mean of a - b over paired draws with its interval.
 
     Examples:
@@ -83,7 +83,7 @@ def paired_bootstrap(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95,
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape:
         raise ContractError(f"paired_bootstrap: shapes {first.shape} and {second.shape} cannot be paired.")
-    return mean_interval(first - second, level=level, seed=seed)
+    return mean_interval(first - second, level=level, random_seed=random_seed)
 
 
 def wilcoxon_holm(values: Mapping[str, Sequence[float]], *, reference: str) -> dict[str, float]:
@@ -204,7 +204,7 @@ def signal_overlap(a: npt.ArrayLike, b: npt.ArrayLike, *, budget_count: int) -> 
 
 
 def overlap_intervals(
-    a: npt.ArrayLike, b: npt.ArrayLike, *, budget_count: int, level: float = 0.95, seed: int = 0
+    a: npt.ArrayLike, b: npt.ArrayLike, *, budget_count: int, level: float = 0.95, random_seed: int = 0
 ) -> tuple[Interval, Interval]:
     """Return `signal_overlap` with intervals over images: Spearman's correlation, and Jaccard of the top lists.
 
@@ -216,7 +216,7 @@ def overlap_intervals(
         b: Shape (N,), likewise.
         budget_count: Length of the top lists.
         level: Coverage that is aimed at.
-        seed: Of the resamples.
+        random_seed: Of the resamples.
 
     Examples:
         >>> [round(one.mean, 3) for one in overlap_intervals([1, 2, 3, 4], [1, 2, 4, 3], budget_count=2)]
@@ -229,7 +229,7 @@ def overlap_intervals(
     in_first, in_second = (
         np.isin(np.arange(len(first)), np.argsort(-values, kind="stable")[:budget_count]) for values in (first, second)
     )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     spearmans, jaccards = [], []
     for _ in range(_OVERLAP_RESAMPLES):
         drawn = rng.integers(0, len(first), len(first))

@@ -21,13 +21,13 @@ class Tail:
         law: `exponential` or `pareto`.
         imbalance: Largest over smallest class.
         largest: Images of the largest class; None takes the largest that every class could have.
-        seed: Of the order of the classes and of the images that stay.
+        random_seed: Of the order of the classes and of the images that stay.
     """
 
     law: str = "exponential"
     imbalance: float = 100.0
     largest: int | None = None
-    seed: int = 0
+    random_seed: int = 0
 
 
 def thin(images: Mapping[str, str], tail: Tail) -> dict[str, str]:
@@ -44,12 +44,12 @@ def thin(images: Mapping[str, str], tail: Tail) -> dict[str, str]:
     by_class: dict[str, list[str]] = {}
     for path, label in images.items():
         by_class.setdefault(label, []).append(path)
-    order = np.random.default_rng(tail.seed).permutation(sorted(by_class)).tolist()
+    order = np.random.default_rng(tail.random_seed).permutation(sorted(by_class)).tolist()
     largest = tail.largest or max(len(paths) for paths in by_class.values())
     sizes = long_tail_sizes(len(order), largest=largest, imbalance=tail.imbalance, law=tail.law)
     kept = {}
     for label, size in zip(order, sizes, strict=True):
-        for path in sorted(by_class[label], key=lambda name: _lot(tail.seed, name))[:size]:
+        for path in sorted(by_class[label], key=lambda name: _lot(tail.random_seed, name))[:size]:
             kept[path] = label
     return kept
 
@@ -66,7 +66,7 @@ def from_folders(name: str, root: Path, tail: Tail, *, test_per_class: int) -> B
     has_parts = (root / "train").is_dir()
     full = _classes_below(root, "train" if has_parts else "")
     parts = [_classes_below(root, part) for part in ("test", "val") if has_parts and (root / part).is_dir()]
-    test, validation = [*(parts or [_held_out(full, test_per_class, tail.seed)]), {}][:2]
+    test, validation = [*(parts or [_held_out(full, test_per_class, tail.random_seed)]), {}][:2]
     full = {path: label for path, label in full.items() if path not in test}
     return made_long_tailed(name, root, full, test, tail, validation=validation)
 
@@ -142,7 +142,7 @@ def _classes_below(root: Path, part: str) -> dict[str, str]:
     return {path: folder.name for folder in folders for path in images_below(root, f"{below}{folder.name}")}
 
 
-def _held_out(full: Mapping[str, str], per_class: int, seed: int) -> dict[str, str]:
+def _held_out(full: Mapping[str, str], per_class: int, random_seed: int) -> dict[str, str]:
     """Return so many images per class, but never more than half of them; other lots than `thin` draws."""
     by_class: dict[str, list[str]] = {}
     for path, label in full.items():
@@ -150,9 +150,9 @@ def _held_out(full: Mapping[str, str], per_class: int, seed: int) -> dict[str, s
     return {
         path: label
         for label, paths in by_class.items()
-        for path in sorted(paths, key=lambda name: _lot(f"test {seed}", name))[: min(per_class, len(paths) // 2)]
+        for path in sorted(paths, key=lambda name: _lot(f"test {random_seed}", name))[: min(per_class, len(paths) // 2)]
     }
 
 
-def _lot(seed: int | str, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+def _lot(random_seed: int | str, name: str) -> bytes:
+    return hashlib.blake2b(f"{random_seed}\0{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest()

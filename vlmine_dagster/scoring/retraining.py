@@ -195,7 +195,7 @@ def retrained_rows(
             is_right = [one == other for one, other in zip(test.values(), result.predicted, strict=True)]
             metrics |= slice_metrics("accuracy", [slices[name] for name in test], is_right)
         for metric, value in metrics.items():
-            yield _row(shares.get(result.budget, 0.0), result.budget, result.seed, metric, value)
+            yield _row(shares.get(result.budget, 0.0), result.budget, result.training_seed, metric, value)
 
 
 def lesson(reader: Reader, source: ImageSource, classes: Mapping[str, str]) -> "Labelled":
@@ -276,6 +276,6 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _row(share: float, count: int, seed: int, metric: str, value: float) -> Row:
+def _row(share: float, count: int, training_seed: int, metric: str, value: float) -> Row:
     known = None if np.isnan(value) else float(value)
-    return {"budget": share, "mined_count": count, "seed": seed, "metric": metric, "value": known}
+    return {"budget": share, "mined_count": count, "seed": training_seed, "metric": metric, "value": known}

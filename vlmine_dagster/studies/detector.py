@@ -193,11 +193,13 @@ def _work(run: StudyRun, step: str) -> list[Row]:
     left = [name for name in images.pool if name not in set(judges)]
     amounts = {share: budget_count(share, len(left)) for share in settings.retraining.budgets}
     rows: list[Row] = []
-    alone = _judged(images, images.seed, judges, seed=number)
+    alone = _judged(images, images.seed, judges, random_seed=number)
     for arm in settings.experiments:
         ranked = _ranked(run, arm, set(left))
         for share, amount in {0.0: 0, **amounts}.items():
-            found = alone if not amount else _judged(images, [*images.seed, *ranked[:amount]], judges, seed=number)
+            found = (
+                alone if not amount else _judged(images, [*images.seed, *ranked[:amount]], judges, random_seed=number)
+            )
             rows.append({"draw": number, "arm": arm, "budget": share, "mined": amount, **found})
     return rows
 
@@ -210,14 +212,14 @@ def _ranked(run: StudyRun, arm: str, left: Collection[str]) -> list[str]:
     return [name for name in images if name in left]
 
 
-def _judged(images: _Images, labelled: Sequence[str], judges: Sequence[str], *, seed: int) -> dict[str, float]:
+def _judged(images: _Images, labelled: Sequence[str], judges: Sequence[str], *, random_seed: int) -> dict[str, float]:
     """Train on some images and return the mean average precision of each group of classes; NaN where none is there."""
     from vlmine_dagster.learning.average_precision import FoundBox, average_precision
     from vlmine_dagster.learning.centre_detector import detect, fit_detector
     from vlmine_dagster.resources.feature_maps import MAP_STRIDE
 
     scenes = images.scenes(labelled)
-    detector = fit_detector(scenes, class_count=len(images.classes), stride=MAP_STRIDE, seed=seed)
+    detector = fit_detector(scenes, class_count=len(images.classes), stride=MAP_STRIDE, random_seed=random_seed)
     found = [
         FoundBox(name, images.classes[label], box, score)
         for name, box, label, score in detect(detector, images.seen(judges))

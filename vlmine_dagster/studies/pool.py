@@ -257,7 +257,7 @@ class Pool:
             with np.load(file) as kept:
                 signals = dict(kept)
         if not signals or not self._asked <= signals.keys():
-            signals = {"random": random_signal(ids, seed=number), **self._signals(seed, rest, ~is_drawn[seed])}
+            signals = {"random": random_signal(ids, random_seed=number), **self._signals(seed, rest, ~is_drawn[seed])}
             if file is not None:
                 _keep(file, signals)
         of_described = {name: np.where(self.is_described[rest], values, np.nan) for name, values in signals.items()}

@@ -38,9 +38,9 @@ def sample(run: StudyRun, _step: str) -> list[Row]:
     names = ranked.column("image_id").to_pylist()
     count = min(_EACH, len(names) // 2)
     rest = names[count:]
-    controls = [rest[place] for place in np.argsort(random_signal(rest, seed=_SEED))[:count]]
+    controls = [rest[place] for place in np.argsort(random_signal(rest, random_seed=_SEED))[:count]]
     chosen = [("mined", name) for name in names[:count]] + [("random", name) for name in controls]
-    order = np.argsort(random_signal([name for _, name in chosen], seed=_SEED + 1))
+    order = np.argsort(random_signal([name for _, name in chosen], random_seed=_SEED + 1))
     return [{"arm": chosen[k][0], "image_id": chosen[k][1], "experiment": experiment} for k in order]
 
 
