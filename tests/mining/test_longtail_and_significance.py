@@ -139,7 +139,7 @@ def test_holm_multiplies_the_smallest_p_by_all_arms_and_each_further_one_by_one_
 
 
 def test_arms_must_be_paired():
-    with pytest.raises(ContractError, match="'b' has 1 draws, 'a' has 2"):
+    with pytest.raises(ContractError, match="'b' has 1 draw, 'a' has 2"):
         s.wilcoxon_holm({"a": [1, 2], "b": [1]}, reference="a")
     with pytest.raises(ContractError, match="no arm 'c'"):
         s.wilcoxon_holm({"a": [1]}, reference="c")

@@ -227,7 +227,7 @@ def test_what_is_left_out_is_told_and_the_same_file_twice_makes_no_second_round(
 
     first, second = vlmine("labels", "import", "back.csv"), vlmine("labels", "import", "back.csv")
 
-    assert first.output.startswith("Round 1: 1 label of 1 class.\nLeft out: 1 that have no label or no image_id.\n")
+    assert first.output.startswith("Round 1: 1 label of 1 class.\nLeft out: 1 row without a label or an image_id.\n")
     assert second.exit_code == 1 and "No round was made" in second.output
     assert len(load_rounds(finished.project)) == 1
 
@@ -250,7 +250,7 @@ def test_what_is_taken_is_listed_by_class_with_the_new_ones_marked_and_lookalike
 
     assert told == [
         "Round 1: 2 labels of 2 classes.",
-        "Left out: 2 that have no label or no image_id (1 x nan, 1 x N/A).",
+        "Left out: 2 rows without a label or an image_id (1 x nan, 1 x N/A).",
         "Matched by the end of the name: 1, such as coffee-1 to pool/a/coffee-1.",
         "Classes: Coffee 1 (new), coffee 1.",
         "Look alike, but count as 2 classes: 'Coffee', 'coffee'.",

@@ -67,8 +67,16 @@ def test_a_number_per_sequence_needs_no_position():
 @pytest.mark.parametrize(
     ("rules", "column", "message"),
     [
-        ({"gap_s": 1}, "timestamp_s", r"needs the time of every frame, and 1 have none \(timestamp_s .*frames_per_s"),
-        ({"gap_frames": 1}, "frame_index", r"needs the number of every frame, and 1 have none \(frame_index .*`frame`"),
+        (
+            {"gap_s": 1},
+            "timestamp_s",
+            r"needs the time of every frame, and 1 frame has none \(timestamp_s .*frames_per_s",
+        ),
+        (
+            {"gap_frames": 1},
+            "frame_index",
+            r"needs the number of every frame, and 1 frame has none \(frame_index .*`frame`",
+        ),
     ],
 )
 def test_a_gap_needs_the_position_of_every_frame_but_not_of_other_images(rules, column, message):

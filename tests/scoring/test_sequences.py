@@ -165,7 +165,9 @@ def test_a_list_takes_so_many_frames_per_sequence(tmp_path):
 def test_frames_whose_time_nobody_knows_are_named_with_what_to_do(tmp_path):
     times = [(name, None if place == 2 else at) for place, (name, at) in enumerate(FRAMES)]
 
-    with pytest.raises(ConfigError, match=r"needs the time of every frame, and 1 have none \(timestamp_s .* a/2\. Set"):
+    with pytest.raises(
+        ConfigError, match=r"needs the time of every frame, and 1 frame has none \(timestamp_s .* a/2\. Set"
+    ):
         listed(drive(tmp_path, times, gap_s=1), 3)
 
 

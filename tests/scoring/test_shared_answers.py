@@ -75,5 +75,5 @@ def test_a_shard_of_which_more_was_not_seen_than_may_fail_is_named():
     half_of_a = dict.fromkeys((0, 4, 8), "not_seen")
     refuse_unseen_shards(pool(own(24), outcomes=half_of_a), max_share=0.5)
 
-    with pytest.raises(UnseenPicturesError, match=r"1 shards: a \(3 of 6\)\. .* max_failure_share 0\.4"):
+    with pytest.raises(UnseenPicturesError, match=r"1 shard: a \(3 of 6\)\. .* max_failure_share 0\.4"):
         refuse_unseen_shards(pool(own(24), outcomes=half_of_a), max_share=0.4)

@@ -55,7 +55,7 @@ def imported_lines(taken: "Imported") -> Iterator[str]:
     if taken.blank_count:
         gaps = ", ".join(f"{count:,} x {visible_text(gap)}" for gap, count in taken.gaps.items())
         where = f" ({gaps})" if gaps else ""
-        yield f"Left out: {taken.blank_count:,} that have no label or no image_id{where}."
+        yield f"Left out: {counted(taken.blank_count, 'row')} without a label or an image_id{where}."
     if taken.shapes:
         kinds = ", ".join(f"{count:,} x {visible_text(kind)}" for kind, count in taken.shapes.items())
         yield f"Not read, because one class per image is needed: {kinds}."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ContractError
 
 _RESAMPLES = 10_000
@@ -114,7 +115,9 @@ def wilcoxon_holm(values: Mapping[str, Sequence[float]], *, reference: str) -> d
     raw: dict[str, float] = {}
     for name, arm in values.items():
         if len(arm) != len(base):
-            raise ContractError(f"wilcoxon_holm: {name!r} has {len(arm)} draws, {reference!r} has {len(base)}.")
+            raise ContractError(
+                f"wilcoxon_holm: {name!r} has {counted(len(arm), 'draw')}, {reference!r} has {len(base)}."
+            )
         if not np.isfinite(arm).all():
             raise ContractError(f"wilcoxon_holm: {name!r} has a draw without a finite value; leave it out of all arms.")
         if name != reference:

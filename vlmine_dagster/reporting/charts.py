@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlmine_dagster.domain.counting import COUNTED, CountedUnit
+from vlmine_dagster.domain.counting import COUNTED, CountedUnit, counted
 from vlmine_dagster.domain.errors import ContractError
 from vlmine_dagster.reporting.figures import (
     PALETTE,
@@ -77,7 +77,7 @@ def signal_scatter(cloud: SignalCloud, *, noun: str = "image") -> Chart:
         axes.plot(*front_edge(points[front == 1]).T, color=PALETTE["accent"], linewidth=1.2, alpha=0.55)
     draw_dots(axes, points[selected & (front > 1)], role="picked", size=4.5)
     draw_dots(axes, points[selected & (front <= 1)], role="accent", size=6)
-    return Chart(figure, f"{y_name} against {x_name}: {len(points):,} {noun}s, {int(selected.sum()):,} selected")
+    return Chart(figure, f"{y_name} against {x_name}: {counted(len(points), noun)}, {int(selected.sum()):,} selected")
 
 
 def front_edge(points: Floats) -> Floats:
@@ -117,7 +117,7 @@ def signal_ranks(cloud: SignalCloud, *, noun: str = "image") -> Chart:
             outline = [chosen[0], *chosen, chosen[-1]], [floor, *values[chosen - 1], floor]
             axes.fill(*outline, color=PALETTE["accent"], alpha=0.13, linewidth=0)
             _note_cut(axes, cut, is_late=cut**2 > len(values))
-    return Chart(figure, f"{name} of {len(values):,} {noun}s, highest first, {cut:,} selected")
+    return Chart(figure, f"{name} of {counted(len(values), noun)}, highest first, {cut:,} selected")
 
 
 def keyword_bins(image_counts: npt.ArrayLike) -> list[tuple[int, int, int]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import CutSequencesError
 from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.outcomes import JUDGES
@@ -82,4 +83,4 @@ def check_sequences(reader: Reader) -> Advice:
             f"{some}{more}. Frames of one recording look alike, so a model would be tested on what it was trained on. "
             f"Put all labels of a sequence into one split of the label file."
         )
-    return Advice(True, f"none of {count} sequences is cut by a split", {"sequences": count})
+    return Advice(True, f"none of {counted(count, 'sequence')} is cut by a split", {"sequences": count})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.mining.boxes_3d import Boxes3D, Precision, RareRule, matched, precision_of
 from vlmine_dagster.mining.pareto import non_dominated_fronts
@@ -349,11 +350,11 @@ def _verdict(gain: Interval) -> str:
 
     Examples:
         >>> _verdict(Interval(0.2, 0.1, 0.3, 2)), _verdict(Interval(0.2, 0.1, 0.3, 10))
-        ('2 draws only, 10 are needed', 'significant over 10 draws')
+        ('only 2 draws, 10 are needed', 'significant over 10 draws')
     """
     if gain.n < FEWEST_TRAINED:
-        return f"{gain.n} draws only, {FEWEST_TRAINED} are needed"
-    return f"{'' if gain.excludes_zero else 'not '}significant over {gain.n} draws"
+        return f"only {counted(gain.n, 'draw')}, {FEWEST_TRAINED} are needed"
+    return f"{'' if gain.excludes_zero else 'not '}significant over {counted(gain.n, 'draw')}"
 
 
 def _metric(of: str) -> str:

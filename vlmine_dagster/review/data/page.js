@@ -255,7 +255,7 @@ function openMoment(item) {
   page.moment = item;
   page.back = page.grid.place;
   by("moment-bar").hidden = false;
-  by("moment-bar").firstElementChild.textContent = `${item.more_frames} frames of the moment of ${item.image_id}`;
+  by("moment-bar").firstElementChild.textContent = `${item.more_frames} ${item.more_frames === 1 ? "frame" : "frames"} of the moment of ${item.image_id}`;
   setMode(false);
   refilter();
 }
