@@ -228,6 +228,7 @@ class Watched:
         self.act = act
         self.began: list[tuple[int, str]] = []
         self.steps: list[tuple[int, Step]] = []
+        self.waits: list[tuple[int, str]] = []
 
     def on_run(self, _assets: str, partition: str, place: int = 0) -> None:
         self.began.append((place, partition))
@@ -236,6 +237,9 @@ class Watched:
     def on_step(self, step: Step, place: int = 0) -> None:
         self.steps.append((place, step))
         self.act(place, step)
+
+    def on_wait(self, reason: str, place: int = 0) -> None:
+        self.waits.append((place, reason))
 
     def on_done(self, place: int = 0) -> None:
         pass

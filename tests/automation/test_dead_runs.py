@@ -1,16 +1,19 @@
 """Runs whose process is gone end, and give back what they held; those that are alive are let alone."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 
 import dagster as dg
 import pytest
 
-from vlmine_dagster.automation.dead_runs import fail_dead_runs
+from vlmine_dagster.automation.dead_runs import fail_dead_runs, run_of_this_process
 from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import GLOBAL_JOB
 from vlmine_dagster.definitions import build_definitions
-from vlmine_dagster.engine.stage import COMMAND_TAG
+from vlmine_dagster.engine.stage import COMMAND_TAG, PROCESS_TAG
 
 STARTED = dg.DagsterRunStatus.STARTED
 
@@ -81,3 +84,33 @@ def test_in_a_history_that_is_no_file_only_runs_of_this_place_end(make_project, 
         assert fail_dead_runs(instance, locked="here") == runs[:1]
 
         assert {instance.get_run_by_id(run).status for run in runs[1:]} == {STARTED}
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from vlmine_dagster.automation.dead_runs import run_of_this_process
+from vlmine_dagster.settings.project import Project
+with run_of_this_process(Project.load(Path(sys.argv[1]))) as tags:
+    print(tags["vlmine/process"], flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_study_whose_process_was_killed_is_ended_and_one_at_work_is_not(make_project):
+    made = make_project({"pool/a": {}})
+    job = build_definitions(made.project, settings_file=str(made.file)).resolve_job_def(GLOBAL_JOB)
+    with open_instance(made.project) as instance, run_of_this_process(made.project) as alive:
+        instance.create_run_for_job(job, status=STARTED, tags=alive)
+        elsewhere = {PROCESS_TAG: f"another-machine:{made.folder / 'gone.lock'}"}
+        instance.create_run_for_job(job, status=STARTED, tags=elsewhere)
+        with subprocess.Popen([sys.executable, "-c", HOLDING, str(made.file)], stdout=subprocess.PIPE) as process:
+            place = process.stdout.readline().decode().strip()
+            killed = instance.create_run_for_job(job, status=STARTED, tags={PROCESS_TAG: place}).run_id
+            assert fail_dead_runs(instance) == []
+            process.send_signal(signal.SIGKILL)
+
+        assert fail_dead_runs(instance) == [killed]
+        assert [file.name for file in made.project.state_folder("locks").glob("*.lock")] == [
+            alive[PROCESS_TAG].rpartition("/")[2]
+        ]

@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from vlmine_dagster.engine.dagster_internals import (
     is_history_local,
     is_interrupted,
     lighten,
+    make_waiting_polite,
+    on_wait,
     step_failures,
     version_tags,
 )
@@ -142,6 +145,70 @@ def test_slots_are_given_back_by_runs_that_ended_or_that_nobody_knows_and_by_no_
         free_slots_of_ended_runs(instance)
 
         assert history.get_concurrency_run_ids() == {at_work}
+
+
+def test_a_step_that_waits_for_a_pool_says_who_holds_it_and_asks_only_now_and_then(tmp_path, monkeypatch):
+    from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
+
+    @dg.op(pool="cores")
+    def nothing() -> None: ...
+
+    @dg.job
+    def slow_job() -> None:
+        nothing()
+
+    asked, heard, ask = [], [], InstanceConcurrencyContext.claim
+    monkeypatch.setattr(
+        InstanceConcurrencyContext, "claim", lambda *given: (asked.append(given), ask(*given))[1], raising=True
+    )
+    monkeypatch.setattr(
+        InstanceConcurrencyContext,
+        "interval_to_next_pending_claim_check",
+        InstanceConcurrencyContext.interval_to_next_pending_claim_check,
+    )
+    make_waiting_polite()
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
+        history = instance.event_log_storage
+        history.set_concurrency_slots("cores", 1)
+        holder = instance.create_run_for_job(slow_job).run_id
+        assert history.claim_concurrency_slot("cores", holder, "nothing").is_claimed
+        on_wait(instance, "00000000-0000-4000-8000-000000000000", heard.append)
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(lambda: (time.sleep(2.5), history.free_concurrency_slots_for_run(holder)))
+            done = slow_job.execute_in_process(instance=instance, run_id="00000000-0000-4000-8000-000000000000")
+
+    assert done.success
+    assert len(asked) < 20  # thousands without
+    assert heard == [f"waiting for a place in the pool cores, held by run {holder[:8]} (slow_job)"]
+
+
+def test_a_signal_ends_a_run_that_waits_for_a_pool(tmp_path, monkeypatch):
+    from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext as Waiting
+
+    @dg.op(pool="cores")
+    def nothing() -> None: ...
+
+    @dg.job
+    def slow_job() -> None:
+        nothing()
+
+    name = "interval_to_next_pending_claim_check"
+    monkeypatch.setattr(Waiting, name, getattr(Waiting, name))
+    make_waiting_polite()
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
+        history = instance.event_log_storage
+        history.set_concurrency_slots("cores", 1)
+        holder = instance.create_run_for_job(slow_job).run_id
+        assert history.claim_concurrency_slot("cores", holder, "nothing").is_claimed
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(lambda: (time.sleep(1.5), os.kill(os.getpid(), signal.SIGINT)))
+            started = time.monotonic()
+            done = slow_job.execute_in_process(instance=instance, raise_on_error=False)
+
+        assert is_interrupted(done.all_events)
+        assert time.monotonic() - started < 30  # without, for as long as the other run holds the pool
+        free_slots_of_ended_runs(instance)
+        assert history.get_concurrency_run_ids() == {holder}
 
 
 def test_the_launcher_names_the_code_server_of_a_run_by_the_tag_that_is_looked_for():

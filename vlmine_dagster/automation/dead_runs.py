@@ -9,17 +9,33 @@ from here: there only runs of a `vlmine run` in this very place are ended.
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
+from filelock import FileLock, Timeout
 
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import SERVER_TAG, free_slots_of_ended_runs, is_history_local
-from vlmine_dagster.engine.stage import COMMAND_TAG, WORKER_TAG
+from vlmine_dagster.engine.stage import COMMAND_TAG, PROCESS_TAG, WORKER_TAG
+from vlmine_dagster.settings.project import Project
 
 _AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _PATIENCE_S = 5.0
+
+
+@contextmanager
+def run_of_this_process(project: Project) -> Iterator[dict[str, str]]:
+    """Give the tags of a run that ends with this process: whoever finds the run later can see whether it is at work."""
+    file = project.state_folder("locks") / f"{uuid4().hex}.lock"
+    try:
+        with FileLock(file):
+            yield {PROCESS_TAG: f"{socket.gethostname()}:{file}"}
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, *, locked: str | None = None) -> list[str]:
@@ -72,10 +88,26 @@ def _cause_of_death(run: dg.DagsterRun, *, is_ours_alone: bool, locked: str | No
     if COMMAND_TAG in run.tags:
         is_dead = locked is not None and (is_ours_alone or run.tags[COMMAND_TAG] == locked)
         return "The process of `vlmine run` is gone." if is_dead else ""
+    if PROCESS_TAG in run.tags:
+        machine, _, file = run.tags[PROCESS_TAG].partition(":")
+        is_dead = machine == socket.gethostname() and not _is_locked(Path(file))
+        return "The process of this run is gone. What it kept is taken up when it is run again." if is_dead else ""
     server = run.tags.get(SERVER_TAG)
     if server is None or not is_ours_alone or _answers(json.loads(server)):
         return ""
     return "The server that ran this is gone: `vlmine ui` or the machine was stopped. Nothing is lost; run it again."
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether a process holds the lock of a file; what a dead one left of it is removed."""
+    if not file.exists():
+        return False
+    try:
+        with FileLock(file, timeout=0):
+            file.unlink()
+    except Timeout:
+        return True
+    return False
 
 
 def _answers(server: Mapping[str, Any]) -> bool:

@@ -4,16 +4,17 @@ The planner says what has to be made, the runner hands it out; an executor makes
 bring back the same reports, so that nothing else knows where something was made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
+from uuid import uuid4
 
 import dagster as dg
 
 from vlmine_dagster.domain.errors import BudgetExceededError
 from vlmine_dagster.domain.tables import WHOLE_POOL
-from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
+from vlmine_dagster.engine.dagster_internals import is_interrupted, on_wait, step_failures
 from vlmine_dagster.resources.progress import Step
 from vlmine_dagster.settings.compute import Needs
 
@@ -91,6 +92,9 @@ class Watcher(Protocol):
     def on_step(self, step: Step, place: int = 0) -> None:
         """Work goes on."""
 
+    def on_wait(self, reason: str, place: int = 0) -> None:
+        """The run at a place waits."""
+
     def on_done(self, place: int = 0) -> None:
         """The run at a place has ended."""
 
@@ -103,6 +107,9 @@ class Unwatched:
 
     def on_step(self, step: Step, place: int = 0) -> None:
         """Work goes on."""
+
+    def on_wait(self, reason: str, place: int = 0) -> None:
+        """The run at a place waits."""
 
     def on_done(self, place: int = 0) -> None:
         """The run at a place has ended."""
@@ -149,18 +156,24 @@ class Maker:
         self._definitions, self._instance = definitions, instance
         self._assets: tuple[str, ...] = ()
 
-    def make(self, work: Work, *, tags: Mapping[str, str] | None = None) -> Report:
+    def make(
+        self, work: Work, *, tags: Mapping[str, str] | None = None, tell: Callable[[str], None] | None = None
+    ) -> Report:
         """Make a run. What the shards of one asset share, a session of the encoder, is given up before another.
 
         Args:
             work: What.
             tags: More tags: where it is made.
+            tell: Called with a sentence when it waits for a pool.
         """
         if work.assets != self._assets:
             from vlmine_dagster.resources.encoder import forget_session
 
             forget_session()
             self._assets = work.assets
+        run_id = str(uuid4())
+        if tell is not None:
+            on_wait(self._instance, run_id, tell)
         result = self._definitions.resolve_job_def(work.job).execute_in_process(
             instance=self._instance,
             asset_selection=[dg.AssetKey.from_user_string(name) for name in work.assets],
@@ -168,6 +181,7 @@ class Maker:
             run_config=work.run_config,
             tags={**work.tags, **(tags or {})},
             partition_key=work.partition_key,
+            run_id=run_id,
         )
         return report_of(result.all_events, is_success=bool(result.success))
 
@@ -217,7 +231,7 @@ class ThisProcess:
         work, self._work = self._work, None
         if work is None:
             raise RuntimeError("there is no run to wait for")
-        report = self._maker.make(work)
+        report = self._maker.make(work, tell=self._watcher.on_wait)
         self._watcher.on_done()
         return work, report
 

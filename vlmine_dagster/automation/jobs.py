@@ -7,6 +7,7 @@ import dagster as dg
 
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.engine.asset_factory import build_assets
+from vlmine_dagster.engine.dagster_internals import make_waiting_polite
 from vlmine_dagster.engine.stage import Unit
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings.project import Project
@@ -54,6 +55,7 @@ def build_core(project: Project, *, settings_file: str = "", jobs: Mapping[str, 
         settings_file: Its `vlmine.yaml`; empty means `VLMINE_PROJECT`, else the one in the working folder.
         jobs: Its jobs, where sensors hold them too: Dagster wants the same objects.
     """
+    make_waiting_polite()
     chosen = build_jobs(project) if jobs is None else jobs
     return dg.Definitions(
         assets=build_assets(GRAPH, project),

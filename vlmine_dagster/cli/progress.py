@@ -66,6 +66,11 @@ class RunDisplay:
         self._progress.update(self._tasks[place], total=step.total, completed=step.done, step=text)
         self._show_overall()
 
+    def on_wait(self, reason: str, place: int = 0) -> None:
+        """Print why a run waits."""
+        if place in self._lines and not self._is_quiet:
+            self._progress.console.print(f"[dim]{self._lines[place][0]} is {plain(reason)}[/]")
+
     def on_done(self, place: int = 0) -> None:
         """End the line of a place; it is printed with how far all have come, which is known a moment later."""
         if place in self._lines:

@@ -46,7 +46,7 @@ def _run(name: str, *, draw_count: int, is_quiet: bool) -> "Report":
 
     with open_history(is_quiet=is_quiet) as (instance, display):
         display.on_run(f"study {name}", "pool")
-        return run_study(name, instance, settings_file=settings_file(), draws=draw_count)
+        return run_study(name, instance, settings_file=settings_file(), draws=draw_count, watcher=display)
 
 
 def print_studies(questions: Mapping[str, str]) -> None:

@@ -4,7 +4,8 @@ Nothing private is imported: facts that public objects carry are read by the nam
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -24,6 +25,9 @@ INPUT_POINTER_TAG = "dagster/input_event_pointer"
 """Tags of a materialization from which the UI works out staleness; the last two end in the key of an input."""
 
 
+_WAITING = "dagster._core.execution.plan.instance_concurrency_context"
+_INTERRUPTS = "dagster._utils.interrupts"
+_NAP_S = 0.5
 _MOST_ENGINES = 32  # Dagster keeps one file per run
 _MOST_SCRIPTS = 8
 
@@ -145,6 +149,49 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
         holder = instance.get_run_by_id(run_id)
         if holder is None or holder.is_finished:
             history.free_concurrency_slots_for_run(run_id)
+
+
+def make_waiting_polite() -> None:
+    """Let a step that waits for a place in a pool sleep between two questions, and end when a signal asks it to.
+
+    Dagster takes the smallest of 0 and the seconds until it asks again, so that a step that waits in its run's process
+    keeps a processor busy; and it notes signals that come meanwhile for the step, which may not begin for hours.
+    """
+    module = sys.modules.get(_WAITING)  # loaded with Dagster, and named nowhere in public
+    if module is not None:
+        module.InstanceConcurrencyContext.interval_to_next_pending_claim_check = _seconds_until_asked
+
+
+def _seconds_until_asked(context: Any) -> float:
+    if sys.modules[_INTERRUPTS].pop_captured_interrupt():
+        raise KeyboardInterrupt
+    times = context._pending_timeouts.values()
+    return min(max(0.0, min(times) - time.time()), _NAP_S) if times else 0.0
+
+
+def on_wait(instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> None:
+    """Have somebody told when a step of a run that this process makes waits for a pool.
+
+    Args:
+        instance: Dagster's instance.
+        run_id: The run, which has not begun.
+        tell: Called with a sentence: which pool, and which runs hold its places.
+    """
+
+    def heard(entry: dg.EventLogEntry) -> None:
+        details = getattr(entry.dagster_event and entry.dagster_event.event_specific_data, "metadata", None)
+        pool = details.get("pool") if isinstance(details, dict) else None
+        if pool is not None:
+            tell(f"waiting for a place in the pool {pool.value}{_held_by(instance, pool.value)}")
+
+    instance.add_event_listener(run_id, heard)
+
+
+def _held_by(instance: dg.DagsterInstance, pool: str) -> str:
+    claimed = instance.event_log_storage.get_concurrency_info(pool).claimed_slots
+    runs = [instance.get_run_by_id(run_id) for run_id in dict.fromkeys(slot.run_id for slot in claimed)]
+    shown = ", ".join(f"{run.run_id[:8]} ({run.job_name})" for run in runs if run is not None)
+    return f", held by run {shown}" if shown else ""
 
 
 def version_tags(

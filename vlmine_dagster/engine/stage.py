@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 COMMAND_TAG = "vlmine/command"
 """Marks the runs of `vlmine run`, which end with its process, with the place that it locks."""
 
+PROCESS_TAG = "vlmine/process"
+"""Marks a run with its process: the machine, and the file that the process locks for as long as it lives."""
+
 WORKER_TAG = "vlmine/worker"
 """Marks a run with the process that makes it, where that is another than that of `vlmine run`."""
 

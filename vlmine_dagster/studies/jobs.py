@@ -3,14 +3,16 @@
 from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
 
-from vlmine_dagster.automation.dead_runs import fail_dead_runs
+from vlmine_dagster.automation.dead_runs import fail_dead_runs, run_of_this_process
+from vlmine_dagster.automation.execution import Unwatched, Watcher
 from vlmine_dagster.domain.errors import ConfigError, VlmineError
 from vlmine_dagster.domain.hints import did_you_mean
-from vlmine_dagster.engine.dagster_internals import is_interrupted, step_failures
+from vlmine_dagster.engine.dagster_internals import is_interrupted, make_waiting_polite, on_wait, step_failures
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies import QUESTIONS
@@ -64,8 +66,22 @@ def _job(name: str) -> dg.JobDefinition:
     return job
 
 
-def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "", draws: int = 0) -> "Report":
+def run_study(
+    name: str,
+    instance: dg.DagsterInstance,
+    *,
+    settings_file: str = "",
+    draws: int = 0,
+    watcher: Watcher | None = None,
+) -> "Report":
     """Run a study's job here, into the history that the UI shows; it waits for the accelerator as steps of runs do.
+
+    Args:
+        name: Of the study.
+        instance: Dagster's instance.
+        settings_file: `vlmine.yaml` of the project.
+        draws: Draws of the labelled seed; 0 takes the study's own number.
+        watcher: Told when it waits.
 
     Raises:
         ConfigError: there is no such study, or the project lacks what it needs; the message says what.
@@ -76,12 +92,19 @@ def run_study(name: str, instance: dg.DagsterInstance, *, settings_file: str = "
     if name not in QUESTIONS:
         raise ConfigError(f"there is no study {name!r}{did_you_mean(name, QUESTIONS)}")
     fail_dead_runs(instance)  # the study would wait for slots that they hold
-    result = _job(name).execute_in_process(
-        instance=instance,
-        resources={"workbench": Workbench(settings_file=settings_file)},
-        run_config={**_QUIET, "ops": {_op_name(name): {"config": {"draws": draws}}}},
-        raise_on_error=False,
-    )
+    make_waiting_polite()
+    run_id = str(uuid4())
+    on_wait(instance, run_id, (watcher or Unwatched()).on_wait)
+    bench = Workbench(settings_file=settings_file)
+    with run_of_this_process(bench.project) as tags:
+        result = _job(name).execute_in_process(
+            instance=instance,
+            resources={"workbench": bench},
+            run_config={**_QUIET, "ops": {_op_name(name): {"config": {"draws": draws}}}},
+            raise_on_error=False,
+            run_id=run_id,
+            tags=tags,
+        )
     if is_interrupted(result.all_events):
         raise KeyboardInterrupt
     for failure in step_failures(result.all_events):
