@@ -152,6 +152,29 @@ def test_init_takes_several_box_files_and_names_the_format_of_each(tmp_path, mon
     assert "  boxes:\n  - voc\n  - found.csv\n" in (tmp_path / "vlmine.yaml").read_text()
 
 
+def test_init_reads_the_box_files_and_says_what_they_hold_or_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tar(tmp_path / "data/a.tar", members({"coffee": 1}, start=0))
+    boxes = "image_id,x,y,width,height,label\ncoffee-0,9,9,60,50,cup\ncoffee-0,1,1,9,9,cup\ncoffee-0,2,2,8,8,spoon\n"
+    (tmp_path / "boxes.csv").write_text(boxes)
+    whole = {
+        "images": [{"id": 1, "file_name": "coffee-0.jpg", "width": 90, "height": 90}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+        "categories": [{"id": 1, "name": "cup"}],
+    }
+    (tmp_path / "cut.json").write_text(json.dumps(whole)[:-30])
+
+    taken = vlmine("init", "data", "--boxes", "boxes.csv")
+    cut = vlmine("init", "data", "--force", "--boxes", "cut.json")
+    (tmp_path / "none.csv").write_text("image_id,x,y,width,height\ncoffee-0,9,9,60,50\n")
+    none = vlmine("init", "data", "--force", "--boxes", "none.csv")
+
+    assert "boxes.csv: 3 boxes with a class: cup 2, spoon 1.\n" in taken.stdout
+    assert cut.exit_code == 0
+    assert "cut.json cannot be read as boxes: it is not JSON, or is truncated" in cut.stderr
+    assert "none.csv: no box with a class.\n" in none.stdout
+
+
 def test_without_a_project_every_command_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 

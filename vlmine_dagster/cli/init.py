@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from vlmine_dagster.cli.terminal import print_problem
+from vlmine_dagster.cli.terminal import console, print_problem
 from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import VlmineError
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from vlmine_dagster.resources.label_match import LabelMatch
     from vlmine_dagster.resources.labels import Labels
     from vlmine_dagster.resources.sources.detection import Survey
+    from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings import DatasetSettings, LabelSettings
     from vlmine_dagster.settings.project import ProjectSettings
+
+_SHOWN_CLASSES = 5
 
 
 @click.command()
@@ -57,9 +60,26 @@ def init(dataset: str, *, name: str | None, boxes: tuple[str, ...], is_forced: b
     click.echo(surveyed.contents)
     labels = "labels found" if found.labels else "no labels, so only novelty can be mined"
     click.echo(f"{file}: {found.kind}{objects}, {labels}.")
+    if files is not None:
+        _look_at_boxes(files)
     if found.labels:
         _look_at_labels(settings, found.labels)
     click.echo("Next: vlmine run")
+
+
+def _look_at_boxes(files: "BoxFiles") -> None:
+    """Read the box files, which are kept as `vlmine run` needs them; say what they hold, or what is wrong with them."""
+    boxes = _project_here().boxes
+    try:
+        with console().status("reading the boxes", spinner="line"):  # a minute for 600 MB
+            counts = {} if boxes is None else boxes.class_counts()
+    except VlmineError as error:
+        print_problem(str(error), colour="yellow")
+        return
+    commonest = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:_SHOWN_CLASSES])
+    more = f" and {len(counts) - _SHOWN_CLASSES:,} more" if len(counts) > _SHOWN_CLASSES else ""
+    boxes_of = f"{counted(sum(counts.values()), 'box', 'boxes')} with a class: {commonest}{more}"
+    click.echo(f"{', '.join(files.places)}: {boxes_of if counts else 'no box with a class'}.")
 
 
 def _look_at_labels(settings: "ProjectSettings", labels: "LabelSettings") -> None:
@@ -88,11 +108,16 @@ def _look_at_labels(settings: "ProjectSettings", labels: "LabelSettings") -> Non
 def _matched() -> "LabelMatch":
     """Return how the label file of the project here matches its images."""
     from vlmine_dagster.resources.label_match import look_at_labels
+
+    bench = _project_here()
+    return look_at_labels(cast("Labels", bench.labels), bench.source, bench.lake)
+
+
+def _project_here() -> "Workbench":
     from vlmine_dagster.resources.workbench import Workbench
     from vlmine_dagster.settings.project import SETTINGS_FILE
 
-    bench = Workbench(settings_file=str(Path.cwd() / SETTINGS_FILE))
-    return look_at_labels(cast("Labels", bench.labels), bench.source, bench.lake)
+    return Workbench(settings_file=str(Path.cwd() / SETTINGS_FILE))
 
 
 def _rewritten(settings: "ProjectSettings", labels: "LabelSettings", **changes: Any) -> "LabelSettings":
