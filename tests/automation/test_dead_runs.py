@@ -9,7 +9,13 @@ import sys
 import dagster as dg
 import pytest
 
-from vlmine_dagster.automation.dead_runs import fail_dead_runs, run_of_this_process
+from vlmine_dagster.automation.dead_runs import (
+    fail_dead_runs,
+    fail_dead_runs_of,
+    lock_of_run,
+    place_of,
+    run_of_this_process,
+)
 from vlmine_dagster.automation.history import open_instance
 from vlmine_dagster.automation.jobs import GLOBAL_JOB
 from vlmine_dagster.definitions import build_definitions
@@ -84,6 +90,17 @@ def test_in_a_history_that_is_no_file_only_runs_of_this_place_end(make_project, 
         assert fail_dead_runs(instance, locked="here") == runs[:1]
 
         assert {instance.get_run_by_id(run).status for run in runs[1:]} == {STARTED}
+
+
+def test_other_commands_end_runs_of_a_killed_command_but_none_while_one_is_at_work(make_project):
+    made = make_project({"pool/a": {}})
+    job = build_definitions(made.project, settings_file=str(made.file)).resolve_job_def(GLOBAL_JOB)
+    with open_instance(made.project) as instance:
+        run = instance.create_run_for_job(job, status=STARTED, tags={COMMAND_TAG: place_of(made.project)}).run_id
+        with lock_of_run(made.project):
+            assert fail_dead_runs_of(made.project, instance) == []
+
+        assert fail_dead_runs_of(made.project, instance) == [run]
 
 
 HOLDING = """

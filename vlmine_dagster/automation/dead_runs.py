@@ -18,6 +18,7 @@ from uuid import uuid4
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import SERVER_TAG, free_slots_of_ended_runs, is_history_local
 from vlmine_dagster.engine.stage import COMMAND_TAG, PROCESS_TAG, WORKER_TAG
@@ -25,6 +26,32 @@ from vlmine_dagster.settings.project import Project
 
 _AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _PATIENCE_S = 5.0
+_LOCK_PATIENCE_S = 1.0  # other commands hold it for a moment, to see that no `vlmine run` does
+
+
+def place_of(project: Project) -> str:
+    """Return what no two `vlmine run`s work in at once."""
+    return f"{socket.gethostname()}:{project.state_folder('locks')}"
+
+
+@contextmanager
+def lock_of_run(project: Project) -> Iterator[None]:
+    """Hold what a `vlmine run` locks.
+
+    Raises:
+        ConfigError: another one is at work.
+    """
+    lock = FileLock(project.state_folder("locks") / "run.lock", timeout=_LOCK_PATIENCE_S)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"another `vlmine run` is at work on {project.home}. Wait for it, or watch it with `vlmine status`."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -61,6 +88,15 @@ def fail_dead_runs(instance: dg.DagsterInstance, *, locked: str | None = None) -
             failed.append(run.run_id)
     free_slots_of_ended_runs(instance)
     return failed
+
+
+def fail_dead_runs_of(project: Project, instance: dg.DagsterInstance) -> list[str]:
+    """Do what `fail_dead_runs` does, for a command that is no `vlmine run`: where none is at work, with its runs."""
+    try:
+        with lock_of_run(project):
+            return fail_dead_runs(instance, locked=place_of(project))
+    except ConfigError:
+        return fail_dead_runs(instance)
 
 
 def fail_runs_of(instance: dg.DagsterInstance, worker: str, reason: str) -> list[tuple[str, str]]:

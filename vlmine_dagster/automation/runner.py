@@ -1,16 +1,14 @@
 """What `vlmine run` does: find what is not fresh, materialize it in order, into the history that the UI shows."""
 
-import socket
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from filelock import FileLock, Timeout
 
 from vlmine_dagster.assets import GRAPH
-from vlmine_dagster.automation.dead_runs import fail_dead_runs
+from vlmine_dagster.automation.dead_runs import fail_dead_runs, lock_of_run, place_of
 from vlmine_dagster.automation.execution import Executor, Maker, Report, ThisProcess, Unwatched, Watcher, Work
 from vlmine_dagster.automation.jobs import build_core
 from vlmine_dagster.automation.outcome import Outcome
@@ -28,7 +26,6 @@ from vlmine_dagster.resources.progress import ALL_SHARDS, Progress
 from vlmine_dagster.resources.sources.ignored import below, ignored_line
 from vlmine_dagster.resources.sources.shard_names import nearest
 from vlmine_dagster.resources.workbench import Workbench
-from vlmine_dagster.settings.project import Project
 from vlmine_dagster.settings.providers import DescriberSettings, KeyworderSettings
 
 VIEWS_FILE = "vlmine.duckdb"
@@ -90,10 +87,10 @@ class Runner:
                 cannot be as it is set.
             LakeError: the lake cannot be written.
         """
-        with _locked(self._project), self._interruptible(), self._executor:
+        with lock_of_run(self._project), self._interruptible(), self._executor:
             self._bench.lake.check_writable()
             self._check_models()
-            fail_dead_runs(self._instance, locked=self._place)
+            fail_dead_runs(self._instance, locked=place_of(self._project))
             existing = self.sync_shards()
             chosen = {
                 "shard": _chosen([nearest(name, existing) or name for name in shards], existing, "shard"),
@@ -155,8 +152,8 @@ class Runner:
         wanted = {"images"}
         if self._project.settings.describes_once:
             wanted |= {"objects", "embeddings", "duplicates", "shard_duplicates"}
-        with _locked(self._project), self._executor:
-            fail_dead_runs(self._instance, locked=self._place)
+        with lock_of_run(self._project), self._executor:
+            fail_dead_runs(self._instance, locked=place_of(self._project))
             existing = self.sync_shards()
             for wave, units in self._planner().waves:
                 chosen = [unit for unit in units if unit.stage.table in wanted]
@@ -170,8 +167,8 @@ class Runner:
         Raises:
             ConfigError: there is no such experiment, or another run is at work.
         """
-        with _locked(self._project), self._interruptible(), self._executor:
-            fail_dead_runs(self._instance, locked=self._place)
+        with lock_of_run(self._project), self._interruptible(), self._executor:
+            fail_dead_runs(self._instance, locked=place_of(self._project))
             self.sync_shards()
             _chosen([experiment], list(self._project.settings.experiments), "experiment")
             planned = [(wave, unit) for wave, units in self._planner().waves for unit in units]
@@ -350,11 +347,6 @@ class Runner:
         name = unit.key.to_user_string()
         self.outcome.waiting[name if partition == WHOLE_POOL else f"{name}[{partition}]"] = reason
 
-    @property
-    def _place(self) -> str:
-        """What no two `vlmine run`s work in at once."""
-        return f"{socket.gethostname()}:{self._project.state_folder('locks')}"
-
     def _planner(self) -> Planner:
         """Return a planner that has read stamps since the last run began or ended, and knows the shards of now."""
         if self._known is None or self._known.shards != tuple(self._shards):
@@ -368,7 +360,7 @@ class Runner:
             first=batch.first,
             last=batch.last,
             config={unit.key.to_python_identifier(): {"config": self._config(unit.stage)} for unit in batch.units},
-            tags={COMMAND_TAG: self._place, **batch.tags},
+            tags={COMMAND_TAG: place_of(self._project), **batch.tags},
             needs=batch.needs,
         )
 
@@ -386,21 +378,6 @@ class Runner:
         self.outcome.materialized += report.materialized
         self.outcome.failures |= {(step, work.first): text for step, text in report.failures}
         self.outcome.stopped = self.outcome.stopped or report.spent
-
-
-@contextmanager
-def _locked(project: Project) -> Iterator[None]:
-    lock = FileLock(project.state_folder("locks") / "run.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"another `vlmine run` is at work on {project.home}. Wait for it, or watch it with `vlmine status`."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _chosen(names: Sequence[str], existing: Sequence[str], what: str) -> list[str]:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
-from vlmine_dagster.automation.dead_runs import fail_dead_runs, run_of_this_process
+from vlmine_dagster.automation.dead_runs import fail_dead_runs_of, run_of_this_process
 from vlmine_dagster.automation.execution import Unwatched, Watcher
 from vlmine_dagster.domain.errors import ConfigError, VlmineError
 from vlmine_dagster.domain.hints import did_you_mean
@@ -91,11 +91,11 @@ def run_study(
 
     if name not in QUESTIONS:
         raise ConfigError(f"there is no study {name!r}{did_you_mean(name, QUESTIONS)}")
-    fail_dead_runs(instance)  # the study would wait for slots that they hold
+    bench = Workbench(settings_file=settings_file)
+    fail_dead_runs_of(bench.project, instance)  # the study would wait for slots that they hold
     make_waiting_polite()
     run_id = str(uuid4())
     on_wait(instance, run_id, (watcher or Unwatched()).on_wait)
-    bench = Workbench(settings_file=settings_file)
     with run_of_this_process(bench.project) as tags:
         result = _job(name).execute_in_process(
             instance=instance,
