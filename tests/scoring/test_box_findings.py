@@ -47,7 +47,7 @@ SAME_BOX = """VALUES ('1', 'a/0', 1.0, 2.0, 30.0, 20.0, 'car', 'ok'), ('2', 'a/0
 def test_a_box_with_two_classes_is_told_with_both():
     (text,) = found(SAME_BOX)  # and one outside of its picture, which is not an object
 
-    assert text.endswith("appear with two classes; both are objects. Such as: a/0: car and van")
+    assert text == "1 box appears with two classes; both are objects. Such as: a/0: car and van"
 
 
 def test_images_without_an_object_are_counted():
