@@ -184,6 +184,20 @@ def test_without_a_project_every_command_says_how_to_make_one(tmp_path, monkeypa
         assert "Make one with `vlmine init FOLDER`" in result.stderr
 
 
+def test_a_run_says_that_its_settings_changed_while_it_worked(inside: Made, monkeypatch):
+    from vlmine_dagster.automation.runner import Runner
+
+    run = Runner.run
+
+    def changed_meanwhile(self: Runner, **chosen):
+        inside.file.write_text(inside.file.read_text() + "# later\n")
+        return run(self, **chosen)
+
+    assert "changed while this run worked" not in vlmine("run").stdout
+    monkeypatch.setattr(Runner, "run", changed_meanwhile)
+    assert "vlmine.yaml changed while this run worked: run `vlmine run` again" in vlmine("run").stdout
+
+
 def test_status_shows_every_table(inside: Made):
     shown = vlmine("status")
     rows = json.loads(vlmine("status", "--json").stdout)

@@ -166,7 +166,7 @@ def test_a_step_that_waits_for_a_pool_says_who_holds_it_and_asks_only_now_and_th
         "interval_to_next_pending_claim_check",
         InstanceConcurrencyContext.interval_to_next_pending_claim_check,
     )
-    make_waiting_polite()
+    make_waiting_polite(lambda _: None)
     with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
         history = instance.event_log_storage
         history.set_concurrency_slots("cores", 1)
@@ -182,6 +182,35 @@ def test_a_step_that_waits_for_a_pool_says_who_holds_it_and_asks_only_now_and_th
     assert heard == [f"waiting for a place in the pool cores, held by run {holder[:8]} (slow_job)"]
 
 
+def test_a_step_that_waits_has_dead_runs_ended_and_takes_their_place(tmp_path, monkeypatch):
+    from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext as Waiting
+
+    from vlmine_dagster.engine import dagster_internals
+
+    @dg.op(pool="cores")
+    def nothing() -> None: ...
+
+    @dg.job
+    def slow_job() -> None:
+        nothing()
+
+    name = "interval_to_next_pending_claim_check"
+    monkeypatch.setattr(Waiting, name, getattr(Waiting, name))
+    monkeypatch.setattr(dagster_internals, "_RELIEVED_EVERY_S", 0.5)
+    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
+        history = instance.event_log_storage
+        history.set_concurrency_slots("cores", 1)
+        dead = instance.create_run_for_job(slow_job, status=dg.DagsterRunStatus.STARTED).run_id
+        assert history.claim_concurrency_slot("cores", dead, "nothing").is_claimed
+
+        def relieve(asked: dg.DagsterInstance) -> None:
+            asked.report_run_failed(asked.get_run_by_id(dead))
+            free_slots_of_ended_runs(asked)
+
+        make_waiting_polite(relieve)
+        assert slow_job.execute_in_process(instance=instance).success
+
+
 def test_a_signal_ends_a_run_that_waits_for_a_pool(tmp_path, monkeypatch):
     from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext as Waiting
 
@@ -194,7 +223,7 @@ def test_a_signal_ends_a_run_that_waits_for_a_pool(tmp_path, monkeypatch):
 
     name = "interval_to_next_pending_claim_check"
     monkeypatch.setattr(Waiting, name, getattr(Waiting, name))
-    make_waiting_polite()
+    make_waiting_polite(lambda _: None)
     with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
         history = instance.event_log_storage
         history.set_concurrency_slots("cores", 1)

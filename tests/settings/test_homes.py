@@ -58,9 +58,14 @@ def test_a_dagster_home_of_the_user_is_taken_as_it_is(make_project, monkeypatch,
     assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
 
 
-def test_a_dagster_home_that_is_not_there_is_made_with_telemetry_off(make_project, monkeypatch, tmp_path):
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_dagster_home_that_is_not_there_or_empty_is_made_with_telemetry_off(
+    make_project, monkeypatch, tmp_path, is_there
+):
     made: Made = make_project({"pool/a": {}})
     home = tmp_path / "not/there"
+    if is_there:
+        home.mkdir(parents=True)
     monkeypatch.setenv("DAGSTER_HOME", str(home))
 
     with open_instance(made.project) as instance:

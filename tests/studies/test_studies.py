@@ -305,6 +305,19 @@ def test_what_a_study_lacks_is_said(finished: Made):
         run_study("draws", finished.instance, settings_file=str(finished.file), draws=1)
 
 
+def test_a_study_of_a_project_that_is_not_fresh_says_so_first(finished: Made):
+    whole = run_study("draws", finished.instance, settings_file=str(finished.file), draws=1)
+    assert not any("not fresh" in words for words in whole.words)
+    finished.settings(keyworder={"kind": "rules"})
+
+    stale = run_study("draws", finished.instance, settings_file=str(finished.file), draws=1)
+
+    assert stale.words[0].endswith(
+        "not fresh, so these results may mix settings: run `vlmine run`, then the study again"
+    )
+    assert stale.words[0] in (Path(stale.folder) / "report.md").read_text()
+
+
 def test_a_study_without_an_oracle_says_what_it_needs(finished: Made):
     content = finished.project.settings.model_dump(mode="json")["dataset"]
     finished.settings(dataset={**content, "labels": {**content["labels"], "oracle": False}})

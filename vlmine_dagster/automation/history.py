@@ -30,14 +30,14 @@ def open_instance(project: Project) -> Iterator[dg.DagsterInstance]:
 def prepare_dagster_home(project: Project) -> Path:
     """Return the folder of the Dagster instance, with a `dagster.yaml` in it.
 
-    A DAGSTER_HOME of the user's own is taken as it is; one that is not there is made.
+    A DAGSTER_HOME of the user's own is taken as it is; one that is not there or empty is made.
 
     Raises:
         ConfigError: it cannot be made, or Dagster is installed where it cannot start.
     """
     _refuse_percent_sign(Path(dg.__file__).parent)
     home = project.dagster_home
-    if os.environ.get("DAGSTER_HOME") and home.is_dir():
+    if os.environ.get("DAGSTER_HOME") and home.is_dir() and any(home.iterdir()):
         return home
     try:
         home.mkdir(parents=True, exist_ok=True)

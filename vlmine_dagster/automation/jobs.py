@@ -1,11 +1,13 @@
 """The jobs of a project, one per wave of its graph, and what is needed to run them."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from vlmine_dagster.assets import GRAPH
+from vlmine_dagster.automation.dead_runs import fail_dead_runs_of
 from vlmine_dagster.engine.asset_factory import build_assets
 from vlmine_dagster.engine.dagster_internals import make_waiting_polite
 from vlmine_dagster.engine.stage import Unit
@@ -55,7 +57,7 @@ def build_core(project: Project, *, settings_file: str = "", jobs: Mapping[str, 
         settings_file: Its `vlmine.yaml`; empty means `VLMINE_PROJECT`, else the one in the working folder.
         jobs: Its jobs, where sensors hold them too: Dagster wants the same objects.
     """
-    make_waiting_polite()
+    make_waiting_polite(partial(fail_dead_runs_of, project))
     chosen = build_jobs(project) if jobs is None else jobs
     return dg.Definitions(
         assets=build_assets(GRAPH, project),

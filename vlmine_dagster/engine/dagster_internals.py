@@ -28,6 +28,7 @@ INPUT_POINTER_TAG = "dagster/input_event_pointer"
 _WAITING = "dagster._core.execution.plan.instance_concurrency_context"
 _INTERRUPTS = "dagster._utils.interrupts"
 _NAP_S = 0.5
+_RELIEVED_EVERY_S = 5.0
 _MOST_ENGINES = 32  # Dagster keeps one file per run
 _MOST_SCRIPTS = 8
 
@@ -151,22 +152,30 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
             history.free_concurrency_slots_for_run(run_id)
 
 
-def make_waiting_polite() -> None:
+def make_waiting_polite(relieve: Callable[[dg.DagsterInstance], object]) -> None:
     """Let a step that waits for a place in a pool sleep between two questions, and end when a signal asks it to.
 
     Dagster takes the smallest of 0 and the seconds until it asks again, so that a step that waits in its run's process
     keeps a processor busy; and it notes signals that come meanwhile for the step, which may not begin for hours.
+
+    Args:
+        relieve: Called now and then while a step waits: ends runs whose process is gone, which hold places for ever.
     """
     module = sys.modules.get(_WAITING)  # loaded with Dagster, and named nowhere in public
+    relieved = time.monotonic()
+
+    def seconds_until_asked(context: Any) -> float:
+        nonlocal relieved
+        if sys.modules[_INTERRUPTS].pop_captured_interrupt():
+            raise KeyboardInterrupt
+        times = context._pending_timeouts.values()
+        if times and time.monotonic() - relieved > _RELIEVED_EVERY_S:
+            relieve(context._instance)
+            relieved = time.monotonic()
+        return min(max(0.0, min(times) - time.time()), _NAP_S) if times else 0.0
+
     if module is not None:
-        module.InstanceConcurrencyContext.interval_to_next_pending_claim_check = _seconds_until_asked
-
-
-def _seconds_until_asked(context: Any) -> float:
-    if sys.modules[_INTERRUPTS].pop_captured_interrupt():
-        raise KeyboardInterrupt
-    times = context._pending_timeouts.values()
-    return min(max(0.0, min(times) - time.time()), _NAP_S) if times else 0.0
+        module.InstanceConcurrencyContext.interval_to_next_pending_claim_check = seconds_until_asked
 
 
 def on_wait(instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """One Dagster job per study, and `vlmine study`, which runs that job in its own process."""
 
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -8,11 +9,14 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
+from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.dead_runs import fail_dead_runs_of, run_of_this_process
 from vlmine_dagster.automation.execution import Unwatched, Watcher
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError, VlmineError
 from vlmine_dagster.domain.hints import did_you_mean
 from vlmine_dagster.engine.dagster_internals import is_interrupted, make_waiting_polite, on_wait, step_failures
+from vlmine_dagster.engine.freshness import Freshness
 from vlmine_dagster.engine.stage import ACCELERATOR_POOL
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.studies import QUESTIONS
@@ -40,6 +44,26 @@ def build_study_jobs() -> list[dg.JobDefinition]:
     return [_job(name) for name in QUESTIONS]
 
 
+def stale_shards(bench: Workbench) -> str:
+    """Say which shards are not as the settings say, so that what is found in them may mix settings; "" for none."""
+    shards = bench.source.shards()
+    freshness = Freshness(GRAPH, bench, shards)
+    described = GRAPH.leading_to("keywords", bench.project)
+    units = [unit for unit in GRAPH.applicable(bench.project) if unit.stage in described]
+    stale = {
+        shard
+        for unit in units
+        for shard in set(shards).intersection(unit.stage.partitions(bench.project, shards))
+        if freshness.state(unit, shard) != "fresh"
+    }
+    if not stale:
+        return ""
+    return (
+        f"{counted(len(stale), 'shard is', 'shards are')} not fresh, so these results may mix settings: run "
+        f"`vlmine run`, then the study again"
+    )
+
+
 def _op_name(study: str) -> str:
     return f"ask_{study}"  # the job's own name would be taken twice, and the UI would load nothing
 
@@ -51,7 +75,10 @@ def _job(name: str) -> dg.JobDefinition:
 
         bench = Workbench(settings_file=workbench.settings_file)
         try:
-            report = conduct(study_of(name), bench, draws=config.draws, log=context.log, run_id=context.run_id)
+            stale = stale_shards(bench)
+            report = conduct(
+                study_of(name), bench, draws=config.draws, log=context.log, run_id=context.run_id, warning=stale
+            )
         except VlmineError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         context.add_output_metadata(
@@ -93,7 +120,7 @@ def run_study(
         raise ConfigError(f"there is no study {name!r}{did_you_mean(name, QUESTIONS)}")
     bench = Workbench(settings_file=settings_file)
     fail_dead_runs_of(bench.project, instance)  # the study would wait for slots that they hold
-    make_waiting_polite()
+    make_waiting_polite(partial(fail_dead_runs_of, bench.project))
     run_id = str(uuid4())
     on_wait(instance, run_id, (watcher or Unwatched()).on_wait)
     with run_of_this_process(bench.project) as tags:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,9 @@ def draw_steps(run: StudyRun) -> list[str]:
     return [f"draw-{number}" for number in range(run.draws)]
 
 
-def conduct(study: Study, bench: Workbench, *, draws: int = 0, log: Any = None, run_id: str = "") -> Report:
+def conduct(
+    study: Study, bench: Workbench, *, draws: int = 0, log: Any = None, run_id: str = "", warning: str = ""
+) -> Report:
     """Do what is left of a study, tell MLflow, and write its report.
 
     Args:
@@ -224,6 +226,7 @@ def conduct(study: Study, bench: Workbench, *, draws: int = 0, log: Any = None, 
         draws: Draws of the seed; the study's own number if left out.
         log: Dagster's logger, or None.
         run_id: Dagster's run, for MLflow.
+        warning: What a reader must know first.
 
     Raises:
         ConfigError, MissingInputError: the project has not what the study needs.
@@ -234,6 +237,8 @@ def conduct(study: Study, bench: Workbench, *, draws: int = 0, log: Any = None, 
     tracking.connect()
     rows = run.rows()
     found = study.conclude(run, rows)
+    if warning:
+        found = replace(found, words=[warning, *found.words])
     run_id, url = _record(run, tracking, rows, found, dagster_run_id=run_id)
     report = Report(
         study=study.name,
