@@ -6,8 +6,11 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import alembic.util
 import dagster as dg
@@ -18,6 +21,7 @@ from conftest import Made, Maker, events_of_unstarted_run, members
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.definitions import build_definitions
 from vlmine_dagster.domain.tables import WHOLE_POOL
+from vlmine_dagster.engine import dagster_internals
 from vlmine_dagster.engine.dagster_internals import (
     DATA_VERSION_TAG,
     SERVER_TAG,
@@ -147,7 +151,29 @@ def test_slots_are_given_back_by_runs_that_ended_or_that_nobody_knows_and_by_no_
         assert history.get_concurrency_run_ids() == {at_work}
 
 
-def test_a_step_that_waits_for_a_pool_says_who_holds_it_and_asks_only_now_and_then(tmp_path, monkeypatch):
+@dataclass
+class Waiting:
+    """A job whose step needs the only place of a pool, which another run holds.
+
+    Attributes:
+        instance: The history of both.
+        job: The job.
+        holder: Id of the run that holds the place, and seems to be at work.
+        asked: Grows each time that a step asks for a place.
+    """
+
+    instance: dg.DagsterInstance
+    job: dg.JobDefinition
+    holder: str
+    asked: list[object]
+
+    def let_go(self) -> None:
+        self.instance.report_run_failed(self.instance.get_run_by_id(self.holder))
+        free_slots_of_ended_runs(self.instance)
+
+
+@pytest.fixture
+def waiting(tmp_path, monkeypatch) -> Iterator[Waiting]:
     from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 
     @dg.op(pool="cores")
@@ -157,87 +183,50 @@ def test_a_step_that_waits_for_a_pool_says_who_holds_it_and_asks_only_now_and_th
     def slow_job() -> None:
         nothing()
 
-    asked, heard, ask = [], [], InstanceConcurrencyContext.claim
-    monkeypatch.setattr(
-        InstanceConcurrencyContext, "claim", lambda *given: (asked.append(given), ask(*given))[1], raising=True
-    )
-    monkeypatch.setattr(
-        InstanceConcurrencyContext,
-        "interval_to_next_pending_claim_check",
-        InstanceConcurrencyContext.interval_to_next_pending_claim_check,
-    )
-    make_waiting_polite(lambda _: None)
+    asked: list[object] = []
+    ask = InstanceConcurrencyContext.claim
+    monkeypatch.setattr(InstanceConcurrencyContext, "claim", lambda *given: (asked.append(given), ask(*given))[1])
+    name = "interval_to_next_pending_claim_check"  # what make_waiting_polite replaces is put back
+    monkeypatch.setattr(InstanceConcurrencyContext, name, getattr(InstanceConcurrencyContext, name))
     with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
-        history = instance.event_log_storage
-        history.set_concurrency_slots("cores", 1)
-        holder = instance.create_run_for_job(slow_job).run_id
-        assert history.claim_concurrency_slot("cores", holder, "nothing").is_claimed
-        on_wait(instance, "00000000-0000-4000-8000-000000000000", heard.append)
-        with ThreadPoolExecutor(1) as threads:
-            threads.submit(lambda: (time.sleep(2.5), history.free_concurrency_slots_for_run(holder)))
-            done = slow_job.execute_in_process(instance=instance, run_id="00000000-0000-4000-8000-000000000000")
+        instance.event_log_storage.set_concurrency_slots("cores", 1)
+        holder = instance.create_run_for_job(slow_job, status=dg.DagsterRunStatus.STARTED).run_id
+        assert instance.event_log_storage.claim_concurrency_slot("cores", holder, "nothing").is_claimed
+        yield Waiting(instance, slow_job, holder, asked)
+
+
+def test_a_step_that_waits_for_a_pool_says_who_holds_it_and_asks_only_now_and_then(waiting: Waiting):
+    heard: list[str] = []
+    run_id = str(uuid4())
+    make_waiting_polite(lambda _: None)
+    on_wait(waiting.instance, run_id, heard.append)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(lambda: (time.sleep(2.5), waiting.let_go()))
+        done = waiting.job.execute_in_process(instance=waiting.instance, run_id=run_id)
 
     assert done.success
-    assert len(asked) < 20  # thousands without
-    assert heard == [f"waiting for a place in the pool cores, held by run {holder[:8]} (slow_job)"]
+    assert len(waiting.asked) < 20  # thousands without
+    assert heard == [f"waiting for a place in the pool cores, held by run {waiting.holder[:8]} (slow_job)"]
 
 
-def test_a_step_that_waits_has_dead_runs_ended_and_takes_their_place(tmp_path, monkeypatch):
-    from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext as Waiting
-
-    from vlmine_dagster.engine import dagster_internals
-
-    @dg.op(pool="cores")
-    def nothing() -> None: ...
-
-    @dg.job
-    def slow_job() -> None:
-        nothing()
-
-    name = "interval_to_next_pending_claim_check"
-    monkeypatch.setattr(Waiting, name, getattr(Waiting, name))
+def test_a_step_that_waits_has_dead_runs_ended_and_takes_their_place(waiting: Waiting, monkeypatch):
     monkeypatch.setattr(dagster_internals, "_RELIEVED_EVERY_S", 0.5)
-    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
-        history = instance.event_log_storage
-        history.set_concurrency_slots("cores", 1)
-        dead = instance.create_run_for_job(slow_job, status=dg.DagsterRunStatus.STARTED).run_id
-        assert history.claim_concurrency_slot("cores", dead, "nothing").is_claimed
+    make_waiting_polite(lambda _: waiting.let_go())
 
-        def relieve(asked: dg.DagsterInstance) -> None:
-            asked.report_run_failed(asked.get_run_by_id(dead))
-            free_slots_of_ended_runs(asked)
-
-        make_waiting_polite(relieve)
-        assert slow_job.execute_in_process(instance=instance).success
+    assert waiting.job.execute_in_process(instance=waiting.instance).success
 
 
-def test_a_signal_ends_a_run_that_waits_for_a_pool(tmp_path, monkeypatch):
-    from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext as Waiting
-
-    @dg.op(pool="cores")
-    def nothing() -> None: ...
-
-    @dg.job
-    def slow_job() -> None:
-        nothing()
-
-    name = "interval_to_next_pending_claim_check"
-    monkeypatch.setattr(Waiting, name, getattr(Waiting, name))
+def test_a_signal_ends_a_run_that_waits_for_a_pool(waiting: Waiting):
     make_waiting_polite(lambda _: None)
-    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
-        history = instance.event_log_storage
-        history.set_concurrency_slots("cores", 1)
-        holder = instance.create_run_for_job(slow_job).run_id
-        assert history.claim_concurrency_slot("cores", holder, "nothing").is_claimed
-        with ThreadPoolExecutor(1) as threads:
-            threads.submit(lambda: (time.sleep(1.5), os.kill(os.getpid(), signal.SIGINT)))
-            started = time.monotonic()
-            done = slow_job.execute_in_process(instance=instance, raise_on_error=False)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(lambda: (time.sleep(1.5), os.kill(os.getpid(), signal.SIGINT)))
+        started = time.monotonic()
+        done = waiting.job.execute_in_process(instance=waiting.instance, raise_on_error=False)
 
-        assert is_interrupted(done.all_events)
-        assert time.monotonic() - started < 30  # without, for as long as the other run holds the pool
-        free_slots_of_ended_runs(instance)
-        assert history.get_concurrency_run_ids() == {holder}
+    assert is_interrupted(done.all_events)
+    assert time.monotonic() - started < 30  # without, for as long as the other run holds the pool
+    free_slots_of_ended_runs(waiting.instance)
+    assert waiting.instance.event_log_storage.get_concurrency_run_ids() == {waiting.holder}
 
 
 def test_the_launcher_names_the_code_server_of_a_run_by_the_tag_that_is_looked_for():

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -70,6 +71,7 @@ class Runner:
         self._known: Planner | None = None
         self._is_pool_changed = False
         self._observed = ""
+        self._began_with = _content(self._project.file)
         self.outcome = Outcome()
 
     def run(self, *, shards: Sequence[str] = (), experiments: Sequence[str] = ()) -> Outcome:
@@ -204,6 +206,11 @@ class Runner:
         from vlmine_dagster.scoring.findings import failure_findings
 
         return failure_findings(self._bench, self._shards) if self.outcome.materialized else []
+
+    @property
+    def has_other_settings(self) -> bool:
+        """Whether vlmine.yaml is another than when this began: stages read it anew, so some may be made by either."""
+        return _content(self._project.file) != self._began_with
 
     def _make_wave(self, wave: Wave, units: Sequence[Unit], partitions: Sequence[str]) -> None:
         """Bring the partitions of a wave up to date, as many at once as the executor has places, or as ranges."""
@@ -378,6 +385,14 @@ class Runner:
         self.outcome.materialized += report.materialized
         self.outcome.failures |= {(step, work.first): text for step, text in report.failures}
         self.outcome.stopped = self.outcome.stopped or report.spent
+
+
+def _content(file: Path) -> bytes:
+    """Return what is in a file, nothing where it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _chosen(names: Sequence[str], existing: Sequence[str], what: str) -> list[str]:

@@ -70,14 +70,12 @@ def run_pipeline(
     **options: Any,
 ) -> "Outcome":
     """Make what is missing or stale; options are those of `open_runner`."""
-    settings = open_bench().project.file
-    began_with = settings.read_bytes()
     with open_runner(is_quiet=is_quiet, **options) as runner:
         outcome = runner.run(shards=shards, experiments=experiments)
     if not is_quiet:
         _print_left_out(runner.ignored, runner.failed_rows)
-        if settings.read_bytes() != began_with:
-            console().print(f"[yellow]look[/]    {settings.name} changed while this run worked: run `vlmine run` again")
+        if runner.has_other_settings:
+            console().print("[yellow]look[/]    vlmine.yaml changed while this run worked: run `vlmine run` again")
     return outcome
 
 
