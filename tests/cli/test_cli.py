@@ -169,7 +169,7 @@ def test_init_reads_the_box_files_and_says_what_they_hold_or_what_is_wrong(tmp_p
     (tmp_path / "none.csv").write_text("image_id,x,y,width,height\ncoffee-0,9,9,60,50\n")
     none = vlmine("init", "data", "--force", "--boxes", "none.csv")
 
-    assert "boxes.csv: 3 boxes with a class: cup 2, spoon 1.\n" in taken.stdout
+    assert "boxes.csv: 3 boxes with a class: cup (2), spoon (1).\n" in taken.stdout
     assert cut.exit_code == 0
     assert "cut.json cannot be read as boxes: it is not JSON, or is truncated" in cut.stderr
     assert "none.csv: no box with a class.\n" in none.stdout

@@ -12,6 +12,7 @@ import click
 from vlmine_dagster.cli.terminal import console, print_problem
 from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import VlmineError
+from vlmine_dagster.resources.lines import shown_line
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.boxes.files import BoxFiles
@@ -76,7 +77,7 @@ def _look_at_boxes(files: "BoxFiles") -> None:
     except VlmineError as error:
         print_problem(str(error), colour="yellow")
         return
-    commonest = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:_SHOWN_CLASSES])
+    commonest = ", ".join(f"{shown_line(name)} ({count:,})" for name, count in list(counts.items())[:_SHOWN_CLASSES])
     more = f" and {len(counts) - _SHOWN_CLASSES:,} more" if len(counts) > _SHOWN_CLASSES else ""
     boxes_of = f"{counted(sum(counts.values()), 'box', 'boxes')} with a class: {commonest}{more}"
     click.echo(f"{', '.join(files.places)}: {boxes_of if counts else 'no box with a class'}.")
