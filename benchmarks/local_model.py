@@ -108,10 +108,10 @@ def main(count: int, batch_size: int, peak_tflops: float, is_tiny: bool) -> None
             kind="transformers", model=str(folder), max_output_tokens=OUTPUT_TOKENS, batch_size=batch_size
         )
         model = LocalModel(settings, prompt="Describe this photo.", folder=Path(home), max_pixels=10**8)
-        list(model.reply(photos(batch_size)))
+        list(model.reply(photos(batch_size), lambda _group: None))
         requests = list(photos(count))
         started = time.perf_counter()
-        found = [reply for group in model.reply(requests) for _, reply in group]
+        found = [reply for group in model.reply(requests, lambda _group: None) for _, reply in group]
         seconds = time.perf_counter() - started
     busy = sum(reply.latency_s for reply in found) / seconds
     tokens = np.mean([reply.prompt_tokens + reply.output_tokens for reply in found])

@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from vlmine_dagster.resources.lines import shown_line
 from vlmine_dagster.resources.ordered import batches
 from vlmine_dagster.resources.questions import ChatQuestion, Dialect
 from vlmine_dagster.resources.refusals import Course, Refusal, refusal_in
-from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.replies import Answers, Reply, Request
 from vlmine_dagster.resources.responses import words_in
 from vlmine_dagster.resources.retries import RetryPolicy, connection_words, refusal_of
 
@@ -80,7 +80,7 @@ class BatchModel:
         """That of the question: an answer of a batch is as good as one of a call."""
         return self._question.fingerprint
 
-    def reply(self, requests: Iterable[Request]) -> Iterator[Sequence[tuple[str, Reply]]]:
+    def reply(self, requests: Iterable[Request], keep: Callable[[Answers], None]) -> Iterator[Answers]:
         """Yield (content, reply) for each request, a job at a time.
 
         Lines that are refused for a field that the model does not take are asked again in a job without it.
@@ -94,8 +94,10 @@ class BatchModel:
         try:
             with client_of(self._question.settings) as client:
                 for part in batches(requests, self._most_requests):
-                    yield self._answers(client, part)
+                    answers = self._answers(client, part)
+                    keep(answers)
                     self._forget()
+                    yield answers
                     if self._end:
                         raise ModelError(f"{self.label}: {self._end}. All answers so far are kept; then run again.")
         except openai.APIError as error:

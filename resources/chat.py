@@ -6,9 +6,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from vlmine_dagster.resources.ordered import core_count, map_in_order
 from vlmine_dagster.resources.pictures import jpeg_for_model
 from vlmine_dagster.resources.questions import ChatQuestion, Dialect
 from vlmine_dagster.resources.refusals import Course, Refusal
-from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.replies import Answers, Reply, Request
 from vlmine_dagster.resources.responses import no_completion
 from vlmine_dagster.resources.retries import FIRST_PAUSE_S, RetryPolicy, refusal_in_answer, refusal_of
 from vlmine_dagster.resources.routes import Health, Route, Routes
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 _MOST_THROTTLED = 30  # answers 429 to one call before it is given up
 _FAILURES_BEFORE_GIVING_UP = 20
 _MOST_MOVED = 100  # times that a call is made elsewhere because an endpoint is down
-_GATHERED_S = 0.1  # answers are handed on in groups: to write each down alone costs more than the call
+_GATHERED_S = 0.05  # answers are kept in groups: to write each down alone costs more than the call
 
 
 class ChatModel:
@@ -70,26 +70,30 @@ class ChatModel:
         """That of the question."""
         return self._question.fingerprint
 
-    def reply(self, requests: Iterable[Request]) -> Iterator[list[tuple[str, Reply]]]:
+    def reply(self, requests: Iterable[Request], keep: Callable[[Answers], None]) -> Iterator[Answers]:
         """Yield (content, reply) as answers come; at most twice `concurrency` images are in memory.
+
+        Where the work is broken off, what has come is kept, and calls under way are dropped.
 
         Raises:
             ModelError: the endpoint cannot be used; the message says why. Answers that came before were yielded.
         """
         prepared = map_in_order(self._prepared, requests, workers=core_count())
-        with _Calls(self._question, self._first_pause_s).running() as calls:
+        with _Calls(self._question, self._first_pause_s, keep).running() as calls:
             most = 2 * self._question.settings.concurrency * len(calls.routes.all)
             for request, failure in prepared:
                 if failure is not None:
-                    yield [(request.content, Reply(None, Outcome.CORRUPT, failure))]
+                    group = [(request.content, Reply(None, Outcome.CORRUPT, failure))]
+                    keep(group)
+                    yield group
                     continue
                 calls.start(request)
-                if calls.is_ready(keep=most):
-                    yield calls.finished()
+                while calls.is_ready(most):
+                    yield calls.kept()
                 if calls.defect is not None:
                     break
-            while calls.is_ready(keep=0):
-                yield calls.finished()
+            while calls.is_ready(0):
+                yield calls.kept()
             self.health = [route.health for route in calls.routes.all]
         if calls.defect is not None:
             raise calls.defect
@@ -111,54 +115,75 @@ class ChatModel:
 
 
 class _Calls:
-    """Calls in flight, on an event loop of their own in a thread."""
+    """Calls in flight on an event loop of their own in a thread, and a second thread that keeps what they answer."""
 
-    def __init__(self, question: ChatQuestion, first_pause_s: float):
+    def __init__(self, question: ChatQuestion, first_pause_s: float, keep: Callable[[Answers], None]):
         self._question = question
+        self._keep = keep
         self._retries = RetryPolicy(question.settings.max_attempts, first_pause_s)
-        self._done: queue.SimpleQueue[tuple[str, Reply | None]] = queue.SimpleQueue()
+        self._come: queue.SimpleQueue[tuple[str, Reply | None] | None] = queue.SimpleQueue()
+        self._kept: queue.SimpleQueue[list[tuple[str, Reply | None]] | Exception] = queue.SimpleQueue()
         self._waiting = 0
         has_schema = question.wants_keywords and question.settings.json_schema != "never"
         self._dialect = Dialect(has_schema=has_schema)
         self._unanswered = 0
-        self._fetched_at = time.monotonic()
         self.defect: ModelError | None = None
 
     @contextmanager
     def running(self) -> Iterator["_Calls"]:
-        """Start the loop; on leaving, drop what is in flight and end it."""
+        """Start both threads; on leaving, drop what is in flight, keep what has come, and end them."""
         self.routes = Routes(self._question.settings)
         self._loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=self._loop.run_forever, name="vlmine-chat", daemon=True)
-        thread.start()
+        asking = threading.Thread(target=self._loop.run_forever, name="vlmine-chat", daemon=True)
+        keeping = threading.Thread(target=self._keep_all, name="vlmine-answers", daemon=True)
+        asking.start()
+        keeping.start()
         try:
             yield self
         finally:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join()
+            asking.join()
             self._loop.close()
+            self._come.put(None)
+            keeping.join()
 
     def start(self, request: Request) -> None:
         """Send a request off."""
         self._waiting += 1
         asyncio.run_coroutine_threadsafe(self._answer(request), self._loop).add_done_callback(self._notice)
 
-    def is_ready(self, *, keep: int) -> bool:
-        """Return whether more than `keep` calls are under way, or answers have lain here for a while."""
-        has_old = not self._done.empty() and time.monotonic() - self._fetched_at > _GATHERED_S
-        return self._waiting > keep or has_old
+    def is_ready(self, most: int) -> bool:
+        """Return whether more than `most` requests are under way, or answers have been kept."""
+        return self._waiting > most or not self._kept.empty()
 
-    def finished(self) -> list[tuple[str, Reply]]:
-        """Wait for an answer, and return all that have come."""
-        found = [self._done.get()]
-        time.sleep(_GATHERED_S / 2)  # the queue before the endpoint is long enough for that
-        with suppress(queue.Empty):
-            while True:
-                found.append(self._done.get_nowait())
+    def kept(self) -> Answers:
+        """Wait until answers are kept, and return them.
+
+        Raises:
+            Exception: they cannot be kept.
+        """
+        found = self._kept.get()
+        if isinstance(found, Exception):
+            raise found
         self._waiting -= len(found)
-        self._fetched_at = time.monotonic()
-        return [(content, reply) for content, reply in found if reply is not None]
+        return _replies(found)
+
+    def _keep_all(self) -> None:
+        """Keep what comes, in groups, until nothing comes any more."""
+        last = self._come.get()
+        while last is not None:
+            time.sleep(_GATHERED_S)  # the queue before the endpoint is long enough for that
+            answers = [last]
+            while not self._come.empty() and (last := self._come.get()) is not None:
+                answers.append(last)
+            try:
+                self._keep(_replies(answers))
+            except Exception as error:
+                self._kept.put(error)
+            else:
+                self._kept.put(answers)
+            last = last and self._come.get()
 
     def _notice(self, future: "Future[tuple[str, Reply | None]]") -> None:
         if future.cancelled():
@@ -166,7 +191,7 @@ class _Calls:
         error = future.exception()
         if error is not None:  # a mistake of ours: ends the work like an endpoint's defect
             self.defect = self.defect or ModelError(f"{self._question.label}: {shown_line(repr(error))}")
-        self._done.put(("", None) if error is not None else future.result())
+        self._come.put(("", None) if error is not None else future.result())
 
     async def _end(self) -> None:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -306,6 +331,10 @@ class _Calls:
             f"{s.model} at {where}: {reason}. All answers so far are kept. Look at base_url, model and the key in "
             f"${s.api_key_env}; then run again."
         )
+
+
+def _replies(found: Iterable[tuple[str, Reply | None]]) -> Answers:
+    return [(content, reply) for content, reply in found if reply is not None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from vlmine_dagster.domain.tables import Outcome
 from vlmine_dagster.resources.checkpoints import LOADING_ERRORS, Checkpoint, device_of, not_loaded
 from vlmine_dagster.resources.ordered import batches, core_count, map_in_order
 from vlmine_dagster.resources.pictures import decode_picture
-from vlmine_dagster.resources.replies import Reply, Request
+from vlmine_dagster.resources.replies import Answers, Reply, Request
 from vlmine_dagster.resources.samples import Samples, read_samples
 from vlmine_dagster.resources.sounds import sound_format
 from vlmine_dagster.settings import settings_hash
@@ -81,12 +81,17 @@ class LocalModel:
         loaded = _loaded.get(self._key)
         return f"{loaded.dtype} on {loaded.device}, batches of {self._batch_size}" if loaded else "not loaded"
 
-    def reply(self, requests: Iterable[Request]) -> Iterator[Sequence[tuple[str, Reply]]]:
+    def reply(self, requests: Iterable[Request], keep: Callable[[Answers], None]) -> Iterator[Answers]:
         """Yield (content, reply), a batch at a time.
 
         Raises:
             ModelError: the model cannot be loaded, or not even one image fits into memory.
         """
+        for group in self._groups(requests):
+            keep(group)
+            yield group
+
+    def _groups(self, requests: Iterable[Request]) -> Iterator[Answers]:
         loaded: _Loaded | None = None
         prepared = map_in_order(self._opened, requests, workers=core_count())
         with ThreadPoolExecutor(1) as ahead:

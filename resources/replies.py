@@ -1,5 +1,6 @@
 """Asking models: what is asked, what comes back, and how no answer is paid for twice."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,6 +79,10 @@ class Reply(Usage):
         return self.text is not None or self.prompt_tokens + self.output_tokens > 0
 
 
+Answers = Sequence[tuple[str, Reply]]
+"""Answers that came together, with the content that each is about."""
+
+
 class ReplyModel(Protocol):
     """A model that answers questions: a local one, an endpoint, a batch service."""
 
@@ -92,10 +97,11 @@ class ReplyModel(Protocol):
     def fingerprint(self) -> str:
         """Changes with everything that can change an answer: model revision, prompt, decoding, image size."""
 
-    def reply(self, requests: Iterable[Request]) -> Iterator[Sequence[tuple[str, Reply]]]:
+    def reply(self, requests: Iterable[Request], keep: Callable[[Answers], None]) -> Iterator[Answers]:
         """Yield groups of (content, reply), one for each request, in any order, as answers come.
 
-        Nothing is raised because of one request.
+        Each group goes to `keep` first. Where calls are paid for, that happens in a thread of its own: Ctrl-C and
+        errors elsewhere do not reach it. Nothing is raised because of one request.
         """
 
     def worst_cost_usd(self, request: Request) -> float:
@@ -151,9 +157,7 @@ def ask(
     if not missing:
         return
     limit = _SpendingLimit(spending, model)
-    for group in model.reply(limit.guard(requests(missing))):
-        cache.put(model.fingerprint, group, label=model.label)
-        limit.settle(group)
+    for group in model.reply(limit.guard(requests(missing)), limit.keep):
         yield from group
     limit.raise_if_overspent(done=len(contents) - len(missing), total=len(contents))
 
@@ -265,7 +269,7 @@ class Asker:
 
 
 class _SpendingLimit:
-    """Lets requests through as long as the limit is sure to hold for those on their way."""
+    """Lets requests through as long as the limit is sure to hold for those on their way, and keeps what they cost."""
 
     def __init__(self, spending: Spending, model: ReplyModel):
         self._spending = spending
@@ -273,21 +277,25 @@ class _SpendingLimit:
         self._asked = self._answered = self._priced = 0
         self._paid = 0.0
         self._refused_usd: float | None = None
+        self._lock = threading.Lock()  # an answer counts as on its way or as paid for, never as both
 
     def guard(self, requests: Iterator[Request]) -> Iterator[Request]:
         for request in requests:
-            call_usd = self._paid / self._priced if self._priced else self._model.worst_cost_usd(request)
-            if self._would_overspend(call_usd):
-                self._refused_usd = call_usd
-                return
-            self._asked += 1
+            with self._lock:
+                call_usd = self._paid / self._priced if self._priced else self._model.worst_cost_usd(request)
+                if self._would_overspend(call_usd):
+                    self._refused_usd = call_usd
+                    return
+                self._asked += 1
             yield request
 
-    def settle(self, group: Sequence[tuple[str, Reply]]) -> None:
-        self._answered += len(group)
-        costs = [cost for _, reply in group if (cost := (reply.cost_usd or 0.0) + reply.lost_usd)]
-        self._priced += len(costs)
-        self._paid += sum(costs)
+    def keep(self, group: Answers) -> None:
+        with self._lock:
+            self._spending.cache.put(self._model.fingerprint, group, label=self._model.label)
+            self._answered += len(group)
+            costs = [cost for _, reply in group if (cost := (reply.cost_usd or 0.0) + reply.lost_usd)]
+            self._priced += len(costs)
+            self._paid += sum(costs)
 
     def raise_if_overspent(self, *, done: int, total: int) -> None:
         if self._refused_usd is not None:

@@ -333,5 +333,9 @@ def test_a_malicious_describer_is_refused_and_does_not_run(tmp_path):
     question = Request("coffee", "Describe", jpeg("coffee", 0))
 
     with pytest.raises(ModelError, match="cannot be loaded as an image-text-to-text model"):
-        list(LocalModel(settings, prompt="Describe", folder=tmp_path, max_pixels=10**6).reply([question]))
+        list(
+            LocalModel(settings, prompt="Describe", folder=tmp_path, max_pixels=10**6).reply(
+                [question], lambda _group: None
+            )
+        )
     assert not trace.exists()

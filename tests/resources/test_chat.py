@@ -2,7 +2,9 @@
 
 import hashlib
 import multiprocessing
+import signal
 import time
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -41,7 +43,11 @@ def question(endpoint, *, wants_keywords=False, **changes):
 
 
 def replies(model, *texts):
-    return {content: reply for group in model.reply(Request(t, t) for t in texts) for content, reply in group}
+    return {
+        content: reply
+        for group in model.reply((Request(t, t) for t in texts), lambda _group: None)
+        for content, reply in group
+    }
 
 
 def chat(endpoint, **changes):
@@ -282,6 +288,34 @@ class TestDescribing:
         assert len(endpoint.calls) == 12
         assert sorted(map(repr, first)) == sorted(map(repr, second))
 
+    @pytest.mark.parametrize("moment", [0, 7, 20, 40])
+    @pytest.mark.parametrize("where", ["while it waits", "while answers are read"])
+    def test_ctrl_c_loses_no_answer_but_those_on_their_way(self, where, moment, tmp_path):
+        names = [f"q{number}" for number in range(60)]
+        told: list[int] = []
+
+        def interrupt(number: int) -> None:
+            if number >= moment and not told:
+                told.append(number)
+                signal.raise_signal(signal.SIGINT)
+
+        def script(call) -> Answer:
+            if where == "while it waits":  # the signal reaches the main thread wherever that is
+                interrupt(call.number)
+            return Answer("A cup.", delay_s=0.01)
+
+        with ScriptedEndpoint(script) as endpoint:
+            model, spending = chat(endpoint, concurrency=4), Spending(ReplyCache(tmp_path))
+            asking = ask(model, names, lambda left: (Request(n, n) for n in left), spending=spending)
+            read = (interrupt(number) for number, _ in enumerate(asking))
+            with pytest.raises(KeyboardInterrupt), closing(asking):
+                list(read)
+            again = ask(model, names, lambda left: (Request(n, n) for n in left), spending=spending)
+            assert {content for content, _ in again} == set(names)
+
+        assert told
+        assert len(endpoint.calls) <= len(names) + 4
+
     def test_images_with_the_same_bytes_are_paid_for_once(self, tmp_path):
         same = dict.fromkeys(["image-0", "copy"], DIGESTS["image-0"])
         with ScriptedEndpoint(lambda _call: Answer("A cup.", tokens=(10, 2))) as endpoint:
@@ -353,9 +387,9 @@ class TestDescribing:
 
     def test_answers_that_cost_nothing_do_not_make_the_next_call_cheap(self, tmp_path):
         class OneByOne(ChatModel):  # never more than one call on its way
-            def reply(self, requests):
+            def reply(self, requests, keep):
                 for request in requests:
-                    yield from super().reply([request])
+                    yield from super().reply([request], keep)
 
         def script(call):
             return Answer("no", status=400) if call.number < 3 else Answer("A cup.", tokens=(1000, 100))

@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory):
 def answers(folder, questions, home, **changes):
     settings = TransformersSettings(kind="transformers", model=str(folder), **{"max_output_tokens": 12, **changes})
     model = LocalModel(settings, prompt="Describe the photo of", folder=home, max_pixels=10**8)
-    return {content: reply for group in model.reply(questions) for content, reply in group}
+    return {content: reply for group in model.reply(questions, lambda _group: None) for content, reply in group}
 
 
 def test_each_sound_has_its_own_answer_in_a_batch_and_alone(checkpoint, tmp_path):
