@@ -230,6 +230,19 @@ def test_top_shows_ranks_and_reasons(inside: Made):
     assert "front 1" in vlmine("top", "--experiment", "pareto", "-n", "3").output
 
 
+def test_lists_that_are_no_longer_what_a_run_would_make_are_called_stale(inside: Made):
+    export = ("export", "--experiment", "pareto", "--to", "list.csv")
+    fresh = [vlmine(*words) for words in (("top",), ("compare",), export)]
+    inside.settings(describer={"kind": "tagger", "top": 2})
+    stale = [vlmine(*words) for words in (("top",), ("compare",), export)]
+
+    assert [result.exit_code for result in (*fresh, *stale)] == [0] * 6
+    assert not any("stale" in result.output for result in fresh)
+    assert "The list of fused is stale: what was read has changed since." in stale[0].output
+    assert re.search("The lists of .*fused.* are stale", stale[1].output)
+    assert "The list of pareto is stale" in stale[2].output
+
+
 def test_top_without_a_name_shows_a_list_that_was_made(inside: Made):
     inside.bench.lake.remove("pareto_set", "fused")
     assert "Top images of pareto" in vlmine("top", "-n", "1").output

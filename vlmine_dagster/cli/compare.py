@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmine_dagster.cli.group import as_json
-from vlmine_dagster.cli.mined import experiment_of
+from vlmine_dagster.cli.mined import experiment_of, print_stale
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.slices import slices_of_list
 from vlmine_dagster.cli.terminal import console, grid, plain, print_json, print_sentences, print_table, table_of
@@ -31,8 +31,13 @@ _AT_NO_BUDGET = ("labelled_images", "few_images", "few_accuracy", "all_accuracy"
 @as_json
 def compare(reference: str | None, is_json: bool) -> None:
     """Compare experiments by their MLflow runs, with intervals, and say which differences are significant."""
-    result = comparison(open_bench(), reference=reference)
-    print_json(result) if is_json else print_comparison(result)
+    bench = open_bench()
+    result = comparison(bench, reference=reference)
+    if is_json:
+        print_json(result)
+        return
+    print_comparison(result)
+    print_stale(bench, [row["experiment"] for row in result["experiments"]])
 
 
 def comparison(bench: "Workbench", *, reference: str | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vlmine_dagster.cli.mined import experiment_of, mined, shown_experiment
+from vlmine_dagster.cli.mined import experiment_of, mined, print_stale, shown_experiment
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.domain.errors import ConfigError
@@ -80,6 +80,7 @@ def export(
     click.echo(f"{file}: {counted(made.row_count, bench.project.settings.unit)} of {name}{around}{copied}.")
     if made.served is not None:
         click.echo(f"Label Studio must serve {made.served} (docs/operations.md: Labels come back).")
+    print_stale(bench, [name])
     if made.row_count:
         click.echo("Next: vlmine labels import LABELLED_FILE")
 

@@ -1,9 +1,10 @@
 """The mined lists of a project, as commands ask for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from vlmine_dagster.domain.errors import ConfigError
+from vlmine_dagster.cli.terminal import print_look
+from vlmine_dagster.domain.errors import ConfigError, VlmineError
 from vlmine_dagster.domain.items import OBJECT
 
 if TYPE_CHECKING:
@@ -48,6 +49,22 @@ def shown_experiment(bench: "Workbench") -> str:
     experiments = bench.project.settings.experiments
     made = [name for name in experiments if bench.lake.path("pareto_set", name).exists()]
     return default_experiment(made or experiments)
+
+
+def print_stale(bench: "Workbench", experiments: Iterable[str]) -> None:
+    """Print which lists are not those that `vlmine run` would make now; nothing where the pool cannot be read."""
+    from vlmine_dagster.assets import GRAPH
+    from vlmine_dagster.engine.freshness import Freshness
+
+    unit = next(unit for unit in GRAPH.applicable(bench.project) if unit.stage.table == "pareto_set")
+    try:
+        freshness = Freshness(GRAPH, bench, bench.source.shards())
+        stale = [name for name in experiments if freshness.state(unit, name) != "fresh"]
+    except VlmineError:
+        return
+    if stale:
+        lists = f"list of {stale[0]} is" if len(stale) == 1 else f"lists of {', '.join(stale)} are"
+        print_look(f"The {lists} stale: what was read has changed since. `vlmine run` brings all up to date.")
 
 
 def junk_count(bench: "Workbench", experiment: str) -> int:

@@ -9,7 +9,7 @@ import click
 
 from vlmine_dagster.cli.group import INTERRUPTED, as_json
 from vlmine_dagster.cli.session import open_bench, open_runner
-from vlmine_dagster.cli.terminal import SHOWN_FAILURES, console, plain, print_json, print_more_failures
+from vlmine_dagster.cli.terminal import SHOWN_FAILURES, console, plain, print_json, print_look, print_more_failures
 
 if TYPE_CHECKING:
     from vlmine_dagster.automation.outcome import Outcome
@@ -75,7 +75,7 @@ def run_pipeline(
     if not is_quiet:
         _print_left_out(runner.ignored, runner.failed_rows)
         if runner.has_other_settings:
-            console().print("[yellow]look[/]    vlmine.yaml changed while this run worked: run `vlmine run` again")
+            print_look("vlmine.yaml changed while this run worked: run `vlmine run` again")
     return outcome
 
 
@@ -85,7 +85,7 @@ def _print_left_out(ignored: str | None, failed: Sequence[str]) -> None:
     if ignored:
         out.print(f"[dim]{plain(ignored)}[/]")
     for text in failed:
-        out.print(f"[yellow]look[/]    {plain(text)}")
+        print_look(text)
     if failed:
         out.print("[dim]All that failed, and why: `vlmine status --failures`[/]")
 
@@ -125,7 +125,7 @@ def print_findings() -> None:
 
     bench = open_bench()
     for finding in chain.from_iterable(readable_findings(bench).values()):
-        console().print(f"[yellow]look[/]    {plain(finding)}")
+        print_look(finding)
     for name, text in grounding_findings(bench).items():
         console().print(f"keywords of {plain(name)}: {plain(text)}")
 

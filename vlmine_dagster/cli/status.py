@@ -15,6 +15,7 @@ from vlmine_dagster.cli.terminal import (
     console,
     plain,
     print_json,
+    print_look,
     print_more_failures,
     print_table,
     table_of,
@@ -178,7 +179,7 @@ def print_status(rows: Sequence[Mapping[str, Any]]) -> None:
             out.print(f"[red]failed[/] {row['table']}[{plain(partition)}]: {plain(text)}", markup=True)
         print_more_failures(out, row["table"], len(failures))
     for finding in (finding for row in rows for finding in row.get("findings", ())):
-        out.print(f"[yellow]look[/] {plain(finding)}")
+        print_look(finding)
     if any(set(row.get("outcomes", {})) - NO_FAILURES for row in rows):
         out.print("[dim]Which images failed, and why: `vlmine status --failures`[/]")
 

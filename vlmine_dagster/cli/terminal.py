@@ -78,6 +78,11 @@ def print_problem(text: str, *, colour: str = "red") -> None:
     click.secho(visible_text(text), fg=None if is_plain else colour, err=True)
 
 
+def print_look(text: str) -> None:
+    """Print what someone should look at, though nothing failed."""
+    console().print(f"[yellow]look[/]    {plain(text)}")
+
+
 def print_json(value: Any) -> None:
     """Print a value for programs."""
     click.echo(json.dumps(value, default=str))

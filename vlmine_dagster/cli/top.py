@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmine_dagster.cli.group import as_json
-from vlmine_dagster.cli.mined import changes_of, junk_count, mined, shown_experiment
+from vlmine_dagster.cli.mined import changes_of, junk_count, mined, print_stale, shown_experiment
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.cli.slices import slice_words
 from vlmine_dagster.cli.terminal import console, plain, print_json, print_sentences, print_table, short_name, table_of
@@ -46,6 +46,7 @@ def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, 
             print_top(rows, name, what="Junk lane")
         return
     print_top(rows, name)
+    print_stale(bench, [name])
     another = bench.project.settings.another_budget(name)
     print_sentences([*slice_words(bench, name), *([another] if another else [])])
     if summary := _changed(bench, name):

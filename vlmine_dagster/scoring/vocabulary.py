@@ -209,7 +209,7 @@ def _mixed(reader: Reader, hashes: Sequence[str]) -> MixedVariantsError:
         if set(variants.unique().to_pylist()) - {hashes[0]}:
             odd.append(shard)
     return MixedVariantsError(
-        f"vocab_counts: {len(hashes)} ways to describe or keyword are mixed in this pool ({', '.join(hashes)}). "
-        f"Materialize descriptions and keywords again for {counted(len(odd), 'shard')}: "
-        f"{', '.join(odd[:10])}{' ...' if len(odd) > 10 else ''}."
+        f"vocab_counts: {len(hashes)} ways to describe or keyword are mixed in this pool ({', '.join(hashes)}); "
+        f"vlmine.yaml may have changed during a run. Run `vlmine run`, or materialize descriptions and keywords again "
+        f"for {counted(len(odd), 'shard')}: {', '.join(odd[:10])}{' ...' if len(odd) > 10 else ''}."
     )
