@@ -356,8 +356,9 @@ def test_compare_tells_what_draws_show_as_soon_as_there_are_some(inside: Made):
     shown = vlmine("compare")
     unknown = vlmine("compare", "--with", "rando")
 
-    assert report["words"][0] == "nothing is shown between random and entropy at 30%: 2 draws only, 30 are needed"
-    assert found["words"][0] == "nothing is shown between entropy and random at 30%: 2 draws only, 30 are needed"
+    for words, reference in ((report["words"], "entropy"), (found["words"], "random")):
+        others = ", ".join(name for name in inside.project.settings.experiments if name != reference)
+        assert words[0] == f"nothing is shown between {others} and {reference} at 30%: 2 draws only, 30 are needed"
     [spread, differences] = found["tables"]
     assert spread == "Recall of few-shot images, mean ± standard deviation over 2 draws"
     assert differences == "Minus random, paired, 95% interval; * is significant"

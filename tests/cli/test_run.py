@@ -1,5 +1,7 @@
 """What `vlmine run` shows while it works."""
 
+import re
+
 import pytest
 from conftest import members
 
@@ -31,6 +33,32 @@ def test_each_finished_line_tells_how_far_all_shards_have_come(capsys):
     assert first.startswith("a images 0.0 s, 1 of 2 shards, ") and first.endswith(" left")
     assert "2 of 2 shards" in second
     assert third.startswith("vocab_counts 0.0 s") and "shards" not in third
+
+
+def test_work_that_is_refused_is_not_shown_as_done(capsys):
+    def refused() -> None:
+        with RunDisplay(is_quiet=False) as display:
+            display.on_run("images", "a")
+            display.on_run("study pooling", "pool")
+            raise ConfigError("it needs labels")
+
+    with pytest.raises(ConfigError):
+        refused()
+
+    assert re.fullmatch(r"a images \d\.\d s", capsys.readouterr().out.strip())
+
+
+def test_without_a_terminal_long_work_tells_how_far_it_is_now_and_then(capsys, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("vlmine_dagster.cli.progress.time.monotonic", lambda: clock[0])
+    with RunDisplay(is_quiet=False) as display:
+        display.on_run("study draws", "pool")
+        for done in range(1, 8):
+            clock[0] += 10.0
+            display.on_step(Step("study[draws]", "steps", done, 8, 10.0 * done))
+
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["study[draws]: 4 of 8 steps", "study draws 70.0 s"]
 
 
 def test_rates_of_all_workers_are_added_and_money_and_failures_stay(capsys):

@@ -9,6 +9,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from vlmine_dagster.cli.terminal import console, plain
 from vlmine_dagster.resources.progress import ALL_SHARDS, Step, listening
 
+_TELL_EVERY_S = 30.0  # where no line can be drawn again: in a file, in the log of a container
+
 
 class RunDisplay:
     """Progress of `vlmine run`: a line for each run at work, one for all of them, one that stays for what is done.
@@ -36,15 +38,17 @@ class RunDisplay:
         self._totals = Totals()
         self._lines: dict[int, tuple[str, float]] = {}
         self._done: list[str] = []
+        self._told_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self._progress)
         self._stack.enter_context(listening(self._on_step))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for place in list(self._lines):
-            self.on_done(place)
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:  # otherwise what was at work is not done
+            for place in list(self._lines):
+                self.on_done(place)
         self._print_done()
         self._stack.close()
 
@@ -65,11 +69,14 @@ class RunDisplay:
         text = str(step).partition(": ")[2]
         self._progress.update(self._tasks[place], total=step.total, completed=step.done, step=text)
         self._show_overall()
+        if not self._progress.console.is_terminal and time.monotonic() - self._told_at > _TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            self._say(f"[dim]{plain(step)}[/]")
 
     def on_wait(self, reason: str, place: int = 0) -> None:
         """Print why a run waits."""
-        if place in self._lines and not self._is_quiet:
-            self._progress.console.print(f"[dim]{self._lines[place][0]} is {plain(reason)}[/]")
+        if place in self._lines:
+            self._say(f"[dim]{self._lines[place][0]} is {plain(reason)}[/]")
 
     def on_done(self, place: int = 0) -> None:
         """End the line of a place; it is printed with how far all have come, which is known a moment later."""
@@ -98,12 +105,15 @@ class RunDisplay:
     def _print_done(self) -> None:
         overall = "" if self._shards is None else f", {self._overall_text}"
         for line in self._done:
-            if not self._is_quiet:
-                self._progress.console.print(f"{line}{overall}[/]")
+            self._say(f"{line}{overall}[/]")
         if self._done and self._shards is not None and self._shards.done == self._shards.total:
             self._shards = None
             self._progress.update(self._overall, visible=False)
         self._done = []
+
+    def _say(self, line: str) -> None:
+        if not self._is_quiet:
+            self._progress.console.print(line)
 
 
 class Totals:

@@ -1,7 +1,9 @@
 """What paired draws show and do not show, in words."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.mining.significance import Comparison, Interval
 
 FEWEST_UNTRAINED = 30
@@ -9,14 +11,16 @@ FEWEST_UNTRAINED = 30
 FEWEST_TRAINED = 10
 """Draws that a claim about retrained models needs."""
 ONE_DRAW = "one draw only: says nothing about other seeds"
+_MORE, _LESS = "finds more of the tail than", "finds less of the tail than"
 
 
 def comparison_sentence(
     found: Comparison,
     *,
     where: str,
-    more: str = "finds more of the tail than",
-    less: str = "finds less of the tail than",
+    more: str = _MORE,
+    less: str = _LESS,
+    of: tuple[str, str] = ("draw", "draws"),
 ) -> str:
     """Say what one comparison shows.
 
@@ -25,6 +29,7 @@ def comparison_sentence(
         where: At what it was made, such as `at 10%`.
         more: What the arm does if its values are higher.
         less: What it does if they are lower.
+        of: What is paired, one and several.
 
     Examples:
         >>> gap = Interval(mean=0.19, low=0.18, high=0.2, n=30)
@@ -39,16 +44,39 @@ def comparison_sentence(
     """
     gap = found.difference
     nothing = f"nothing is shown between {found.arm} and {found.reference} {where}"
-    if gap.n == 1:
+    if gap.n == 1 and of[0] == "draw":
         return f"{nothing}: {ONE_DRAW}"
     if gap.n < found.fewest:
-        return f"{nothing}: {gap.n} draws only, {found.fewest} are needed"
-    numbers = (
-        f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.n} paired draws, {_p_text(found.p_value)} after Holm"
-    )
+        return f"{nothing}: {counted(gap.n, *of)} only, {found.fewest} are needed"
+    numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.n} paired {of[1]}, {_p_text(found.p_value)}"
     if not found.is_shown:
-        return f"{nothing}: {numbers}"
-    return f"{found.arm} {more if gap.mean > 0 else less} {found.reference} {where}: {numbers}"
+        return f"{nothing}: {numbers} after Holm"
+    return f"{found.arm} {more if gap.mean > 0 else less} {found.reference} {where}: {numbers} after Holm"
+
+
+def comparison_sentences(found: Iterable[Comparison], *, where: str, more: str = _MORE, less: str = _LESS) -> list[str]:
+    """Say what comparisons show, a sentence each; those with too few draws are named together.
+
+    Args:
+        found: The comparisons.
+        where: At what they were made.
+        more: What an arm does if its values are higher.
+        less: What it does if they are lower.
+
+    Examples:
+        >>> few = Interval(0.3, 0.2, 0.4, 5)
+        >>> comparison_sentences([Comparison(arm, "c", few, 0.06, 30) for arm in "ab"], where="at 10%")
+        ['nothing is shown between a, b and c at 10%: 5 draws only, 30 are needed']
+    """
+    sentences: list[str] = []
+    too_few: dict[tuple[str, int, int], list[Comparison]] = {}
+    for one in found:
+        if one.difference.n < one.fewest:
+            too_few.setdefault((one.reference, one.difference.n, one.fewest), []).append(one)
+        else:
+            sentences.append(comparison_sentence(one, where=where, more=more, less=less))
+    together = (replace(some[0], arm=", ".join(one.arm for one in some)) for some in too_few.values())
+    return sentences + [comparison_sentence(one, where=where) for one in together]
 
 
 def spread_text(values: Sequence[float]) -> str:

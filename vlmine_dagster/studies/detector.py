@@ -16,7 +16,7 @@ from vlmine_dagster.domain.errors import ConfigError, PictureError
 from vlmine_dagster.domain.tables import Outcome, Split
 from vlmine_dagster.mining.detection import FREQUENCIES, class_frequency
 from vlmine_dagster.mining.selection import budget_count
-from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
+from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentences
 from vlmine_dagster.reporting.study_charts import budget_curves_png
 from vlmine_dagster.resources.workbench import Workbench
 from vlmine_dagster.settings import LabelSettings
@@ -252,16 +252,13 @@ def _conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         for reference in dict.fromkeys([reference_of(curves.arms), *(arm for arm in curves.arms if arm == "random")]):
             compared = curves.compared(reference, fewest=FEWEST_TRAINED)
             tables[f"{title} minus {reference}, paired, 95% interval; * is significant"] = difference_table(compared)
-            words += [
-                comparison_sentence(
-                    one,
+            if metric == _COMPARED[0]:
+                words += comparison_sentences(
+                    compared[share_name(headline)],
                     where=f"at {share_name(headline)}",
                     more=f"has a higher {name} than",
                     less=f"has a lower {name} than",
                 )
-                for one in compared[share_name(headline)]
-                if metric == _COMPARED[0]
-            ]
     words.append(
         "lists are of one labelled set: draws vary the held-out images, the initial weights and the order of training"
     )

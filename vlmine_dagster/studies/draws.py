@@ -15,7 +15,7 @@ from vlmine_dagster.mining.sign_flips import sign_flip_p_values
 from vlmine_dagster.mining.significance import Comparison, area_under_budget_curve, compare_arms, mean_interval
 from vlmine_dagster.mining.verdicts import (
     FEWEST_UNTRAINED,
-    comparison_sentence,
+    comparison_sentences,
     interval_text,
     spread_text,
 )
@@ -212,7 +212,7 @@ def verdict(
         raise ConfigError(f"there is no experiment {against!r} to compare with. There are: {', '.join(curves.arms)}")
     compared = curves.compared(against, fewest=FEWEST_UNTRAINED)
     headline = share_name(headline_of(bench.project.settings))
-    words = [comparison_sentence(one, where=f"at {headline}") for one in compared[headline]]
+    words = comparison_sentences(compared[headline], where=f"at {headline}")
     over = counted(len(curves.draws), "draw")
     tables = {
         f"Recall of few-shot images, mean ± standard deviation over {over}": curves.spread_table(),

@@ -1,6 +1,7 @@
 """What the studies of keyworders and of describers share: novelty from several sources, mined over the same draws."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from vlmine_dagster.domain.counting import counted
 from vlmine_dagster.mining.longtail import mining_metrics
 from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.significance import Comparison, compare_arms
-from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentence, spread_text
+from vlmine_dagster.mining.verdicts import FEWEST_UNTRAINED, comparison_sentences, spread_text
 from vlmine_dagster.reporting.study_charts import budget_curves_png
 from vlmine_dagster.studies.draws import ArmCurves, headline_of, share_name
 from vlmine_dagster.studies.study import Arm, Findings, Row, StudyRun
@@ -47,11 +48,8 @@ def judge_novelty(run: StudyRun, step: str, novelty: Mapping[tuple[str, str], Fl
 def conclude_novelty(run: StudyRun, rows: Sequence[Row], *, source_name: str) -> Findings:
     """Compare sources within a pooling, and poolings within the first source, at the project's budget."""
     curves, budget = ArmCurves(rows), headline_of(run.bench.project.settings)
-    words = [
-        comparison_sentence(one, where=f"at {share_name(budget)}")
-        for group, reference in _groups(curves.arms)
-        for one in _compared(curves, budget, group, reference)
-    ]
+    compared = (_compared(curves, budget, *group) for group in _groups(curves.arms))
+    words = comparison_sentences(chain.from_iterable(compared), where=f"at {share_name(budget)}")
     columns = (source_name, "pooling", "mined")
     table = [
         dict(zip(columns, arm.split(_JOINT), strict=True))

@@ -42,7 +42,8 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         where=f"on {classes} (mean height in the list, 1 is the top, 0.5 is chance)",
         more="puts rare classes higher than",
         less="puts rare classes lower than",
-    ).replace("paired draws", "classes, paired")
+        of=("class", "classes"),
+    )
     wins = sum(row["novelty_mean"] > row["novelty_min"] for row in rows)
     words = [
         sentence,

@@ -12,7 +12,7 @@ from vlmine_dagster.domain.items import ITEMS
 from vlmine_dagster.domain.tables import Split
 from vlmine_dagster.mining.longtail import shot_accuracy
 from vlmine_dagster.mining.selection import budget_count
-from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentence
+from vlmine_dagster.mining.verdicts import FEWEST_TRAINED, comparison_sentences
 from vlmine_dagster.reporting.study_charts import budget_curves_png
 from vlmine_dagster.resources.digests import path_digest
 from vlmine_dagster.resources.workbench import Workbench
@@ -114,12 +114,12 @@ def conclude(run: StudyRun, rows: Sequence[Row]) -> Findings:
         )
         for reference in _references(curves.arms):
             compared = curves.compared(reference, fewest=FEWEST_TRAINED)
-            words += [
-                comparison_sentence(
-                    one, where=f"at {share_name(budget)}", more=f"has more {name} than", less=f"has less {name} than"
-                )
-                for one in compared[share_name(budget)]
-            ]
+            words += comparison_sentences(
+                compared[share_name(budget)],
+                where=f"at {share_name(budget)}",
+                more=f"has more {name} than",
+                less=f"has less {name} than",
+            )
             title = f"{name.capitalize()} minus {reference}, paired, 95% interval; * is significant"
             tables[title] = difference_table(compared)
         plots[f"{metric}.png"] = budget_curves_png(curves.bands(), y_name=name, is_from_zero=False)
