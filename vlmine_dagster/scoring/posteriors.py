@@ -1,13 +1,15 @@
 """Models that learn classes from the labelled images by what is stored of them: two probes and a discriminant."""
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vlmine_dagster.mining.discriminant import Discriminant, fit_discriminant
 from vlmine_dagster.mining.unexplained import held_out_shares, least_unexplained_share
-from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks
+from vlmine_dagster.scoring.evidence import Evidence, EvidenceBlocks, Halves
 
 _SAMPLED = 10_000  # images of the pool whose features tell how images vary
 
@@ -32,7 +34,7 @@ class Learned:
 
         self._features, self._tags = (
             fit_probe(rows, numbers, class_count=class_count)
-            for rows in (seed.features, np.cbrt(seed.tag_probabilities))
+            for rows in (seed.features, _cube_roots(seed.tag_probabilities))
         )
         self._clouds: Discriminant | None = None
         self._seed, self._numbers = seed, numbers
@@ -57,7 +59,7 @@ class Learned:
         """Return class probabilities of B images by both probes, shape (B, C) each."""
         from vlmine_dagster.learning.prediction import predict_probabilities
 
-        return [self.by_features(images), predict_probabilities(self._tags, np.cbrt(images.tag_probabilities))]
+        return [self.by_features(images), predict_probabilities(self._tags, _cube_roots(images.tag_probabilities))]
 
     def by_clouds(self, images: Evidence) -> list[Floats]:
         """Return class probabilities of B images by the discriminant, shape (B, C); none where there is none."""
@@ -97,6 +99,17 @@ def predicted_sizes(
     for block in pool.blocks():
         total += np.mean([one.sum(axis=0, dtype=np.float64) for one in posteriors(block)], axis=0)
     return np.where(known > 0, known + total, np.nan)
+
+
+def _cube_roots(shares: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return cube roots; those of halves, as features are stored, are looked up in a tenth of the time."""
+    return _root_of_each()[shares.view(np.uint16)] if shares.dtype == np.float16 else np.cbrt(shares)
+
+
+@cache
+def _root_of_each() -> Halves:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.cbrt(np.arange(2**16, dtype=np.uint16).view(np.float16)))
 
 
 def _sampled_features(pool: EvidenceBlocks) -> npt.NDArray[np.float32]:
