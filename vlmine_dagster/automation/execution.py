@@ -6,17 +6,20 @@ bring back the same reports, so that nothing else knows where something was made
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import uuid4
 
 import dagster as dg
 
+from vlmine_dagster.automation.jobs import build_core
 from vlmine_dagster.domain.errors import BudgetExceededError
 from vlmine_dagster.domain.tables import WHOLE_POOL
 from vlmine_dagster.engine.dagster_internals import is_interrupted, on_wait, step_failures
 from vlmine_dagster.resources.progress import Step
 from vlmine_dagster.settings.compute import Needs
+from vlmine_dagster.settings.project import Project
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -148,13 +151,18 @@ class Maker:
     """Makes runs in this process, whoever asked for them.
 
     Args:
-        definitions: Assets and jobs of the project.
+        project: Whose assets and jobs; they are built for the first run.
+        settings_file: Its `vlmine.yaml`.
         instance: Dagster's instance.
     """
 
-    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance):
-        self._definitions, self._instance = definitions, instance
+    def __init__(self, project: Project, settings_file: str, instance: dg.DagsterInstance):
+        self._project, self._settings_file, self._instance = project, settings_file, instance
         self._assets: tuple[str, ...] = ()
+
+    @cached_property
+    def _definitions(self) -> dg.Definitions:
+        return build_core(self._project, settings_file=self._settings_file)
 
     def make(
         self, work: Work, *, tags: Mapping[str, str] | None = None, tell: Callable[[str], None] | None = None

@@ -42,7 +42,6 @@ class Actor:
 
     def __init__(self, settings_file: str, environment: Mapping[str, str], name: str):
         from vlmine_dagster.automation.history import open_instance, quiet_libraries
-        from vlmine_dagster.automation.jobs import build_core
         from vlmine_dagster.domain import secrets
         from vlmine_dagster.settings.project import Project
 
@@ -54,7 +53,7 @@ class Actor:
         self._open.enter_context(quiet_libraries())
         project = Project.load(settings_file)
         instance = self._open.enter_context(open_instance(project))
-        self._maker = Maker(build_core(project, settings_file=settings_file), instance)
+        self._maker = Maker(project, settings_file, instance)
 
     def make(self, work: Work) -> Report:
         """Make a run."""

@@ -11,7 +11,6 @@ import dagster as dg
 from vlmine_dagster.assets import GRAPH
 from vlmine_dagster.automation.dead_runs import fail_dead_runs, lock_of_run, place_of
 from vlmine_dagster.automation.execution import Executor, Maker, Report, ThisProcess, Unwatched, Watcher, Work
-from vlmine_dagster.automation.jobs import build_core
 from vlmine_dagster.automation.outcome import Outcome
 from vlmine_dagster.automation.planner import Batch, Planner, ranges
 from vlmine_dagster.domain.counting import counted
@@ -61,8 +60,7 @@ class Runner:
         self._project = self._bench.project
         self._instance = instance
         if executor is None:
-            maker = Maker(build_core(self._project, settings_file=settings_file), instance)
-            executor = ThisProcess(maker, watcher or Unwatched())
+            executor = ThisProcess(Maker(self._project, settings_file, instance), watcher or Unwatched())
         self._executor = executor
         self._allow_missing = allow_missing_shards
         self._is_failure_retried = is_failure_retried

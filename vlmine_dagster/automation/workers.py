@@ -240,7 +240,6 @@ def _serve(settings_file: str, environment: Mapping[str, str], pipe: Any) -> Non
 
 def _make_all(settings_file: str, pipe: Any) -> None:
     from vlmine_dagster.automation.history import open_instance, quiet_libraries
-    from vlmine_dagster.automation.jobs import build_core
     from vlmine_dagster.domain import secrets
     from vlmine_dagster.settings.project import Project
 
@@ -249,7 +248,7 @@ def _make_all(settings_file: str, pipe: Any) -> None:
     project = Project.load(settings_file or None)
     tags = {WORKER_TAG: worker_name(os.getpid())}
     with quiet_libraries(), open_instance(project) as instance, _steps_sent(pipe):
-        maker = Maker(build_core(project, settings_file=settings_file), instance)
+        maker = Maker(project, settings_file, instance)
         while work is not None:
             pipe.send(("report", maker.make(work, tags=tags)))
             work = pipe.recv()

@@ -30,9 +30,6 @@ _NEAR = """
         WHERE split <> 'pool' OR keyword_answers.outcome IN ('ok', 'empty'))"""
 
 
-_NONE = pa.table({"image_id": pa.array([], pa.string()), "kept_id": pa.array([], pa.string())})
-
-
 def uncounted_copies(reader: Reader, connection: "duckdb.DuckDBPyConnection") -> pa.Table:
     """Return the images that are not counted, since another of the same bytes is.
 
@@ -44,7 +41,7 @@ def uncounted_copies(reader: Reader, connection: "duckdb.DuckDBPyConnection") ->
         Column `image_id`. Of the same bytes one image remains: one that has keywords, the first by its id.
     """
     if reader.project.settings.dedupe == "off":
-        return _NONE.select(["image_id"])
+        return _nothing("image_id")
     ranked = _RANKED.format(preferred="")
     return connection.sql(f"SELECT image_id FROM ({ranked}) WHERE is_copy").to_arrow_table()  # noqa: S608 - our own text
 
@@ -60,7 +57,7 @@ def unlisted_copies(reader: Reader) -> pa.Table:
         be mined: the same bytes are not labelled twice, and no test image is mined under another name.
     """
     if reader.project.settings.dedupe == "off":
-        return _NONE
+        return _nothing("image_id", "kept_id")
     ranked = _RANKED.format(preferred="split = 'pool',")
     with reader.connect(ITEMS, "keyword_answers") as connection:
         return connection.sql(
@@ -142,3 +139,7 @@ def copies_note(count: int) -> str:
         (' · +7 copies', ' · +1 copy', '')
     """
     return f" · +{count:,} cop{'y' if count == 1 else 'ies'}" if count else ""
+
+
+def _nothing(*columns: str) -> pa.Table:
+    return pa.table({name: pa.array([], pa.string()) for name in columns})
