@@ -2,7 +2,8 @@
 
 Whoever closes a SQLite file last folds its log into it, at several waits for the disk. One idle connection per file
 prevents that, and in write-ahead mode SQLite need not wait for the disk at each commit: a killed process loses nothing,
-a power failure at most the last events, never the file. Three short Dagster runs take 0.9 s instead of 3.7 s.
+a power failure at most the last events, never the file. Three short Dagster runs take 0.9 s instead of 3.7 s. Where
+engines can be given a pool, `held_pool` keeps their connections too: a run of a shard opens 300 otherwise.
 """
 
 import os
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any, Self
+from weakref import WeakSet
 
 _MOST_FILES = 16  # Dagster keeps one per run
 
@@ -23,7 +26,8 @@ class _Files:
     def __init__(self) -> None:
         self._folders: Counter[str] = Counter()
         self._kept: OrderedDict[str, sqlite3.Connection] = OrderedDict()
-        self._inherited: list[sqlite3.Connection] = []
+        self._inherited: list[object] = []
+        self.pools: WeakSet[Any] = WeakSet()
         self._lock = threading.RLock()
 
     def add(self, folders: Iterable[str]) -> None:
@@ -36,6 +40,8 @@ class _Files:
             self._folders.subtract(folders)
             for file in [file for file in self._kept if not self.has(file)]:
                 self._close(file)
+        for pool in list(self.pools):
+            pool.let_go()
 
     def has(self, file: str) -> bool:
         return any(count > 0 and file.startswith(f"{folder}{os.sep}") for folder, count in self._folders.items())
@@ -52,8 +58,9 @@ class _Files:
 
     def forget_in_child(self) -> None:
         """Leave what a forked process inherits to its parent, which alone may close it."""
-        self._inherited.extend(self._kept.values())
+        self._inherited += [*self._kept.values(), *self.pools]
         self._kept.clear()
+        self.pools.clear()
         self._lock = threading.RLock()
 
     def _close(self, file: str) -> None:
@@ -80,6 +87,31 @@ def keep_open(*folders: Path) -> list[str]:
     names = [os.path.realpath(folder) for folder in folders]
     _files.add(names)
     return names
+
+
+@cache
+def held_pool() -> Any:
+    """Return a class of pool for SQLAlchemy that keeps connections when its engine is disposed of.
+
+    Dagster disposes of an engine after each event. The connections are closed when files need be kept open no more.
+    """
+    from sqlalchemy.pool import QueuePool
+
+    class HeldPool(QueuePool):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            _files.pools.add(self)
+
+        def dispose(self) -> None:
+            """Keep what is open."""
+
+        def recreate(self) -> Self:
+            return self
+
+        def let_go(self) -> None:
+            super().dispose()
+
+    return HeldPool
 
 
 def write_ahead(file: Path) -> None:

@@ -3,6 +3,7 @@
 import ast
 import gc
 import logging
+import multiprocessing
 import os
 import signal
 import time
@@ -37,6 +38,7 @@ from vlmine_dagster.engine.dagster_internals import (
 )
 from vlmine_dagster.engine.freshness import Freshness
 from vlmine_dagster.engine.versions import observe
+from vlmine_dagster.resources.sqlite_files import kept_open
 from vlmine_dagster.settings.plain_paths import plain_path
 
 ROOT = Path(__file__).parents[2]
@@ -305,27 +307,59 @@ def test_no_code_and_no_other_test_imports_private_modules_of_dagster():
     assert {file.name for file in files if private_imports(file)} == {Path(__file__).name}
 
 
-def test_events_of_a_history_in_files_are_written_by_one_engine_per_file(tmp_path):
+def test_events_of_a_history_in_files_are_written_by_one_engine_and_connection_per_file(tmp_path):
     used: list[tuple[str, int]] = []
+    opened: list[object] = []
 
     def note(connection: sqlalchemy.Connection) -> None:
         used.append((str(connection.engine.url), id(connection.engine)))
 
-    with dg.DagsterInstance.local_temp(str(plain_path(tmp_path))) as instance:
+    def note_new(connection: object, _record: object) -> None:
+        opened.append(connection)
+
+    folder = plain_path(tmp_path)
+    with kept_open(folder), dg.DagsterInstance.local_temp(str(folder)) as instance:
         lighten(instance)
         lighten(instance)
         sqlalchemy.event.listen(sqlalchemy.Engine, "engine_connect", note)
+        sqlalchemy.event.listen(sqlalchemy.Engine, "connect", note_new)
         try:
             for number in range(3):
                 instance.report_runless_asset_event(dg.AssetMaterialization("images", metadata={"number": number}))
             seen = instance.fetch_materializations(dg.AssetKey("images"), limit=9).records
         finally:
             sqlalchemy.event.remove(sqlalchemy.Engine, "engine_connect", note)
+            sqlalchemy.event.remove(sqlalchemy.Engine, "connect", note_new)
+        assert list(folder.rglob("*.db-wal"))
 
+    assert not list(folder.rglob("*.db-wal"))  # the last connection is closed, and the log folded in
     assert [record.asset_materialization.metadata["number"].value for record in seen] == [2, 1, 0]
-    of_events = [engine for engine in used if str(plain_path(tmp_path)) in engine[0]]
+    of_events = [engine for engine in used if str(folder) in engine[0]]
     assert len(of_events) > 6
     assert len(set(of_events)) == len({url for url, _ in of_events})
+    assert len(opened) <= 2 * len(set(of_events))  # Dagster asks within an answer, too
+
+
+def test_a_forked_process_writes_to_a_history_by_connections_of_its_own(tmp_path):
+    folder = plain_path(tmp_path)
+    with kept_open(folder), dg.DagsterInstance.local_temp(str(folder)) as instance:
+        lighten(instance)
+
+        def report(name: str) -> None:
+            instance.report_runless_asset_event(dg.AssetMaterialization(name))
+
+        report("before")
+        children = [multiprocessing.get_context("fork").Process(target=report, args=(f"child_{n}",)) for n in range(3)]
+        for child in children:
+            child.start()
+        for number in range(5):
+            report(f"parent_{number}")
+        for child in children:
+            child.join()
+        names = {key.to_user_string() for key in instance.all_asset_keys()}
+
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert names == {"before", *(f"child_{n}" for n in range(3)), *(f"parent_{n}" for n in range(5))}
 
 
 def test_a_history_in_memory_is_dropped_in_another_thread_without_a_complaint(caplog):

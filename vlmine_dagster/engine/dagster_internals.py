@@ -3,6 +3,7 @@
 Nothing private is imported: facts that public objects carry are read by the names that Dagster gives them.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+
+from vlmine_dagster.resources.sqlite_files import held_pool
 
 SERVER_TAG = ".dagster/grpc_info"
 """Written by the launcher on a run: the code server whose child it is."""
@@ -95,9 +98,9 @@ def is_history_local(instance: dg.DagsterInstance) -> bool:
 def lighten(instance: dg.DagsterInstance) -> None:
     """Take from a run what it costs beside its work, where the history is in files of this machine.
 
-    Dagster makes an engine for each event and compiles its statements again, reads its hundred migrations twice for
-    the file of each run, and starts four processes a run that copy what steps print to files and back to the terminal.
-    An engine keeps no connection open; what steps print goes straight to where this process prints.
+    Dagster makes an engine and a connection for each event and compiles its statements again, reads its hundred
+    migrations twice for the file of each run, and starts four processes a run that copy what steps print to files and
+    back to the terminal. What steps print goes straight to where this process prints.
     """
     for storage in (instance.run_storage, instance.event_log_storage):
         for module in _modules_of(storage, "SqliteRunStorage", "SqliteEventLogStorage"):
@@ -114,16 +117,17 @@ def _modules_of(member: object, *names: str) -> list[Any]:
 
 
 def _reusing(create_engine: Any) -> Any:
-    """Return a function that returns the same engine for the same arguments."""
+    """Return a function that returns the same engine for the same arguments, with connections that stay open."""
 
     @lru_cache(_MOST_ENGINES)
-    def made(url: str, poolclass: Any, connect_args: tuple[tuple[str, Any], ...]) -> Any:
-        return create_engine(url, poolclass=poolclass, connect_args=dict(connect_args))
+    def made(url: str, connect_args: tuple[tuple[str, Any], ...]) -> Any:
+        return create_engine(url, poolclass=held_pool(), connect_args=dict(connect_args))
 
     def engine(url: str, *, poolclass: Any = None, connect_args: Any = None) -> Any:
-        return made(url, poolclass, tuple(sorted((connect_args or {}).items())))
+        return made(url, tuple(sorted((connect_args or {}).items())))
 
     engine.cache_info = made.cache_info  # type: ignore[attr-defined]
+    os.register_at_fork(after_in_child=made.cache_clear)  # a connection must not be used on both sides of a fork
     return engine
 
 
