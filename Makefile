@@ -39,6 +39,7 @@ test: .venv/.dev
 # runs alone. The peers print what vlmine and others take for the same work in one run.
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks.startup --rounds 1 --shards 200
+	$(BIN)/python -m benchmarks.small_shards --shards 8
 	$(BIN)/python -m benchmarks.engine --images 200000
 	$(BIN)/python -m benchmarks.ranking --points 10000
 	$(BIN)/python -m benchmarks.first_places --images 3000000
