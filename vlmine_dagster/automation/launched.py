@@ -155,9 +155,10 @@ class Launched:
         return self._end_all()
 
     def _end_all(self) -> list[tuple[Work, Report]]:
-        self._client.terminate_runs([followed.run_id for followed in self._followed.values()])
         found, deadline = [], time.monotonic() + _PATIENCE_S
+        asked: set[str] = set()
         while self._followed and time.monotonic() < deadline:
+            asked |= {run_id for run_id in self._run_ids - asked if self._is_ending(run_id)}
             for number in list(self._followed):
                 ended = self._look(number)
                 if ended is not None:
@@ -166,6 +167,21 @@ class Launched:
             time.sleep(_LOOK_EVERY_S / 4)
         self._followed.clear()
         return found
+
+    @property
+    def _run_ids(self) -> set[str]:
+        return {followed.run_id for followed in self._followed.values()}
+
+    def _is_ending(self, run_id: str) -> bool:
+        """Ask Dagster to end a run, which it refuses while its launcher starts the run: ask again then."""
+        import requests
+        from dagster_graphql import DagsterGraphQLClientError
+
+        try:
+            self._client.terminate_run(run_id)
+        except (requests.exceptions.RequestException, DagsterGraphQLClientError):
+            return False
+        return True
 
 
 def _last_words(events: Sequence[dg.DagsterEvent]) -> str:
