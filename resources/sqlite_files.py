@@ -99,7 +99,7 @@ def held_pool() -> Any:
 
     class HeldPool(QueuePool):
         def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
+            super().__init__(*args, **options, max_overflow=-1)  # nobody waits for a connection, as before
             _files.pools.add(self)
 
         def dispose(self) -> None:

@@ -46,13 +46,13 @@ def top(experiment: str | None, count: int, *, is_junk: bool, is_changes: bool, 
             print_top(rows, name, what="Junk lane")
         return
     print_top(rows, name)
-    print_stale(bench, [name])
     another = bench.project.settings.another_budget(name)
     print_sentences([*slice_words(bench, name), *([another] if another else [])])
     if summary := _changed(bench, name):
         console().print(f"[dim]{summary}. `vlmine top --changes` lists them.[/]")
     if junk := junk_count(bench, name):
         console().print(f"[dim]In the junk lane: {junk:,} more. `vlmine top --junk` lists them.[/]")
+    print_stale(bench, [name])
 
 
 def _changed(bench: "Workbench", experiment: str) -> str:
