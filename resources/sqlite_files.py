@@ -99,7 +99,8 @@ def held_pool() -> Any:
 
     class HeldPool(QueuePool):
         def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options, max_overflow=-1)  # nobody waits for a connection, as before
+            options["max_overflow"] = -1  # nobody waits for a connection
+            super().__init__(*args, **options)
             _files.pools.add(self)
 
         def dispose(self) -> None:

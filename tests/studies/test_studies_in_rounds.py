@@ -11,6 +11,7 @@ from vlmine_dagster.mining.selection import budget_count
 from vlmine_dagster.mining.selectors.state import PoolState
 from vlmine_dagster.mining.selectors.table import SELECTORS
 from vlmine_dagster.studies import cold_start, efficiency, selectors, unseen
+from vlmine_dagster.studies.draws import ArmCurves
 from vlmine_dagster.studies.rounds import LabelledPool, by_names, label_in_rounds, labelled_pool
 from vlmine_dagster.studies.study import Findings, Row, Study, StudyRun
 
@@ -82,6 +83,23 @@ def test_the_study_of_selectors_compares_all_with_chance_entropy_and_fused_from_
     assert list(table[0]) == ["arm", "random", "entropy", "fused"]
     assert table[0]["random"] == ""
     assert any(sentence.startswith("most recall of few-shot images at 10%: ") for sentence in found.words)
+
+
+def test_selectors_that_find_equally_much_are_all_named_as_the_best():
+    found = {"random": [0.5, 0.25], "entropy": [0.25, 0.25], "fused": [0.5, 0.25]}
+    rows = [
+        {"arm": arm, "budget": budget, "draw": 0, "mined": 1, "recall": value}
+        for arm, values in found.items()
+        for budget, value in zip((0.1, 0.2), values, strict=True)
+    ]
+    curves = ArmCurves(rows, "recall")
+
+    assert selectors.best_words(curves, "recall", 0.1) == ["most recall at 10%: random, fused, 0.500"]
+    assert selectors.best_words(curves, "recall", 0.2) == ["most recall at 20%: random, entropy, fused, 0.250"]
+    rows[0]["recall"] = 0.0
+    words = selectors.best_words(ArmCurves(rows, "recall"), "recall", 0.1)
+    assert words[0] == "most recall at 10%: fused, 0.500"
+    assert len(words) == 1 + 2  # chance and entropy are compared with it
 
 
 def test_the_study_of_efficiency_counts_labels_and_says_whether_the_target_is_met(finished: Made, monkeypatch):

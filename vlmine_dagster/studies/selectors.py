@@ -98,8 +98,10 @@ def differences(curves: ArmCurves, budget: float) -> list[dict[str, str]]:
 def best_words(curves: ArmCurves, name: str, budget: float) -> list[str]:
     """Say which arm has most of a measure, and what is shown between it and the references."""
     means = {arm: float(np.mean(curves.values(arm, budget))) for arm in curves.arms}
-    best = max(means, key=lambda arm: means[arm])
-    words = [f"most {name} at {share_name(budget)}: {best}, {means[best]:.3f}"]
+    best, *others = (arm for arm in curves.arms if means[arm] == max(means.values()))
+    words = [f"most {name} at {share_name(budget)}: {', '.join([best, *others])}, {means[best]:.3f}"]
+    if others:
+        return words
     for reference in (one for one in REFERENCES if one in curves.arms and one != best):
         compared = curves.compared(reference, fewest=FEWEST_TRAINED)[share_name(budget)]
         words += [
