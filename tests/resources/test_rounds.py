@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 from filelock import FileLock
 
+from vlmine_dagster.automation.dead_runs import lock_of_run
 from vlmine_dagster.cli.main import main
 from vlmine_dagster.domain.errors import SourceError
 from vlmine_dagster.resources.label_import import start_labels
@@ -229,6 +230,18 @@ def test_what_is_left_out_is_told_and_the_same_file_twice_makes_no_second_round(
 
     assert first.output.startswith("Round 1: 1 label of 1 class.\nLeft out: 1 row without a label or an image_id.\n")
     assert second.exit_code == 1 and "No round was made" in second.output
+    assert len(load_rounds(finished.project)) == 1
+
+
+def test_labels_that_come_during_a_run_are_said_to_wait_for_the_next(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    (finished.folder / "back.csv").write_text("image_id,label\npool/a/coffee-0,coffee\n")
+
+    with lock_of_run(finished.project):
+        told = vlmine("labels", "import", "back.csv")
+
+    assert told.exit_code == 0
+    assert told.output.splitlines()[-1].startswith("A `vlmine run` is at work, which may not use these labels.")
     assert len(load_rounds(finished.project)) == 1
 
 

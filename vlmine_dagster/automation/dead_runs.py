@@ -91,7 +91,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, *, locked: str | None = None) -
 
 
 def fail_dead_runs_of(project: Project, instance: dg.DagsterInstance) -> list[str]:
-    """Do what `fail_dead_runs` does, for a command that is no `vlmine run`: where none is at work, with its runs."""
+    """Do what `fail_dead_runs` does, for other commands than `vlmine run`: where none is at work, with its runs."""
     try:
         with lock_of_run(project):
             return fail_dead_runs(instance, locked=place_of(project))

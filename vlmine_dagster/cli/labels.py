@@ -8,10 +8,12 @@ import click
 
 from vlmine_dagster.cli.session import open_bench
 from vlmine_dagster.domain.counting import counted
+from vlmine_dagster.domain.errors import ConfigError
 from vlmine_dagster.resources.visible import visible_text
 
 if TYPE_CHECKING:
     from vlmine_dagster.resources.label_import import Imported
+    from vlmine_dagster.settings.project import Project
 
 _SHOWN_CLASSES = 20
 
@@ -41,10 +43,21 @@ def import_labels(file: Path, key_column: str | None, class_column: str | None, 
 
     given = {"key": key_column, "class_id": class_column}
     columns = {role: name for role, name in given.items() if name is not None}
-    taken = label_import.import_labels(open_bench(), file, columns=columns, encoding=encoding)
+    bench = open_bench()
+    taken = label_import.import_labels(bench, file, columns=columns, encoding=encoding)
     for line in imported_lines(taken):
         click.echo(line)
-    click.echo("Next: vlmine run")
+    click.echo(_next(bench.project))
+
+
+def _next(project: "Project") -> str:
+    from vlmine_dagster.automation.dead_runs import lock_of_run
+
+    try:
+        with lock_of_run(project):
+            return "Next: vlmine run"
+    except ConfigError:
+        return "A `vlmine run` is at work, which may not use these labels. Next, when it has ended: vlmine run"
 
 
 def imported_lines(taken: "Imported") -> Iterator[str]:
