@@ -26,7 +26,14 @@ HERE = Path(__file__).parent.parent
 
 
 @click.command()
-@click.option("--shards", "shard_count", default=24, show_default=True, help="Shards of the larger pool; four is few.")
+@click.option(
+    "--shards",
+    "shard_count",
+    default=24,
+    show_default=True,
+    type=click.IntRange(min=FEW + 1),
+    help="Shards of the larger pool.",
+)
 @click.option("--rounds", default=1, show_default=True, help="Turns; one more warms up.")
 @click.option("--other", type=click.Path(exists=True, path_type=Path), help="Checkout of another commit.")
 def main(shard_count: int, rounds: int, other: Path | None) -> None:

@@ -21,7 +21,7 @@ def shard_job() -> None:
 
 
 class Server:
-    """A web server that refuses to end a run as often as it is told, and then ends it."""
+    """A web server that refuses a given number of times to end a run, then ends it."""
 
     def __init__(self, instance: dg.DagsterInstance, refusals: dict[str, int]):
         self.instance, self.refusals = instance, refusals

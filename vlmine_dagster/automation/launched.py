@@ -158,7 +158,8 @@ class Launched:
         found, deadline = [], time.monotonic() + _PATIENCE_S
         asked: set[str] = set()
         while self._followed and time.monotonic() < deadline:
-            asked |= {run_id for run_id in self._run_ids - asked if self._is_ending(run_id)}
+            run_ids = {followed.run_id for followed in self._followed.values()}
+            asked |= {run_id for run_id in run_ids - asked if self._is_ending(run_id)}
             for number in list(self._followed):
                 ended = self._look(number)
                 if ended is not None:
@@ -167,10 +168,6 @@ class Launched:
             time.sleep(_LOOK_EVERY_S / 4)
         self._followed.clear()
         return found
-
-    @property
-    def _run_ids(self) -> set[str]:
-        return {followed.run_id for followed in self._followed.values()}
 
     def _is_ending(self, run_id: str) -> bool:
         """Ask Dagster to end a run, which it refuses while its launcher starts the run: ask again then."""

@@ -236,7 +236,7 @@ def refusal_of_key(key: str) -> str | None:
         ),
         (
             any(not "!" <= c <= "~" for c in key),
-            "contains a character that headers do not allow: only ASCII letters, digits and punctuation can be sent",
+            "contains a character that headers do not allow: only ASCII letters, digits and punctuation are valid",
         ),
     )
     return next((refusal for applies, refusal in refusals if applies), None)

@@ -48,10 +48,10 @@ def comparison_sentence(
         return f"{nothing}: {ONE_DRAW}"
     if gap.n < found.fewest:
         return f"{nothing}: {counted(gap.n, *of)} only, {found.fewest} are needed"
-    numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.n} paired {of[1]}, {_p_text(found.p_value)}"
+    numbers = f"{interval_text(gap, signed=True)}, {gap.n} paired {of[1]}, {_p_text(found.p_value)} after Holm"
     if not found.is_shown:
-        return f"{nothing}: {numbers} after Holm"
-    return f"{found.arm} {more if gap.mean > 0 else less} {found.reference} {where}: {numbers} after Holm"
+        return f"{nothing}: {numbers}"
+    return f"{found.arm} {more if gap.mean > 0 else less} {found.reference} {where}: {numbers}"
 
 
 def comparison_sentences(found: Iterable[Comparison], *, where: str, more: str = _MORE, less: str = _LESS) -> list[str]:
